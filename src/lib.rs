@@ -1,0 +1,3 @@
+//! An embeddable multicore dataflow runtime.
+
+mod sync;

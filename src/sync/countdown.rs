@@ -1,0 +1,69 @@
+//! Notices the last of a number of arrivals, known before or only on the way.
+//!
+//! A stage counts the batches it is done with; how many there are is known when the source has ended. Arrivals and the
+//! total may come in any order, from any thread: one word starts at [`UNKNOWN`], every arrival takes one off, the total
+//! takes `UNKNOWN - total` off. Whoever brings it to zero is the last one.
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
+//! | `countdown.known` | [`Known::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_known_countdown_fires_once` |
+
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::edge;
+
+const UNKNOWN: u64 = 1 << 62;
+
+/// Counts arrivals; see the module.
+#[derive(Debug)]
+pub(crate) struct Countdown(AtomicU64);
+
+impl Countdown {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(UNKNOWN))
+    }
+
+    /// Starts over, total unknown.
+    pub(crate) fn restart(&mut self) {
+        self.0.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// Announces `more` arrivals beyond the total, before any of them can come.
+    pub(crate) fn expect_more(&self, more: u64) {
+        // Relaxed: it is handed on with the piece it announces.
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// `count` arrivals; `true`: they were the last.
+    #[must_use]
+    pub(crate) fn arrive(&self, count: u64) -> bool {
+        // AcqRel: the last one sees what the others did before they arrived.
+        self.0.fetch_sub(count, edge!("countdown.arrive", AcqRel)) == count
+    }
+
+    /// The total is known now; `true`: all have arrived.
+    #[must_use]
+    pub(crate) fn total(&self, total: u64) -> bool {
+        debug_assert!(total < UNKNOWN, "fewer than 2^62 batches");
+        self.arrive(UNKNOWN - total)
+    }
+}
+
+/// Counts arrivals whose number is known before.
+#[derive(Debug, Default)]
+pub(crate) struct Known(AtomicU32);
+
+impl Known {
+    /// Expects `total` arrivals from now on. Nobody arrives yet.
+    pub(crate) fn restart(&self, total: u32) {
+        self.0.store(total, Ordering::Relaxed);
+    }
+
+    /// One arrival; `true`: it was the last.
+    #[must_use]
+    pub(crate) fn arrive(&self) -> bool {
+        // AcqRel: the last one sees what the others did before they arrived.
+        self.0.fetch_sub(1, edge!("countdown.known", AcqRel)) == 1
+    }
+}

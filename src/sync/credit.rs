@@ -1,0 +1,110 @@
+//! The right to have one more batch in flight, as a list of free places and a flag that the source sleeps.
+//!
+//! A source owns a fixed number of places, one per batch in flight. Any worker puts a place back when the batch is done;
+//! only the holder of the source's turn takes them, all that are there at once, and so no place can be taken twice
+//! (there is no ABA problem in a list that is only ever emptied). When there is none, the holder sets the flag and goes;
+//! the worker that puts the next place back clears it and must start the source again. Flag and list share a word: a
+//! place that comes while the source is going to sleep either is seen by it or sees the flag.
+//!
+//! # State
+//! ```text
+//!  63       62 ........ 32 31 ....... 0        (0)       --put--> (i)            --put--> (j -> i) ...
+//! +--------+--------------+------------+       (i ...)   --take_all--> (0)
+//! | asleep |    unused    | first + 1  |       (0)       --sleep--> (asleep)     --put--> (i), the putter starts the source
+//! +--------+--------------+------------+       (i ...)   --sleep--> refused
+//! ```
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `credit.put` | `put`: CAS, AcqRel | `take_all`: swap | the place as the batch left it; for a putter that sees the flag, the source as its last holder left it | `loom_credit_is_never_lost` |
+//! | `credit.take` | `put`: CAS | `take_all`: swap, Acquire | the place as the batch left it | `loom_credit_is_never_lost` |
+//! | `credit.sleep` | `sleep`: CAS, Release | `put`: CAS | the source as its last holder left it | `loom_credit_is_never_lost` |
+
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::edge;
+
+const ASLEEP: u64 = 1 << 63;
+
+/// The free places of a source; see the module.
+#[derive(Debug)]
+pub(crate) struct Credits {
+    word: AtomicU64,
+    /// The place after this one in the list it is in, plus one.
+    next: Box<[AtomicU32]>,
+}
+
+impl Credits {
+    /// `places` free places.
+    pub(crate) fn new(places: u32) -> Self {
+        let mut credits = Self { word: AtomicU64::new(0), next: (0..places).map(|_| AtomicU32::new(0)).collect() };
+        credits.reset();
+        credits
+    }
+
+    /// All places are free, the source is awake.
+    pub(crate) fn reset(&mut self) {
+        for (i, next) in (2..).zip(self.next.iter()) {
+            next.store(i, Ordering::Relaxed);
+        }
+        if let Some(last) = self.next.last() {
+            last.store(0, Ordering::Relaxed);
+        }
+        self.word.store(u64::from(!self.next.is_empty()), Ordering::Relaxed);
+    }
+
+    /// How many places there are.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.next.len()).expect("made from a u32")
+    }
+
+    /// Puts a place back; `true`: the source sleeps, the caller must start it.
+    #[must_use]
+    pub(crate) fn put(&self, place: u32) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let first = u32::try_from(word & u64::from(u32::MAX)).expect("masked");
+            self.set_next(place, first);
+            // AcqRel: releases the place; acquires the source's state when the flag is seen.
+            let order = edge!("credit.put", AcqRel);
+            match self.word.compare_exchange_weak(word, u64::from(place) + 1, order, Ordering::Relaxed) {
+                Ok(_) => return word & ASLEEP != 0,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes every free place; the first one, the others follow by [`after`](Self::after). Holder of the turn only.
+    pub(crate) fn take_all(&self) -> Option<u32> {
+        // Acquire: the places are as their batches left them.
+        let word = self.word.swap(0, edge!("credit.take", Acquire));
+        debug_assert!(word & ASLEEP == 0, "the holder of the turn is awake");
+        u32::try_from(word).expect("no flag").checked_sub(1)
+    }
+
+    /// The place after `place` in the list that the caller owns.
+    pub(crate) fn after(&self, place: u32) -> Option<u32> {
+        self.next[place as usize].load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Links `place` in front of `after` in a list that the caller owns.
+    pub(crate) fn link(&self, place: u32, after: Option<u32>) {
+        self.set_next(place, after.map_or(0, |after| after + 1));
+    }
+
+    /// Whether there is a free place now: a hint.
+    pub(crate) fn any(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & !ASLEEP != 0
+    }
+
+    /// Gives the turn up for lack of places; `false`: one has just come, the caller still holds the turn.
+    #[must_use]
+    pub(crate) fn sleep(&self) -> bool {
+        // Release: the source's state goes to whoever starts it again.
+        self.word.compare_exchange(0, ASLEEP, edge!("credit.sleep", Release), Ordering::Relaxed).is_ok()
+    }
+
+    fn set_next(&self, place: u32, first: u32) {
+        // Relaxed: published by the CAS in `put`, or private to the holder of the turn.
+        self.next[place as usize].store(first, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,220 @@
+//! Sleep and wake for workers that wait for jobs: no wake-up is lost, and none is spent while somebody is looking.
+//!
+//! An event count after Kaiser Zou's and Dmitry Vyukov's idea (two-phase wait: announce, look again, sleep), with counted
+//! searchers as in Go's and tokio's schedulers. It differs from both in who may be woken: a thread that waits for one
+//! group (a run or scope) sleeps here too, and is woken only by jobs of that group.
+//!
+//! # State
+//! ```text
+//!  63 ... 48 47 ..... 32 31 ... 16 15 .... 0     active --search--> active+searching --found--> active
+//! +---------+-----------+---------+----------+   active(+searching) --sleep--> sleeping
+//! | unused  | searching | active  | sleeping |   sleeping --notify--> active(+searching)   (the notifier counts for it)
+//! +---------+-----------+---------+----------+   sleeping --(work seen, latch)--> active(+searching)
+//! ```
+//! `active` counts threads that are not asleep, guests too; at most `limit` are woken to be active at once. The list of
+//! sleepers says who sleeps: it and the word change together under its lock; the word alone is read without it.
+//!
+//! # Protocol
+//! * notify, after a job was made visible: (N1) fence. (N2) Nobody asleep, enough searchers, or `limit` active: done.
+//!   (N3) Under the lock take the last sleeper that may run the job, and count it active and searching. (N4) Unpark it.
+//! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
+//!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
+//!
+//! # Why no wake-up is lost
+//! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
+//! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody, a searcher or an active thread is left, which will
+//! itself pass S1 to S3 later, or find work and pass the wake-up on. A thread that may not run the work it sees at S3
+//! notifies on behalf of those who may, because with it an active place has become free.
+//!
+//! # Edges
+//! | edge | writer | reader | excludes | model |
+//! |---|---|---|---|---|
+//! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up` |
+//! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up` |
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::atomic::{AtomicU64, Ordering};
+use super::parker::Parker;
+use super::{CachePadded, Mutex, fence_edge};
+
+const SLEEPING: u64 = 1;
+const ACTIVE: u64 = 1 << 16;
+const SEARCHING: u64 = 1 << 32;
+const FIELD: u64 = (1 << 16) - 1;
+
+/// At most so many threads share an event count.
+pub(crate) const MAX_THREADS: usize = 1 << 15;
+const _: () = assert!((MAX_THREADS as u64) < FIELD);
+
+#[derive(Clone, Copy, Debug)]
+struct Word(u64);
+
+impl Word {
+    fn sleeping(self) -> u64 {
+        self.0 & FIELD
+    }
+    fn active(self) -> u64 {
+        (self.0 / ACTIVE) & FIELD
+    }
+    fn searching(self) -> u64 {
+        (self.0 / SEARCHING) & FIELD
+    }
+}
+
+/// What a thread may be woken for: any job, or only those of one group.
+pub(crate) type Only = Option<NonZeroUsize>;
+
+/// What a thread that is about to sleep sees in the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visible {
+    /// Nothing.
+    Nothing,
+    /// Work for this thread, or a reason not to sleep.
+    Mine,
+    /// Work that only others may do.
+    Others,
+}
+
+#[derive(Debug)]
+struct Sleeper {
+    parker: Arc<Parker>,
+    only: Only,
+}
+
+/// Sleep and wake for workers; see the module.
+#[derive(Debug)]
+pub(crate) struct EventCount {
+    word: CachePadded<AtomicU64>,
+    sleepers: Mutex<Vec<Sleeper>>,
+    limit: u64,
+}
+
+impl EventCount {
+    /// Nobody active yet; at most `limit` are woken to be active at once; `threads` will ever sleep at once.
+    pub(crate) fn new(limit: usize, threads: usize) -> Self {
+        assert!(threads <= MAX_THREADS, "{threads} threads, at most {MAX_THREADS}");
+        Self {
+            word: CachePadded::new(AtomicU64::new(0)),
+            sleepers: Mutex::new(Vec::with_capacity(threads)),
+            limit: limit as u64,
+        }
+    }
+
+    /// A thread begins to work here.
+    pub(crate) fn enter(&self) {
+        self.add(ACTIVE);
+    }
+
+    /// A thread ends to work here; `searching`: it was looking for work.
+    pub(crate) fn exit(&self, searching: bool) {
+        self.sub(ACTIVE + if searching { SEARCHING } else { 0 });
+    }
+
+    /// Whether somebody looks for work, or sleeps and may be woken: a hint, one relaxed load.
+    #[inline]
+    pub(crate) fn hungry(&self) -> bool {
+        let word = self.load();
+        word.searching() > 0 || (word.sleeping() > 0 && word.active() < self.limit)
+    }
+
+    /// How many could take a job now: a hint.
+    pub(crate) fn idle(&self) -> u64 {
+        let word = self.load();
+        word.searching() + word.sleeping().min(self.limit.saturating_sub(word.active()))
+    }
+
+    /// The calling thread begins to look for work.
+    pub(crate) fn search(&self) {
+        self.add(SEARCHING);
+    }
+
+    /// The calling thread has found work; `true`: it was the last that looked, so a push may have counted on it.
+    #[must_use]
+    pub(crate) fn found(&self) -> bool {
+        self.sub(SEARCHING).searching() == 1
+    }
+
+    /// Wakes sleepers that may run a job of `group` until `want` threads look for work. Call it after the job is visible.
+    /// Gives the number woken.
+    pub(crate) fn notify(&self, group: Only, want: u64) -> u64 {
+        fence_edge!("event_count.pushed"); // (N1)
+        let mut woken = 0;
+        loop {
+            let word = self.load(); // (N2)
+            let enough = word.searching().max(woken) >= want;
+            if word.sleeping() == 0 || enough || word.active() >= self.limit {
+                return woken;
+            }
+            let Some(parker) = self.take_sleeper(group) else { return woken }; // (N3)
+            parker.unpark(); // (N4)
+            woken += 1;
+        }
+    }
+
+    /// Wakes everybody, whatever they wait for.
+    pub(crate) fn wake_all(&self) {
+        fence_edge!("event_count.pushed");
+        let mut sleepers = self.sleepers.lock();
+        for sleeper in sleepers.drain(..) {
+            self.sub(SLEEPING);
+            self.add(Self::awake(sleeper.only));
+            sleeper.parker.unpark();
+        }
+    }
+
+    /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run. A thread that may
+    /// run anything is searching before and after; one that waits for a group is neither.
+    pub(crate) fn sleep(&self, parker: &Arc<Parker>, only: Only, visible: impl Fn() -> Visible) {
+        {
+            let mut sleepers = self.sleepers.lock(); // (S1)
+            sleepers.push(Sleeper { parker: Arc::clone(parker), only });
+            self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
+        }
+        fence_edge!("event_count.asleep"); // (S2)
+        match visible() {
+            Visible::Mine => {} // (S3)
+            Visible::Others => {
+                self.notify(None, 1);
+                parker.park();
+            }
+            Visible::Nothing => parker.park(), // (S4)
+        }
+        let mut sleepers = self.sleepers.lock();
+        if let Some(place) = sleepers.iter().position(|sleeper| Arc::ptr_eq(&sleeper.parker, parker)) {
+            sleepers.swap_remove(place);
+            self.word.fetch_add(Self::awake(only).wrapping_sub(SLEEPING), Ordering::Relaxed);
+        } else {
+            drop(sleepers);
+            parker.try_take(); // a wake-up that came after S3 saw work is spent
+        }
+    }
+
+    fn take_sleeper(&self, group: Only) -> Option<Arc<Parker>> {
+        let mut sleepers = self.sleepers.lock();
+        let place = sleepers.iter().rposition(|sleeper| sleeper.only.is_none() || sleeper.only == group)?;
+        let sleeper = sleepers.remove(place);
+        self.word.fetch_add(Self::awake(sleeper.only).wrapping_sub(SLEEPING), Ordering::Relaxed);
+        Some(sleeper.parker)
+    }
+
+    /// What a thread counts as when it is not asleep.
+    fn awake(only: Only) -> u64 {
+        if only.is_none() { ACTIVE + SEARCHING } else { ACTIVE }
+    }
+
+    fn load(&self) -> Word {
+        // Relaxed: a hint, or after N1.
+        Word(self.word.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, count: u64) -> Word {
+        // Relaxed: the word counts; what it decides is ordered by the fences.
+        Word(self.word.fetch_add(count, Ordering::Relaxed))
+    }
+
+    fn sub(&self, count: u64) -> Word {
+        Word(self.word.fetch_sub(count, Ordering::Relaxed))
+    }
+}

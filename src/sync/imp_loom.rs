@@ -1,0 +1,152 @@
+//! loom's doubles, a stand-in for crossbeam-deque, and edges that a control can weaken.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+pub(crate) mod atomic {
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+}
+
+pub(crate) mod thread {
+    pub(crate) use loom::thread::{Builder, JoinHandle, current};
+}
+
+/// loom's cell, with exclusive access by `&mut`.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        self.0.with(read)
+    }
+
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        self.0.with_mut(write)
+    }
+
+    #[expect(unsafe_code, reason = "loom has no access by `&mut`")]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        // SAFETY: borrowed exclusively for as long as the reference lives.
+        self.0.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+/// loom's lock with the interface of `parking_lot`.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().expect("a model that panics has ended")
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().expect("a model that panics has ended")
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner().expect("a model that panics has ended")
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(loom::sync::Condvar);
+
+impl Condvar {
+    pub(crate) fn wait<'a, T>(&self, guard: loom::sync::MutexGuard<'a, T>) -> loom::sync::MutexGuard<'a, T> {
+        self.0.wait(guard).expect("a model that panics has ended")
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// The interface of crossbeam-deque over a locked queue: the models check what is around the deque, not the deque.
+pub(crate) mod deque {
+    use super::{Mutex, VecDeque};
+    pub(crate) use crossbeam_deque::Steal;
+    use loom::sync::Arc;
+
+    #[derive(Debug)]
+    pub(crate) struct Worker<T>(Arc<Mutex<VecDeque<T>>>);
+    #[derive(Debug, Clone)]
+    pub(crate) struct Stealer<T>(Arc<Mutex<VecDeque<T>>>);
+
+    impl<T> Worker<T> {
+        pub(crate) fn new_lifo() -> Self {
+            Self(Arc::new(Mutex::new(VecDeque::new())))
+        }
+        pub(crate) fn stealer(&self) -> Stealer<T> {
+            Stealer(self.0.clone())
+        }
+        pub(crate) fn push(&self, item: T) {
+            self.0.lock().push_back(item);
+        }
+        pub(crate) fn pop(&self) -> Option<T> {
+            self.0.lock().pop_back()
+        }
+        pub(crate) fn is_empty(&self) -> bool {
+            self.0.lock().is_empty()
+        }
+        pub(crate) fn len(&self) -> usize {
+            self.0.lock().len()
+        }
+    }
+
+    impl<T> Stealer<T> {
+        pub(crate) fn steal(&self) -> Steal<T> {
+            self.0.lock().pop_front().map_or(Steal::Empty, Steal::Success)
+        }
+        pub(crate) fn is_empty(&self) -> bool {
+            self.0.lock().is_empty()
+        }
+        pub(crate) fn len(&self) -> usize {
+            self.0.lock().len()
+        }
+    }
+}
+
+thread_local! {
+    /// The one edge that the running control weakens.
+    static WEAKENED: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Whether a control weakens this edge now.
+pub(crate) fn weakened(edge: &str) -> bool {
+    WEAKENED.with(|weak| weak.get() == Some(edge))
+}
+
+/// Explores a model with one edge weakened, and says whether it failed.
+pub(crate) fn fails_without(edge: &'static str, model: impl Fn() + Sync + Send + 'static) -> bool {
+    WEAKENED.with(|weak| weak.set(Some(edge)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| loom::model(model)));
+    WEAKENED.with(|weak| weak.set(None));
+    outcome.is_err()
+}
+
+macro_rules! edge {
+    ($name:literal, $ordering:ident) => {
+        if $crate::sync::imp_loom::weakened($name) {
+            $crate::sync::atomic::Ordering::Relaxed
+        } else {
+            $crate::sync::atomic::Ordering::$ordering
+        }
+    };
+}
+macro_rules! fence_edge {
+    ($name:literal) => {
+        if !$crate::sync::imp_loom::weakened($name) {
+            $crate::sync::atomic::fence($crate::sync::atomic::Ordering::SeqCst)
+        }
+    };
+}
+pub(crate) use {edge, fence_edge};

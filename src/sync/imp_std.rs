@@ -1,0 +1,74 @@
+//! The real types.
+
+pub(crate) mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+}
+
+pub(crate) mod deque {
+    pub(crate) use crossbeam_deque::{Steal, Stealer, Worker};
+}
+
+pub(crate) mod thread {
+    pub(crate) use std::thread::{Builder, JoinHandle, current};
+}
+
+pub(crate) use parking_lot::Mutex;
+
+/// Waits for a condition under a [`Mutex`].
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(parking_lot::Condvar);
+
+impl Condvar {
+    pub(crate) fn wait<'a, T>(&self, mut guard: parking_lot::MutexGuard<'a, T>) -> parking_lot::MutexGuard<'a, T> {
+        self.0.wait(&mut guard);
+        guard
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A cell whose content is reached by raw pointer only, inside a closure, as loom wants it.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+}
+
+impl<T: ?Sized> UnsafeCell<T> {
+    /// Gives the pointer for reading.
+    #[inline]
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        read(self.0.get())
+    }
+
+    /// Gives the pointer for writing.
+    #[inline]
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        write(self.0.get())
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+}
+
+/// The ordering of a named edge.
+macro_rules! edge {
+    ($name:literal, $ordering:ident) => {
+        $crate::sync::atomic::Ordering::$ordering
+    };
+}
+/// The full fence of a named edge.
+macro_rules! fence_edge {
+    ($name:literal) => {
+        $crate::sync::atomic::fence($crate::sync::atomic::Ordering::SeqCst)
+    };
+}
+pub(crate) use {edge, fence_edge};

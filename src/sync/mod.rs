@@ -1,0 +1,59 @@
+//! The only door to atomics, cells, locks, threads and waiting.
+//!
+//! Everything that other threads can see goes through the types of this module, so that one switch
+//! (`cfg(all(test, loom))`) puts [loom](https://docs.rs/loom)'s doubles in their place and the models of this folder
+//! explore every interleaving of the real code. A user who sets `--cfg loom` for a crate of their own gets the real
+//! types: the switch needs `test` too.
+//!
+//! # What is here
+//! | file | primitive | who waits for whom |
+//! |---|---|---|
+//! | [`parker`] | blocks one thread until it is woken | a thread for any other |
+//! | [`latch`] | one-shot flag | a waiter for the end of a run, scope or join |
+//! | [`event_count`] | sleep and wake without lost wake-ups | workers for jobs |
+//! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
+//! | [`turnstile`] | hands turns out in number order | pieces of a stream for their turn |
+//! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
+//! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
+//! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
+//! | [`shares`] | counts the live pieces of a batch | nobody waits: the last one acts |
+//! | [`claim`] | one owner at a time, without waiting | guests for a seat |
+//! | [`seam`] | where a thread blocks, or a virtual worker yields | all of the above |
+//! | [`deque`] | stealable jobs: `crossbeam-deque`, in models a small stand-in | thieves for their victim |
+//!
+//! # Edges
+//! Every ordering that matters is written `edge!("name", Ordering)`, every fence `fence_edge!("name")`. The name stands
+//! in the module's table of edges. In a model a control weakens one edge at a time (an ordering becomes `Relaxed`, a
+//! fence disappears) and must see the model fail: so no ordering is stronger than a model can show.
+//!
+//! # What the models do not see
+//! crossbeam-deque and `parking_lot` are foreign: the models use a locked queue and loom's lock in their place. `SeqCst`
+//! accesses count as `AcqRel` in loom, so the code uses `fence(SeqCst)` for every store-load race.
+
+#[cfg(all(test, loom))]
+mod imp_loom;
+#[cfg(not(all(test, loom)))]
+mod imp_std;
+#[cfg(all(test, loom))]
+use imp_loom as imp;
+#[cfg(not(all(test, loom)))]
+use imp_std as imp;
+
+pub(crate) mod claim;
+pub(crate) mod countdown;
+pub(crate) mod credit;
+pub(crate) mod event_count;
+pub(crate) mod gate;
+pub(crate) mod latch;
+pub(crate) mod parker;
+pub(crate) mod quiescence;
+pub(crate) mod seam;
+pub(crate) mod shares;
+pub(crate) mod turnstile;
+
+pub(crate) use crossbeam_utils::CachePadded;
+pub(crate) use imp::{Condvar, Mutex, UnsafeCell, atomic, deque, thread};
+pub(crate) use imp::{edge, fence_edge};
+
+#[cfg(all(test, loom))]
+mod tests;

@@ -1,0 +1,57 @@
+//! Notices that no job of a group (a run, a scope) is left, without a shared counter per job.
+//!
+//! Termination detection by credit recovery (Mattern, "Global quiescence detection based on credit distribution and
+//! recovery", 1989). Every queued or running job of the group holds one token. A worker that works for the group keeps
+//! a purse of spare tokens in plain memory: a job it queues takes one out, a job it has finished puts one in. Only a
+//! worker with an empty purse, and a worker that finds no further job of the group, touch the shared word: the first
+//! takes [`BULK`] tokens at once, the second gives all it has back. Whoever brings the word to zero is the last one, and
+//! the only one who may touch the group afterwards.
+//!
+//! # Invariants
+//! * I1: word = tokens in purses + tokens of queued jobs + tokens of running jobs.
+//! * I2: only the holder of a token (a running job of the group) takes more: so zero is final.
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `quiescence.give` | `give_back`: RMW, AcqRel | the one that reaches zero | all that jobs of the group did, to the last one | `loom_quiescence_last_sees_all` |
+
+use super::atomic::{AtomicU64, Ordering};
+use super::edge;
+
+/// How many tokens an empty purse takes at once.
+pub(crate) const BULK: u64 = 32;
+
+/// The shared word of a group; see the module.
+#[derive(Debug)]
+pub(crate) struct Quiescence(AtomicU64);
+
+impl Quiescence {
+    /// A group in which `tokens` are out.
+    pub(crate) fn new(tokens: u64) -> Self {
+        Self(AtomicU64::new(tokens))
+    }
+
+    /// Puts `tokens` out into a quiet group.
+    pub(crate) fn restart(&mut self, tokens: u64) {
+        self.0.store(tokens, Ordering::Relaxed);
+    }
+
+    /// Takes `tokens` more. The caller holds one (I2).
+    pub(crate) fn take(&self, tokens: u64) {
+        // Relaxed: the caller's own token keeps the word above zero; nothing is read through it.
+        let before = self.0.fetch_add(tokens, Ordering::Relaxed);
+        debug_assert!(before > 0, "only a token holder takes more");
+    }
+
+    /// Gives `tokens` back; `true`: they were the last ones, and the caller sees all that any job of the group did.
+    ///
+    /// After `false` the group may be gone already.
+    #[must_use]
+    pub(crate) fn give_back(&self, tokens: u64) -> bool {
+        // AcqRel: releases this worker's effects, and acquires all others' when it is the last.
+        let before = self.0.fetch_sub(tokens, edge!("quiescence.give", AcqRel));
+        debug_assert!(before >= tokens, "{before} tokens are out, {tokens} come back");
+        before == tokens
+    }
+}

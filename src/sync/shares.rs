@@ -1,0 +1,34 @@
+//! Counts the live pieces of a family; the last one to end is told.
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `shares.end` | `end`: RMW, AcqRel | `end` of the last one | what was done with every piece before it ended | `loom_shares_last_sees_all` |
+//! | `shares.alone` | `end`: RMW | `end`: load, Acquire, sees 1 | the same, without an RMW of the last one | `loom_shares_last_sees_all` |
+
+use super::atomic::{AtomicU32, Ordering};
+use super::edge;
+
+/// How many pieces are live; see the module.
+#[derive(Debug, Default)]
+pub(crate) struct Shares(AtomicU32);
+
+impl Shares {
+    /// One piece is live. Nobody else knows of the family yet.
+    pub(crate) fn begin(&self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+
+    /// One more piece is live; the caller has one.
+    pub(crate) fn share(&self) {
+        // Relaxed: the caller's own piece keeps the family alive, the new one is handed on by other means.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The caller's piece has ended; `true`: it was the last, and the caller sees what was done with all the others.
+    #[must_use]
+    pub(crate) fn end(&self) -> bool {
+        // Acquire: a lone share needs no RMW, nobody else can share. AcqRel: releases to, or acquires from, the others.
+        self.0.load(edge!("shares.alone", Acquire)) == 1 || self.0.fetch_sub(1, edge!("shares.end", AcqRel)) == 1
+    }
+}

@@ -1,0 +1,318 @@
+//! Models of the primitives, explored by loom, each with controls: one edge weakened, and the model must fail.
+//!
+//! All are unbounded: no preemption bound is set.
+
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::thread;
+
+use super::claim::Claims;
+use super::countdown::{Countdown, Known};
+use super::credit::Credits;
+use super::event_count::{EventCount, Visible};
+use super::gate::Gate;
+use super::imp_loom::fails_without;
+use super::latch::Latch;
+use super::parker::Parker;
+use super::quiescence::Quiescence;
+use super::shares::Shares;
+use super::turnstile::{Turn, Turnstile};
+
+/// Explores `model`, then again with each edge weakened.
+fn check(edges: &[&'static str], model: fn()) {
+    loom::model(model);
+    for edge in edges {
+        assert!(fails_without(edge, model), "the model does not notice that {edge} is weakened");
+    }
+}
+
+/// Plain memory whose races loom sees.
+struct Plain(UnsafeCell<u32>);
+
+#[expect(unsafe_code, reason = "the races of this cell are what the models look for")]
+// SAFETY: loom checks every access.
+unsafe impl Sync for Plain {}
+
+#[expect(unsafe_code, reason = "the races of this cell are what the models look for")]
+impl Plain {
+    fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+    fn add(&self) {
+        // SAFETY: loom fails the model if this races.
+        self.0.with_mut(|value| unsafe { *value += 1 });
+    }
+    fn get(&self) -> u32 {
+        // SAFETY: loom fails the model if this races.
+        self.0.with(|value| unsafe { *value })
+    }
+}
+
+#[test]
+fn loom_parker_hands_over() {
+    check(&["parker.unpark", "parker.park"], || {
+        let shared = Arc::new((Parker::new(), Plain::new()));
+        let waker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.add();
+                shared.0.unpark();
+            })
+        };
+        shared.0.park();
+        assert_eq!(shared.1.get(), 1, "the waker's write is visible");
+        waker.join().expect("no panic");
+        assert!(!shared.0.try_take(), "the token was taken");
+    });
+}
+
+#[test]
+fn loom_latch_hands_over() {
+    check(&["latch.set", "latch.seen"], || {
+        let parker = Arc::new(Parker::new());
+        let shared = Arc::new((Latch::new(parker.clone()), Plain::new()));
+        let setter = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.add();
+                #[expect(unsafe_code, reason = "the setter's contract is what is modelled")]
+                // SAFETY: (1) alive in the Arc; (2) set once.
+                unsafe {
+                    Latch::set(&raw const shared.0);
+                }
+            })
+        };
+        while !shared.0.is_set() {
+            parker.park();
+        }
+        assert_eq!(shared.1.get(), 1, "the setter's write is visible");
+        setter.join().expect("no panic");
+    });
+}
+
+#[test]
+fn loom_quiescence_last_sees_all() {
+    check(&["quiescence.give"], || {
+        let shared = Arc::new((Quiescence::new(2), Plain::new(), Plain::new()));
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.add();
+                shared.0.take(3);
+                if shared.0.give_back(4) {
+                    assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
+                    return 1;
+                }
+                0
+            })
+        };
+        shared.2.add();
+        let mut last = 0;
+        if shared.0.give_back(1) {
+            assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
+            last = 1;
+        }
+        last += other.join().expect("no panic");
+        assert_eq!(last, 1, "exactly one is the last");
+    });
+}
+
+#[test]
+fn loom_shares_last_sees_all() {
+    check(&["shares.end", "shares.alone"], || {
+        let shared = Arc::new((Shares::default(), Plain::new(), Plain::new()));
+        shared.0.begin();
+        shared.0.share();
+        let end = |shared: &(Shares, Plain, Plain), mine: &Plain| {
+            mine.add();
+            let last = shared.0.end();
+            if last {
+                assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
+            }
+            u32::from(last)
+        };
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || end(&shared, &shared.1))
+        };
+        let last = end(&shared, &shared.2) + other.join().expect("no panic");
+        assert_eq!(last, 1, "exactly one is the last");
+    });
+}
+
+#[test]
+fn loom_countdown_fires_once() {
+    check(&["countdown.arrive"], || {
+        let shared = Arc::new((Countdown::new(), Plain::new()));
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.add();
+                shared.0.expect_more(1);
+                u32::from(shared.0.arrive(1)) + u32::from(shared.0.arrive(1))
+            })
+        };
+        let last = shared.0.total(1);
+        if last {
+            assert_eq!(shared.1.get(), 1, "the last one sees all");
+        }
+        assert_eq!(u32::from(last) + other.join().expect("no panic"), 1, "it fires once");
+    });
+}
+
+#[test]
+fn loom_known_countdown_fires_once() {
+    check(&["countdown.known"], || {
+        let shared = Arc::new((Known::default(), Plain::new(), Plain::new()));
+        shared.0.restart(2);
+        let arrive = |shared: &(Known, Plain, Plain), mine: &Plain| {
+            mine.add();
+            let last = shared.0.arrive();
+            if last {
+                assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
+            }
+            u32::from(last)
+        };
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || arrive(&shared, &shared.1))
+        };
+        let last = arrive(&shared, &shared.2) + other.join().expect("no panic");
+        assert_eq!(last, 1, "it fires once");
+    });
+}
+
+#[test]
+fn loom_claim_is_exclusive() {
+    check(&["claim.take", "claim.release"], || {
+        let shared = Arc::new((Claims::new(1), Plain::new()));
+        let work = |shared: &(Claims, Plain)| {
+            if let Some(place) = shared.0.take() {
+                shared.1.add();
+                shared.0.release(place);
+                return 1;
+            }
+            0
+        };
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || work(&shared))
+        };
+        let taken = work(&shared) + other.join().expect("no panic");
+        assert!(taken >= 1, "somebody got the place");
+        assert_eq!(shared.0.take(), Some(0), "it was given back");
+        assert_eq!(shared.1.get(), taken);
+    });
+}
+
+/// A source with one place and two batches to issue; the batch runs on another thread and puts the place back.
+#[test]
+fn loom_credit_is_never_lost() {
+    check(&["credit.put", "credit.take", "credit.sleep"], || {
+        let shared = Arc::new((Credits::new(1), Plain::new(), Plain::new()));
+        // Holder of the turn: takes the place, changes the source's state, or goes to sleep.
+        fn turn(shared: &(Credits, Plain, Plain)) -> Option<u32> {
+            loop {
+                shared.1.add();
+                match shared.0.take_all() {
+                    Some(place) => {
+                        shared.2.add();
+                        return Some(place);
+                    }
+                    None if shared.0.sleep() => return None,
+                    None => {}
+                }
+            }
+        }
+        let place = turn(&shared).expect("free at the start");
+        let batch = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.2.add();
+                shared.0.put(place) && turn(&shared).is_some()
+            })
+        };
+        let second = turn(&shared).is_some();
+        let started = batch.join().expect("no panic");
+        assert!(second ^ started, "the second batch is issued exactly once");
+        assert_eq!(shared.2.get(), 3);
+    });
+}
+
+#[test]
+fn loom_turnstile_loses_nobody() {
+    check(&["turnstile.park"], || {
+        let shared = Arc::new((Turnstile::new(2), Plain::new()));
+        fn pass(shared: &(Turnstile<u64>, Plain), number: u64) {
+            let mut inside = shared.0.enter(Turn { number, part: 0 }, number);
+            while let Some(number) = inside {
+                assert_eq!(u64::from(shared.1.get()), number, "in number order");
+                shared.1.add();
+                inside = shared.0.leave(true);
+            }
+        }
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                pass(&shared, 2);
+                pass(&shared, 0);
+            })
+        };
+        pass(&shared, 1);
+        other.join().expect("no panic");
+        assert_eq!(shared.1.get(), 3, "all have passed");
+        assert_eq!(shared.0.waiting(), (0, Turn { number: 3, part: 0 }));
+    });
+}
+
+#[test]
+fn loom_gate_lets_all_pass() {
+    check(&["gate.open", "gate.pass"], || {
+        let shared = Arc::new((Gate::new(), Plain::new()));
+        let opener = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.add();
+                shared.0.open().len()
+            })
+        };
+        let mut passed = 0;
+        for thing in 0..2 {
+            if shared.0.pass(thing, |_| ()).is_some() {
+                assert_eq!(shared.1.get(), 1, "what was done before the gate was opened is visible");
+                passed += 1;
+            }
+        }
+        let held = opener.join().expect("no panic");
+        assert_eq!((passed + held, shared.0.holds()), (2, 0), "nothing is lost");
+    });
+}
+
+#[test]
+fn loom_event_count_loses_no_wake_up() {
+    check(&["event_count.pushed", "event_count.asleep"], || {
+        let shared = Arc::new((EventCount::new(2, 2), AtomicUsize::new(0), AtomicBool::new(false)));
+        let worker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                let parker = Arc::new(Parker::new());
+                idle.enter();
+                idle.search();
+                while jobs.load(Ordering::Relaxed) == 0 {
+                    let seen = || jobs.load(Ordering::Relaxed) > 0;
+                    idle.sleep(&parker, None, || if seen() { Visible::Mine } else { Visible::Nothing });
+                }
+                assert!(idle.found(), "the only one that looked");
+                idle.exit(false);
+            })
+        };
+        let (idle, jobs, _) = &*shared;
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(None, 1);
+        worker.join().expect("no panic");
+        assert!(!idle.hungry(), "all counts are back at zero");
+    });
+}

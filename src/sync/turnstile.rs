@@ -1,0 +1,126 @@
+//! Hands turns out in number order, without anybody waiting for one.
+//!
+//! A piece of a stream whose turn has not come is left here, and its worker goes on with something else; whoever leaves
+//! the turn takes the next piece with it if it is here already, and must see to it that it is run. So a serial operator
+//! costs no thread, only the memory of the pieces that came early: at most as many as are in flight.
+//!
+//! A place in the order is a [`Turn`]: the number of the batch, and the part of it if the batch was split.
+//!
+//! # Protocol
+//! All under one lock, held for a few instructions and never while user code runs. (T1) [`enter`](Turnstile::enter): if
+//! it is this piece's turn and nobody is inside, go in; else leave the piece. (T2) [`leave`](Turnstile::leave): advance;
+//! if the next piece is here, take it out and stay inside on its behalf; else nobody is inside. Between T1's look and its
+//! leaving the piece the lock must not be given up: otherwise T2 can run in between and the piece is never found (edge
+//! `turnstile.park`, model `loom_turnstile_loses_nobody`).
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use super::Mutex;
+
+/// A place in the order: number, then part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn {
+    pub(crate) number: u64,
+    pub(crate) part: u32,
+}
+
+#[derive(Debug)]
+struct Parked<T>(Turn, T);
+
+impl<T> PartialEq for Parked<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<T> Eq for Parked<T> {}
+impl<T> PartialOrd for Parked<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Parked<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+#[derive(Debug)]
+struct State<T> {
+    next: Turn,
+    inside: bool,
+    parked: BinaryHeap<Reverse<Parked<T>>>,
+}
+
+/// Hands turns out in order; see the module.
+#[derive(Debug)]
+pub(crate) struct Turnstile<T>(Mutex<State<T>>);
+
+impl<T> Turnstile<T> {
+    /// The first turn is number 0, part 0; `room` early pieces need no allocation.
+    pub(crate) fn new(room: usize) -> Self {
+        let next = Turn { number: 0, part: 0 };
+        Self(Mutex::new(State { next, inside: false, parked: BinaryHeap::with_capacity(room) }))
+    }
+
+    /// Goes in if it is this turn and nobody is inside.
+    #[must_use]
+    pub(crate) fn try_enter(&self, turn: Turn) -> bool {
+        let mut state = self.0.lock();
+        let free = !state.inside && state.next == turn;
+        state.inside |= free;
+        free
+    }
+
+    /// Goes in with `piece` if it is its turn, else leaves it here. (T1)
+    #[must_use]
+    pub(crate) fn enter(&self, turn: Turn, piece: T) -> Option<T> {
+        let mut state = self.0.lock();
+        if !state.inside && state.next == turn {
+            state.inside = true;
+            return Some(piece);
+        }
+        #[cfg(all(test, loom))]
+        if super::imp_loom::weakened("turnstile.park") {
+            drop(state);
+            state = self.0.lock();
+        }
+        state.parked.push(Reverse(Parked(turn, piece)));
+        None
+    }
+
+    /// Ends the turn that the caller is in; `last`: it was the last part of its number. Gives the next piece if it is
+    /// here: the caller is inside on its behalf. (T2)
+    #[must_use]
+    pub(crate) fn leave(&self, last: bool) -> Option<T> {
+        let mut state = self.0.lock();
+        debug_assert!(state.inside, "only who is inside leaves");
+        state.next = match state.next {
+            Turn { number, .. } if last => Turn { number: number + 1, part: 0 },
+            Turn { number, part } => Turn { number, part: part + 1 },
+        };
+        match state.parked.peek() {
+            Some(Reverse(Parked(turn, _))) if *turn == state.next => {
+                state.parked.pop().map(|Reverse(Parked(_, piece))| piece)
+            }
+            _ => {
+                state.inside = false;
+                None
+            }
+        }
+    }
+
+    /// How many pieces wait, and which turn they wait for.
+    pub(crate) fn waiting(&self) -> (usize, Turn) {
+        let state = self.0.lock();
+        (state.parked.len(), state.next)
+    }
+
+    /// Starts over at number 0; gives what was left here.
+    pub(crate) fn reset(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
+        let state = self.0.get_mut();
+        state.next = Turn { number: 0, part: 0 };
+        state.inside = false;
+        state.parked.drain().map(|Reverse(Parked(_, piece))| piece)
+    }
+}
