@@ -1,0 +1,301 @@
+//! What can go wrong, each with the name of the thing and what to do.
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::panic::Location;
+
+use crate::report::Report;
+use crate::sync::Mutex;
+
+/// Any error of this crate.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A pool cannot be made.
+    Pool(PoolError),
+    /// A graph has defects; nothing was run.
+    Build(BuildError),
+    /// A run has failed.
+    Run(RunError),
+}
+
+impl Error {
+    /// The failure of a run, if it is one.
+    #[must_use]
+    pub fn as_run(&self) -> Option<&RunError> {
+        if let Self::Run(error) = self { Some(error) } else { None }
+    }
+
+    /// The defects of a graph, if it is that.
+    #[must_use]
+    pub fn as_build(&self) -> Option<&BuildError> {
+        if let Self::Build(error) = self { Some(error) } else { None }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool(error) => error.fmt(f),
+            Self::Build(error) => error.fmt(f),
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Pool(error) => error.source(),
+            Self::Build(error) => error.source(),
+            Self::Run(error) => error.source(),
+        }
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
+}
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// Why a pool cannot be made.
+#[derive(Debug)]
+pub struct PoolError {
+    message: String,
+    source: Option<io::Error>,
+}
+
+impl PoolError {
+    pub(crate) fn workers(asked: usize, most: usize) -> Self {
+        Self { message: format!("a pool has 1 to {most} workers, not {asked}"), source: None }
+    }
+    pub(crate) fn name(name: &str) -> Self {
+        Self {
+            message: format!("the pool's name {name:?} has a zero byte, which a thread's name cannot have"),
+            source: None,
+        }
+    }
+    pub(crate) fn thread(worker: usize, source: io::Error) -> Self {
+        Self { message: format!("the thread of worker {worker} cannot be made"), source: Some(source) }
+    }
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for PoolError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|error| error as _)
+    }
+}
+
+/// Everything that is wrong with a graph, each by operator and source line.
+#[derive(Debug)]
+pub struct BuildError {
+    defects: Vec<Defect>,
+}
+
+/// One thing that is wrong with a graph.
+#[derive(Clone, Debug)]
+pub struct Defect {
+    operator: String,
+    location: &'static Location<'static>,
+    what: String,
+}
+
+impl Defect {
+    pub(crate) fn new(operator: String, location: &'static Location<'static>, what: String) -> Self {
+        Self { operator, location, what }
+    }
+
+    /// The operator it is about.
+    #[must_use]
+    pub fn operator(&self) -> &str {
+        &self.operator
+    }
+
+    /// Where the operator was added to the graph.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' ({}): {}", self.operator, self.location, self.what)
+    }
+}
+
+impl BuildError {
+    pub(crate) fn new(defects: Vec<Defect>) -> Self {
+        debug_assert!(!defects.is_empty(), "an error needs a defect");
+        Self { defects }
+    }
+
+    /// The defects, in the order in which the operators were added.
+    #[must_use]
+    pub fn defects(&self) -> &[Defect] {
+        &self.defects
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.defects[..] {
+            [defect] => write!(f, "the graph cannot run: {defect}"),
+            defects => {
+                write!(f, "the graph cannot run, it has {} defects:", defects.len())?;
+                defects.iter().try_for_each(|defect| write!(f, "\n  {defect}"))
+            }
+        }
+    }
+}
+
+impl StdError for BuildError {}
+
+/// Why a run has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunErrorKind {
+    /// An operator's closure panicked.
+    Panicked,
+    /// An operator's closure gave an error.
+    Failed,
+    /// The pool was dropped while the run was under way.
+    Cancelled,
+    /// Every source waits for credits, and nothing in flight can go on.
+    Stalled,
+    /// A source is used up, or data is absent: nothing was run.
+    NotReady {
+        /// The source or data.
+        name: String,
+    },
+    /// The pool was dropped before the run began.
+    Closed,
+}
+
+/// The failure of a run: the earliest one in stream order.
+///
+/// Batches before it were finished, batches after it were dropped; the plan and the pool are usable again.
+pub struct RunError(Box<Inner>);
+
+struct Inner {
+    kind: RunErrorKind,
+    operator: String,
+    item: Option<u64>,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Under a lock only to be `Sync`.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    report: Report,
+}
+
+impl RunError {
+    pub(crate) fn new(kind: RunErrorKind, operator: String, message: String, report: Report) -> Self {
+        Self(Box::new(Inner { kind, operator, item: None, message, source: None, panic: Mutex::new(None), report }))
+    }
+
+    pub(crate) fn at(mut self, item: Option<u64>) -> Self {
+        self.0.item = item;
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
+        self.0.source = Some(source);
+        self
+    }
+
+    pub(crate) fn with_panic(mut self, payload: Box<dyn Any + Send>) -> Self {
+        *self.0.panic.get_mut() = Some(payload);
+        self
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> &RunErrorKind {
+        &self.0.kind
+    }
+
+    /// The operator that failed; empty if none did.
+    #[must_use]
+    pub fn operator(&self) -> &str {
+        &self.0.operator
+    }
+
+    /// How many items the operator was given before the one it failed on, in stream order; none for a task, and
+    /// where the order depends on timing (after `merge` or `unordered`).
+    #[must_use]
+    pub fn item(&self) -> Option<u64> {
+        self.0.item
+    }
+
+    /// What the run had done until it failed.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.0.report
+    }
+
+    /// The payload of the panic, to go on with [`std::panic::resume_unwind`].
+    #[must_use]
+    pub fn into_panic(self) -> Option<Box<dyn Any + Send>> {
+        let mut inner = self.0;
+        inner.panic.get_mut().take()
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        match (&inner.kind, inner.item) {
+            (RunErrorKind::Panicked, Some(item)) => write!(f, "'{}' panicked at item {item}", inner.operator)?,
+            (RunErrorKind::Panicked, None) => write!(f, "'{}' panicked", inner.operator)?,
+            (RunErrorKind::Failed, Some(item)) => write!(f, "'{}' failed at item {item}", inner.operator)?,
+            (RunErrorKind::Failed, None) => write!(f, "'{}' failed", inner.operator)?,
+            (RunErrorKind::Cancelled, _) => f.write_str("the run was cancelled")?,
+            (RunErrorKind::Stalled, _) => f.write_str("the run stalled")?,
+            (RunErrorKind::NotReady { name }, _) => write!(f, "'{name}' is not ready")?,
+            (RunErrorKind::Closed, _) => f.write_str("the pool is closed")?,
+        }
+        if inner.message.is_empty() { Ok(()) } else { write!(f, ": {}", inner.message) }
+    }
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        f.debug_struct("RunError")
+            .field("kind", &inner.kind)
+            .field("operator", &inner.operator)
+            .field("item", &inner.item)
+            .field("message", &inner.message)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for RunError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+const _: () = {
+    const fn sendable<T: Send + Sync>() {}
+    sendable::<Error>();
+};

@@ -1,0 +1,94 @@
+//! A job: 16 bytes in a ring or deque that say what to run, with which payload, and for whom.
+
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+
+use super::worker::Worker;
+use crate::sync::event_count::Only;
+use crate::sync::quiescence::Quiescence;
+
+/// What many jobs have in common: the code they run, and the group they belong to. Embedded as the first field of
+/// whatever the code works on.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Target {
+    /// Runs one job of this target with its payload.
+    ///
+    /// # Safety
+    /// (1) The pointer is the job's own target, alive until the job's token is given back. (2) Each job is run once.
+    pub(crate) run: unsafe fn(NonNull<Target>, u64, &Worker<'_>),
+    /// The run or scope that the jobs belong to; none: they look after themselves.
+    pub(crate) group: Option<NonNull<Group>>,
+}
+
+/// Jobs that are waited for together: a run or a scope.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Group {
+    /// One token per queued or running job.
+    pub(crate) tokens: Quiescence,
+    /// Called once by whoever gives the last token back; nobody else touches the group from then on.
+    ///
+    /// # Safety
+    /// (1) The pointer is the group itself. (2) No token is out.
+    pub(crate) quiet: Quiet,
+}
+
+/// What ends a group.
+type Quiet = unsafe fn(NonNull<Group>, &Worker<'_>);
+
+impl Group {
+    /// Gives tokens back; what to call if they were the last ones, and whether they were.
+    ///
+    /// # Safety
+    /// (1) The group is alive: the caller holds these tokens. It may be gone when this returns `false`.
+    #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
+    pub(crate) unsafe fn give_back(group: NonNull<Self>, tokens: u64) -> (Quiet, bool) {
+        // SAFETY: (1); nothing is read behind the giving back.
+        let group = unsafe { group.as_ref() };
+        (group.quiet, group.tokens.give_back(tokens))
+    }
+}
+
+/// One job. Moves by copy, but is run exactly once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    pub(crate) target: NonNull<Target>,
+    pub(crate) payload: u64,
+}
+
+const _: () = assert!(size_of::<Job>() == 16, "two to a quarter cache line");
+
+#[expect(unsafe_code, reason = "a job is a message between threads")]
+// SAFETY: (1) a job is plain data; (2) what it points to is made for being run on any thread of the pool, and whoever
+// makes a target promises that.
+unsafe impl Send for Job {}
+
+impl Job {
+    /// The group whose tokens count this job.
+    #[inline]
+    pub(crate) fn group(&self) -> Option<NonNull<Group>> {
+        // SAFETY: a queued job's target is alive: (1) of `Target::run`.
+        #[expect(unsafe_code, reason = "reads the target of a queued job")]
+        unsafe {
+            self.target.as_ref().group
+        }
+    }
+
+    /// Whether a thread that waits for `only` may run this job.
+    #[inline]
+    pub(crate) fn is_for(&self, only: Only) -> bool {
+        only.is_none() || only == group_id(self.group())
+    }
+}
+
+/// A group as the queues and sleepers know it.
+#[inline]
+pub(crate) fn group_id(group: Option<NonNull<Group>>) -> Only {
+    group.map(|group| group.addr())
+}
+
+/// What a thread waits for that may run nothing at all: the address of a thing that has no jobs.
+pub(crate) fn nothing<T>(place: &T) -> Only {
+    NonZeroUsize::new(std::ptr::from_ref(place).addr())
+}

@@ -1,0 +1,300 @@
+//! The threads, and what they share.
+//!
+//! A [`Pool`] owns worker threads that sit at seats ([`seat`]), take jobs ([`job`]) from each other and from the injector
+//! ([`injector`]), and sleep when there are none ([`crate::sync::event_count`]). [`worker`] tells in which order they look
+//! and what they show. A thread from outside that waits for something takes a guest seat and works for just that.
+//!
+//! # Closing
+//! (C1) No run may begin any more; runs that are under way are cancelled. (C2) Wait until they have ended. (C3) Tell the
+//! workers to end once they find nothing, and wake them all. (C4) Join every thread (but not the one that drops the pool,
+//! if that is a worker of its own: it ends by itself).
+
+mod builder;
+mod injector;
+pub(crate) mod job;
+mod join;
+mod placement;
+mod scope;
+mod seat;
+pub(crate) mod worker;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use builder::{Builder, Pinning};
+pub use placement::{Placement, WorkerPlace};
+pub use scope::Scope;
+
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::claim::Claims;
+use crate::sync::event_count::EventCount;
+use crate::sync::parker::Parker;
+use crate::sync::{Condvar, Mutex, thread};
+use injector::Injector;
+use job::{Job, group_id};
+use seat::Seat;
+use worker::Worker;
+
+/// Threads from outside that can work in a pool at the same time; more of them wait.
+pub(crate) const GUESTS: usize = 8;
+
+/// What a pool's threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Workers first, then guests.
+    pub(crate) seats: Box<[Seat]>,
+    workers: usize,
+    guests: Claims,
+    injector: Injector,
+    pub(crate) idle: EventCount,
+    /// Jobs that the plans made for this pool may have queued at once.
+    planned: AtomicUsize,
+    closing: AtomicBool,
+    runs: Mutex<Runs>,
+    runs_ended: Condvar,
+}
+
+/// The runs under way.
+#[derive(Debug, Default)]
+struct Runs {
+    closed: bool,
+    /// Threads that are about to begin a run, or have one under way.
+    visitors: usize,
+    active: Vec<ActiveRun>,
+}
+
+/// A run that the pool can cancel.
+#[derive(Debug)]
+pub(crate) struct ActiveRun {
+    pub(crate) run: *const (),
+    /// # Safety
+    /// `run` is registered: it has not ended.
+    pub(crate) cancel: unsafe fn(*const ()),
+}
+
+#[expect(unsafe_code, reason = "the registry is used from the thread that drops the pool")]
+// SAFETY: (1) `run` is only given to `cancel`, which may be called from any thread; (2) a run is taken out before it ends.
+unsafe impl Send for ActiveRun {}
+
+impl Shared {
+    fn new(workers: usize) -> Self {
+        let seats = workers + GUESTS;
+        Self {
+            seats: (0..seats).map(|index| Seat::new(index, index as u64 + 1)).collect(),
+            workers,
+            guests: Claims::new(u32::try_from(GUESTS).expect("few")),
+            injector: Injector::default(),
+            idle: EventCount::new(workers, seats),
+            planned: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            runs: Mutex::new(Runs::default()),
+            runs_ended: Condvar::default(),
+        }
+    }
+
+    /// How many worker threads there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    fn closing(&self) -> bool {
+        // Relaxed: a sleeper looks at it after a fence, everybody else again and again.
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Gives a job that has its token to whoever may run it.
+    fn inject(&self, job: Job) {
+        let group = group_id(job.group());
+        self.injector.push([job]);
+        self.idle.notify(group, 1);
+    }
+
+    /// Makes room for the jobs of a plan, for as long as it lives.
+    pub(crate) fn plan_jobs(&self, jobs: usize) {
+        let planned = self.planned.fetch_add(jobs, Ordering::Relaxed) + jobs;
+        self.injector.reserve(planned);
+    }
+
+    /// Takes back what [`plan_jobs`](Self::plan_jobs) reserved.
+    pub(crate) fn unplan_jobs(&self, jobs: usize) {
+        self.planned.fetch_sub(jobs, Ordering::Relaxed);
+    }
+
+    /// Keeps the pool's threads alive while `work` runs; `None`: the pool is closed.
+    pub(crate) fn visit<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        struct Visit<'a>(&'a Shared);
+        impl Drop for Visit<'_> {
+            fn drop(&mut self) {
+                self.0.runs.lock().visitors -= 1;
+                self.0.runs_ended.notify_one();
+            }
+        }
+        {
+            let mut runs = self.runs.lock();
+            if runs.closed {
+                return None;
+            }
+            runs.visitors += 1;
+        }
+        let _visit = Visit(self);
+        Some(work())
+    }
+
+    /// Registers a run, so that it is cancelled when the pool closes; `false`: it closes already.
+    pub(crate) fn begin_run(&self, run: ActiveRun) -> bool {
+        let mut runs = self.runs.lock();
+        if !runs.closed {
+            runs.active.push(run);
+        }
+        !runs.closed
+    }
+
+    /// Takes a run out again.
+    pub(crate) fn end_run(&self, run: *const ()) {
+        self.runs.lock().active.retain(|active| !std::ptr::eq(active.run, run));
+    }
+
+    /// Does `work` on a thread of this pool: on this one if it is one, else on this one in a guest seat, else, if all
+    /// seats are taken, on a worker while this thread waits.
+    pub(crate) fn on_worker<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
+        let mut work = Some(work);
+        let mut once = |worker: &Worker<'_>| (work.take().expect("called once"))(worker);
+        if let Some(result) = Worker::current(self, &mut once) {
+            return result;
+        }
+        let Some(place) = self.guests.take() else { return self.elsewhere(once) };
+        let _leave = Leave { shared: self, place };
+        self.idle.enter();
+        Worker::at(self, &self.seats[self.workers + place as usize], |worker| {
+            let _hand_over = HandOver(worker);
+            once(worker)
+        })
+    }
+
+    /// An active place has become free: somebody else may be woken for what is left.
+    fn look_after_exit(&self) {
+        let anything = !self.injector.is_empty() || self.seats.iter().any(|seat| !seat.stealer.is_empty());
+        if anything {
+            self.idle.notify(None, 1);
+        }
+    }
+
+    /// Runs `work` on some worker, and blocks this thread until it is done.
+    fn elsewhere<R: Send>(&self, work: impl FnMut(&Worker<'_>) -> R + Send) -> R {
+        let parker = Arc::new(Parker::new());
+        let errand = join::Errand::new(work, Arc::clone(&parker));
+        self.inject(errand.job());
+        while !errand.latch().is_set() {
+            parker.park();
+        }
+        errand.result()
+    }
+}
+
+/// Gives a guest seat back.
+struct Leave<'a> {
+    shared: &'a Shared,
+    place: u32,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.shared.guests.release(self.place);
+        self.shared.idle.exit(false);
+        self.shared.look_after_exit();
+    }
+}
+
+/// Leaves nothing private behind at a guest seat.
+struct HandOver<'a, 'p>(&'a Worker<'p>);
+
+impl Drop for HandOver<'_, '_> {
+    fn drop(&mut self) {
+        self.0.hand_over();
+    }
+}
+
+/// Worker threads that run graphs, joins and scopes.
+///
+/// Each worker sits on a core of its own where that is possible ([`Pool::placement`]), keeps its work near, and steals
+/// when it has none. An idle pool uses no CPU. Any number of threads may use a pool at once.
+///
+/// Dropping it cancels the runs under way and returns when all its threads have ended.
+///
+/// ```
+/// use millstream::{Graph, Pool};
+///
+/// let pool = Pool::new()?;
+/// let g = Graph::new();
+/// let sum = g.range(0..1000_u64).map(|x| x * x).sum::<u64>();
+/// assert_eq!(pool.run(g)?.take(sum), 332_833_500);
+/// # Ok::<(), millstream::Error>(())
+/// ```
+pub struct Pool {
+    pub(crate) shared: Arc<Shared>,
+    threads: Vec<thread::JoinHandle<()>>,
+    placement: Placement,
+}
+
+impl Pool {
+    /// A pool with one worker for every core that this process may use.
+    ///
+    /// # Errors
+    /// If a thread cannot be made.
+    pub fn new() -> Result<Self, crate::Error> {
+        Self::builder().build()
+    }
+
+    /// Options for a pool.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// How many workers the pool has.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.shared.workers
+    }
+
+    /// Where the workers run, and why there.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// Ends the pool's threads: (C1) to (C4) of the module.
+    fn close(&mut self) {
+        let shared = &self.shared;
+        let mut runs = shared.runs.lock();
+        runs.closed = true; // (C1)
+        for run in &runs.active {
+            #[expect(unsafe_code, reason = "cancels a run from outside")]
+            // SAFETY: registered, and it cannot end while the lock is held.
+            unsafe {
+                (run.cancel)(run.run);
+            }
+        }
+        while runs.visitors > 0 {
+            runs = shared.runs_ended.wait(runs); // (C2)
+        }
+        drop(runs);
+        shared.closing.store(true, Ordering::Relaxed); // (C3)
+        shared.idle.wake_all();
+        let me = thread::current().id();
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != me) {
+            thread.join().expect("a worker thread does not unwind"); // (C4)
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("workers", &self.shared.workers).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! Any number of closures that borrow, all done when the scope ends.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::job::{Group, Job, Target, group_id};
+use super::worker::Worker;
+use super::{Pool, Shared};
+use crate::sync::Mutex;
+use crate::sync::latch::Latch;
+use crate::sync::quiescence::Quiescence;
+use crate::unwind;
+
+/// A scope in which closures that borrow may be spawned; see [`Pool::scope`].
+#[repr(C)]
+pub struct Scope<'scope, 'pool> {
+    group: Group,
+    latch: Latch,
+    shared: &'pool Shared,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Invariant: a longer-lived scope is no shorter-lived one.
+    marker: PhantomData<fn(&'scope ()) -> &'scope ()>,
+}
+
+/// A spawned closure on the heap.
+#[repr(C)]
+struct Spawned<'scope, F> {
+    target: Target,
+    scope: NonNull<Scope<'scope, 'static>>,
+    work: F,
+}
+
+impl Pool {
+    /// Calls `body` with a scope, and returns when it and everything spawned in the scope has ended.
+    ///
+    /// While it waits the calling thread runs spawned closures of this scope and nothing else. Works from any thread,
+    /// also inside operators.
+    ///
+    /// # Panics
+    /// If `body` or a spawned closure panics, with the first payload, after all have ended.
+    ///
+    /// ```
+    /// let pool = millstream::Pool::new()?;
+    /// let (mut left, mut right) = (0, 0);
+    /// pool.scope(|s| {
+    ///     s.spawn(|_| left = 1);
+    ///     s.spawn(|_| right = 2);
+    /// });
+    /// assert_eq!(left + right, 3);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope, '_>) -> R + Send) -> R {
+        self.shared.on_worker(|worker| {
+            let scope = Scope {
+                group: Group { tokens: Quiescence::new(1), quiet: Scope::quiet },
+                latch: Latch::new(Arc::clone(&worker.seat.parker)),
+                shared: worker.shared,
+                panic: Mutex::new(None),
+                marker: PhantomData,
+            };
+            let result = catch_unwind(AssertUnwindSafe(|| body(&scope)));
+            if !scope.group.tokens.give_back(1) {
+                worker.wait(&scope.latch, group_id(Some(NonNull::from(&scope.group))));
+            }
+            let spawned = scope.panic.into_inner();
+            match (result, spawned) {
+                (Ok(result), None) => result,
+                (Err(panic), _) | (_, Some(panic)) => resume_unwind(panic),
+            }
+        })
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Makes `work` a job of this scope. It may run at once on another worker, or when the scope waits.
+    ///
+    /// Allocates once.
+    pub fn spawn(&self, work: impl FnOnce(&Scope<'scope, '_>) + Send + 'scope) {
+        let spawned = Box::new(Spawned {
+            target: Target { run: run_spawned(&work), group: Some(NonNull::from(&self.group)) },
+            scope: NonNull::from(self).cast(),
+            work,
+        });
+        let job = Job { target: NonNull::from(Box::leak(spawned)).cast(), payload: 0 };
+        if Worker::current(self.shared, |worker| worker.push(job)).is_none() {
+            self.group.tokens.take(1); // the scope's body, or a spawned closure, is running: it holds a token
+            self.shared.inject(job);
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the last job ends the scope")]
+    unsafe fn quiet(group: NonNull<Group>, _: &Worker<'_>) {
+        let scope: NonNull<Self> = group.cast();
+        // SAFETY: the group is the first field of a scope that is alive until its latch is set.
+        let latch = unsafe { &raw const (*scope.as_ptr()).latch };
+        // SAFETY: (1) alive until this; (2) called once.
+        unsafe { Latch::set(latch) };
+    }
+}
+
+/// The code that runs a spawned closure of this type.
+fn run_spawned<'scope, F: FnOnce(&Scope<'scope, '_>) + Send + 'scope>(
+    _: &F,
+) -> unsafe fn(NonNull<Target>, u64, &Worker<'_>) {
+    #[expect(unsafe_code, reason = "takes the closure back from the heap")]
+    unsafe fn run<'scope, F: FnOnce(&Scope<'scope, '_>)>(target: NonNull<Target>, _: u64, _: &Worker<'_>) {
+        // SAFETY: the target is the first field of a leaked `Spawned`, and each job is run once.
+        let spawned = unsafe { Box::from_raw(target.cast::<Spawned<'scope, F>>().as_ptr()) };
+        // SAFETY: this job's token keeps the scope alive.
+        let scope = unsafe { spawned.scope.as_ref() };
+        let work = spawned.work;
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(scope))) {
+            let mut first = scope.panic.lock();
+            if first.is_none() {
+                *first = Some(panic);
+            } else {
+                drop(first);
+                unwind::drop_payload(panic);
+            }
+        }
+    }
+    run::<F>
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! A seat: the place that a worker, or a guest from outside, works from.
+//!
+//! Its private part ([`Local`]) is plain memory of whoever sits there; the rest is read by everybody.
+
+use std::collections::VecDeque;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::job::{Group, Job};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::deque::{Stealer, Worker as Deque};
+use crate::sync::parker::Parker;
+use crate::sync::{CachePadded, UnsafeCell};
+
+/// Jobs in the private ring; what is more goes to the injector.
+pub(crate) const RING: usize = 1024;
+/// Jobs in the public deque; crossbeam-deque grows above 64.
+pub(crate) const PUBLIC: usize = 48;
+
+/// A seat; see the module.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) index: usize,
+    pub(crate) parker: Arc<Parker>,
+    pub(crate) stealer: Stealer<Job>,
+    /// The group of the newest public job: a hint for threads that may run only one group's jobs.
+    pub(crate) tag: CachePadded<AtomicUsize>,
+    pub(crate) counts: CachePadded<Counts>,
+    local: UnsafeCell<Local>,
+}
+
+/// What the occupant of a seat has done, all time. Written by it alone.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) jobs: AtomicU64,
+    pub(crate) steals: AtomicU64,
+    pub(crate) parks: AtomicU64,
+}
+
+impl Counts {
+    /// Adds one to a counter that only the caller writes.
+    pub(crate) fn bump(counter: &AtomicU64) {
+        // Relaxed: a statistic with one writer.
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// Spare tokens of the group that the seat works for now.
+#[derive(Debug, Default)]
+pub(crate) struct Purse {
+    pub(crate) group: Option<NonNull<Group>>,
+    pub(crate) tokens: u64,
+}
+
+/// The private part of a seat.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) ring: VecDeque<Job>,
+    pub(crate) public: Deque<Job>,
+    pub(crate) purse: Purse,
+    /// The job that continues the running one.
+    pub(crate) next: Option<Job>,
+    pub(crate) finds: u32,
+    pub(crate) random: u64,
+}
+
+#[expect(unsafe_code, reason = "the private part moves between the threads that sit here one after the other")]
+// SAFETY: (1) `local` is reached only through `Seat::local`, whose caller sits here; (2) a seat has one occupant at a
+// time, and hands over through `Claims` (guests) or thread start (workers); (3) jobs and groups are `Send` by contract.
+unsafe impl Sync for Seat {}
+#[expect(unsafe_code, reason = "the private part moves between the threads that sit here one after the other")]
+// SAFETY: see `Sync`.
+unsafe impl Send for Seat {}
+
+impl Seat {
+    pub(crate) fn new(index: usize, seed: u64) -> Self {
+        let public = Deque::new_lifo();
+        Self {
+            index,
+            parker: Arc::new(Parker::new()),
+            stealer: public.stealer(),
+            tag: CachePadded::new(AtomicUsize::new(0)),
+            counts: CachePadded::new(Counts::default()),
+            local: UnsafeCell::new(Local {
+                ring: VecDeque::with_capacity(RING),
+                public,
+                purse: Purse::default(),
+                next: None,
+                finds: 0,
+                random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            }),
+        }
+    }
+
+    /// Works on the private part.
+    ///
+    /// # Safety
+    /// (1) The caller sits here. (2) `work` does not come back to this function, so it calls neither user code nor the
+    /// worker's other methods.
+    #[expect(unsafe_code, reason = "one occupant at a time")]
+    #[inline]
+    pub(crate) unsafe fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
+        // SAFETY: exclusive by (1) and (2).
+        self.local.with_mut(|local| work(unsafe { &mut *local }))
+    }
+}
+
+impl Local {
+    /// The next number of a xorshift generator (Marsaglia, "Xorshift RNGs", 2003): good enough to pick a victim.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}

@@ -1,0 +1,475 @@
+//! A thread at a seat: finds one job, runs it, and so on; sleeps when there is none.
+//!
+//! The same code drives an OS thread, a guest from outside, and a virtual worker of the checker.
+//!
+//! # Where a worker looks, in this order
+//! its private ring, newest first → its public deque → the injector → other seats' public deques, from a random one on.
+//! Every [`FAIRNESS`]th time the injector comes first.
+//!
+//! # What a worker shows
+//! New jobs go to the private ring: plain stores. The oldest private job is moved to the public deque when that is empty
+//! or somebody is hungry, at every push and before every job: so while a worker runs a long job, something of it can be
+//! stolen, and while others are idle all it makes is shown.
+//!
+//! # Waiting
+//! A thread that waits for a run or scope goes on working here, but only for that group ([`Worker::wait`]): *a job may
+//! run on a stack that waits only if it belongs to what is waited for.*
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use super::Shared;
+use super::job::{Group, Job, Target, group_id};
+use super::seat::{Counts, Local, PUBLIC, Purse, RING, Seat};
+use crate::sync::atomic::Ordering;
+use crate::sync::deque::Steal;
+use crate::sync::event_count::{Only, Visible};
+use crate::sync::latch::Latch;
+use crate::sync::quiescence::BULK;
+use crate::sync::seam::{self, Point};
+
+/// Every so many finds begin at the injector, so that jobs from outside are not starved.
+const FAIRNESS: u32 = 61;
+/// A job may be continued directly this many times in a row.
+const STREAK: u32 = 16;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Found a job and ran it.
+    Ran,
+    /// Found none.
+    Idle,
+}
+
+/// A thread at a seat; see the module.
+#[derive(Debug)]
+pub(crate) struct Worker<'p> {
+    pub(crate) shared: &'p Shared,
+    pub(crate) seat: &'p Seat,
+    /// Whether this thread counts as searching in the event count.
+    searching: Cell<bool>,
+    driven: bool,
+}
+
+thread_local! {
+    /// The worker of this thread, if it is one.
+    static CURRENT: Cell<Option<NonNull<Worker<'static>>>> = const { Cell::new(None) };
+}
+
+/// Takes this thread's worker away, or puts it back: for drivers that switch stacks.
+#[cfg(all(test, not(loom)))]
+pub(crate) fn switch_current(worker: Option<NonNull<Worker<'static>>>) -> Option<NonNull<Worker<'static>>> {
+    CURRENT.replace(worker)
+}
+
+impl<'p> Worker<'p> {
+    /// Sits down at a seat and does `work` there as the thread's current worker.
+    pub(crate) fn at<R>(shared: &'p Shared, seat: &'p Seat, work: impl FnOnce(&Self) -> R) -> R {
+        struct Restore(Option<NonNull<Worker<'static>>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+            }
+        }
+        let worker = Self { shared, seat, searching: Cell::new(false), driven: seam::is_driven() };
+        let _restore = Restore(CURRENT.replace(Some(NonNull::from(&worker).cast())));
+        work(&worker)
+    }
+
+    /// Calls `work` with this thread's worker, if it is one of this pool's.
+    pub(crate) fn current<R>(shared: &Shared, work: impl FnOnce(&Worker<'_>) -> R) -> Option<R> {
+        let worker = CURRENT.get()?;
+        // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
+        // before the worker goes; (3) the lifetime is cut down to this call's.
+        #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
+        let worker: &Worker<'_> = unsafe { worker.as_ref() };
+        std::ptr::eq(worker.shared, shared).then(|| work(worker))
+    }
+
+    #[inline]
+    fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
+        // SAFETY: (1) a `Worker` is made by whoever sits at the seat and is not `Sync`; (2) the closures in this file
+        // only touch the fields.
+        #[expect(unsafe_code, reason = "this thread sits at the seat")]
+        unsafe {
+            self.seat.local(work)
+        }
+    }
+
+    fn point(&self, point: Point) {
+        if self.driven {
+            seam::point(point);
+        }
+    }
+
+    // ---- making jobs -------------------------------------------------------------------------------------------
+
+    /// Queues a job, newest first. Its group's token is taken.
+    pub(crate) fn push(&self, job: Job) {
+        self.local(|local| {
+            take_token(&mut local.purse, job.group());
+            local.ring.push_back(job);
+        });
+        self.after_push();
+    }
+
+    /// Queues a job whose token is out already, newest first.
+    pub(crate) fn push_counted(&self, job: Job) {
+        self.local(|local| local.ring.push_back(job));
+        self.after_push();
+    }
+
+    /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is shown.
+    pub(crate) fn push_last(&self, job: Job) {
+        self.local(|local| {
+            take_token(&mut local.purse, job.group());
+            local.ring.push_front(job);
+        });
+        self.after_push();
+    }
+
+    /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
+    /// there is one already it is queued.
+    pub(crate) fn continue_with(&self, job: Job) {
+        let taken = self.local(|local| {
+            let taken = local.next.is_some();
+            local.next.get_or_insert(job);
+            taken
+        });
+        if taken {
+            self.push(job);
+        }
+    }
+
+    fn after_push(&self) {
+        if self.local(|local| local.ring.len()) > RING {
+            let spilled: usize = RING / 2;
+            self.local(|local| self.shared.injector.push(local.ring.drain(..spilled)));
+            self.shared.idle.notify(None, 1);
+        }
+        self.feed();
+    }
+
+    /// Shows the oldest private job if nothing is shown or somebody is hungry.
+    pub(crate) fn feed(&self) {
+        let hungry = self.shared.idle.hungry();
+        let job = self.local(|local| {
+            let wanted = local.public.is_empty() || (hungry && local.public.len() < PUBLIC);
+            if wanted { local.ring.pop_front() } else { None }
+        });
+        if let Some(job) = job {
+            self.show(job);
+        }
+    }
+
+    /// Makes a job stealable. The public deque holds jobs of one group at a time, so that its tag tells what is in it.
+    fn show(&self, job: Job) {
+        let group = group_id(job.group());
+        if tag(self.seat) != group {
+            while let Some(other) = self.local(|local| local.public.pop()) {
+                self.shared.inject(other);
+            }
+            // Relaxed: a hint; a thief looks at the job itself.
+            self.seat.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
+        }
+        self.local(|local| local.public.push(job));
+        self.point(Point::Publish);
+        self.shared.idle.notify(group, 1);
+    }
+
+    /// Shows everything: this thread is about to block.
+    fn show_all(&self) {
+        while let Some(job) = self.local(|local| local.ring.pop_front()) {
+            if self.local(|local| local.public.len()) < PUBLIC {
+                self.show(job);
+            } else {
+                self.shared.inject(job);
+            }
+        }
+    }
+
+    // ---- finding jobs ------------------------------------------------------------------------------------------
+
+    /// Finds one job and runs it.
+    pub(crate) fn step(&self) -> Step {
+        self.point(Point::Find);
+        if let Some(job) = self.find_here(None) {
+            self.execute(job);
+            return Step::Ran;
+        }
+        self.settle();
+        if !self.searching.replace(true) {
+            self.shared.idle.search();
+        }
+        let Some(found) = self.find_elsewhere(None) else { return Step::Idle };
+        self.searching.set(false);
+        let last = self.shared.idle.found();
+        self.wake_for_rest(&found, last);
+        self.execute(found.job);
+        Step::Ran
+    }
+
+    /// The newest job of this seat that may be run.
+    fn find_here(&self, only: Only) -> Option<Job> {
+        let unfair = self.local(|local| {
+            local.finds = local.finds.wrapping_add(1);
+            !local.finds.is_multiple_of(FAIRNESS)
+        });
+        if !unfair && let Some(job) = self.shared.injector.take(only) {
+            return Some(job);
+        }
+        self.local(|local| match local.ring.back() {
+            Some(job) if job.is_for(only) => local.ring.pop_back(),
+            Some(_) if only.is_some() => None,
+            _ => {
+                let job = local.public.pop()?;
+                if job.is_for(only) {
+                    return Some(job);
+                }
+                local.public.push(job);
+                None
+            }
+        })
+    }
+
+    /// A job from the injector or from another seat.
+    fn find_elsewhere(&self, only: Only) -> Option<Found<'p>> {
+        let injected = self.shared.injector.take(only).map(|job| Found { job, victim: None });
+        let found = injected.or_else(|| self.steal(only))?;
+        self.point(Point::Steal);
+        Some(found)
+    }
+
+    fn steal(&self, only: Only) -> Option<Found<'p>> {
+        let seats = &self.shared.seats;
+        let first = usize::try_from(self.local(Local::random) % seats.len() as u64).expect("below a usize");
+        let victims = seats[first..].iter().chain(&seats[..first]).filter(|seat| seat.index != self.seat.index);
+        for victim in victims {
+            while may_hold(victim, only) {
+                match victim.stealer.steal() {
+                    Steal::Success(job) if job.is_for(only) => {
+                        Counts::bump(&self.seat.counts.steals);
+                        return Some(Found { job, victim: Some(victim) });
+                    }
+                    Steal::Success(job) => self.shared.inject(job), // the hint was old: not ours to run
+                    Steal::Empty => break,
+                    Steal::Retry => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// After a search that found something: wakes up to two others for what is left at that place. The `last` searcher
+    /// looks everywhere, because pushes that relied on it woke nobody.
+    fn wake_for_rest(&self, found: &Found<'_>, last: bool) {
+        let left = found.victim.map_or(0, |victim| victim.stealer.len());
+        if let Some(victim) = found.victim
+            && left > 0
+        {
+            self.shared.idle.notify(tag(victim), left.min(2) as u64);
+        } else if last && !self.shared.injector.is_empty() {
+            self.shared.idle.notify(None, 1);
+        } else if last && let Some(seat) = self.shared.seats.iter().find(|seat| !seat.stealer.is_empty()) {
+            self.shared.idle.notify(tag(seat), 1);
+        }
+    }
+
+    /// What a thread that may run `only` sees in the queues of others.
+    fn visible(&self, only: Only) -> Visible {
+        if self.shared.injector.has(only) || self.shared.seats.iter().any(|seat| may_hold(seat, only)) {
+            Visible::Mine
+        } else if !self.shared.injector.is_empty() || self.shared.seats.iter().any(|seat| !seat.stealer.is_empty()) {
+            Visible::Others
+        } else {
+            Visible::Nothing
+        }
+    }
+
+    // ---- running jobs ------------------------------------------------------------------------------------------
+
+    /// Runs a job and what continues it.
+    fn execute(&self, mut job: Job) {
+        let abort = AbortIfPanic;
+        let group = job.group();
+        if self.local(|local| local.purse.group != group) {
+            self.settle();
+            self.local(|local| local.purse.group = group);
+        }
+        for streak in 0.. {
+            self.feed();
+            Counts::bump(&self.seat.counts.jobs);
+            #[expect(unsafe_code, reason = "this is where jobs are run")]
+            // SAFETY: the job's token keeps its target alive.
+            let run = unsafe { job.target.as_ref().run };
+            #[expect(unsafe_code, reason = "this is where jobs are run")]
+            // SAFETY: (1) the job's token keeps its target alive; (2) it was taken out of a queue, once.
+            unsafe {
+                run(job.target, job.payload, self);
+            }
+            match self.local(|local| local.next.take()) {
+                Some(next) if streak < STREAK => {
+                    debug_assert_eq!(next.group(), group, "a continuation is of the same group");
+                    job = next;
+                }
+                Some(next) => {
+                    self.push_counted(next); // on the finished job's token
+                    std::mem::forget(abort);
+                    return;
+                }
+                None => break,
+            }
+        }
+        if group.is_some() {
+            self.local(|local| local.purse.tokens += 1);
+        }
+        std::mem::forget(abort);
+    }
+
+    /// Gives the spare tokens back: this worker has no job of their group at hand.
+    fn settle(&self) {
+        let purse = self.local(|local| std::mem::take(&mut local.purse));
+        if let Some(group) = purse.group
+            && purse.tokens > 0
+        {
+            #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
+            // SAFETY: the purse's tokens keep the group alive until they are given back.
+            let (quiet, last) = unsafe { Group::give_back(group, purse.tokens) };
+            if last {
+                #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
+                // SAFETY: (1) it is the group; (2) those were the last tokens, and this thread alone was told so.
+                unsafe {
+                    quiet(group, self);
+                }
+            }
+        }
+    }
+
+    // ---- waiting -----------------------------------------------------------------------------------------------
+
+    /// Works for the group `only` until `latch` is set; blocks when that group has nothing to do.
+    pub(crate) fn wait(&self, latch: &Latch, only: Only) {
+        debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
+        let outer = self.local(|local| (std::mem::take(&mut local.purse), local.next.take()));
+        let backoff = crossbeam_utils::Backoff::new();
+        while !latch.is_set() {
+            self.point(Point::Find);
+            let mut job = self.find_here(only);
+            if job.is_none() {
+                self.settle();
+                if latch.is_set() {
+                    break;
+                }
+                job = self.find_elsewhere(only).map(|found| found.job);
+            }
+            match job {
+                Some(job) => {
+                    self.execute(job);
+                    backoff.reset();
+                }
+                None if backoff.is_completed() || self.driven => {
+                    self.show_all();
+                    Counts::bump(&self.seat.counts.parks);
+                    self.shared.idle.sleep(&self.seat.parker, only, || match latch.is_set() {
+                        true => Visible::Mine,
+                        false => self.visible(only),
+                    });
+                }
+                None => backoff.snooze(),
+            }
+        }
+        self.settle();
+        self.local(|local| (local.purse, local.next) = outer);
+    }
+
+    /// Leaves nothing private behind: the thread leaves the seat.
+    pub(crate) fn hand_over(&self) {
+        self.settle();
+        self.show_all();
+    }
+
+    /// Takes a job of this very target back, if nobody has begun it.
+    pub(crate) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
+        let private = self.local(|local| {
+            let place = local.ring.iter().rposition(|job| job.target == target)?;
+            local.ring.remove(place)
+        });
+        private.or_else(|| self.take_back_shown(target)).or_else(|| self.shared.injector.take_back(target))
+    }
+
+    fn take_back_shown(&self, target: NonNull<Target>) -> Option<Job> {
+        self.local(|local| {
+            while let Some(job) = local.public.pop() {
+                if job.target == target {
+                    return Some(job);
+                }
+                local.ring.push_back(job); // made by code that ran since: private again
+            }
+            None
+        })
+    }
+
+    /// The life of a worker thread: until the pool closes.
+    pub(crate) fn live(&self) {
+        self.shared.idle.enter();
+        let backoff = crossbeam_utils::Backoff::new();
+        loop {
+            match self.step() {
+                Step::Ran => backoff.reset(),
+                Step::Idle if self.shared.closing() => break,
+                Step::Idle if backoff.is_completed() || self.driven => {
+                    Counts::bump(&self.seat.counts.parks);
+                    self.shared.idle.sleep(&self.seat.parker, None, || match self.shared.closing() {
+                        true => Visible::Mine,
+                        false => self.visible(None),
+                    });
+                    backoff.reset();
+                }
+                Step::Idle => backoff.snooze(),
+            }
+        }
+        self.shared.idle.exit(self.searching.get());
+    }
+}
+
+/// A job from elsewhere, and whom it was stolen from.
+struct Found<'p> {
+    job: Job,
+    victim: Option<&'p Seat>,
+}
+
+/// User code is caught where it is called; what unwinds through a worker's own code has left it half done.
+struct AbortIfPanic;
+
+impl Drop for AbortIfPanic {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+/// The group whose jobs a seat shows.
+fn tag(seat: &Seat) -> Only {
+    std::num::NonZero::new(seat.tag.load(Ordering::Relaxed))
+}
+
+/// Whether a seat shows a job that a thread that waits for `only` may run, as far as one can see.
+fn may_hold(seat: &Seat, only: Only) -> bool {
+    (only.is_none() || tag(seat) == only) && !seat.stealer.is_empty()
+}
+
+/// Takes one token of `group` for a new job.
+fn take_token(purse: &mut Purse, group: Option<NonNull<Group>>) {
+    let Some(group) = group else { return };
+    // SAFETY: whoever queues a job of a group holds one of its tokens: the group is alive.
+    #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
+    let tokens = unsafe { &group.as_ref().tokens };
+    if purse.group != Some(group) {
+        tokens.take(1);
+    } else if purse.tokens > 0 {
+        purse.tokens -= 1;
+    } else {
+        tokens.take(BULK);
+        purse.tokens = BULK - 1;
+    }
+}

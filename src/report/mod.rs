@@ -1,0 +1,194 @@
+//! What a run did: plain data, filled by the run, shown as a table.
+
+mod table;
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a run did, and where its time went.
+///
+/// `Display` prints it as tables: stages with their operators, then workers.
+///
+/// ```
+/// use millstream::{Graph, Pool};
+///
+/// let pool = Pool::builder().workers(2).build()?;
+/// let g = Graph::new();
+/// let even = g.range(0..1000_u64).named("numbers").filter(|x| x % 2 == 0).named("even").count();
+/// let run = pool.run(g)?;
+/// let report = run.report();
+/// let filter = report.operator("even").expect("named above");
+/// assert_eq!((filter.items_in(), filter.items_out()), (1000, 500));
+/// println!("{report}");
+/// # Ok::<(), millstream::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub(crate) wall: Duration,
+    pub(crate) stages: Vec<StageReport>,
+    pub(crate) operators: Vec<OperatorReport>,
+    pub(crate) workers: Vec<WorkerReport>,
+}
+
+/// What a stage, a chain of fused operators, did.
+#[derive(Clone, Debug)]
+pub struct StageReport {
+    pub(crate) batches: u64,
+    pub(crate) time: Duration,
+}
+
+/// What an operator did.
+#[derive(Clone, Debug)]
+pub struct OperatorReport {
+    pub(crate) name: String,
+    pub(crate) stage: Option<usize>,
+    pub(crate) items_in: u64,
+    pub(crate) items_out: u64,
+    pub(crate) dropped: u64,
+    pub(crate) batches: u64,
+    pub(crate) time: Duration,
+    pub(crate) sampled: bool,
+}
+
+/// What a worker did while the run was under way, for whatever run.
+#[derive(Clone, Debug)]
+pub struct WorkerReport {
+    pub(crate) name: String,
+    pub(crate) jobs: u64,
+    pub(crate) steals: u64,
+    pub(crate) parks: u64,
+}
+
+impl Report {
+    /// How long the run took.
+    #[must_use]
+    pub fn wall_time(&self) -> Duration {
+        self.wall
+    }
+
+    /// Time spent in operators, all workers together.
+    #[must_use]
+    pub fn busy_time(&self) -> Duration {
+        self.operators.iter().map(|operator| operator.time).sum()
+    }
+
+    /// The first operator of this name, in the order in which they were added to the graph.
+    #[must_use]
+    pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
+        self.operators.iter().find(|operator| operator.name == name)
+    }
+
+    /// All operators, in the order in which they were added to the graph.
+    #[must_use]
+    pub fn operators(&self) -> &[OperatorReport] {
+        &self.operators
+    }
+
+    /// The stages: chains of fused operators, the unit that is scheduled.
+    #[must_use]
+    pub fn stages(&self) -> &[StageReport] {
+        &self.stages
+    }
+
+    /// The workers, then the guests from outside that did something.
+    #[must_use]
+    pub fn workers(&self) -> &[WorkerReport] {
+        &self.workers
+    }
+}
+
+impl StageReport {
+    /// How many batches went through.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Time spent in it, all workers together; exact.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+}
+
+impl OperatorReport {
+    /// Its name, or its method and source line.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stage it was fused into, an index into [`Report::stages`]; none for a task.
+    #[must_use]
+    pub fn stage(&self) -> Option<usize> {
+        self.stage
+    }
+
+    /// How many items it was given. A source is given what it hands out; a task counts its firing.
+    #[must_use]
+    pub fn items_in(&self) -> u64 {
+        self.items_in
+    }
+
+    /// How many items it handed on; a sink none.
+    #[must_use]
+    pub fn items_out(&self) -> u64 {
+        self.items_out
+    }
+
+    /// How many of the items it was to be given were dropped because the run failed or nobody wanted them.
+    #[must_use]
+    pub fn items_dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// How many batches it worked on.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Time spent in it, all workers together; see [`is_sampled`](Self::is_sampled).
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Whether its share of its stage's time was measured on one batch in 64 only, or its firings on one task in 64.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.sampled
+    }
+}
+
+impl WorkerReport {
+    /// `worker 0`, or `guest 0` for a thread from outside.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Jobs it ran: batches, tasks or ranges of them.
+    #[must_use]
+    pub fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    /// How many of them it took from another worker.
+    #[must_use]
+    pub fn steals(&self) -> u64 {
+        self.steals
+    }
+
+    /// How often it slept for lack of work.
+    #[must_use]
+    pub fn parks(&self) -> u64 {
+        self.parks
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        table::write(self, f)
+    }
+}

@@ -1,0 +1,136 @@
+//! A report as text.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use super::{OperatorReport, Report};
+
+/// Longest list of tasks that is shown one by one.
+const TASKS: usize = 20;
+
+pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let busy = report.busy_time();
+    let workers = report.workers.len().max(1) as f64;
+    writeln!(
+        f,
+        "wall {}, busy {} ({:.2} workers)",
+        time(report.wall),
+        time(busy),
+        ratio(busy, report.wall).min(workers)
+    )?;
+    let mut rows = Table::new(["stage", "operator", "in", "out", "dropped", "batches", "time", "share"]);
+    for (i, _) in report.stages.iter().enumerate() {
+        for operator in report.operators.iter().filter(|operator| operator.stage == Some(i)) {
+            rows.add(row(i.to_string(), operator, busy));
+        }
+    }
+    let tasks: Vec<&OperatorReport> = report.operators.iter().filter(|operator| operator.stage.is_none()).collect();
+    for task in tasks.iter().take(TASKS) {
+        rows.add(row("task".to_owned(), task, busy));
+    }
+    if tasks.len() > TASKS {
+        let rest = &tasks[TASKS..];
+        let sum = |count: fn(&OperatorReport) -> u64| rest.iter().map(|task| count(task)).sum();
+        let all = OperatorReport {
+            name: format!("{} more", rest.len()),
+            stage: None,
+            items_in: sum(OperatorReport::items_in),
+            items_out: sum(OperatorReport::items_out),
+            dropped: sum(OperatorReport::items_dropped),
+            batches: sum(OperatorReport::batches),
+            time: rest.iter().map(|task| task.time).sum(),
+            sampled: rest.iter().any(|task| task.sampled),
+        };
+        rows.add(row("task".to_owned(), &all, busy));
+    }
+    rows.write(f, 2)?;
+    let mut rows = Table::new(["worker", "jobs", "steals", "parks"]);
+    for worker in &report.workers {
+        rows.add([worker.name.clone(), number(worker.jobs), number(worker.steals), number(worker.parks)]);
+    }
+    rows.write(f, 1)
+}
+
+fn row(stage: String, operator: &OperatorReport, busy: Duration) -> [String; 8] {
+    let about = if operator.sampled { "~" } else { "" };
+    [
+        stage,
+        operator.name.clone(),
+        number(operator.items_in),
+        number(operator.items_out),
+        number(operator.dropped),
+        number(operator.batches),
+        format!("{about}{}", time(operator.time)),
+        format!("{about}{:.1} %", 100.0 * ratio(operator.time, busy)),
+    ]
+}
+
+fn ratio(part: Duration, whole: Duration) -> f64 {
+    if whole.is_zero() { 0.0 } else { part.as_secs_f64() / whole.as_secs_f64() }
+}
+
+/// Three significant digits and a unit.
+pub(crate) fn time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 1e-3 => (s * 1e3, "ms"),
+        s if s >= 1e-6 => (s * 1e6, "us"),
+        s => (s * 1e9, "ns"),
+    };
+    let digits = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+/// Digits in groups of three.
+fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Rows of cells under titles, in columns as wide as they need.
+struct Table<const N: usize> {
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    fn new(titles: [&str; N]) -> Self {
+        Self { rows: vec![titles.map(str::to_owned)] }
+    }
+
+    fn add(&mut self, row: [String; N]) {
+        self.rows.push(row);
+    }
+
+    /// The first `left` columns are aligned left, the others right.
+    fn write(&self, f: &mut fmt::Formatter<'_>, left: usize) -> fmt::Result {
+        let width = |i: usize| self.rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+        let widths: [usize; N] = std::array::from_fn(width);
+        for row in &self.rows {
+            let mut line = String::new();
+            for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
+                let gap = if i == 0 { "" } else { "  " };
+                if i < left {
+                    write!(line, "{gap}{cell:width$}")?;
+                } else {
+                    write!(line, "{gap}{cell:>width$}")?;
+                }
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
