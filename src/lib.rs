@@ -1,13 +1,18 @@
 //! An embeddable multicore dataflow runtime.
 
 mod error;
+mod graph;
+mod plan;
 mod pool;
 mod report;
+mod run;
 mod sync;
 mod topology;
 mod unwind;
 
 pub use error::*;
+pub use graph::*;
+pub use plan::*;
 pub use pool::*;
 pub use report::*;
 pub use topology::*;

@@ -1,0 +1,201 @@
+//! Keyed operators: what `key_by` leads to.
+//!
+//! Where an operation is exactly commutative and associative, as counting is, every seat keeps a table of its own, and at
+//! the end of the stream the tables are merged partition by partition, in as many jobs.
+
+use std::any::Any;
+use std::fmt;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::fused::{Drive, Tail};
+use super::ops::KeyBy;
+use super::pipe::Pipe;
+use super::serial::put;
+use super::stream::Stream;
+use super::table::{PARTITIONS, Table};
+use crate::plan::Data;
+use crate::plan::draft::TailKind;
+use crate::run::batch::Ticket;
+use crate::run::cancel::{Cause, Fault, Index};
+use crate::run::slot::Slot;
+use crate::run::stage::{Cx, Ended, Room};
+use crate::sync::countdown::Known;
+use crate::sync::{CachePadded, Mutex, UnsafeCell};
+use crate::unwind;
+
+/// Entries that are merged at once; more are merged in parallel.
+const SMALL: usize = 8 * 1024;
+
+/// Entries of one partition of a table of counts.
+type Counts<K> = HashTable<(K, u64)>;
+
+/// The table of one seat.
+type Local<K> = CachePadded<UnsafeCell<Table<K, u64>>>;
+
+/// Of [`Keyed::count`](crate::Keyed::count).
+pub(crate) struct CountKeys<K> {
+    hasher: RandomState,
+    /// One table per seat.
+    local: Box<[Local<K>]>,
+    /// By partition; after merging one table each.
+    shards: Box<[Mutex<Vec<Counts<K>>>]>,
+    unmerged: Known,
+    result: Arc<Slot<Table<K, u64>>>,
+}
+
+#[expect(unsafe_code, reason = "each seat has its own table")]
+// SAFETY: (1) while the stream runs a seat's table is touched by the one thread that sits there, and by the end of the
+// stage after all of them; (2) keys are `Send`.
+unsafe impl<K: Send> Sync for CountKeys<K> {}
+
+impl<K: Hash + Eq> CountKeys<K> {
+    pub(crate) fn new(result: Arc<Slot<Table<K, u64>>>) -> Self {
+        Self {
+            hasher: RandomState::default(),
+            local: Box::default(),
+            shards: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            unmerged: Known::default(),
+            result,
+        }
+    }
+
+    fn merge(&self, partition: usize) {
+        let mut tables = std::mem::take(&mut *self.shards[partition].lock()).into_iter();
+        let first = tables.next().unwrap_or_default();
+        let merge = |into, from| Table::merge_partitions(&self.hasher, into, from, |count, more| *count += more);
+        let merged = tables.fold(first, merge);
+        self.shards[partition].lock().push(merged);
+    }
+
+    fn finish(&self) {
+        let mut table = Table::with_hasher(self.hasher.clone());
+        for (partition, shards) in self.shards.iter().enumerate() {
+            table.put_partition(partition, shards.lock().pop().expect("merged"));
+        }
+        put(&self.result, Some(table));
+    }
+}
+
+impl<K: Hash + Eq + Send> Tail<K> for CountKeys<K> {
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<K>) {
+        let fault = self.local[cx.worker.seat.index].with_mut(|table| {
+            #[expect(unsafe_code, reason = "each seat has its own table")]
+            // SAFETY: (1) of `Sync`: this thread sits there.
+            let table = unsafe { &mut *table };
+            drive.drive((), |(), key| *table.get_or_insert_with(key, || 0) += 1).1
+        });
+        if let Some(fault) = fault {
+            cx.fail(&ticket, fault, false);
+        }
+        cx.retire(&ticket);
+    }
+
+    /// Sorts the tables of the seats by partition, and merges those.
+    fn end(&self, cx: &Cx<'_>) -> Ended {
+        let mut entries = 0;
+        for local in &self.local {
+            local.with_mut(|table| {
+                #[expect(unsafe_code, reason = "each seat has its own table")]
+                // SAFETY: (1) of `Sync`: all pieces have retired.
+                let table = unsafe { &mut *table };
+                entries += table.len();
+                for (partition, shards) in self.shards.iter().enumerate() {
+                    let shard = table.take_partition(partition);
+                    if !shard.is_empty() {
+                        shards.lock().push(shard);
+                    }
+                }
+            });
+        }
+        if entries > SMALL {
+            self.unmerged.restart(u32::try_from(PARTITIONS).expect("few"));
+            cx.end_in_parts(u32::try_from(PARTITIONS).expect("few"));
+            return Ended::Later;
+        }
+        match catch_unwind(AssertUnwindSafe(|| (0..PARTITIONS).for_each(|partition| self.merge(partition)))) {
+            Ok(()) => {
+                self.finish();
+                Ended::Now
+            }
+            Err(panic) => fail(cx, panic),
+        }
+    }
+
+    fn part(&self, cx: &Cx<'_>, index: u32) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.merge(index as usize))) {
+            fail(cx, panic);
+        } else if self.unmerged.arrive() {
+            self.finish();
+            cx.ended();
+        }
+    }
+
+    fn prepare(&mut self, room: Room) {
+        let table = || CachePadded::new(UnsafeCell::new(Table::with_hasher(self.hasher.clone())));
+        self.local = (0..room.seats).map(|_| table()).collect();
+    }
+
+    fn clear(&mut self) {
+        for local in &mut self.local {
+            for partition in 0..PARTITIONS {
+                unwind::drop_value(local.get_mut().take_partition(partition));
+            }
+        }
+        self.shards.iter_mut().for_each(|shards| shards.get_mut().drain(..).for_each(unwind::drop_value));
+    }
+}
+
+/// A panic of the key's own code while tables were merged: it belongs to no item.
+fn fail(cx: &Cx<'_>, panic: Box<dyn Any + Send>) -> Ended {
+    let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
+    cx.fail(&Ticket::behind_all(), fault, false);
+    Ended::Later
+}
+
+/// A stream of which every item has a key; made by [`Stream::key_by`].
+#[must_use = "a stream that nothing takes is an error when the graph is planned"]
+pub struct Keyed<'env, K, P> {
+    keys: Stream<'env, K, P>,
+}
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Gives every item a key, for the keyed operators. Fuses; runs on all workers at once.
+    #[track_caller]
+    pub fn key_by<K, F>(self, key: F) -> Keyed<'env, K, impl Pipe<Out = K>>
+    where
+        F: Fn(&T) -> K + Send + Sync + 'env,
+    {
+        Keyed { keys: self.fuse("key_by", Location::caller(), false, |pipe, spot| KeyBy::new(pipe, key, spot)) }
+    }
+}
+
+impl<'env, K: Hash + Eq + Send + 'env, P: Pipe<Out = K> + 'env> Keyed<'env, K, P> {
+    /// Counts the items of every key, on all workers at once. Keeps every key, at most once per worker.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let counts = g.source(["to", "be", "or", "not", "to", "be"]).key_by(|word| *word).count();
+    /// let counts = pool.run(g)?.take(counts);
+    /// assert_eq!(counts.sorted(), [("be", 2), ("not", 1), ("or", 1), ("to", 2)]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn count(self) -> Data<Table<K, u64>> {
+        let keeps = Some("every key");
+        self.keys.sink("count", Location::caller(), TailKind::Parallel, keeps, CountKeys::new)
+    }
+}
+
+impl<K, P> fmt::Debug for Keyed<'_, K, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keyed").field(&self.keys).finish()
+    }
+}

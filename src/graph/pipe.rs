@@ -1,0 +1,187 @@
+//! Fused pipes: how the items of a batch are driven through a chain of stateless operators.
+//!
+//! Every operator wraps the one before it. [`Pipe::drive`] drives one batch by internal iteration: the source's loop calls
+//! the first operator's closure, that calls the next one's, and so on to the end of the stage; all of it is one function
+//! after inlining, so an item costs what it costs in an iterator chain. Between operators there is no queue and no
+//! allocation.
+//!
+//! # Who is to blame
+//! While an operator's closure runs, a guard stands on the stack that does something only when a panic unwinds through it.
+//! Operators that change the number of items count them in a local that is written to the frame when the batch ends, or
+//! breaks off: so the item's index is known, and on the good path a count costs a register.
+//!
+//! A pipe is the third parameter of [`Stream`](crate::Stream), and its type need not be named:
+//! [`Stream::boxed`](crate::Stream::boxed) hides it.
+
+use std::cell::Cell;
+use std::fmt;
+
+use crate::run::batch::{Family, Ticket};
+use crate::run::cancel::Fault;
+use crate::run::stage::{Extent, Frame, Parcel, Pull, Room};
+
+/// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
+#[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
+#[expect(private_bounds, reason = "sealed: the methods are the engine's")]
+pub trait Pipe: Send + Sync {
+    /// What comes out.
+    type Out;
+
+    /// Where the batches come from.
+    #[doc(hidden)]
+    fn head(&self) -> &dyn Head;
+    #[doc(hidden)]
+    fn head_mut(&mut self) -> &mut dyn Head;
+    /// Drives one batch through.
+    #[doc(hidden)]
+    fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(Self::Out));
+}
+
+/// The beginning of a stage: a source, or a seam.
+pub(crate) trait Head: Send + Sync {
+    fn begin(&self) -> Result<Extent, Fault> {
+        unreachable!("only a source begins")
+    }
+    fn pull(&self, _place: u32, _number: u64, _size: usize) -> Pull {
+        unreachable!("this source is known by number, or no source")
+    }
+    fn ticket(&self, _load: u64) -> Ticket {
+        unreachable!("a source's pieces are not tokens")
+    }
+    fn spool(&self, _load: u64) -> Family {
+        unreachable!("a source's pieces are not tokens")
+    }
+    /// Drops the items of a piece, and says how many.
+    fn discard(&self, parcel: Parcel) -> u64;
+    fn prepare(&mut self, _room: Room) {}
+    /// Whether it can run again.
+    fn is_ready(&self) -> bool {
+        true
+    }
+    /// Drops what a failed run left.
+    fn clear(&mut self) {}
+}
+
+/// A head that knows its items.
+pub(crate) trait Feed: Head {
+    type Item;
+    /// Gives every item of a piece to `out`.
+    fn each(&self, parcel: Parcel, out: &mut impl FnMut(Self::Item));
+}
+
+/// Whether the time of operators is measured.
+pub(crate) trait Meter {
+    const TIMED: bool;
+    /// From now on the operator at `position` works.
+    fn at(frame: &Frame<'_>, position: usize);
+}
+
+/// Nothing is measured.
+pub(crate) struct Untimed;
+/// The first items of the batch are measured.
+pub(crate) struct Timed;
+
+impl Meter for Untimed {
+    const TIMED: bool = false;
+    #[inline]
+    fn at(_: &Frame<'_>, _: usize) {}
+}
+
+impl Meter for Timed {
+    const TIMED: bool = true;
+    fn at(frame: &Frame<'_>, position: usize) {
+        if let Some(timer) = &frame.timer {
+            timer.switch(position);
+        }
+    }
+}
+
+/// Calls user code of the operator at `position`; a panic that unwinds out of it is put down to it.
+#[inline]
+pub(crate) fn guard<R>(frame: &Frame<'_>, position: usize, call: impl FnOnce() -> R) -> R {
+    struct Blame<'a>(&'a Frame<'a>, usize);
+    impl Drop for Blame<'_> {
+        fn drop(&mut self) {
+            self.0.blame(self.1);
+        }
+    }
+    let blame = Blame(frame, position);
+    let result = call();
+    std::mem::forget(blame);
+    result
+}
+
+/// Counts items in a local, and writes the count to the frame when the batch ends or breaks off.
+pub(crate) struct Tally<'a> {
+    frame: &'a Frame<'a>,
+    column: usize,
+    count: Cell<u64>,
+}
+
+impl<'a> Tally<'a> {
+    #[inline]
+    pub(crate) fn new(frame: &'a Frame<'a>, column: usize) -> Self {
+        Self { frame, column, count: Cell::new(0) }
+    }
+
+    #[inline]
+    pub(crate) fn add(&self) {
+        self.count.set(self.count.get() + 1);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.get()
+    }
+}
+
+impl Drop for Tally<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.frame.set(self.column, self.count.get());
+    }
+}
+
+/// Where an operator stands in its stage: its position, and the column in which it counts what it hands on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    pub(crate) position: usize,
+    pub(crate) column: usize,
+}
+
+/// The beginning of a pipe: the items of a source or a seam as they come.
+pub(crate) struct Root<H> {
+    head: H,
+}
+
+impl<H> Root<H> {
+    pub(crate) fn new(head: H) -> Self {
+        Self { head }
+    }
+}
+
+impl<H: Feed> Pipe for Root<H> {
+    type Out = H::Item;
+
+    fn head(&self) -> &dyn Head {
+        &self.head
+    }
+    fn head_mut(&mut self) -> &mut dyn Head {
+        &mut self.head
+    }
+    #[inline]
+    fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(H::Item)) {
+        let fed = Tally::new(frame, 0);
+        let each = &mut |item| {
+            M::at(frame, 0);
+            fed.add();
+            out(item);
+        };
+        guard(frame, 0, || self.head.each(parcel, each));
+    }
+}
+
+impl<H> fmt::Debug for Root<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Root")
+    }
+}

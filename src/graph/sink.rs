@@ -1,0 +1,371 @@
+//! Parallel sinks: a closure per item, and reductions.
+
+use std::collections::BTreeMap;
+use std::iter::Sum;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::fused::{Drive, Tail};
+use super::pipe::Pipe;
+use super::serial::put;
+use super::stream::{At, Stream};
+use crate::plan::Data;
+use crate::plan::draft::TailKind;
+use crate::run::batch::Ticket;
+use crate::run::cancel::{Cause, Fault, Index};
+use crate::run::slot::Slot;
+use crate::run::stage::{Cx, Ended};
+use crate::sync::Mutex;
+use crate::unwind;
+
+/// Of [`Stream::for_each`](crate::Stream::for_each).
+pub(crate) struct ForEach<F> {
+    pub(crate) f: F,
+    pub(crate) result: Arc<Slot<()>>,
+}
+
+impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
+        let ((), fault) = drive.drive((), |(), item| (self.f)(item));
+        if let Some(fault) = fault {
+            cx.fail(&ticket, fault, false);
+        }
+        cx.retire(&ticket);
+    }
+    fn end(&self, _: &Cx<'_>) -> Ended {
+        put(&self.result, Some(()));
+        Ended::Now
+    }
+}
+
+/// What a reduction does with the items of a block, and with two blocks.
+pub(crate) trait Reduction<T>: Send + Sync {
+    /// The part of a block, none if it had no items.
+    type Part: Send;
+    type Result: Send;
+    fn first(&self, item: T) -> Self::Part;
+    fn next(&self, part: Self::Part, item: T) -> Self::Part;
+    /// Puts two adjacent parts together.
+    fn combine(&self, left: Self::Part, right: Self::Part) -> Self::Part;
+    fn finish(&self, whole: Option<Self::Part>) -> Self::Result;
+}
+
+/// A reduction: a part per block, put together as a fixed tree over block numbers.
+///
+/// The tree is that of a knock-out: the parts of blocks 2k and 2k + 1 make a part of the next level, and so on; what is
+/// left over at the end is put together from the right. Which blocks there are, and so the tree, depends on the stream
+/// alone: the answer is the same to the last bit on any number of workers.
+pub(crate) struct Reduce<T, R: Reduction<T>> {
+    reduction: R,
+    parts: Mutex<Parts<R::Part>>,
+    result: Arc<Slot<R::Result>>,
+}
+
+/// The parts of a block in several pieces so far, by piece, and how many pieces there are if that is known.
+type Pieces<P> = (BTreeMap<u32, Option<P>>, Option<usize>);
+
+/// Parts that wait for their neighbour.
+struct Parts<P> {
+    /// By level and number in the level.
+    tree: HashMap<(u32, u64), Option<P>, RandomState>,
+    /// Blocks in several pieces.
+    split: BTreeMap<u64, Pieces<P>>,
+}
+
+impl<T, R: Reduction<T>> Reduce<T, R> {
+    pub(crate) fn new(reduction: R, result: Arc<Slot<R::Result>>) -> Self {
+        Self { reduction, parts: Mutex::new(Parts { tree: HashMap::default(), split: BTreeMap::new() }), result }
+    }
+
+    fn combine(&self, left: Option<R::Part>, right: Option<R::Part>) -> Option<R::Part> {
+        match (left, right) {
+            (Some(left), Some(right)) => Some(self.reduction.combine(left, right)),
+            (left, right) => left.or(right),
+        }
+    }
+
+    /// Takes the part of a piece up the tree as far as its neighbours are there. User code runs without the lock.
+    fn add(&self, ticket: &Ticket, part: Option<R::Part>) {
+        let Some(mut part) = self.whole_block(ticket, part) else { return };
+        let mut place = (0, ticket.number);
+        loop {
+            let mut parts = self.parts.lock();
+            let neighbour = (place.0, place.1 ^ 1);
+            let Some(other) = parts.tree.remove(&neighbour) else {
+                parts.tree.insert(place, part);
+                return;
+            };
+            drop(parts);
+            part = if neighbour.1 < place.1 { self.combine(other, part) } else { self.combine(part, other) };
+            place = (place.0 + 1, place.1 / 2);
+        }
+    }
+
+    /// The part of the whole block, once its last piece is there. The outer none: not yet.
+    fn whole_block(&self, ticket: &Ticket, part: Option<R::Part>) -> Option<Option<R::Part>> {
+        if ticket.is_whole() {
+            return Some(part);
+        }
+        let mut parts = self.parts.lock();
+        let (pieces, count) = parts.split.entry(ticket.number).or_default();
+        pieces.insert(ticket.part, part);
+        if ticket.last {
+            *count = Some(ticket.part as usize + 1);
+        }
+        if *count != Some(pieces.len()) {
+            return None;
+        }
+        let (pieces, _) = parts.split.remove(&ticket.number).expect("just seen");
+        drop(parts);
+        Some(pieces.into_values().fold(None, |left, right| self.combine(left, right)))
+    }
+
+    /// The part of the whole stream: what is left over is put together from the right.
+    fn whole(&self) -> Option<R::Part> {
+        let mut left_over: Vec<_> = self.parts.lock().tree.drain().collect();
+        left_over.sort_by_key(|((level, number), _)| std::cmp::Reverse(number << level));
+        left_over.into_iter().fold(None, |right, (_, left)| self.combine(left, right))
+    }
+}
+
+impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
+        let (part, mut fault) = drive.drive(None, |part, item| {
+            *part = Some(match part.take() {
+                None => self.reduction.first(item),
+                Some(part) => self.reduction.next(part, item),
+            });
+        });
+        if fault.is_none() {
+            fault = catch_unwind(AssertUnwindSafe(|| self.add(&ticket, part))).err().map(|panic| at_combine(cx, panic));
+        }
+        if let Some(fault) = fault {
+            cx.fail(&ticket, fault, false);
+        }
+        cx.retire(&ticket);
+    }
+
+    fn end(&self, cx: &Cx<'_>) -> Ended {
+        match catch_unwind(AssertUnwindSafe(|| self.reduction.finish(self.whole()))) {
+            Ok(result) => {
+                put(&self.result, Some(result));
+                Ended::Now
+            }
+            Err(panic) => {
+                cx.fail(&Ticket::behind_all(), at_combine(cx, panic), false);
+                Ended::Later
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        let parts = self.parts.get_mut();
+        parts.tree.drain().for_each(unwind::drop_value);
+        std::mem::take(&mut parts.split).into_values().for_each(|(pieces, _)| unwind::drop_value(pieces));
+    }
+}
+
+/// A fault of the closure that puts parts together: it belongs to no item.
+fn at_combine(cx: &Cx<'_>, panic: Box<dyn std::any::Any + Send>) -> Fault {
+    Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) }
+}
+
+/// Of [`Stream::reduce`](crate::Stream::reduce).
+pub(crate) struct ByClosure<F>(pub(crate) F);
+
+impl<T: Send, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for ByClosure<F> {
+    type Part = T;
+    type Result = Option<T>;
+    #[inline]
+    fn first(&self, item: T) -> T {
+        item
+    }
+    #[inline]
+    fn next(&self, part: T, item: T) -> T {
+        (self.0)(part, item)
+    }
+    fn combine(&self, left: T, right: T) -> T {
+        (self.0)(left, right)
+    }
+    fn finish(&self, whole: Option<T>) -> Option<T> {
+        whole
+    }
+}
+
+/// Of [`Stream::aggregate`](crate::Stream::aggregate).
+pub(crate) struct Aggregate<A, F, C> {
+    pub(crate) init: A,
+    pub(crate) fold: F,
+    pub(crate) combine: C,
+}
+
+impl<T, A, F, C> Reduction<T> for Aggregate<A, F, C>
+where
+    A: Clone + Send + Sync,
+    F: Fn(A, T) -> A + Send + Sync,
+    C: Fn(A, A) -> A + Send + Sync,
+{
+    type Part = A;
+    type Result = A;
+    #[inline]
+    fn first(&self, item: T) -> A {
+        (self.fold)(self.init.clone(), item)
+    }
+    #[inline]
+    fn next(&self, part: A, item: T) -> A {
+        (self.fold)(part, item)
+    }
+    fn combine(&self, left: A, right: A) -> A {
+        (self.combine)(left, right)
+    }
+    fn finish(&self, whole: Option<A>) -> A {
+        whole.unwrap_or_else(|| self.init.clone())
+    }
+}
+
+/// Of [`Stream::count`](crate::Stream::count).
+pub(crate) struct Counting;
+
+impl<T> Reduction<T> for Counting {
+    type Part = u64;
+    type Result = u64;
+    #[inline]
+    fn first(&self, _: T) -> u64 {
+        1
+    }
+    #[inline]
+    fn next(&self, part: u64, _: T) -> u64 {
+        part + 1
+    }
+    fn combine(&self, left: u64, right: u64) -> u64 {
+        left + right
+    }
+    fn finish(&self, whole: Option<u64>) -> u64 {
+        whole.unwrap_or(0)
+    }
+}
+
+/// Of [`Stream::sum`](crate::Stream::sum).
+pub(crate) struct Summing<S>(pub(crate) PhantomData<fn() -> S>);
+
+impl<T, S: Sum<T> + Sum<S> + Send> Reduction<T> for Summing<S> {
+    type Part = S;
+    type Result = S;
+    #[inline]
+    fn first(&self, item: T) -> S {
+        std::iter::once(item).sum()
+    }
+    #[inline]
+    fn next(&self, part: S, item: T) -> S {
+        [part, std::iter::once(item).sum()].into_iter().sum()
+    }
+    fn combine(&self, left: S, right: S) -> S {
+        [left, right].into_iter().sum()
+    }
+    fn finish(&self, whole: Option<S>) -> S {
+        whole.unwrap_or_else(|| std::iter::empty::<S>().sum())
+    }
+}
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Gives every item to `f`, on all workers at once, in no particular order.
+    #[track_caller]
+    pub fn for_each<F>(self, f: F) -> Data<()>
+    where
+        F: Fn(T) + Send + Sync + 'env,
+    {
+        self.sink("for_each", Location::caller(), TailKind::Parallel, None, |result| ForEach { f, result })
+    }
+
+    /// Puts all items together with `f`; none if there are none. On all workers at once.
+    ///
+    /// The items of a batch one after the other, then the batches as a fixed tree: the answer is the same to the last bit
+    /// on any number of workers, also where `f` is not associative, as for floats. It may differ in the last bits from a
+    /// fold from left to right.
+    #[must_use]
+    #[track_caller]
+    pub fn reduce<F>(self, f: F) -> Data<Option<T>>
+    where
+        T: Send,
+        F: Fn(T, T) -> T + Send + Sync + 'env,
+    {
+        self.reduction("reduce", Location::caller(), ByClosure(f))
+    }
+
+    /// Folds the items of every batch, beginning with `init`, and combines the values as a fixed tree. On all workers at
+    /// once.
+    ///
+    /// `init` must make no difference to `combine`: how often it is used is not specified.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let longest = g
+    ///     .source(["to", "be", "or", "not"])
+    ///     .aggregate(0, |longest, word| longest.max(word.len()), usize::max);
+    /// assert_eq!(pool.run(g)?.take(longest), 3);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn aggregate<A, F, C>(self, init: A, fold: F, combine: C) -> Data<A>
+    where
+        A: Clone + Send + Sync + 'env,
+        F: Fn(A, T) -> A + Send + Sync + 'env,
+        C: Fn(A, A) -> A + Send + Sync + 'env,
+    {
+        self.reduction("aggregate", Location::caller(), Aggregate { init, fold, combine })
+    }
+
+    /// Counts the items, on all workers at once.
+    #[must_use]
+    #[track_caller]
+    pub fn count(self) -> Data<u64> {
+        self.reduction("count", Location::caller(), Counting)
+    }
+
+    /// Sums the items as [`Iterator::sum`] does, batch by batch, on all workers at once; floats as in
+    /// [`reduce`](Self::reduce).
+    #[must_use]
+    #[track_caller]
+    pub fn sum<S>(self) -> Data<S>
+    where
+        S: Sum<T> + Sum<S> + Send + 'env,
+    {
+        self.reduction("sum", Location::caller(), Summing(PhantomData))
+    }
+
+    /// The least item, the first of several; on all workers at once.
+    #[must_use]
+    #[track_caller]
+    pub fn min(self) -> Data<Option<T>>
+    where
+        T: Ord + Send,
+    {
+        self.reduction("min", Location::caller(), ByClosure(std::cmp::min))
+    }
+
+    /// The greatest item, the last of several; on all workers at once.
+    #[must_use]
+    #[track_caller]
+    pub fn max(self) -> Data<Option<T>>
+    where
+        T: Ord + Send,
+    {
+        self.reduction("max", Location::caller(), ByClosure(std::cmp::max))
+    }
+
+    fn reduction<R>(self, method: &'static str, at: At, reduction: R) -> Data<R::Result>
+    where
+        R: Reduction<T, Part: 'env, Result: 'env> + 'env,
+    {
+        self.sink(method, at, TailKind::Parallel, Some("one value per batch in flight"), |result| {
+            Reduce::new(reduction, result)
+        })
+    }
+}

@@ -1,0 +1,540 @@
+//! Sources: where items come from.
+//!
+//! A *pulled* source is an iterator: one worker at a time takes a batch out of it, into the buffer of a credit's place. A
+//! source *known by number* computes its batch from the number alone, on any worker.
+
+use std::any::Any;
+use std::ops::{Deref, Range, RangeInclusive};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::pipe::{Feed, Head};
+use crate::run::batch::BatchSize;
+use crate::run::cancel::{Cause, Fault, Index};
+use crate::run::slot::Slot;
+use crate::run::stage::{Extent, Parcel, Pull, Room};
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::unwind;
+
+/// Where a pulled source's iterator comes from.
+pub(crate) trait Origin: Send {
+    type Iter: Iterator;
+    /// The iterator for a run; none if it is used up.
+    fn take(&mut self) -> Option<Self::Iter>;
+    fn is_ready(&self) -> bool;
+}
+
+/// One iterator, for one run.
+pub(crate) struct Once<I>(pub(crate) Option<I>);
+
+impl<I: IntoIterator<IntoIter: Send> + Send> Origin for Once<I> {
+    type Iter = I::IntoIter;
+    fn take(&mut self) -> Option<I::IntoIter> {
+        self.0.take().map(IntoIterator::into_iter)
+    }
+    fn is_ready(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// A new iterator for every run.
+pub(crate) struct Again<F>(pub(crate) F);
+
+impl<I: IntoIterator<IntoIter: Send>, F: FnMut() -> I + Send> Origin for Again<F> {
+    type Iter = I::IntoIter;
+    fn take(&mut self) -> Option<I::IntoIter> {
+        Some((self.0)().into_iter())
+    }
+    fn is_ready(&self) -> bool {
+        true
+    }
+}
+
+/// A source that is pulled.
+pub(crate) struct Pulled<O: Origin> {
+    state: UnsafeCell<State<O>>,
+    buffers: Box<[UnsafeCell<Vec<Item<O>>>]>,
+}
+
+type Item<O> = <<O as Origin>::Iter as Iterator>::Item;
+
+struct State<O: Origin> {
+    origin: O,
+    iter: Option<O::Iter>,
+}
+
+#[expect(unsafe_code, reason = "the holder of the source's turn pulls, the holder of a place reads its buffer")]
+// SAFETY: (1) `state` is touched only by the holder of the source's turn (`begin`, `pull`); (2) a buffer only by it before
+// the batch is issued, and then by the one piece that owns the place; (3) all of it is `Send`.
+unsafe impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
+
+impl<O: Origin> Pulled<O> {
+    pub(crate) fn new(origin: O) -> Self {
+        Self { state: UnsafeCell::new(State { origin, iter: None }), buffers: Box::default() }
+    }
+
+    /// Takes what is in the buffer of a place; it goes back empty.
+    fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Vec<Item<O>>) -> R) -> R {
+        let place = usize::try_from(place).expect("an index of a buffer");
+        #[expect(unsafe_code, reason = "one owner at a time")]
+        // SAFETY: (2) of `Sync`.
+        self.buffers[place].with_mut(|buffer| work(unsafe { &mut *buffer }))
+    }
+}
+
+impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
+    fn begin(&self) -> Result<Extent, Fault> {
+        #[expect(unsafe_code, reason = "one owner at a time")]
+        self.state.with_mut(|state| {
+            // SAFETY: (1) of `Sync`.
+            let state = unsafe { &mut *state };
+            let taken = catch_unwind(AssertUnwindSafe(|| state.origin.take())).map_err(at_start)?;
+            state.iter = taken;
+            Ok(Extent::Unknown)
+        })
+    }
+
+    fn pull(&self, place: u32, _: u64, size: usize) -> Pull {
+        #[expect(unsafe_code, reason = "one owner at a time")]
+        self.state.with_mut(|state| {
+            // SAFETY: (1) of `Sync`.
+            let state = unsafe { &mut *state };
+            self.with_buffer(u64::from(place), |buffer| {
+                let Some(iter) = &mut state.iter else { return Pull::Nothing };
+                let outcome = catch_unwind(AssertUnwindSafe(|| buffer.extend(iter.by_ref().take(size))));
+                let items = buffer.len() as u64;
+                match outcome {
+                    Err(panic) => Pull::Broken(items, Cause::Panic(panic)),
+                    Ok(()) if buffer.len() == size => Pull::Loaded(items),
+                    Ok(()) => {
+                        unwind::drop_value(state.iter.take()); // its resources go with the last item
+                        if items == 0 { Pull::Nothing } else { Pull::Last(items) }
+                    }
+                }
+            })
+        })
+    }
+
+    fn discard(&self, parcel: Parcel) -> u64 {
+        self.with_buffer(parcel.load, |buffer| {
+            let count = buffer.len() as u64;
+            buffer.drain(..).for_each(unwind::drop_value);
+            count
+        })
+    }
+
+    fn prepare(&mut self, room: Room) {
+        self.buffers = (0..room.credits).map(|_| UnsafeCell::new(Vec::new())).collect();
+    }
+
+    fn is_ready(&self) -> bool {
+        #[expect(unsafe_code, reason = "one owner at a time")]
+        // SAFETY: asked while nothing runs.
+        self.state.with(|state| unsafe { (*state).origin.is_ready() })
+    }
+
+    fn clear(&mut self) {
+        unwind::drop_value(self.state.get_mut().iter.take());
+        for buffer in &mut self.buffers {
+            buffer.get_mut().drain(..).for_each(unwind::drop_value);
+        }
+    }
+}
+
+impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
+    type Item = Item<O>;
+    #[inline]
+    fn each(&self, parcel: Parcel, out: &mut impl FnMut(Item<O>)) {
+        self.with_buffer(parcel.load, |buffer| buffer.drain(..).for_each(out));
+    }
+}
+
+/// A failure before the first item.
+fn at_start(panic: Box<dyn Any + Send>) -> Fault {
+    Fault { op: 0, index: Index::Stream(0), cause: Cause::Panic(panic) }
+}
+
+/// A collection whose items can be had by place, from any thread.
+pub(crate) trait Indexed: Send + Sync {
+    type Item;
+    /// How long it is in this run.
+    fn len(&self) -> u64;
+    /// The length of every batch but the last.
+    fn batch(&self, size: BatchSize) -> u64 {
+        size.of(self.len())
+    }
+    /// A run begins: so many batches will be asked for, each once.
+    fn begin(&self, _batches: u64) {}
+    /// Gives the items of a batch to `out`.
+    fn each(&self, batch: Batch, out: &mut impl FnMut(Self::Item));
+    /// Drops the items of a batch that nobody wants, and says how many.
+    fn discard(&self, batch: Batch) -> u64 {
+        batch.range.end - batch.range.start
+    }
+    fn is_ready(&self) -> bool {
+        true
+    }
+    /// Drops what a failed run left.
+    fn clear(&mut self) {}
+}
+
+/// A batch of an indexed source.
+pub(crate) struct Batch {
+    number: u64,
+    range: Range<u64>,
+}
+
+impl Batch {
+    fn indices(&self) -> Range<usize> {
+        let index = |place| usize::try_from(place).expect("within a slice");
+        index(self.range.start)..index(self.range.end)
+    }
+}
+
+/// A source known by number.
+pub(crate) struct Numbered<C> {
+    items: C,
+    size: BatchSize,
+    /// This run's length and batch length.
+    len: AtomicU64,
+    batch: AtomicU64,
+}
+
+impl<C> Numbered<C> {
+    pub(crate) fn new(items: C) -> Self {
+        Self { items, size: BatchSize::Growing, len: AtomicU64::new(0), batch: AtomicU64::new(1) }
+    }
+
+    fn batch(&self, number: u64) -> Batch {
+        // Relaxed: set before the first batch was issued.
+        let (len, batch) = (self.len.load(Ordering::Relaxed), self.batch.load(Ordering::Relaxed));
+        let first = number * batch;
+        Batch { number, range: first..len.min(first + batch) }
+    }
+}
+
+impl<C: Indexed> Head for Numbered<C> {
+    fn begin(&self) -> Result<Extent, Fault> {
+        let (len, batch) = (self.items.len(), self.items.batch(self.size));
+        self.len.store(len, Ordering::Relaxed);
+        self.batch.store(batch, Ordering::Relaxed);
+        let batches = len.div_ceil(batch);
+        self.items.begin(batches);
+        Ok(Extent::Batches(batches))
+    }
+    fn discard(&self, parcel: Parcel) -> u64 {
+        self.items.discard(self.batch(parcel.ticket.number))
+    }
+    fn prepare(&mut self, room: Room) {
+        self.size = room.size;
+    }
+    fn is_ready(&self) -> bool {
+        self.items.is_ready()
+    }
+    fn clear(&mut self) {
+        self.items.clear();
+    }
+}
+
+impl<C: Indexed> Feed for Numbered<C> {
+    type Item = C::Item;
+    #[inline]
+    fn each(&self, parcel: Parcel, out: &mut impl FnMut(C::Item)) {
+        self.items.each(self.batch(parcel.ticket.number), out);
+    }
+}
+
+/// The integers that [`Graph::range`](crate::Graph::range) takes.
+pub trait Integer: Copy + Send + Sync + private::Sealed {
+    #[doc(hidden)]
+    fn distance(start: Self, end: Self) -> u64;
+    #[doc(hidden)]
+    fn plus(self, distance: u64) -> Self;
+}
+
+mod private {
+    #[expect(unnameable_types, reason = "that is what seals it")]
+    pub trait Sealed {}
+}
+
+macro_rules! integers {
+    ($($int:ident)*) => {$(
+        impl private::Sealed for $int {}
+        impl Integer for $int {
+            #[inline]
+            fn distance(start: Self, end: Self) -> u64 {
+                if end > start { (end as u64).wrapping_sub(start as u64) } else { 0 }
+            }
+            #[inline]
+            #[expect(clippy::allow_attributes, reason = "only some of the types lose bits")]
+            #[allow(clippy::cast_possible_truncation, reason = "the sum is below the end of the range")]
+            fn plus(self, distance: u64) -> Self {
+                self.wrapping_add(distance as Self)
+            }
+        }
+    )*};
+}
+integers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
+
+/// Integers of a range.
+pub(crate) struct Integers<N>(pub(crate) Range<N>);
+
+impl<N: Integer> Indexed for Integers<N> {
+    type Item = N;
+    fn len(&self) -> u64 {
+        N::distance(self.0.start, self.0.end)
+    }
+    #[inline]
+    fn each(&self, batch: Batch, out: &mut impl FnMut(N)) {
+        batch.range.for_each(|i| out(self.0.start.plus(i)));
+    }
+}
+
+/// References into a slice.
+pub(crate) struct SliceItems<'env, T>(pub(crate) &'env [T]);
+
+impl<'env, T: Sync> Indexed for SliceItems<'env, T> {
+    type Item = &'env T;
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    #[inline]
+    fn each(&self, batch: Batch, out: &mut impl FnMut(&'env T)) {
+        self.0[batch.indices()].iter().for_each(out);
+    }
+}
+
+/// Clones of the items of a data.
+pub(crate) struct DataItems<D>(pub(crate) Arc<Slot<D>>);
+
+impl<T, D: Deref<Target = [T]> + Send + Sync> DataItems<D> {
+    fn items(&self) -> &[T] {
+        #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+        // SAFETY: (1) the stage's gate is open: whoever writes the data has finished, and its next writer waits for the
+        // end of this stage; (2) `D: Sync`.
+        let data = unsafe { self.0.read() };
+        data.expect("the gate opens when the data is there")
+    }
+}
+
+impl<T: Clone + Sync, D: Deref<Target = [T]> + Send + Sync> Indexed for DataItems<D> {
+    type Item = T;
+    fn len(&self) -> u64 {
+        self.items().len() as u64
+    }
+    #[inline]
+    fn each(&self, batch: Batch, out: &mut impl FnMut(T)) {
+        self.items()[batch.indices()].iter().cloned().for_each(out);
+    }
+}
+
+/// Byte records that end with a delimiter, of several buffers as if they were one. Batches are ranges of bytes; a record
+/// belongs to the batch in which it begins.
+pub(crate) struct Records<'env> {
+    buffers: Vec<&'env [u8]>,
+    /// Where each buffer begins, and where the last one ends.
+    starts: Vec<u64>,
+    delimiter: u8,
+}
+
+/// Bytes in a batch of records, unless the user says otherwise.
+const RECORD_BYTES: RangeInclusive<u64> = 4 * 1024..=64 * 1024;
+
+impl<'env> Records<'env> {
+    pub(crate) fn new(buffers: Vec<&'env [u8]>, delimiter: u8) -> Self {
+        let mut end = 0;
+        let ends = buffers.iter().map(|buffer| {
+            end += buffer.len() as u64;
+            end
+        });
+        Self { starts: std::iter::once(0).chain(ends).collect(), buffers, delimiter }
+    }
+
+    /// The records of one buffer that begin in a range of it.
+    #[inline]
+    fn each_of(&self, buffer: &'env [u8], range: Range<usize>, out: &mut impl FnMut(&'env [u8])) {
+        let mut start = match range.start.checked_sub(1) {
+            None => 0,
+            Some(before) => match memchr::memchr(self.delimiter, &buffer[before..range.end]) {
+                Some(place) => before + place + 1,
+                None => return, // in the middle of a record
+            },
+        };
+        if start >= range.end {
+            return;
+        }
+        let base = start;
+        for place in memchr::memchr_iter(self.delimiter, &buffer[base..]) {
+            out(&buffer[start..base + place]);
+            start = base + place + 1;
+            if start >= range.end {
+                return;
+            }
+        }
+        out(&buffer[start..]);
+    }
+}
+
+impl<'env> Indexed for Records<'env> {
+    type Item = &'env [u8];
+    fn len(&self) -> u64 {
+        *self.starts.last().expect("one more than buffers")
+    }
+    fn batch(&self, size: BatchSize) -> u64 {
+        match size {
+            BatchSize::Growing => {
+                size.of(self.len()).max((self.len() / 4096).clamp(*RECORD_BYTES.start(), *RECORD_BYTES.end()))
+            }
+            BatchSize::Fixed(_) => size.of(self.len()),
+        }
+    }
+    #[inline]
+    fn each(&self, batch: Batch, out: &mut impl FnMut(&'env [u8])) {
+        let Range { start, end } = batch.range;
+        let first = self.starts.partition_point(|begin| *begin <= start) - 1;
+        for (buffer, begin) in self.buffers[first..].iter().zip(&self.starts[first..]) {
+            if *begin >= end {
+                break;
+            }
+            let index = |place: u64| usize::try_from(place - begin).expect("within a buffer");
+            self.each_of(buffer, index(start.max(*begin))..index(end).min(buffer.len()), out);
+        }
+    }
+    /// Nobody knows how many records there would have been.
+    fn discard(&self, _: Batch) -> u64 {
+        0
+    }
+}
+
+/// The items of a vector, moved out.
+pub(crate) struct Moved<T> {
+    /// Length 0 once the run has begun: each item belongs to its batch.
+    items: UnsafeCell<Vec<T>>,
+    len: usize,
+    /// The batches that have not been asked for, in this run.
+    untaken: UnsafeCell<Vec<AtomicBool>>,
+    batch: AtomicU64,
+    used: AtomicBool,
+}
+
+#[expect(unsafe_code, reason = "each batch is moved out once")]
+// SAFETY: (1) the vectors themselves are changed only in `begin` (holder of the source's turn, before the first batch) and
+// through `&mut`; (2) the items of a batch are touched only by the one piece whose batch it is; (3) items are `Send`.
+unsafe impl<T: Send> Sync for Moved<T> {}
+
+impl<T> Moved<T> {
+    pub(crate) fn new(items: Vec<T>) -> Self {
+        Self {
+            len: items.len(),
+            items: UnsafeCell::new(items),
+            untaken: UnsafeCell::new(Vec::new()),
+            batch: AtomicU64::new(1),
+            used: AtomicBool::new(false),
+        }
+    }
+
+    /// Drops the items of the batches that were not asked for.
+    fn drop_untaken(&mut self) {
+        let untaken = std::mem::take(self.untaken.get_mut());
+        let batch = self.batch.load(Ordering::Relaxed);
+        for (number, _) in untaken.iter().enumerate().filter(|(_, untaken)| untaken.load(Ordering::Relaxed)) {
+            let first = number as u64 * batch;
+            let range = first..(first + batch).min(self.len as u64);
+            let indices = Batch { number: 0, range }.indices();
+            #[expect(unsafe_code, reason = "each batch is moved out once")]
+            // SAFETY: this batch was not asked for, so its items are still there.
+            let next = unsafe { self.items.get_mut().as_mut_ptr().add(indices.start) };
+            drop(Rest { next, left: indices.len() });
+        }
+    }
+
+    /// Takes the items of a batch: the rest of them is dropped with what this gives.
+    fn take(&self, batch: &Batch) -> Rest<T> {
+        let range = batch.indices();
+        let number = usize::try_from(batch.number).expect("an index of a batch");
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: (1) of `Sync`: nobody changes the vector of flags now.
+        let untaken = self.untaken.with(|untaken| unsafe { &*untaken });
+        untaken[number].store(false, Ordering::Relaxed);
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: (1) of `Sync`: nobody changes the vector itself now.
+        let items = self.items.with(|items| unsafe { &*items }).as_ptr();
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: within the allocation.
+        let next = unsafe { items.add(range.start) };
+        Rest { next: next.cast_mut(), left: range.len() }
+    }
+}
+
+/// Items that are moved out one by one; those left are dropped with it.
+struct Rest<T> {
+    next: *mut T,
+    left: usize,
+}
+
+#[expect(unsafe_code, reason = "moves items out of a vector")]
+impl<T> Iterator for Rest<T> {
+    type Item = T;
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.left = self.left.checked_sub(1)?;
+        let item = self.next;
+        // SAFETY: within the vector's allocation: `left` items follow.
+        self.next = unsafe { item.add(1) };
+        // SAFETY: initialised, and this batch's alone: (2) of `Sync`; never read again.
+        Some(unsafe { item.read() })
+    }
+}
+
+impl<T> Drop for Rest<T> {
+    fn drop(&mut self) {
+        self.by_ref().for_each(unwind::drop_value);
+    }
+}
+
+impl<T: Send> Indexed for Moved<T> {
+    type Item = T;
+    fn len(&self) -> u64 {
+        self.len as u64
+    }
+    fn batch(&self, size: BatchSize) -> u64 {
+        let batch = size.of(self.len());
+        self.batch.store(batch, Ordering::Relaxed);
+        batch
+    }
+    fn begin(&self, batches: u64) {
+        self.used.store(true, Ordering::Relaxed);
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: (1) of `Sync`: the first act of the source.
+        let untaken = self.untaken.with_mut(|untaken| unsafe { &mut *untaken });
+        untaken.extend((0..batches).map(|_| AtomicBool::new(true)));
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: (1) of `Sync`: the first act of the source.
+        let items = self.items.with_mut(|items| unsafe { &mut *items });
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: shorter; the items are now the batches', each of which is taken or dropped by `drop_untaken`.
+        unsafe {
+            items.set_len(0);
+        }
+    }
+    #[inline]
+    fn each(&self, batch: Batch, out: &mut impl FnMut(T)) {
+        self.take(&batch).for_each(out);
+    }
+    fn discard(&self, batch: Batch) -> u64 {
+        self.take(&batch).left as u64
+    }
+    fn is_ready(&self) -> bool {
+        !self.used.load(Ordering::Relaxed)
+    }
+    fn clear(&mut self) {
+        self.drop_untaken();
+    }
+}
+
+impl<T> Drop for Moved<T> {
+    fn drop(&mut self) {
+        self.drop_untaken();
+    }
+}

@@ -1,0 +1,262 @@
+//! A table from keys to values, in hash partitions side by side.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashTable, hash_table};
+
+/// How many partitions a table has: as many jobs can merge two tables at the same time.
+pub(crate) const PARTITIONS: usize = 64;
+
+/// A table from keys to values: what the keyed operators make.
+///
+/// It lies in partitions by hash, side by side, so that it can be merged in parallel and is never put together; for
+/// [`get`](Self::get) and iteration that makes no difference. The order of iteration is unspecified; two tables are equal
+/// if they have the same entries. Hash keys are random: no input can make lookups slow on purpose.
+///
+/// ```
+/// use millstream::Table;
+///
+/// let mut lengths = Table::new();
+/// for word in ["one", "two", "three"] {
+///     *lengths.get_or_insert_with(word.len(), || 0) += 1;
+/// }
+/// assert_eq!(lengths.get(&3), Some(&2));
+/// assert_eq!(lengths.sorted(), [(3, 2), (5, 1)]);
+/// ```
+#[derive(Clone)]
+pub struct Table<K, V> {
+    partitions: Box<[HashTable<(K, V)>]>,
+    hasher: RandomState,
+}
+
+impl<K, V> Table<K, V> {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_hasher(RandomState::default())
+    }
+
+    pub(crate) fn with_hasher(hasher: RandomState) -> Self {
+        Self { partitions: (0..PARTITIONS).map(|_| HashTable::new()).collect(), hasher }
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.partitions.iter().map(HashTable::len).sum()
+    }
+
+    /// Whether there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.partitions.iter().all(HashTable::is_empty)
+    }
+
+    /// The entries, in no particular order.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter { partitions: self.partitions.iter(), entries: hash_table::Iter::default(), left: self.len() }
+    }
+}
+
+impl<K: Hash + Eq, V> Table<K, V> {
+    /// The value of a key.
+    #[must_use]
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        let hash = self.hasher.hash_one(key);
+        let found = self.partitions[partition(hash)].find(hash, |(known, _)| known.borrow() == key);
+        found.map(|(_, value)| value)
+    }
+
+    /// The value of a key, which is put in if it is not there.
+    #[inline]
+    pub fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
+        let hash = self.hasher.hash_one(&key);
+        let hasher = &self.hasher;
+        let entries = &mut self.partitions[partition(hash)];
+        let entry = entries.entry(hash, |(known, _)| *known == key, |(known, _)| hasher.hash_one(known));
+        let (_, value) = entry.or_insert_with(|| (key, value())).into_mut();
+        value
+    }
+
+    /// The same entries as a hash map; moves each entry once.
+    #[must_use]
+    pub fn into_map(self) -> std::collections::HashMap<K, V> {
+        self.into_iter().collect()
+    }
+
+    /// The entries in the order of their keys.
+    #[must_use]
+    pub fn sorted(self) -> Vec<(K, V)>
+    where
+        K: Ord,
+    {
+        let mut entries: Vec<(K, V)> = self.into_iter().collect();
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        entries
+    }
+
+    /// Takes out one partition.
+    pub(crate) fn take_partition(&mut self, partition: usize) -> HashTable<(K, V)> {
+        std::mem::replace(&mut self.partitions[partition], HashTable::new())
+    }
+
+    /// Puts in one partition of a table with the same hash keys.
+    pub(crate) fn put_partition(&mut self, partition: usize, entries: HashTable<(K, V)>) {
+        self.partitions[partition] = entries;
+    }
+
+    /// Merges two partitions of the same number: `add` puts the second value of a key into the first.
+    pub(crate) fn merge_partitions(
+        hasher: &RandomState,
+        mut into: HashTable<(K, V)>,
+        mut from: HashTable<(K, V)>,
+        add: impl Fn(&mut V, V),
+    ) -> HashTable<(K, V)> {
+        if from.len() > into.len() {
+            std::mem::swap(&mut into, &mut from);
+        }
+        for (key, value) in from {
+            let hash = hasher.hash_one(&key);
+            match into.entry(hash, |(known, _)| *known == key, |(known, _)| hasher.hash_one(known)) {
+                hash_table::Entry::Occupied(mut entry) => add(&mut entry.get_mut().1, value),
+                hash_table::Entry::Vacant(entry) => drop(entry.insert((key, value))),
+            }
+        }
+        into
+    }
+}
+
+/// Other bits of the hash than the table inside uses to find a place, and to tell entries of a place apart.
+#[inline]
+fn partition(hash: u64) -> usize {
+    (hash >> 48) as usize % PARTITIONS
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Hash + Eq, V: PartialEq> PartialEq for Table<K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|(key, value)| other.get(key) == Some(value))
+    }
+}
+
+impl<K: Hash + Eq, V: Eq> Eq for Table<K, V> {}
+
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<K: Hash + Eq, V> FromIterator<(K, V)> for Table<K, V> {
+    /// Of several values of a key the last one stays.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut table = Self::new();
+        for (key, value) in entries {
+            let mut value = Some(value);
+            let known = table.get_or_insert_with(key, || value.take().expect("called once"));
+            if let Some(value) = value {
+                *known = value;
+            }
+        }
+        table
+    }
+}
+
+/// The entries of a [`Table`], borrowed.
+#[derive(Clone)]
+pub struct Iter<'a, K, V> {
+    partitions: std::slice::Iter<'a, HashTable<(K, V)>>,
+    entries: hash_table::Iter<'a, (K, V)>,
+    left: usize,
+}
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    fn next(&mut self) -> Option<(&'a K, &'a V)> {
+        loop {
+            if let Some((key, value)) = self.entries.next() {
+                self.left -= 1;
+                return Some((key, value));
+            }
+            self.entries = self.partitions.next()?.iter();
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
+
+impl<K, V> fmt::Debug for Iter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").field("left", &self.left).finish()
+    }
+}
+
+impl<'a, K, V> IntoIterator for &'a Table<K, V> {
+    type Item = (&'a K, &'a V);
+    type IntoIter = Iter<'a, K, V>;
+
+    fn into_iter(self) -> Iter<'a, K, V> {
+        self.iter()
+    }
+}
+
+/// The entries of a [`Table`], owned.
+pub struct IntoIter<K, V> {
+    partitions: std::vec::IntoIter<HashTable<(K, V)>>,
+    entries: hash_table::IntoIter<(K, V)>,
+    left: usize,
+}
+
+impl<K, V> Iterator for IntoIter<K, V> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        loop {
+            if let Some(entry) = self.entries.next() {
+                self.left -= 1;
+                return Some(entry);
+            }
+            self.entries = self.partitions.next()?.into_iter();
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<K, V> ExactSizeIterator for IntoIter<K, V> {}
+
+impl<K, V> fmt::Debug for IntoIter<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("left", &self.left).finish()
+    }
+}
+
+impl<K, V> IntoIterator for Table<K, V> {
+    type Item = (K, V);
+    type IntoIter = IntoIter<K, V>;
+
+    fn into_iter(self) -> IntoIter<K, V> {
+        let left = self.len();
+        let entries = HashTable::new().into_iter();
+        IntoIter { partitions: self.partitions.into_vec().into_iter(), entries, left }
+    }
+}

@@ -1,0 +1,51 @@
+//! A handle to data.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::draft::SlotId;
+use crate::run::names::Names;
+
+/// A place in memory that tasks read and write, and where the results of tasks and sinks are.
+///
+/// A handle without the value: the value lives in the graph, then in the plan. It is `Send` and `Sync` whatever `T` is,
+/// and invariant in `T`: a handle to data that may hold long-lived references is none to data that may hold short-lived
+/// ones. Dropping a handle drops nothing else.
+pub struct Data<T> {
+    pub(crate) names: Arc<Names>,
+    pub(crate) slot: SlotId,
+    /// The operator that makes it.
+    pub(crate) op: usize,
+    marker: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Data<T> {
+    pub(crate) fn new(names: Arc<Names>, slot: SlotId, op: usize) -> Self {
+        Self { names, slot, op, marker: PhantomData }
+    }
+
+    /// Names the operator that makes this data.
+    #[expect(clippy::must_use_candidate, reason = "the name is given, whether the handle is used or not")]
+    pub fn named(self, name: &str) -> Self {
+        self.names.rename(self.op, name);
+        self
+    }
+
+    /// The task that makes this data comes after the operator that makes `first`, whatever they access.
+    #[expect(clippy::must_use_candidate, reason = "the order is set, whether the handle is used or not")]
+    pub fn after<U>(self, first: &Data<U>) -> Self {
+        if Arc::ptr_eq(&self.names, &first.names) {
+            self.names.order(first.op, self.op);
+        } else {
+            self.names.order(usize::MAX, self.op);
+        }
+        self
+    }
+}
+
+impl<T> fmt::Debug for Data<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Data").field(&self.names.get(self.op)).finish()
+    }
+}

@@ -1,0 +1,292 @@
+//! The frozen form of a graph: checked, laid out, ready to run again and again.
+//!
+//! A graph hands over a [`draft::Draft`]. [`validate`] finds every defect, [`edges`] derives the task graph from the
+//! accesses, and [`Plan::new`] lays out what a run needs ([`crate::run`]). Nothing is allocated for the engine after that.
+
+mod data;
+pub(crate) mod draft;
+mod edges;
+mod explain;
+mod validate;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{BuildError, RunError, RunErrorKind};
+use crate::pool::{Pool, Shared};
+use crate::report::Report;
+use crate::run::batch::{BatchSize, Numbering};
+use crate::run::dag::{Dag, Node};
+use crate::run::names::Names;
+use crate::run::slot::{AnySlot, Slot};
+use crate::run::source::Source;
+use crate::run::stage::{Room, StageCell, StageParts};
+use crate::run::{Parts, Seated};
+use draft::{Draft, NodeDraft, TailKind};
+use edges::Edges;
+use explain::Facts;
+
+pub use data::Data;
+pub use explain::Explain;
+
+/// Batches of a source that may be in flight, unless the user says otherwise.
+const CREDITS: usize = 256;
+
+/// A graph that was checked and laid out, and its results: made by [`Graph::plan`](crate::Graph::plan) and
+/// [`Pool::run`].
+///
+/// It can run again and again; the engine allocates nothing then (`collect`, growing tables and closures may). It is
+/// `Send`, not `Sync`. It may outlive its pool, but not run any more then. Dropping it drops the data in it.
+///
+/// ```
+/// use millstream::{Graph, Pool};
+///
+/// let pool = Pool::builder().workers(2).build()?;
+/// let g = Graph::new();
+/// let numbers = g.data(vec![3, 1, 2]);
+/// let sorted = g.task(numbers.read(), |numbers| {
+///     let mut numbers = numbers.clone();
+///     numbers.sort();
+///     numbers
+/// });
+/// let mut plan = g.plan(&pool)?;
+/// plan.run()?;
+/// assert_eq!(*plan.get(&sorted), [1, 2, 3]);
+/// plan.set(&numbers, vec![9, 8]);
+/// plan.run()?;
+/// assert_eq!(plan.take(sorted), [8, 9]);
+/// # Ok::<(), millstream::Error>(())
+/// ```
+pub struct Plan<'env> {
+    run: Seated<'env>,
+    slots: Vec<PlannedSlot<'env>>,
+    facts: Facts,
+}
+
+struct PlannedSlot<'env> {
+    slot: Arc<dyn AnySlot + 'env>,
+    op: usize,
+    /// Whether the user gives its value.
+    given: bool,
+    /// Whether a task or stage accesses it.
+    used: bool,
+}
+
+impl<'env> Plan<'env> {
+    /// Checks a draft and lays it out.
+    pub(crate) fn new(draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
+        let edges = Edges::derive(&draft);
+        let defects = validate::defects(&draft, &edges);
+        if !defects.is_empty() {
+            return Err(BuildError::new(defects));
+        }
+        let shared = &pool.shared;
+        let credits: Vec<u32> = credits(&draft, shared);
+        let free: Vec<bool> = draft.stages.iter().map(is_free).collect();
+        let facts = Facts::of(&draft, edges.list.len(), &free, &credits);
+        let mut used = vec![false; draft.slots.len()];
+        draft.accesses.iter().for_each(|(_, slot, _)| used[slot.0] = true);
+        let slots = draft.slots.into_iter().zip(used);
+        let slots = slots.map(|(draft, used)| PlannedSlot { slot: draft.slot, op: draft.op, given: draft.given, used });
+        let slots = slots.collect();
+
+        let nodes = draft.nodes.into_iter().map(|node| match node {
+            NodeDraft::Task { op, body } => Node::Task { op, body },
+            NodeDraft::Gate { stage } => Node::Gate { stage },
+            NodeDraft::End { .. } => Node::End,
+        });
+        let dag = Dag::new(nodes.collect(), edges.list);
+        let numberings = draft.numberings.iter().enumerate().map(|(number, ordered)| {
+            let stages = draft.stages.iter().enumerate();
+            Numbering::new(
+                stages.filter(|(_, stage)| stage.numbering == number).map(|(index, _)| index).collect(),
+                *ordered,
+            )
+        });
+        let numberings = numberings.collect();
+        let (mut sources, mut stages) = (Vec::new(), Vec::new());
+        for (index, stage) in draft.stages.into_iter().enumerate() {
+            let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
+            let room = Room { credits: credits[index] as usize, seats: shared.seats.len(), size };
+            let source = stage.source.map(|_| {
+                sources.push(Source::new(index, size, credits[index], free[index]));
+                sources.len() - 1
+            });
+            let (body, _) = stage.body.expect("a loose end is a defect");
+            let end_node = stage.end.map(|node| u32::try_from(node).expect("fewer than 2^32 nodes"));
+            let parts = StageParts {
+                body,
+                ops: stage.ops,
+                numbering: stage.numbering,
+                source,
+                outputs: stage.outputs,
+                inputs: stage.inputs,
+                gated: stage.gate.is_some() || stage.waits_for.is_some(),
+                spooled: stage.spooled,
+                end_node,
+            };
+            stages.push(StageCell::new(index, parts, room));
+        }
+        let run = Seated::new(Parts { pool: Arc::clone(shared), names: draft.names, numberings, sources, stages, dag });
+        Ok(Self { run, slots, facts })
+    }
+
+    /// Runs the graph once, and returns when it is over.
+    ///
+    /// The calling thread works along. Results of the run before are dropped first.
+    ///
+    /// # Errors
+    /// [`NotReady`](RunErrorKind::NotReady) before anything runs, if a source was used up by the run before or data is
+    /// absent; [`Closed`](RunErrorKind::Closed) if the pool was dropped. Otherwise the earliest failure in stream order:
+    /// results that did not come are then absent, data that the failed task held for writing must be
+    /// [`set`](Self::set) again, and the plan can run again.
+    pub fn run(&mut self) -> Result<(), RunError> {
+        if let Some(slot) = self.slots.iter().find(|slot| slot.given && slot.used && !slot.is_present()) {
+            let name = self.names().get(slot.op);
+            let message = "its value was taken: set it again".to_owned();
+            return Err(RunError::new(RunErrorKind::NotReady { name }, String::new(), message, Report::default()));
+        }
+        self.run.check_ready()?;
+        self.slots.iter().filter(|slot| !slot.given).for_each(PlannedSlot::clear);
+        self.run.execute()
+    }
+
+    /// What the last run did; empty before the first.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.run.get().report()
+    }
+
+    /// The plan in words.
+    #[must_use]
+    pub fn explain(&self) -> Explain {
+        self.facts.explain(self.names())
+    }
+
+    /// Takes a result or other data out.
+    ///
+    /// # Panics
+    /// If it is absent, or belongs to another graph.
+    #[track_caller]
+    pub fn take<T>(&mut self, data: Data<T>) -> T {
+        let slot = self.slot(&data);
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs: `self` is borrowed for good.
+        let value = unsafe { slot.replace(None) };
+        value.unwrap_or_else(|| self.absent(&data))
+    }
+
+    /// A result or other data.
+    ///
+    /// # Panics
+    /// If it is absent, or belongs to another graph.
+    #[must_use]
+    #[track_caller]
+    pub fn get<T>(&self, data: &Data<T>) -> &T {
+        self.try_get(data).unwrap_or_else(|| self.absent(data))
+    }
+
+    /// A result or other data, if it is there.
+    ///
+    /// # Panics
+    /// If it belongs to another graph.
+    #[must_use]
+    #[track_caller]
+    pub fn try_get<T>(&self, data: &Data<T>) -> Option<&T> {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs while `self` is borrowed; (2) a plan is not `Sync`.
+        unsafe {
+            self.slot(data).read()
+        }
+    }
+
+    /// A result or other data, to be changed.
+    ///
+    /// # Panics
+    /// If it is absent, or belongs to another graph.
+    #[must_use]
+    #[track_caller]
+    pub fn get_mut<T>(&mut self, data: &Data<T>) -> &mut T {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs: `self` is borrowed for good.
+        let value = unsafe { self.slot(data).write() };
+        value.unwrap_or_else(|| self.absent(data))
+    }
+
+    /// Gives data a value, whether it has one or not; gives the old one back.
+    ///
+    /// # Panics
+    /// If it belongs to another graph.
+    #[track_caller]
+    pub fn set<T>(&mut self, data: &Data<T>, value: T) -> Option<T> {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs: `self` is borrowed for good.
+        unsafe {
+            self.slot(data).replace(Some(value))
+        }
+    }
+
+    fn names(&self) -> &Arc<Names> {
+        &self.run.get().names
+    }
+
+    #[track_caller]
+    fn slot<T>(&self, data: &Data<T>) -> &Slot<T> {
+        assert!(
+            Arc::ptr_eq(&data.names, self.names()),
+            "'{}' is data of another graph than this plan's ('{}' is one of its own)",
+            data.names.get(data.op),
+            self.slots.first().map_or_else(|| "nothing".to_owned(), |slot| self.names().get(slot.op)),
+        );
+        let slot: *const (dyn AnySlot + 'env) = Arc::as_ptr(&self.slots[data.slot.0].slot);
+        #[expect(unsafe_code, reason = "slots are kept without their types")]
+        // SAFETY: a handle of this graph was made with its slot, a `Slot<T>`, and handles are invariant in `T`.
+        unsafe {
+            &*slot.cast()
+        }
+    }
+
+    #[track_caller]
+    fn absent<T>(&self, data: &Data<T>) -> ! {
+        panic!("'{}' is absent: it was taken, or no run has made it", self.names().get(data.op))
+    }
+}
+
+impl PlannedSlot<'_> {
+    fn is_present(&self) -> bool {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs.
+        unsafe {
+            self.slot.is_present()
+        }
+    }
+
+    fn clear(&self) {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs.
+        unsafe {
+            self.slot.clear();
+        }
+    }
+}
+
+impl fmt::Debug for Plan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("explain", &self.explain()).finish_non_exhaustive()
+    }
+}
+
+/// The credits of each stage's source.
+///
+/// The number must not depend on the pool, as far as it can: a graph that stalls for lack of credits does so everywhere.
+fn credits(draft: &Draft<'_>, shared: &Shared) -> Vec<u32> {
+    let usual = CREDITS.max(2 * shared.workers());
+    let credits = draft.stages.iter().map(|stage| stage.source.and_then(|source| source.credits).unwrap_or(usual));
+    credits.map(|credits| u32::try_from(credits).unwrap_or(u32::MAX - 1)).collect()
+}
+
+/// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.
+fn is_free(stage: &draft::StageDraft<'_>) -> bool {
+    let parallel = stage.body.as_ref().is_some_and(|(_, tail)| *tail == TailKind::Parallel);
+    parallel && stage.source.is_some_and(|source| source.indexed)
+}

@@ -1,0 +1,189 @@
+//! How a stream is cut into batches, and how a batch is known on its way.
+//!
+//! Every batch of a source has a *number*; it keeps it through all stages, emptied or not. Where a batch has grown at a
+//! seam it goes on in *parts*, the last one marked. A [`Ticket`] is what travels with the items: the place in the order,
+//! and the family, whose credit comes back when its last piece is done.
+//!
+//! Sizes depend on item indices and options alone, never on time or workers: so blocks, and with them the shape of every
+//! reduction, are the same in every run.
+
+use std::fmt;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::turnstile::Turn;
+
+/// Items in a batch at most, unless the user says otherwise.
+pub(crate) const BATCH: usize = 1024;
+/// Batches that a source of known length is cut into at least, if it has as many items.
+const CUTS: u64 = 4096;
+/// A batch that grows beyond this many items at a seam goes on in parts.
+pub(crate) const PART: usize = 4 * BATCH;
+
+/// How many items the next batch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BatchSize {
+    /// As the user said.
+    Fixed(usize),
+    /// For a source whose length is not known: small at first, for heavy items, then larger.
+    Growing,
+}
+
+impl BatchSize {
+    /// The size of the batch that begins at item `taken`.
+    pub(crate) fn at(self, taken: u64) -> usize {
+        match self {
+            Self::Fixed(size) => size,
+            Self::Growing => usize::try_from(taken / 64).map_or(BATCH, |grown| BATCH.min(1 + grown)),
+        }
+    }
+
+    /// The one size for all batches of a source of `len` items: few enough that a number has 32 bits.
+    pub(crate) fn of(self, len: u64) -> u64 {
+        let size = match self {
+            Self::Fixed(size) => size as u64,
+            Self::Growing => (len / CUTS).clamp(1, BATCH as u64),
+        };
+        size.max(len.div_ceil(u64::from(u32::MAX)))
+    }
+}
+
+/// A place in the order of a numbering, as one word: number, then part.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(u64);
+
+const PART_BITS: u32 = 20;
+/// Parts of one number at most; what grows beyond stays in the last one.
+pub(crate) const MAX_PARTS: u32 = (1 << PART_BITS) - 1;
+
+impl Key {
+    pub(crate) const FIRST: Self = Self(0);
+
+    pub(crate) fn new(number: u64, part: u32) -> Self {
+        debug_assert!(number < 1 << (u64::BITS - PART_BITS) && part <= MAX_PARTS, "fits the word");
+        Self(number << PART_BITS | u64::from(part))
+    }
+
+    /// Behind all parts of the number.
+    pub(crate) fn end_of(number: u64) -> Self {
+        Self::new(number, MAX_PARTS)
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0 >> PART_BITS
+    }
+
+    pub(crate) fn part(self) -> u64 {
+        self.0 & u64::from(MAX_PARTS)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.number(), self.part())
+    }
+}
+
+/// All live pieces that descend from one source batch: which source, and which of its places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Family {
+    source: u32,
+    place: u32,
+}
+
+impl Family {
+    /// Of a source that needs no credits.
+    pub(crate) const NONE: Self = Self { source: u32::MAX, place: 0 };
+
+    pub(crate) fn new(source: usize, place: u32) -> Self {
+        Self { source: u32::try_from(source).expect("fewer than 2^32 sources"), place }
+    }
+
+    pub(crate) fn get(self) -> Option<(usize, u32)> {
+        (self != Self::NONE).then_some((self.source as usize, self.place))
+    }
+}
+
+/// What travels with the items of a piece.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) number: u64,
+    pub(crate) part: u32,
+    /// The last part of its number.
+    pub(crate) last: bool,
+    pub(crate) family: Family,
+}
+
+impl Ticket {
+    pub(crate) fn whole(number: u64, family: Family) -> Self {
+        Self { number, part: 0, last: true, family }
+    }
+
+    /// Behind all batches there can be.
+    pub(crate) fn behind_all() -> Self {
+        Self::whole((1 << (u64::BITS - PART_BITS)) - 2, Family::NONE)
+    }
+
+    pub(crate) fn turn(&self) -> Turn {
+        Turn { number: self.number, part: self.part }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        Key::new(self.number, self.part)
+    }
+
+    /// Whether it is all of its number.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.part == 0 && self.last
+    }
+
+    /// The place behind this piece.
+    pub(crate) fn end(&self) -> Key {
+        if self.last { Key::new(self.number + 1, 0) } else { Key::new(self.number, self.part + 1) }
+    }
+}
+
+/// A piece on its way between two stages.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Token<T> {
+    pub(crate) ticket: Ticket,
+    pub(crate) items: Vec<T>,
+}
+
+/// One order of batches: a source's, or of a shape that makes a new one. Shared by the stages on it.
+#[derive(Debug)]
+pub(crate) struct Numbering {
+    /// The stages whose input is numbered so.
+    pub(crate) stages: Vec<usize>,
+    /// Whether the order is that of the stream, not that of arrival.
+    pub(crate) ordered: bool,
+    /// Pieces after this place are dropped.
+    cut: AtomicU64,
+}
+
+impl Numbering {
+    pub(crate) fn new(stages: Vec<usize>, ordered: bool) -> Self {
+        Self { stages, ordered, cut: AtomicU64::new(u64::MAX) }
+    }
+
+    pub(crate) fn reset(&self) {
+        self.cut.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    pub(crate) fn cut_after(&self, at: Key) {
+        // Relaxed: whoever is behind the failed piece in a turnstile sees it by the turnstile's lock; for all others
+        // the cut only saves work.
+        self.cut.fetch_min(at.0, Ordering::Relaxed);
+    }
+
+    /// Whether a piece is still wanted.
+    #[inline]
+    pub(crate) fn wants(&self, at: Key) -> bool {
+        at.0 <= self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Whether no failure has cut it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.cut.load(Ordering::Relaxed) == u64::MAX
+    }
+}

@@ -1,0 +1,274 @@
+//! The task graph: tasks, and the places where streams join them.
+//!
+//! A node is a task, the gate of a stage that reads data, or the end of a stage. The plan is flat: successors as ranges of
+//! one list, the number of missing predecessors in one array that is copied for each run. A node with a single
+//! predecessor needs no counter. Whoever finishes a node continues with the first task that it made ready, and queues the
+//! others; those of its successors that wait for it alone are adjacent in the list, and are queued as one range.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+use super::Run;
+use super::cancel::{Cause, Failure, Site};
+use crate::pool::job::{Group, Job, Target};
+use crate::pool::worker::Worker;
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::countdown::Known;
+
+/// Up to so many tasks each one is timed; of more, one in [`SAMPLE`].
+pub(crate) const TIMED: usize = 4096;
+pub(crate) const SAMPLE: u32 = 64;
+
+/// What a task does.
+pub(crate) trait TaskBody: Send {
+    /// Fires.
+    ///
+    /// # Safety
+    /// (1) The data it accesses is there, and nobody else touches it in a way that excludes this access.
+    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+    unsafe fn fire(&mut self);
+
+    /// It was stopped midway: the data it may have half written goes.
+    ///
+    /// # Safety
+    /// (1) As for `fire`.
+    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+    unsafe fn torn(&mut self);
+}
+
+/// What a node stands for.
+pub(crate) enum Node<'env> {
+    /// Fires once: the operator, and what it does.
+    Task { op: usize, body: Box<dyn TaskBody + 'env> },
+    /// Opens a stage.
+    Gate { stage: usize },
+    /// A stage has ended: the stage finishes it.
+    End,
+}
+
+/// A task's operator, and what it does.
+struct Task<'env> {
+    op: usize,
+    body: UnsafeCell<Box<dyn TaskBody + 'env>>,
+}
+
+/// What a node is, in one word: a task, or else the gate of this stage, or the end of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Its place among the tasks.
+    Task(u32),
+    Gate(u32),
+    End,
+}
+
+/// The task graph of a run; see the module.
+#[repr(C)]
+pub(crate) struct Dag<'env> {
+    /// Jobs are ranges of `list`.
+    target: Target,
+    run: *const Run<'static>,
+    tasks: Box<[Task<'env>]>,
+    kinds: Box<[Kind]>,
+    /// Predecessors of each node.
+    before: Box<[u32]>,
+    missing: Box<[Known]>,
+    /// The successors of node `n` are `list[first[n]..first[n + 1]]`, those that wait for it alone first.
+    first: Box<[u32]>,
+    /// How many of them wait for it alone and are tasks.
+    lone: Box<[u32]>,
+    /// Successor lists, then the tasks without predecessors.
+    list: Box<[u32]>,
+    roots: u32,
+    /// Tasks from this node on do not fire.
+    limit: AtomicU32,
+    /// Nanoseconds of each task that has fired, at least one (exact, or one sampled in [`SAMPLE`]).
+    nanos: Box<[AtomicU64]>,
+}
+
+#[expect(unsafe_code, reason = "tasks fire on any worker")]
+// SAFETY: (1) a node's body is touched only by the one firing of the node in a run, which comes after its predecessors'
+// and before its successors'; (2) bodies are `Send`; (3) `run` is the run that owns the graph.
+unsafe impl Sync for Dag<'_> {}
+#[expect(unsafe_code, reason = "tasks fire on any worker")]
+// SAFETY: see `Sync`.
+unsafe impl Send for Dag<'_> {}
+
+impl<'env> Dag<'env> {
+    /// From nodes and edges (from, to); edges may repeat.
+    pub(crate) fn new(nodes: Vec<Node<'env>>, mut edges: Vec<(u32, u32)>) -> Self {
+        edges.sort_unstable();
+        edges.dedup();
+        let mut before = vec![0_u32; nodes.len()];
+        edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
+        let is_task = |node: u32| matches!(nodes[node as usize], Node::Task { .. });
+        let alone = |node: u32| before[node as usize] == 1 && is_task(node);
+        edges.sort_by_key(|(from, to)| (*from, !alone(*to), *to));
+        let mut first = vec![0_u32; nodes.len() + 1];
+        let mut lone = vec![0_u32; nodes.len()];
+        for (from, to) in &edges {
+            first[*from as usize + 1] += 1;
+            lone[*from as usize] += u32::from(alone(*to));
+        }
+        for node in 0..nodes.len() {
+            first[node + 1] += first[node];
+        }
+        let mut list: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
+        let roots = u32::try_from(list.len()).expect("fewer than 2^32 edges");
+        let count = u32::try_from(nodes.len()).expect("fewer than 2^32 nodes");
+        list.extend((0..count).filter(|node| before[*node as usize] == 0 && is_task(*node)));
+        let mut tasks = Vec::new();
+        let kinds = nodes.into_iter().map(|node| match node {
+            Node::Task { op, body } => {
+                tasks.push(Task { op, body: UnsafeCell::new(body) });
+                Kind::Task(u32::try_from(tasks.len() - 1).expect("fewer than 2^32 nodes"))
+            }
+            Node::Gate { stage } => Kind::Gate(u32::try_from(stage).expect("fewer than 2^32 stages")),
+            Node::End => Kind::End,
+        });
+        Self {
+            target: Target { run: fire, group: None },
+            run: std::ptr::null(),
+            kinds: kinds.collect(),
+            missing: before.iter().map(|_| Known::default()).collect(),
+            before: before.into(),
+            first: first.into(),
+            lone: lone.into(),
+            list: list.into(),
+            roots,
+            limit: AtomicU32::new(u32::MAX),
+            nanos: tasks.iter().map(|_| AtomicU64::new(0)).collect(),
+            tasks: tasks.into(),
+        }
+    }
+
+    /// Lets jobs find the graph; it does not move from now on.
+    pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
+        self.run = run.cast();
+        self.target.group = Some(group);
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.missing.iter().zip(&self.before).for_each(|(missing, before)| missing.restart(*before));
+        self.nanos.iter().for_each(|nanos| nanos.store(0, Ordering::Relaxed));
+        self.limit.store(u32::MAX, Ordering::Relaxed);
+    }
+
+    /// Jobs that may be queued at once.
+    pub(crate) fn jobs(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Queues what waits for nothing.
+    pub(crate) fn start(&self, run: &Run<'static>, worker: &Worker<'_>) {
+        let end = u32::try_from(self.list.len()).expect("checked in `new`");
+        if self.roots < end {
+            worker.push(self.job(self.roots, end));
+        }
+        for (kind, before) in self.kinds.iter().zip(&self.before) {
+            if let (Kind::Gate(stage), 0) = (kind, before) {
+                run.cx(*stage as usize, worker).open();
+            }
+        }
+    }
+
+    /// Tasks from `node` on do not fire any more.
+    pub(crate) fn stop_from(&self, node: u32) {
+        // Relaxed: it only says what need not be done.
+        self.limit.fetch_min(node, Ordering::Relaxed);
+    }
+
+    /// A node is done: its successors may be ready.
+    pub(crate) fn finish(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        let node = node as usize;
+        let (begin, end) = (self.first[node], self.first[node + 1]);
+        let shared = begin + self.lone[node];
+        let mut next = (begin < shared).then_some(begin);
+        if begin + 1 < shared {
+            worker.push(self.job(begin + 1, shared));
+        }
+        for place in shared..end {
+            let successor = self.list[place as usize] as usize;
+            if self.before[successor] > 1 && !self.missing[successor].arrive() {
+                continue;
+            }
+            match self.kinds[successor] {
+                Kind::Task(_) if next.is_none() => next = Some(place),
+                Kind::Task(_) => worker.push(self.job(place, place + 1)),
+                Kind::Gate(stage) => run.cx(stage as usize, worker).open(),
+                Kind::End => unreachable!("the end of a stage has no predecessors"),
+            }
+        }
+        if let Some(place) = next {
+            worker.continue_with(self.job(place, place + 1));
+        }
+    }
+
+    fn job(&self, first: u32, end: u32) -> Job {
+        Job { target: NonNull::from(self).cast(), payload: u64::from(first) << 32 | u64::from(end) }
+    }
+
+    /// Fires the first task of a range, after making jobs of the others.
+    fn fire(&self, first: u32, mut end: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        while end - first > 1 {
+            let middle = first + (end - first) / 2;
+            worker.push(self.job(middle, end));
+            end = middle;
+        }
+        let node = self.list[first as usize];
+        if node >= self.limit.load(Ordering::Relaxed) {
+            return;
+        }
+        let Kind::Task(index) = self.kinds[node as usize] else { unreachable!("only tasks are queued") };
+        let task = &self.tasks[index as usize];
+        let timed = self.is_exact() || index.is_multiple_of(SAMPLE);
+        let start = timed.then(Instant::now);
+        #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+        let result = task.body.with_mut(|body| {
+            // SAFETY: this is the one firing of the task in this run.
+            let body = unsafe { &mut *body };
+            // SAFETY: (1) its predecessors have finished, and its successors have not begun: every access that excludes
+            // one of its own is one or the other.
+            let result = catch_unwind(AssertUnwindSafe(|| unsafe { body.fire() }));
+            if result.is_err() {
+                // SAFETY: (1) as above.
+                unsafe { body.torn() };
+            }
+            result
+        });
+        let nanos = start.map_or(0, |start| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        self.nanos[index as usize].store(nanos.max(1), Ordering::Relaxed);
+        match result {
+            Ok(()) => self.finish(node, run, worker),
+            Err(panic) => {
+                run.fail(Failure { site: Site::Task { node, op: task.op }, item: None, cause: Cause::Panic(panic) });
+            }
+        }
+    }
+
+    /// Whether every task is timed.
+    fn is_exact(&self) -> bool {
+        self.tasks.len() <= TIMED
+    }
+
+    /// What the tasks did: operator, whether it fired, time, and whether the time is sampled.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, bool, Duration, bool)> + '_ {
+        let factor = if self.is_exact() { 1 } else { u64::from(SAMPLE) };
+        self.tasks.iter().zip(&self.nanos).map(move |(task, nanos)| {
+            let nanos = nanos.load(Ordering::Relaxed);
+            let time = if nanos > 1 { Duration::from_nanos(nanos.saturating_mul(factor)) } else { Duration::ZERO };
+            (task.op, nanos > 0, time, factor > 1)
+        })
+    }
+}
+
+#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+unsafe fn fire(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
+    // SAFETY: the target is the first field of a linked graph; the job's token keeps the run alive.
+    let dag: &Dag<'_> = unsafe { target.cast().as_ref() };
+    // SAFETY: `link` set the run that owns the graph.
+    let run = unsafe { &*dag.run };
+    dag.fire((range >> 32) as u32, range as u32, run, worker);
+}

@@ -1,0 +1,106 @@
+//! What is said of a run when it is over: its failure, if any, and its report.
+
+use std::time::Duration;
+
+use super::Run;
+use super::cancel::{Cause, Failure, Index, Site};
+use crate::error::{RunError, RunErrorKind};
+use crate::report::{OperatorReport, Report, StageReport, WorkerReport};
+use crate::sync::atomic::Ordering;
+use crate::unwind;
+
+impl Run<'_> {
+    /// The failure of the run that has just ended.
+    pub(super) fn error(&mut self) -> Option<RunError> {
+        let report = |run: &Self| run.report();
+        if let Some(Failure { site, item, cause }) = self.failure.get_mut().take() {
+            let (Site::Stream { op, .. } | Site::Task { op, .. }) = site;
+            let index = item.and_then(|item| match item.index {
+                Index::Stream(index) => Some(index),
+                Index::Batch(index) => {
+                    let Site::Stream { stage, .. } = site else { unreachable!("a task has no items") };
+                    Some(self.stages[stage].ledger.lock().before(item.before, item.column) + index)
+                }
+                Index::None => None,
+            });
+            let error = |kind, message| RunError::new(kind, self.names.get(op), message, report(self)).at(index);
+            return Some(match cause {
+                Cause::Panic(payload) => {
+                    error(RunErrorKind::Panicked, unwind::text(&*payload).to_owned()).with_panic(payload)
+                }
+                Cause::Error(source) => error(RunErrorKind::Failed, source.to_string()).with_source(source),
+            });
+        }
+        if self.cancelled.load(Ordering::Relaxed) {
+            let message = "its pool was dropped".to_owned();
+            return Some(RunError::new(RunErrorKind::Cancelled, String::new(), message, report(self)));
+        }
+        if self.open_stages.load(Ordering::Relaxed) > 0 {
+            let message = self.explain_stall();
+            return Some(RunError::new(RunErrorKind::Stalled, String::new(), message, report(self)));
+        }
+        None
+    }
+
+    /// What the last run did.
+    pub(crate) fn report(&self) -> Report {
+        let mut report = Report { wall: self.wall, ..Report::default() };
+        let mut operators: Vec<(usize, OperatorReport)> = Vec::new();
+        for stage in &self.stages {
+            let ledger = stage.ledger.lock();
+            let time = Duration::from_nanos(ledger.nanos);
+            let sampled: Vec<u64> = (0..stage.ops.len()).map(|position| stage.sampled(position)).collect();
+            let all = sampled.iter().sum::<u64>().max(1);
+            for (position, (op, columns)) in stage.ops.iter().enumerate() {
+                let last = position + 1 == stage.ops.len();
+                let lost = if position == 0 { ledger.dropped } else { 0 };
+                let [items_in, items_out, dropped] = match stage.body.serial_counts() {
+                    Some([given, made, dropped]) if last => [given, made, dropped + lost],
+                    _ => [ledger.total(columns.given), columns.out.map_or(0, |out| ledger.total(out)), lost],
+                };
+                let share = sampled[position] as f64 / all as f64;
+                operators.push((
+                    *op,
+                    OperatorReport {
+                        name: self.names.get(*op),
+                        stage: Some(stage.index),
+                        items_in,
+                        items_out,
+                        dropped,
+                        batches: ledger.batches,
+                        time: if stage.ops.len() == 1 { time } else { time.mul_f64(share) },
+                        sampled: stage.ops.len() > 1,
+                    },
+                ));
+            }
+            report.stages.push(StageReport { batches: ledger.batches, time });
+        }
+        for (op, fired, time, sampled) in self.dag.tasks() {
+            let items = u64::from(fired);
+            let name = self.names.get(op);
+            let (items_in, items_out, batches) = (items, items, items);
+            operators.push((
+                op,
+                OperatorReport { name, stage: None, items_in, items_out, dropped: 0, batches, time, sampled },
+            ));
+        }
+        operators.sort_by_key(|(op, _)| *op);
+        report.operators = operators.into_iter().map(|(_, operator)| operator).collect();
+        report.workers = self.worker_reports();
+        report
+    }
+
+    fn worker_reports(&self) -> Vec<WorkerReport> {
+        let workers = self.pool.workers();
+        let mut reports = Vec::new();
+        for (seat, (before, after)) in self.before.iter().zip(&self.after).enumerate() {
+            let [jobs, steals, parks] = std::array::from_fn(|i| after[i] - before[i]);
+            if seat < workers {
+                reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, parks });
+            } else if jobs > 0 {
+                reports.push(WorkerReport { name: format!("guest {}", seat - workers), jobs, steals, parks });
+            }
+        }
+        reports
+    }
+}

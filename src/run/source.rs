@@ -1,0 +1,305 @@
+//! Issues the batches of a source, as far as its credits go.
+//!
+//! # Turn
+//! At most one *issue job* of a source exists: whoever runs it holds the source's turn. It loads a batch, or several if
+//! workers are hungry, and before it works on them it hands the turn on: the job is queued again behind everything else
+//! this worker has, or, when no credit is left, sleeps in the credit list, and whoever puts the next credit back queues it.
+//!
+//! # Places
+//! A credit is a place: a number, a count of live pieces, and (for sources that are pulled) a buffer with the items. The
+//! batches of one turn form a chain of places, and the job for them is the chain: whoever takes it splits it in half as
+//! long as it is longer than one, so that the other half can be stolen.
+//!
+//! # Without credits
+//! A source whose batches are known by number alone, and whose stage ends in a parallel sink, keeps nothing: its job is a
+//! range of numbers, split in half again and again.
+
+use std::ptr::NonNull;
+
+use super::Run;
+use super::batch::{BatchSize, Family, Ticket};
+use super::cancel::{Fault, Index};
+use super::stage::{Cx, Extent, Parcel, Pull};
+use crate::pool::job::{Group, Job, Target};
+use crate::pool::worker::Worker;
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::credit::Credits;
+use crate::sync::shares::Shares;
+
+/// Batches that one turn issues at most.
+const BURST: u64 = 64;
+
+/// A source of a run; see the module.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Source {
+    issue: Target,
+    run: *const Run<'static>,
+    pub(crate) stage: usize,
+    pub(crate) size: BatchSize,
+    /// Whether its batches need no credits.
+    pub(crate) free: bool,
+    credits: Credits,
+    places: Box<[Place]>,
+    turn: UnsafeCell<Turn>,
+    stopped: AtomicBool,
+}
+
+/// One batch in flight.
+#[derive(Debug, Default)]
+struct Place {
+    number: AtomicU64,
+    live: Shares,
+}
+
+/// What the holder of the turn knows.
+#[derive(Debug, Default)]
+struct Turn {
+    begun: bool,
+    ended: bool,
+    extent: Option<u64>,
+    next: u64,
+    taken: u64,
+    /// Free places that were taken out of the credit list: the first, linked.
+    free: Option<u32>,
+}
+
+#[expect(unsafe_code, reason = "the turn moves between workers")]
+// SAFETY: (1) `turn` is touched only by the holder of the turn, which goes from worker to worker through queues or the
+// credit list; (2) `run` is the run that owns the source.
+unsafe impl Sync for Source {}
+#[expect(unsafe_code, reason = "the turn moves between workers")]
+// SAFETY: see `Sync`.
+unsafe impl Send for Source {}
+
+impl Source {
+    pub(crate) fn new(stage: usize, size: BatchSize, credits: u32, free: bool) -> Self {
+        Self {
+            issue: Target { run: issue, group: None },
+            run: std::ptr::null(),
+            stage,
+            size,
+            free,
+            credits: Credits::new(if free { 0 } else { credits }),
+            places: (0..if free { 0 } else { credits }).map(|_| Place::default()).collect(),
+            turn: UnsafeCell::new(Turn::default()),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets jobs find the source; it does not move from now on.
+    pub(crate) fn link(&mut self, run: *const Run<'_>, group: NonNull<Group>) {
+        self.run = run.cast();
+        self.issue.group = Some(group);
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.credits.reset();
+        *self.turn.get_mut() = Turn::default();
+        self.stopped.store(false, Ordering::Relaxed);
+    }
+
+    /// Jobs of it that may be queued at once: one per batch in flight, and the issue job.
+    pub(crate) fn jobs(&self) -> usize {
+        self.places.len() + 1
+    }
+
+    /// The job that issues the next batches.
+    pub(crate) fn issue_job(&self) -> Job {
+        Job { target: NonNull::from(self).cast(), payload: 0 }
+    }
+
+    /// Nobody wants more items.
+    pub(crate) fn stop(&self) {
+        // Relaxed: only how much is still issued depends on it.
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// One more piece of the batch in `place` is live.
+    pub(crate) fn share(&self, place: u32) {
+        self.places[place as usize].live.share();
+    }
+
+    /// A piece of the batch in `place` has ended; the last one gives the credit back.
+    pub(crate) fn release(&self, place: u32, worker: &Worker<'_>) {
+        if self.places[place as usize].live.end() && self.credits.put(place) {
+            worker.push_last(self.issue_job());
+        }
+    }
+
+    /// How many credits there are, how many batches were issued, and whether it has ended. While nothing runs.
+    pub(crate) fn progress(&self) -> (u32, u64, bool) {
+        #[expect(unsafe_code, reason = "reads the turn while nobody holds it")]
+        // SAFETY: the run is quiet: no job holds the turn.
+        let turn = self.turn.with(|turn| unsafe { &*turn });
+        (self.credits.len(), turn.next, turn.ended)
+    }
+
+    /// A job of the source's stage: a chain of places, or a range of numbers.
+    pub(crate) fn fire(&self, cx: &Cx<'_>, payload: u64) {
+        let (first, mut count) = unpack(payload);
+        while count > 1 {
+            let kept = count.div_ceil(2);
+            let rest = if self.free {
+                first + kept
+            } else {
+                (0..kept).fold(first, |place, _| self.credits.after(place).expect("the chain has `count` places"))
+            };
+            cx.worker.push(cx.stage.fire_job(pack(rest, count - kept)));
+            count = kept;
+        }
+        let parcel = if self.free {
+            let ticket = Ticket::whole(u64::from(first), Family::NONE);
+            Parcel { ticket, load: 0 }
+        } else {
+            let number = self.places[first as usize].number.load(Ordering::Relaxed);
+            Parcel { ticket: Ticket::whole(number, Family::new(self.index(cx), first)), load: u64::from(first) }
+        };
+        cx.stage.body.fire(cx, parcel);
+    }
+
+    fn index(&self, cx: &Cx<'_>) -> usize {
+        cx.stage.source.expect("a source's stage knows it")
+    }
+
+    /// Runs the issue job. The turn is the caller's until it is handed on.
+    fn issue(&self, cx: &Cx<'_>) {
+        #[expect(unsafe_code, reason = "the issue job holds the turn")]
+        // SAFETY: (1) only the issue job comes here, and there is one; (2) the reference is not used after the turn is
+        // handed on.
+        let issued = self.turn.with_mut(|turn| self.take_turn(unsafe { &mut *turn }, cx));
+        if let Some(total) = issued.total {
+            cx.run.total(cx.stage.numbering, total, cx.worker);
+        }
+        if issued.again {
+            self.hand_on(cx);
+        }
+        if let Some((first, count)) = issued.chain {
+            cx.worker.continue_with(cx.stage.fire_job(pack(first, count)));
+        }
+    }
+
+    /// Queues the issue job again, or leaves the turn in the credit list.
+    fn hand_on(&self, cx: &Cx<'_>) {
+        #[expect(unsafe_code, reason = "the issue job holds the turn")]
+        // SAFETY: still this job's turn.
+        let spare = self.turn.with(|turn| unsafe { (*turn).free.is_some() });
+        if spare || self.credits.any() || !self.credits.sleep() {
+            cx.worker.push_last(self.issue_job());
+        }
+    }
+
+    fn take_turn(&self, turn: &mut Turn, cx: &Cx<'_>) -> Issued {
+        if cx.run.ending() {
+            return Issued::default(); // no total: the sinks do not end
+        }
+        if !turn.begun {
+            turn.begun = true;
+            match cx.stage.body.begin() {
+                Ok(Extent::Unknown) => {}
+                Ok(Extent::Batches(batches)) => turn.extent = Some(batches),
+                Err(fault) => {
+                    cx.fail(&Ticket::whole(0, Family::NONE), fault, false);
+                    return Issued::default();
+                }
+            }
+        }
+        if self.free {
+            let batches = turn.extent.expect("a free source knows its batches");
+            turn.ended = true;
+            turn.next = batches;
+            let count = u32::try_from(batches).expect("batches are made large enough");
+            return Issued { total: Some(batches), again: false, chain: (count > 0).then_some((0, count)) };
+        }
+        self.load_chain(turn, cx)
+    }
+
+    /// Loads as many batches as somebody could work on now.
+    fn load_chain(&self, turn: &mut Turn, cx: &Cx<'_>) -> Issued {
+        let wanted = 1 + cx.worker.shared.idle.idle().min(BURST - 1);
+        let mut chain: Option<(u32, u32)> = None;
+        let mut last = None;
+        // Relaxed: a stop that is seen late costs some batches.
+        let mut ended = self.stopped.load(Ordering::Relaxed);
+        let mut broken = false;
+        for _ in 0..wanted {
+            if ended {
+                break;
+            }
+            let Some(place) = turn.free.or_else(|| self.credits.take_all()) else { break };
+            let after = self.credits.after(place);
+            let ticket = Ticket::whole(turn.next, Family::new(self.index(cx), place));
+            let (items, loaded) = match self.pull(turn, place, cx) {
+                Pull::Loaded(items) => (items, true),
+                Pull::Last(items) => {
+                    ended = true;
+                    (items, true)
+                }
+                Pull::Nothing => {
+                    ended = true;
+                    (0, false)
+                }
+                Pull::Broken(items, cause) => {
+                    let fault = Fault { op: 0, index: Index::Stream(turn.taken + items), cause };
+                    cx.fail(&ticket, fault, false);
+                    (ended, broken) = (true, true);
+                    (items, true)
+                }
+            };
+            if !loaded {
+                turn.free = Some(place);
+                break;
+            }
+            turn.free = after;
+            turn.taken += items;
+            turn.next += 1;
+            let slot = &self.places[place as usize];
+            slot.number.store(ticket.number, Ordering::Relaxed);
+            slot.live.begin();
+            self.credits.link(place, None);
+            if let Some(last) = last.replace(place) {
+                self.credits.link(last, Some(place));
+            }
+            chain = Some(chain.map_or((place, 1), |(first, count)| (first, count + 1)));
+        }
+        turn.ended = ended;
+        Issued { total: (ended && !broken).then_some(turn.next), again: !ended, chain }
+    }
+
+    fn pull(&self, turn: &Turn, place: u32, cx: &Cx<'_>) -> Pull {
+        match turn.extent {
+            Some(batches) if turn.next >= batches => Pull::Nothing,
+            Some(batches) if turn.next + 1 == batches => Pull::Last(0),
+            Some(_) => Pull::Loaded(0),
+            None => cx.stage.body.pull(place, turn.next, self.size.at(turn.taken)),
+        }
+    }
+}
+
+/// What a turn has issued.
+#[derive(Debug, Default)]
+struct Issued {
+    /// All numbers, if the source has ended.
+    total: Option<u64>,
+    again: bool,
+    chain: Option<(u32, u32)>,
+}
+
+#[expect(unsafe_code, reason = "jobs reach a source by pointer")]
+unsafe fn issue(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
+    // SAFETY: the target is the first field of a linked source; the job's token keeps the run alive.
+    let source: &Source = unsafe { target.cast().as_ref() };
+    // SAFETY: `link` set the run that owns the source.
+    let run = unsafe { &*source.run };
+    source.issue(&Cx { worker, run, stage: &run.stages[source.stage] });
+}
+
+fn pack(first: u32, count: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(count)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+fn unpack(payload: u64) -> (u32, u32) {
+    ((payload >> 32) as u32, payload as u32)
+}

@@ -1,0 +1,574 @@
+//! A stage: a maximal chain of fused operators, the unit that is scheduled.
+//!
+//! The typed inside (pipe and tail) is built by the graph and reached through [`Stage`]; the [`StageCell`] around it is
+//! the same for all: ports through which jobs enter, counts, the gate that holds it until data it reads is there.
+//!
+//! # Life of a piece
+//! A source issues a batch, or another stage sends a token. [`Stage::fire`] drives its items through the operators. Its
+//! tail then sends the result on, or absorbs it; at a serial operator it first waits for its turn, which may make it a
+//! job of its own ([`Stage::turn`]). When a piece is done here it *retires*: the stage's countdown has one arrival more.
+//! When the last one has retired, the stage ends.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+use super::Run;
+use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
+use super::cancel::{Cause, Failure, Fault, Index, Item, Site};
+use super::ledger::Ledger;
+use crate::pool::job::{Group, Job, Target};
+use crate::pool::worker::Worker;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::countdown::Countdown;
+use crate::sync::gate::Gate;
+use crate::unwind;
+
+/// One batch in 64 is timed operator by operator, its first items only.
+const SAMPLE_EVERY: u64 = 64;
+const SAMPLE_ITEMS: u32 = 16;
+
+/// What is in a batch that a source was asked for.
+#[derive(Debug)]
+pub(crate) enum Pull {
+    /// Items, and perhaps more after them.
+    Loaded(u64),
+    /// Items, the last ones.
+    Last(u64),
+    /// The source has ended before.
+    Nothing,
+    /// The source failed after so many items.
+    Broken(u64, Cause),
+}
+
+/// How many batches a source has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// It will be seen.
+    Unknown,
+    /// So many, each known by its number alone.
+    Batches(u64),
+}
+
+/// Whether a stage has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Now,
+    /// When the jobs that it has pushed are done: it calls [`Cx::ended`].
+    Later,
+}
+
+/// What a stage has to make room for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Batches of its source in flight.
+    pub(crate) credits: usize,
+    pub(crate) seats: usize,
+    /// How its source is cut.
+    pub(crate) size: BatchSize,
+}
+
+/// The items of a piece, where the stage's head finds them: in a place of the source, or in a token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) ticket: Ticket,
+    pub(crate) load: u64,
+}
+
+/// The typed inside of a stage.
+pub(crate) trait Stage: Send + Sync {
+    /// Works on a piece.
+    fn fire(&self, cx: &Cx<'_>, parcel: Parcel);
+    /// What ticket a token has that was sent here.
+    fn ticket(&self, load: u64) -> Ticket;
+    /// Goes on with a piece whose turn has come.
+    fn turn(&self, _cx: &Cx<'_>, _load: u64) {
+        unreachable!("only a serial stage has turns");
+    }
+    /// One of the jobs by which the stage ends.
+    fn part(&self, _cx: &Cx<'_>, _index: u32) {
+        unreachable!("this stage ends at once");
+    }
+    /// A source's first act.
+    fn begin(&self) -> Result<Extent, Fault> {
+        unreachable!("only a source begins");
+    }
+    /// Loads the batch `number` of about `size` items into `place`.
+    fn pull(&self, _place: u32, _number: u64, _size: usize) -> Pull {
+        unreachable!("only a source is pulled");
+    }
+    /// The last piece has retired.
+    fn end(&self, cx: &Cx<'_>) -> Ended;
+    /// Makes room for so many batches in flight and seats, batches of the given size; called once.
+    fn prepare(&mut self, room: Room);
+    /// Whether it can run again.
+    fn is_ready(&self) -> bool {
+        true
+    }
+    /// Makes it new for the next run.
+    fn reset(&mut self);
+    /// Drops what a failed run left.
+    fn clear(&mut self);
+    /// Drops a token, and gives the number of its items.
+    fn discard(&self, load: u64) -> u64;
+    /// Takes a token's family away: what is kept on purpose holds no credit.
+    fn spool(&self, _load: u64) -> Family {
+        Family::NONE
+    }
+    /// What waits here, in words, for the report of a stall.
+    fn waiting(&self) -> Option<String>;
+    /// Items that the serial operator at its end was given, made, and dropped, if it has one.
+    fn serial_counts(&self) -> Option<[u64; 3]> {
+        None
+    }
+}
+
+/// Where jobs enter a stage.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Port {
+    target: Target,
+    run: *const Run<'static>,
+    stage: usize,
+}
+
+impl Port {
+    fn new(run: unsafe fn(NonNull<Target>, u64, &Worker<'_>)) -> Self {
+        Self { target: Target { run, group: None }, run: std::ptr::null(), stage: 0 }
+    }
+
+    pub(crate) fn job(&self, payload: u64) -> Job {
+        Job { target: NonNull::from(self).cast(), payload }
+    }
+}
+
+/// Which counts of a frame belong to an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Columns {
+    /// Items it is given.
+    pub(crate) given: usize,
+    /// Items it hands on; a sink none.
+    pub(crate) out: Option<usize>,
+}
+
+/// A stage with what all stages have; see the module.
+pub(crate) struct StageCell<'env> {
+    fire: Port,
+    turn: Port,
+    part: Port,
+    pub(crate) index: usize,
+    pub(crate) body: Box<dyn Stage + 'env>,
+    /// The operators, by number, and their counts.
+    pub(crate) ops: Vec<(usize, Columns)>,
+    pub(crate) numbering: usize,
+    pub(crate) source: Option<usize>,
+    pub(crate) outputs: Vec<usize>,
+    pub(crate) inputs: Vec<usize>,
+    /// Holds pieces until data that the stage reads is there.
+    pub(crate) gate: Option<Gate<u64>>,
+    /// Pieces held give up their credit.
+    pub(crate) spooled: bool,
+    /// The node of the task graph that stands for its end.
+    pub(crate) end_node: Option<u32>,
+    pub(crate) countdown: Countdown,
+    pub(crate) ledger: Mutex<Ledger>,
+    /// Outputs that still want items; the stage itself counts as one while it wants any.
+    open: AtomicU32,
+    width: usize,
+    /// Counts of the running piece, one row per seat.
+    columns: Box<[AtomicU64]>,
+    /// Sampled nanoseconds per operator, one row per seat, and before each row the number of batches.
+    samples: Box<[AtomicU64]>,
+}
+
+/// What the plan says about a stage.
+pub(crate) struct StageParts<'env> {
+    pub(crate) body: Box<dyn Stage + 'env>,
+    pub(crate) ops: Vec<(usize, Columns)>,
+    pub(crate) numbering: usize,
+    pub(crate) source: Option<usize>,
+    pub(crate) outputs: Vec<usize>,
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) gated: bool,
+    pub(crate) spooled: bool,
+    pub(crate) end_node: Option<u32>,
+}
+
+impl<'env> StageCell<'env> {
+    pub(crate) fn new(index: usize, parts: StageParts<'env>, room: Room) -> Self {
+        let width =
+            parts.ops.iter().map(|(_, columns)| columns.given.max(columns.out.unwrap_or(0)) + 1).max().unwrap_or(1);
+        let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let mut body = parts.body;
+        body.prepare(room);
+        Self {
+            fire: Port::new(fire),
+            turn: Port::new(turn),
+            part: Port::new(part),
+            index,
+            body,
+            numbering: parts.numbering,
+            source: parts.source,
+            outputs: parts.outputs,
+            inputs: parts.inputs,
+            gate: parts.gated.then(Gate::new),
+            spooled: parts.spooled,
+            end_node: parts.end_node,
+            countdown: Countdown::new(),
+            ledger: Mutex::new(Ledger::new(width, room.credits.min(64))),
+            open: AtomicU32::new(0),
+            width,
+            columns: zeros(room.seats * width),
+            samples: zeros(room.seats * (parts.ops.len() + 1)),
+            ops: parts.ops,
+        }
+    }
+
+    /// Lets jobs find the stage; it does not move from now on.
+    pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
+        for port in [&mut self.fire, &mut self.turn, &mut self.part] {
+            port.run = run.cast();
+            port.stage = self.index;
+            port.target.group = Some(group);
+        }
+    }
+
+    pub(crate) fn fire_job(&self, payload: u64) -> Job {
+        self.fire.job(payload)
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.countdown.restart();
+        self.ledger.get_mut().reset();
+        self.samples.iter().for_each(|sample| sample.store(0, Ordering::Relaxed));
+        self.open.store(u32::try_from(self.outputs.len().max(1)).expect("few"), Ordering::Relaxed);
+        if let Some(gate) = &mut self.gate {
+            debug_assert!(gate.reset().is_empty(), "the last run was cleared");
+        }
+        self.body.reset();
+    }
+
+    /// Drops what a failed run has left.
+    pub(crate) fn clear(&mut self) {
+        let held = self.gate.as_mut().map(Gate::reset);
+        for load in held.into_iter().flatten() {
+            self.body.discard(load);
+        }
+        self.body.clear();
+    }
+
+    /// Sampled time of the operator at `position`, all seats together.
+    pub(crate) fn sampled(&self, position: usize) -> u64 {
+        let row = self.ops.len() + 1;
+        self.samples.iter().skip(position + 1).step_by(row).map(|sample| sample.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What a port does.
+type Entry = for<'a> fn(&Cx<'a>, u64);
+
+#[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
+unsafe fn enter(target: NonNull<Target>, payload: u64, worker: &Worker<'_>, entry: Entry) {
+    // SAFETY: the target is the first field of a port; the job's token keeps the run, and so the port, alive.
+    let port: &Port = unsafe { target.cast().as_ref() };
+    // SAFETY: `link` set the run that owns the stage.
+    let run = unsafe { &*port.run };
+    entry(&run.cx(port.stage, worker), payload);
+}
+
+#[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
+unsafe fn fire(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
+    // SAFETY: passed on.
+    unsafe { enter(target, payload, worker, |cx, payload| cx.fire(payload)) }
+}
+#[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
+unsafe fn turn(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
+    // SAFETY: passed on.
+    unsafe { enter(target, payload, worker, |cx, payload| cx.stage.body.turn(cx, payload)) }
+}
+#[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
+unsafe fn part(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
+    // SAFETY: passed on.
+    unsafe { enter(target, payload, worker, |cx, range| cx.parts(range)) }
+}
+
+/// Where and for whom a stage works now.
+#[derive(Clone, Copy)]
+pub(crate) struct Cx<'a> {
+    pub(crate) worker: &'a Worker<'a>,
+    pub(crate) run: &'a Run<'static>,
+    pub(crate) stage: &'a StageCell<'a>,
+}
+
+impl<'a> Cx<'a> {
+    /// The same for another stage.
+    pub(crate) fn at(&self, stage: usize) -> Cx<'a> {
+        Cx { stage: &self.run.stages[stage], ..*self }
+    }
+
+    pub(crate) fn numbering(&self) -> &'a Numbering {
+        &self.run.numberings[self.stage.numbering]
+    }
+
+    /// A job of this stage: a range of a source's batches, or a token.
+    fn fire(&self, payload: u64) {
+        if let Some(source) = self.stage.source {
+            return self.run.sources[source].fire(self, payload);
+        }
+        let mut spooled = Family::NONE;
+        let leave = |load: &mut u64| {
+            if self.stage.spooled {
+                spooled = self.stage.body.spool(*load);
+            }
+        };
+        let load = match &self.stage.gate {
+            Some(gate) => gate.pass(payload, leave),
+            None => Some(payload),
+        };
+        self.release(spooled);
+        if let Some(load) = load {
+            self.stage.body.fire(self, Parcel { ticket: self.stage.body.ticket(load), load });
+        }
+    }
+
+    /// The data that the stage reads is there.
+    pub(crate) fn open(&self) {
+        let held = self.stage.gate.as_ref().map(Gate::open);
+        if let Some(source) = self.stage.source {
+            return self.worker.push(self.run.sources[source].issue_job());
+        }
+        for load in held.into_iter().flatten() {
+            self.worker.push(self.stage.fire_job(load));
+        }
+    }
+
+    /// Jobs `index` to `index + count` by which the stage ends, split so that others can take some.
+    fn parts(&self, range: u64) {
+        let (mut first, mut end) = unpack(range);
+        while end - first > 1 {
+            let middle = first + (end - first) / 2;
+            self.worker.push(self.stage.part.job(pack(middle, end)));
+            end = middle;
+        }
+        first = first.min(end);
+        self.stage.body.part(self, first);
+    }
+
+    /// Makes `count` jobs by which the stage ends.
+    pub(crate) fn end_in_parts(&self, count: u32) {
+        self.worker.push(self.stage.part.job(pack(0, count)));
+    }
+
+    /// Queues a piece whose turn has come.
+    pub(crate) fn push_turn(&self, load: u64) {
+        self.worker.push(self.stage.turn.job(load));
+    }
+
+    /// Sends a token on: the worker goes on with it itself if it has nothing else to go on with, and `follow` is said.
+    pub(crate) fn send(&self, output: usize, ticket: &Ticket, load: u64, follow: bool) {
+        let to = &self.run.stages[self.stage.outputs[output]];
+        if !ticket.last {
+            to.countdown.expect_more(1);
+        }
+        if follow {
+            self.worker.continue_with(to.fire_job(load));
+        } else {
+            self.worker.push(to.fire_job(load));
+        }
+    }
+
+    /// Whether pieces at this place are still wanted.
+    pub(crate) fn wants(&self, ticket: &Ticket) -> bool {
+        self.numbering().wants(ticket.key())
+    }
+
+    /// One more piece of this family is live.
+    pub(crate) fn share(&self, family: Family) {
+        if let Some((source, place)) = family.get() {
+            self.run.sources[source].share(place);
+        }
+    }
+
+    /// A piece of this family has ended.
+    pub(crate) fn release(&self, family: Family) {
+        if let Some((source, place)) = family.get() {
+            self.run.sources[source].release(place, self.worker);
+        }
+    }
+
+    /// A piece has gone through this stage and ended here.
+    pub(crate) fn retire(&self, ticket: &Ticket) {
+        self.release(ticket.family);
+        self.arrive();
+    }
+
+    /// A piece has gone through this stage, and further.
+    pub(crate) fn arrive(&self) {
+        if self.stage.countdown.arrive(1) {
+            self.end();
+        }
+    }
+
+    /// All pieces have gone through this stage.
+    pub(crate) fn end(&self) {
+        if self.numbering().is_whole() && self.stage.body.end(self) == Ended::Now {
+            self.ended();
+        }
+    }
+
+    /// The stage has ended.
+    pub(crate) fn ended(&self) {
+        self.run.stage_ended();
+        if let Some(node) = self.stage.end_node {
+            self.run.dag.finish(node, self.run, self.worker);
+        }
+    }
+
+    /// The stage wants no more items: those that come are dropped, and sources that feed nobody else stop.
+    pub(crate) fn close(&self) {
+        if let Some(source) = self.stage.source {
+            self.run.sources[source].stop();
+        }
+        for &input in &self.stage.inputs {
+            // Relaxed: only how much is still issued depends on it.
+            if self.run.stages[input].open.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.at(input).close();
+            }
+        }
+    }
+
+    /// Notes that an operator of this stage failed on a piece; `split`: parts of it have been sent on.
+    pub(crate) fn fail(&self, ticket: &Ticket, fault: Fault, split: bool) {
+        let at = if split { Key::end_of(ticket.number) } else { ticket.key() };
+        let (op, _) = self.stage.ops[fault.op];
+        let site = Site::Stream { numbering: self.stage.numbering, at, stage: self.stage.index, op };
+        let item = Item { index: fault.index, before: ticket.key(), column: self.stage.ops[fault.op].1.given };
+        self.run.fail(Failure { site, item: self.numbering().ordered.then_some(item), cause: fault.cause });
+    }
+
+    /// Counts items of this stage's input that nobody worked on.
+    pub(crate) fn drop_items(&self, count: u64) {
+        self.stage.ledger.lock().dropped += count;
+    }
+
+    /// A new frame for a piece.
+    pub(crate) fn frame(&self) -> Frame<'a> {
+        let (seat, stage) = (self.worker.seat.index, self.stage);
+        let row = stage.ops.len() + 1;
+        let samples = &stage.samples[seat * row..][..row];
+        let batches = samples[0].load(Ordering::Relaxed);
+        samples[0].store(batches + 1, Ordering::Relaxed);
+        Frame {
+            columns: &stage.columns[seat * stage.width..][..stage.width],
+            culprit: Cell::new(None),
+            error: Cell::new(None),
+            timer: batches.is_multiple_of(SAMPLE_EVERY).then(|| Timer::new(&samples[1..])),
+        }
+    }
+
+    /// Enters the frame of a piece into the books.
+    pub(crate) fn record(&self, ticket: &Ticket, frame: &Frame<'_>, time: Duration, broken: bool) {
+        let counts = frame.columns.iter().map(|column| column.load(Ordering::Relaxed));
+        let mut ledger = self.stage.ledger.lock();
+        ledger.batches += 1;
+        ledger.nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        if broken {
+            ledger.add_broken(counts);
+        } else {
+            ledger.add(ticket.key(), ticket.end(), counts);
+        }
+    }
+
+    /// Adds time spent on a piece after it was entered.
+    pub(crate) fn record_time(&self, time: Duration) {
+        self.stage.ledger.lock().nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    }
+}
+
+fn pack(first: u32, end: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(end)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+fn unpack(range: u64) -> (u32, u32) {
+    ((range >> 32) as u32, range as u32)
+}
+
+/// What a stage keeps while it drives one piece: counts, and who is to blame.
+pub(crate) struct Frame<'a> {
+    columns: &'a [AtomicU64],
+    culprit: Cell<Option<usize>>,
+    error: Cell<Option<Fault>>,
+    pub(crate) timer: Option<Timer<'a>>,
+}
+
+impl Frame<'_> {
+    /// Sets a count, at the end of the piece or when it breaks off.
+    pub(crate) fn set(&self, column: usize, count: u64) {
+        // Relaxed: this seat's own row.
+        self.columns[column].store(count, Ordering::Relaxed);
+    }
+
+    /// A panic unwinds out of the operator at `position`; the first to say so is the one.
+    #[cold]
+    pub(crate) fn blame(&self, position: usize) {
+        if self.culprit.get().is_none() {
+            self.culprit.set(Some(position));
+        }
+    }
+
+    /// The operator at `position` failed on its item `index` of this piece; the first to say so is the one.
+    #[cold]
+    pub(crate) fn fail(&self, position: usize, index: u64, error: Box<dyn std::error::Error + Send + Sync>) {
+        let first = self.error.take();
+        let fault = Fault { op: position, index: Index::Batch(index), cause: Cause::Error(error) };
+        self.error.set(Some(first.unwrap_or(fault)));
+    }
+
+    /// What went wrong with the piece, if `panic` or an error ended it.
+    pub(crate) fn fault(
+        &self,
+        panic: Option<Box<dyn std::any::Any + Send>>,
+        ops: &[(usize, Columns)],
+    ) -> Option<Fault> {
+        let error = self.error.take();
+        let Some(panic) = panic else { return error };
+        if error.is_some() {
+            unwind::drop_payload(panic); // came after the error
+            return error;
+        }
+        let op = self.culprit.get().unwrap_or(0);
+        let given = self.columns[ops[op].1.given].load(Ordering::Relaxed);
+        Some(Fault { op, index: Index::Batch(given.saturating_sub(1)), cause: Cause::Panic(panic) })
+    }
+}
+
+/// Splits the time of a few items among the operators.
+pub(crate) struct Timer<'a> {
+    sums: &'a [AtomicU64],
+    current: Cell<usize>,
+    since: Cell<Instant>,
+    left: Cell<u32>,
+}
+
+impl<'a> Timer<'a> {
+    fn new(sums: &'a [AtomicU64]) -> Self {
+        Self { sums, current: Cell::new(0), since: Cell::new(Instant::now()), left: Cell::new(SAMPLE_ITEMS) }
+    }
+
+    /// From now on the operator at `position` works.
+    pub(crate) fn switch(&self, position: usize) {
+        if self.left.get() == 0 {
+            return;
+        }
+        if position == 0 {
+            self.left.set(self.left.get() - 1);
+        }
+        let now = Instant::now();
+        let spent = now - self.since.replace(now);
+        let sum = &self.sums[self.current.replace(position)];
+        let nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        sum.store(sum.load(Ordering::Relaxed).saturating_add(nanos), Ordering::Relaxed);
+    }
+}
