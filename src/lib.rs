@@ -1,5 +1,7 @@
 //! An embeddable multicore dataflow runtime.
 
+#[cfg(all(test, not(loom)))]
+mod check;
 mod error;
 mod graph;
 mod plan;

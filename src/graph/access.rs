@@ -88,7 +88,7 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
     unsafe fn fetch(&self) -> Self::Ref;
 }
 
-/// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of up to eight accesses.
+/// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of none to eight accesses.
 pub trait Access: for<'a> AccessAt<'a> + Send {
     /// Finds the slots; `false`: one belongs to another graph.
     #[doc(hidden)]
@@ -167,6 +167,23 @@ impl<T: Send> Access for Write<T> {
 impl<T: Send> Access for Consume<T> {
     fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> bool {
         self.0.bind(draft, Mode::Consume, list)
+    }
+    unsafe fn torn(&self) {}
+}
+
+impl private::Sealed for () {}
+
+#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+impl AccessAt<'_> for () {
+    type Ref = ();
+    unsafe fn fetch(&self) {}
+}
+
+#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+#[expect(private_interfaces, reason = "sealed: called by the graph")]
+impl Access for () {
+    fn bind(&mut self, _: &mut Draft<'_>, _: &mut Vec<(SlotId, Mode)>) -> bool {
+        true
     }
     unsafe fn torn(&self) {}
 }

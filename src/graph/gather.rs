@@ -434,15 +434,15 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let at = Location::caller();
         let spooled = [self.spooled, other.spooled];
-        let (draft, left, left_edge) = self.send("zip's left", at);
-        let (other, right, right_edge) = other.send("zip's right", at);
+        let (draft, left, left_edge) = self.send("zip", at);
+        let (other, right, right_edge) = other.send("zip", at);
         let inputs = Inputs { draft, other, stages: [left, right] };
         let numbering = inputs.numbering(true);
         inputs.set_spooled(spooled);
         let out = Arc::new(Edge::new());
         let pairs = Arc::new(Pairs::new(Arc::clone(&out), numbering, inputs.stages));
         inputs.set_bodies(Zip::left(left_edge, Arc::clone(&pairs)), Zip::right(right_edge, pairs));
-        inputs.receive(("zip", at), numbering, out)
+        inputs.receive(("zip", at), numbering, out, ["left", "right"])
     }
 
     /// The items of this stream, then those of `next`. Seam.
@@ -456,8 +456,8 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let at = Location::caller();
         let spooled = [false, next.spooled];
-        let (draft, first, edge) = self.send("chain's first", at);
-        let (other, second, next_edge) = next.send("chain's second", at);
+        let (draft, first, edge) = self.send("chain", at);
+        let (other, second, next_edge) = next.send("chain", at);
         let inputs = Inputs { draft, other, stages: [first, second] };
         let numbering = inputs.numbering(true);
         inputs.set_spooled(spooled);
@@ -469,7 +469,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
             Chain { edge, shared: Arc::clone(&link), second },
             Chain { edge: next_edge, shared: link, second: None },
         );
-        inputs.receive(("chain", at), numbering, out)
+        inputs.receive(("chain", at), numbering, out, ["first", "second"])
     }
 
     /// The items of both streams in the order in which they arrive: it differs from run to run. Seam.
@@ -479,14 +479,14 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         Q: Pipe<Out = T> + 'env,
     {
         let at = Location::caller();
-        let (draft, left, edge) = self.send("merge's left", at);
-        let (other, right, other_edge) = other.send("merge's right", at);
+        let (draft, left, edge) = self.send("merge", at);
+        let (other, right, other_edge) = other.send("merge", at);
         let inputs = Inputs { draft, other, stages: [left, right] };
         let numbering = inputs.numbering(false);
         let arrivals = Arc::new(Arrivals::new(2, numbering));
         let out = Arc::clone(&edge);
         inputs.set_bodies(Merge { edge, shared: Arc::clone(&arrivals) }, Merge { edge: other_edge, shared: arrivals });
-        inputs.receive(("merge", at), numbering, out)
+        inputs.receive(("merge", at), numbering, out, ["left", "right"])
     }
 
     /// What comes after takes batches in the order in which they arrive, not in stream order: nothing waits for a slow
@@ -498,7 +498,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let numbering = draft.borrow_mut().numbering(false);
         let body = Merge { edge: Arc::clone(&edge), shared: Arc::new(Arrivals::new(1, numbering)) };
         set_body(&draft, stage, body, TailKind::Sends);
-        receive(draft, ("as it arrives", at), numbering, vec![stage], edge)
+        receive(draft, ("unordered", at), numbering, vec![stage], edge).out_of(stage)
     }
 }
 
@@ -546,8 +546,13 @@ impl<'env> Inputs<'env> {
         name: (&'static str, At),
         numbering: usize,
         edge: Arc<Edge<T>>,
+        parts: [&'static str; 2],
     ) -> Stream<'env, T, impl Pipe<Out = T>> {
-        let inputs = if self.is_one_graph() { self.stages.to_vec() } else { vec![self.stages[0]] };
-        receive(self.draft, name, numbering, inputs, edge)
+        if !self.is_one_graph() {
+            return receive(self.draft, name, numbering, vec![self.stages[0]], edge); // a defect: it is never planned
+        }
+        let [left, right] = self.stages;
+        let stream = receive(self.draft, name, numbering, vec![left, right], edge);
+        stream.brings_together([(left, parts[0]), (right, parts[1])])
     }
 }

@@ -434,7 +434,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let tail = Serial::new(scan, Some(Arc::clone(&edge)));
         let (draft, stage) = self.end_in("scan", at, TailKind::Serial, tail);
         let numbering = draft.borrow().stages[stage].numbering;
-        receive(draft, ("scanned", at), numbering, vec![stage], edge)
+        receive(draft, ("scan", at), numbering, vec![stage], edge).out_of(stage)
     }
 
     /// Folds all items into one value, which begins as `init` in every run. One item at a time, in stream order.

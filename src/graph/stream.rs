@@ -44,6 +44,27 @@ impl<'env, T, P> Stream<'env, T, P> {
         Self { draft, stage, op, pipe, spooled: false, item: PhantomData }
     }
 
+    /// The stream is what the operator that ends the stage `from` makes: that one has the name.
+    pub(super) fn out_of(mut self, from: usize) -> Self {
+        let draft = self.draft.borrow();
+        let (whole, _) = *draft.stages[from].ops.last().expect("a stage has operators");
+        draft.names.set_part(self.op, whole, "out");
+        drop(draft);
+        self.op = whole;
+        self
+    }
+
+    /// The stages `inputs` are the parts of the operator that this stream begins with: it has the name.
+    pub(super) fn brings_together(self, inputs: [(usize, &'static str); 2]) -> Self {
+        let draft = self.draft.borrow();
+        for (stage, part) in inputs {
+            let (op, _) = draft.stages[stage].ops[0];
+            draft.names.set_part(op, self.op, part);
+        }
+        drop(draft);
+        self
+    }
+
     /// The stage reads data: it waits until that is there.
     pub(super) fn reads<D>(&self, data: &Data<D>) {
         let mut draft = self.draft.borrow_mut();

@@ -11,7 +11,7 @@ use crate::run::names::Names;
 ///
 /// A handle without the value: the value lives in the graph, then in the plan. It is `Send` and `Sync` whatever `T` is,
 /// and invariant in `T`: a handle to data that may hold long-lived references is none to data that may hold short-lived
-/// ones. Dropping a handle drops nothing else.
+/// ones. A clone is a handle to the same data; dropping a handle drops nothing else.
 pub struct Data<T> {
     pub(crate) names: Arc<Names>,
     pub(crate) slot: SlotId,
@@ -41,6 +41,13 @@ impl<T> Data<T> {
             self.names.order(usize::MAX, self.op);
         }
         self
+    }
+}
+
+impl<T> Clone for Data<T> {
+    /// Another handle to the same data.
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.names), self.slot, self.op)
     }
 }
 

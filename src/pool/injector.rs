@@ -54,9 +54,14 @@ impl Injector {
         !self.is_empty() && self.jobs.lock().iter().any(|job| job.is_for(only))
     }
 
+    /// How many jobs there are: a hint.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
     /// Whether there is no job: a hint.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len.load(Ordering::Relaxed) == 0
+        self.len() == 0
     }
 }

@@ -21,6 +21,8 @@ pub(crate) mod worker;
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(all(test, not(loom)))]
+pub(crate) use builder::without_threads;
 pub use builder::{Builder, Pinning};
 pub use placement::{Placement, WorkerPlace};
 pub use scope::Scope;
@@ -106,7 +108,7 @@ impl Shared {
     fn inject(&self, job: Job) {
         let group = group_id(job.group());
         self.injector.push([job]);
-        self.idle.notify(group, 1);
+        self.idle.notify(group, 1, 1);
     }
 
     /// Makes room for the jobs of a plan, for as long as it lives.
@@ -175,7 +177,7 @@ impl Shared {
     fn look_after_exit(&self) {
         let anything = !self.injector.is_empty() || self.seats.iter().any(|seat| !seat.stealer.is_empty());
         if anything {
-            self.idle.notify(None, 1);
+            self.idle.notify(None, 1, 1);
         }
     }
 

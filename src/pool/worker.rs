@@ -8,8 +8,9 @@
 //!
 //! # What a worker shows
 //! New jobs go to the private ring: plain stores. The oldest private job is moved to the public deque when that is empty
-//! or somebody is hungry, at every push and before every job: so while a worker runs a long job, something of it can be
-//! stolen, and while others are idle all it makes is shown.
+//! or others could take more than is shown, at every push and before every job; before a job that takes long, such as a
+//! batch, all are. So while a worker runs a long job, what it has can be stolen, and while others are idle all it makes is
+//! shown.
 //!
 //! # Waiting
 //! A thread that waits for a run or scope goes on working here, but only for that group ([`Worker::wait`]): *a job may
@@ -146,19 +147,27 @@ impl<'p> Worker<'p> {
         if self.local(|local| local.ring.len()) > RING {
             let spilled: usize = RING / 2;
             self.local(|local| self.shared.injector.push(local.ring.drain(..spilled)));
-            self.shared.idle.notify(None, 1);
+            self.shared.idle.notify(None, spilled, 1);
         }
         self.feed();
     }
 
-    /// Shows the oldest private job if nothing is shown or somebody is hungry.
-    pub(crate) fn feed(&self) {
-        let hungry = self.shared.idle.hungry();
-        let job = self.local(|local| {
-            let wanted = local.public.is_empty() || (hungry && local.public.len() < PUBLIC);
-            if wanted { local.ring.pop_front() } else { None }
-        });
-        if let Some(job) = job {
+    /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
+    fn feed(&self) {
+        self.show_up_to(self.shared.idle.idle().max(1));
+    }
+
+    /// Shows all private jobs: what comes next takes long against the few nanoseconds in which a job is shown.
+    pub(crate) fn before_long_job(&self) {
+        self.show_up_to(PUBLIC);
+    }
+
+    fn show_up_to(&self, wanted: usize) {
+        let wanted = wanted.min(PUBLIC);
+        while let Some(job) = self.local(|local| {
+            let more = !local.ring.is_empty() && local.public.len() < wanted;
+            if more { local.ring.pop_front() } else { None }
+        }) {
             self.show(job);
         }
     }
@@ -173,9 +182,12 @@ impl<'p> Worker<'p> {
             // Relaxed: a hint; a thief looks at the job itself.
             self.seat.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
         }
-        self.local(|local| local.public.push(job));
+        let shown = self.local(|local| {
+            local.public.push(job);
+            local.public.len()
+        });
         self.point(Point::Publish);
-        self.shared.idle.notify(group, 1);
+        self.shared.idle.notify(group, shown, 1);
     }
 
     /// Shows everything: this thread is about to block.
@@ -204,8 +216,8 @@ impl<'p> Worker<'p> {
         }
         let Some(found) = self.find_elsewhere(None) else { return Step::Idle };
         self.searching.set(false);
-        let last = self.shared.idle.found();
-        self.wake_for_rest(&found, last);
+        self.shared.idle.found();
+        self.wake_for_rest(found.victim);
         self.execute(found.job);
         Step::Ran
     }
@@ -261,18 +273,26 @@ impl<'p> Worker<'p> {
         None
     }
 
-    /// After a search that found something: wakes up to two others for what is left at that place. The `last` searcher
-    /// looks everywhere, because pushes that relied on it woke nobody.
-    fn wake_for_rest(&self, found: &Found<'_>, last: bool) {
-        let left = found.victim.map_or(0, |victim| victim.stealer.len());
-        if let Some(victim) = found.victim
-            && left > 0
-        {
-            self.shared.idle.notify(tag(victim), left.min(2) as u64);
-        } else if last && !self.shared.injector.is_empty() {
-            self.shared.idle.notify(None, 1);
-        } else if last && let Some(seat) = self.shared.seats.iter().find(|seat| !seat.stealer.is_empty()) {
-            self.shared.idle.notify(tag(seat), 1);
+    /// After a search that found something: wakes up to two others if more jobs are in sight than threads look for any.
+    ///
+    /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
+    /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
+    fn wake_for_rest(&self, victim: Option<&Seat>) {
+        if !self.shared.idle.can_wake() {
+            return;
+        }
+        let first = victim.map_or(0, |victim| victim.index);
+        let (before, after) = self.shared.seats.split_at(first);
+        let (mut jobs, mut group) = (self.shared.injector.len(), None);
+        for seat in after.iter().chain(before) {
+            let shown = seat.stealer.len();
+            if jobs == 0 && shown > 0 {
+                group = tag(seat);
+            }
+            jobs += shown;
+        }
+        if jobs > 0 {
+            self.shared.idle.notify(group, jobs, 2);
         }
     }
 
@@ -361,7 +381,10 @@ impl<'p> Worker<'p> {
                 if latch.is_set() {
                     break;
                 }
-                job = self.find_elsewhere(only).map(|found| found.job);
+                job = self.find_elsewhere(only).map(|found| {
+                    self.wake_for_rest(found.victim);
+                    found.job
+                });
             }
             match job {
                 Some(job) => {

@@ -17,13 +17,15 @@ struct Operator {
     method: &'static str,
     location: &'static Location<'static>,
     name: Option<Box<str>>,
+    /// It is a part of another operator, which has the name.
+    part_of: Option<(usize, &'static str)>,
 }
 
 impl Names {
     /// A new operator, called after its method and source line until it is named.
     pub(crate) fn add(&self, method: &'static str, location: &'static Location<'static>) -> usize {
         let mut list = self.list.lock();
-        list.push(Operator { method, location, name: None });
+        list.push(Operator { method, location, name: None, part_of: None });
         list.len() - 1
     }
 
@@ -31,11 +33,19 @@ impl Names {
         self.list.lock()[op].name = Some(name.into());
     }
 
+    /// `op` is the part of the operator `whole` that is called `part`: it has no name of its own.
+    pub(crate) fn set_part(&self, op: usize, whole: usize, part: &'static str) {
+        self.list.lock()[op].part_of = Some((whole, part));
+    }
+
     /// The given name, or method, file and line.
     pub(crate) fn get(&self, op: usize) -> String {
         let list = self.list.lock();
-        let Operator { method, location, name } = &list[op];
-        name.as_deref().map_or_else(|| format!("{method} at {}:{}", location.file(), location.line()), str::to_owned)
+        let (place, part) = list[op].part_of.map_or((op, None), |(whole, part)| (whole, Some(part)));
+        let Operator { method, location, name, .. } = &list[place];
+        let whole = || format!("{method} at {}:{}", location.file(), location.line());
+        let name = name.as_deref().map_or_else(whole, str::to_owned);
+        part.map_or_else(|| name.clone(), |part| format!("{name}: {part}"))
     }
 
     pub(crate) fn location(&self, op: usize) -> &'static Location<'static> {

@@ -28,7 +28,7 @@ use crate::sync::credit::Credits;
 use crate::sync::shares::Shares;
 
 /// Batches that one turn issues at most.
-const BURST: u64 = 64;
+const BURST: usize = 64;
 
 /// A source of a run; see the module.
 #[derive(Debug)]
@@ -149,6 +149,7 @@ impl Source {
             cx.worker.push(cx.stage.fire_job(pack(rest, count - kept)));
             count = kept;
         }
+        cx.worker.before_long_job();
         let parcel = if self.free {
             let ticket = Ticket::whole(u64::from(first), Family::NONE);
             Parcel { ticket, load: 0 }

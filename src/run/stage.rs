@@ -285,7 +285,7 @@ unsafe fn fire(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
 #[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
 unsafe fn turn(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
     // SAFETY: passed on.
-    unsafe { enter(target, payload, worker, |cx, payload| cx.stage.body.turn(cx, payload)) }
+    unsafe { enter(target, payload, worker, |cx, payload| cx.turn(payload)) }
 }
 #[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
 unsafe fn part(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
@@ -328,8 +328,15 @@ impl<'a> Cx<'a> {
         };
         self.release(spooled);
         if let Some(load) = load {
+            self.worker.before_long_job();
             self.stage.body.fire(self, Parcel { ticket: self.stage.body.ticket(load), load });
         }
+    }
+
+    /// A piece whose turn has come.
+    fn turn(&self, payload: u64) {
+        self.worker.before_long_job();
+        self.stage.body.turn(self, payload);
     }
 
     /// The data that the stage reads is there.
@@ -352,6 +359,7 @@ impl<'a> Cx<'a> {
             end = middle;
         }
         first = first.min(end);
+        self.worker.before_long_job();
         self.stage.body.part(self, first);
     }
 

@@ -15,15 +15,19 @@
 //! sleepers says who sleeps: it and the word change together under its lock; the word alone is read without it.
 //!
 //! # Protocol
-//! * notify, after a job was made visible: (N1) fence. (N2) Nobody asleep, enough searchers, or `limit` active: done.
-//!   (N3) Under the lock take the last sleeper that may run the job, and count it active and searching. (N4) Unpark it.
+//! * notify, after a job was made visible: (N1) fence. (N2) Nobody asleep, as many searchers as jobs in sight, or `limit`
+//!   active: done. (N3) Under the lock take the last sleeper that may run the job, and count it active and searching.
+//!   (N4) Unpark it.
+//! * found, when a searcher has a job: (F1) it searches no more. (F2) Fence. Then it looks at all queues, and notifies for
+//!   what it sees, as those who pushed it may have counted on this search.
 //! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
 //!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
 //!
 //! # Why no wake-up is lost
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
-//! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody, a searcher or an active thread is left, which will
-//! itself pass S1 to S3 later, or find work and pass the wake-up on. A thread that may not run the work it sees at S3
+//! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
+//! S3, or F1 and F2: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
+//! `limit` are active, one of those will go to sleep later, by S1 to S3. A thread that may not run the work it sees at S3
 //! notifies on behalf of those who may, because with it an active place has become free.
 //!
 //! # Edges
@@ -31,6 +35,7 @@
 //! |---|---|---|---|---|
 //! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up` |
 //! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up` |
+//! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on` |
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -112,17 +117,12 @@ impl EventCount {
         self.sub(ACTIVE + if searching { SEARCHING } else { 0 });
     }
 
-    /// Whether somebody looks for work, or sleeps and may be woken: a hint, one relaxed load.
+    /// How many could take a job now, because they look for one or may be woken: a hint, one relaxed load.
     #[inline]
-    pub(crate) fn hungry(&self) -> bool {
+    pub(crate) fn idle(&self) -> usize {
         let word = self.load();
-        word.searching() > 0 || (word.sleeping() > 0 && word.active() < self.limit)
-    }
-
-    /// How many could take a job now: a hint.
-    pub(crate) fn idle(&self) -> u64 {
-        let word = self.load();
-        word.searching() + word.sleeping().min(self.limit.saturating_sub(word.active()))
+        let idle = word.searching() + word.sleeping().min(self.limit.saturating_sub(word.active()));
+        usize::try_from(idle).expect("two 16-bit fields")
     }
 
     /// The calling thread begins to look for work.
@@ -130,26 +130,30 @@ impl EventCount {
         self.add(SEARCHING);
     }
 
-    /// The calling thread has found work; `true`: it was the last that looked, so a push may have counted on it.
-    #[must_use]
-    pub(crate) fn found(&self) -> bool {
-        self.sub(SEARCHING).searching() == 1
+    /// The calling thread has found work. Pushes may have counted on its search: it looks at all queues after this, and
+    /// notifies for what it sees. (F1), (F2)
+    pub(crate) fn found(&self) {
+        self.sub(SEARCHING); // (F1)
+        fence_edge!("event_count.found"); // (F2)
     }
 
-    /// Wakes sleepers that may run a job of `group` until `want` threads look for work. Call it after the job is visible.
-    /// Gives the number woken.
-    pub(crate) fn notify(&self, group: Only, want: u64) -> u64 {
+    /// Whether somebody sleeps and may be woken: a hint.
+    pub(crate) fn can_wake(&self) -> bool {
+        let word = self.load();
+        word.sleeping() > 0 && word.active() < self.limit
+    }
+
+    /// Wakes at most `most` sleepers that may run a job of `group`, as long as fewer threads look for work than there are
+    /// `jobs` in sight. Call it after the jobs are visible.
+    pub(crate) fn notify(&self, group: Only, jobs: usize, most: u32) {
         fence_edge!("event_count.pushed"); // (N1)
-        let mut woken = 0;
-        loop {
+        for _ in 0..most {
             let word = self.load(); // (N2)
-            let enough = word.searching().max(woken) >= want;
-            if word.sleeping() == 0 || enough || word.active() >= self.limit {
-                return woken;
+            if word.sleeping() == 0 || word.searching() >= jobs as u64 || word.active() >= self.limit {
+                return;
             }
-            let Some(parker) = self.take_sleeper(group) else { return woken }; // (N3)
+            let Some(parker) = self.take_sleeper(group) else { return }; // (N3)
             parker.unpark(); // (N4)
-            woken += 1;
         }
     }
 
@@ -167,16 +171,12 @@ impl EventCount {
     /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run. A thread that may
     /// run anything is searching before and after; one that waits for a group is neither.
     pub(crate) fn sleep(&self, parker: &Arc<Parker>, only: Only, visible: impl Fn() -> Visible) {
-        {
-            let mut sleepers = self.sleepers.lock(); // (S1)
-            sleepers.push(Sleeper { parker: Arc::clone(parker), only });
-            self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
-        }
+        self.announce(parker, only); // (S1)
         fence_edge!("event_count.asleep"); // (S2)
         match visible() {
             Visible::Mine => {} // (S3)
             Visible::Others => {
-                self.notify(None, 1);
+                self.notify(None, 1, 1);
                 parker.park();
             }
             Visible::Nothing => parker.park(), // (S4)
@@ -189,6 +189,13 @@ impl EventCount {
             drop(sleepers);
             parker.try_take(); // a wake-up that came after S3 saw work is spent
         }
+    }
+
+    /// Enters the list of sleepers.
+    pub(super) fn announce(&self, parker: &Arc<Parker>, only: Only) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.push(Sleeper { parker: Arc::clone(parker), only });
+        self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
     }
 
     fn take_sleeper(&self, group: Only) -> Option<Arc<Parker>> {

@@ -305,14 +305,48 @@ fn loom_event_count_loses_no_wake_up() {
                     let seen = || jobs.load(Ordering::Relaxed) > 0;
                     idle.sleep(&parker, None, || if seen() { Visible::Mine } else { Visible::Nothing });
                 }
-                assert!(idle.found(), "the only one that looked");
+                idle.found();
                 idle.exit(false);
             })
         };
         let (idle, jobs, _) = &*shared;
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(None, 1);
+        idle.notify(None, 1, 1);
         worker.join().expect("no panic");
-        assert!(!idle.hungry(), "all counts are back at zero");
+        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+    });
+}
+
+/// One thread searches and finds a first job while a second one is pushed by a thread that counts on the search; a third
+/// thread sleeps and is to be woken by one of them.
+#[test]
+fn loom_event_count_search_is_handed_on() {
+    check(&["event_count.found"], || {
+        let shared = Arc::new((EventCount::new(3, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, sleeper) = &*shared;
+        // The sleeper has gone through S1 to S3 and is parked.
+        idle.enter();
+        idle.search();
+        idle.announce(sleeper, None);
+        let searcher = {
+            let shared = shared.clone();
+            idle.enter();
+            idle.search();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.found();
+                if jobs.load(Ordering::Relaxed) > 0 {
+                    idle.notify(None, 1, 2);
+                }
+                idle.exit(false);
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(None, 1, 1);
+        searcher.join().expect("no panic");
+        assert!(sleeper.try_take(), "one of them has woken the sleeper");
+        idle.found();
+        idle.exit(false);
+        assert_eq!(idle.idle(), 0, "all counts are back at zero");
     });
 }

@@ -1,0 +1,320 @@
+//! Virtual workers: the real engine on coroutines of one thread, in an order that a seed decides.
+//!
+//! Every worker, and every thread from outside, is an *actor*: a coroutine that runs the same code as a thread would. It
+//! yields at the choice points of [`crate::sync::seam`], and where a thread would block. The loop here says who goes on.
+//!
+//! # Orders
+//! * [`Order::Random`]: one actor at a time, picked at random, some of them rarely: any interleaving of steps may come.
+//! * [`Order::Clock`]: in rounds. A find, a steal and a publication take one round each, [`work`] as many as it says; all
+//!   actors that are not busy go on in every round. What comes out is the makespan on as many cores as there are workers,
+//!   whatever the machine.
+//!
+//! A run in which nobody can go on and somebody is not done is a deadlock: it panics.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use crate::pool::worker::{Worker, switch_current};
+use crate::pool::{Pool, Shared, without_threads};
+use crate::sync::seam::{self, Driver, Point};
+
+mod tests;
+
+/// In which order virtual workers go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    /// One at a time, at random from this seed.
+    Random(u64),
+    /// In rounds of the virtual clock; who comes first in a round is random from this seed.
+    Clock(u64),
+}
+
+/// What virtual workers have done.
+#[derive(Debug)]
+pub(crate) struct Driven<R> {
+    /// What each thread from outside gave.
+    pub(crate) values: Vec<R>,
+    /// When each of them was done, in rounds of the virtual clock.
+    pub(crate) rounds: Vec<u64>,
+}
+
+/// What a thread from outside does with the pool.
+pub(crate) type Body<'a, R> = Box<dyn FnOnce(&Pool) -> R + 'a>;
+
+/// More steps than any test takes: somebody turns in circles.
+const ENDLESS: u64 = 100_000_000;
+
+/// Why an actor has yielded.
+#[derive(Clone, Copy)]
+enum Pause {
+    /// It is busy for so many rounds.
+    Busy(u64),
+    /// It waits until this holds. The closure is on the actor's stack.
+    Until(NonNull<dyn Fn() -> bool>),
+}
+
+type Yield = Yielder<(), Pause>;
+
+thread_local! {
+    /// The running actor's way back to the loop.
+    static YIELDER: Cell<Option<NonNull<Yield>>> = const { Cell::new(None) };
+    /// Stacks for use again.
+    static STACKS: Cell<Vec<DefaultStack>> = const { Cell::new(Vec::new()) };
+}
+
+/// Takes `rounds` of the virtual clock; on a real thread nothing.
+pub(crate) fn work(rounds: u64) {
+    pause(Pause::Busy(rounds));
+}
+
+/// Hands control to the loop, if this is an actor.
+fn pause(pause: Pause) {
+    let Some(yielder) = YIELDER.get() else { return };
+    #[expect(unsafe_code, reason = "the yielder lives on the actor's stack")]
+    // SAFETY: set by the loop for the actor that runs now, and its coroutine has not ended.
+    let yielder = unsafe { yielder.as_ref() };
+    yielder.suspend(pause);
+}
+
+/// The driver that the seam knows: it only hands control to the loop.
+#[derive(Debug)]
+struct ToLoop;
+
+impl Driver for ToLoop {
+    fn block(&self, ready: &dyn Fn() -> bool) {
+        let ready = NonNull::from(ready);
+        #[expect(unsafe_code, reason = "the closure's lifetime is the actor's pause")]
+        // SAFETY: only the lifetime is erased: the closure is asked only while the actor is paused in this call.
+        let ready = unsafe { std::mem::transmute::<NonNull<dyn Fn() -> bool + '_>, NonNull<dyn Fn() -> bool>>(ready) };
+        pause(Pause::Until(ready));
+    }
+
+    fn point(&self, _: Point) {
+        pause(Pause::Busy(1));
+    }
+}
+
+/// A worker or a thread from outside.
+struct Actor {
+    coroutine: Coroutine<(), Pause, ()>,
+    pause: Pause,
+    /// Where its time goes on, in rounds.
+    free_at: u64,
+    /// How often it is picked, against others.
+    weight: u64,
+    yielder: Option<NonNull<Yield>>,
+    worker: Option<NonNull<Worker<'static>>>,
+}
+
+impl Actor {
+    fn new(body: impl FnOnce()) -> Self {
+        let stack = STACKS.with(|stacks| {
+            let mut spare = stacks.take();
+            let stack = spare.pop();
+            stacks.set(spare);
+            stack
+        });
+        let stack = stack.unwrap_or_else(|| DefaultStack::new(256 * 1024).expect("memory for a stack"));
+        let main = |yielder: &Yield, ()| {
+            YIELDER.set(Some(NonNull::from(yielder)));
+            body();
+        };
+        #[expect(unsafe_code, reason = "actors borrow from the test")]
+        // SAFETY: what the closure borrows outlives `drive`, which runs every actor to its end or leaks it.
+        let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, main) };
+        Self { coroutine, pause: Pause::Busy(0), free_at: 0, weight: 1, yielder: None, worker: None }
+    }
+
+    fn is_done(&self) -> bool {
+        self.coroutine.done()
+    }
+
+    fn is_ready(&self, now: u64) -> bool {
+        !self.is_done()
+            && self.free_at <= now
+            && match self.pause {
+                Pause::Busy(_) => true,
+                #[expect(unsafe_code, reason = "the closure is on the actor's stack")]
+                // SAFETY: the actor is paused in the call that gave the closure.
+                Pause::Until(ready) => unsafe { ready.as_ref()() },
+            }
+    }
+
+    /// Goes on until the next pause.
+    fn resume(&mut self, now: u64) {
+        YIELDER.set(self.yielder);
+        let outer = switch_current(self.worker);
+        let result = self.coroutine.resume(());
+        self.worker = switch_current(outer);
+        self.yielder = YIELDER.replace(None);
+        match result {
+            CoroutineResult::Yield(Pause::Busy(rounds)) => {
+                self.pause = Pause::Busy(rounds);
+                self.free_at = now + rounds;
+            }
+            CoroutineResult::Yield(pause) => self.pause = pause,
+            CoroutineResult::Return(()) => self.free_at = now,
+        }
+    }
+}
+
+/// A xorshift generator (Marsaglia, "Xorshift RNGs", 2003).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number below `sides`.
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}
+
+/// Lets `bodies` use a pool of virtual workers, each as a thread from outside, until all are done and the pool is closed.
+///
+/// # Panics
+/// If nobody can go on, or somebody turns in circles, or a body panics.
+pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -> Driven<R> {
+    let pool = without_threads(workers);
+    let shared = Arc::clone(&pool.shared);
+    let values: Vec<Cell<Option<R>>> = bodies.iter().map(|_| Cell::new(None)).collect();
+    let mut actors: Vec<Actor> = Vec::new();
+    for (body, value) in bodies.into_iter().zip(&values) {
+        let pool = &pool;
+        actors.push(Actor::new(move || value.set(Some(body(pool)))));
+    }
+    for worker in 0..workers {
+        let shared: &Shared = &shared;
+        actors.push(Actor::new(move || Worker::at(shared, &shared.seats[worker], Worker::live)));
+    }
+    let outside = values.len();
+    let mut stage = Stage::new(order, actors);
+    let mut rounds = Vec::new();
+    seam::drive(&ToLoop, || {
+        stage.run(0..outside);
+        rounds.extend(stage.actors[..outside].iter().map(|actor| actor.free_at));
+    });
+    let values = values.iter().map(|value| value.take().expect("its actor is done")).collect();
+    seam::drive(&ToLoop, || {
+        drop(pool);
+        stage.run(outside..outside + workers);
+    });
+    stage.give_stacks_back();
+    Driven { values, rounds }
+}
+
+/// One thread from outside, in a random order; what it gives.
+pub(crate) fn once<R>(workers: usize, seed: u64, body: impl FnOnce(&Pool) -> R) -> R {
+    drive(workers, Order::Random(seed), vec![Box::new(body)]).values.pop().expect("one body")
+}
+
+/// One thread from outside on the virtual clock: when it is done, in rounds.
+pub(crate) fn makespan(workers: usize, seed: u64, body: impl FnOnce(&Pool)) -> u64 {
+    drive(workers, Order::Clock(seed), vec![Box::new(body)]).rounds.pop().expect("one body")
+}
+
+/// All actors, and the clock.
+struct Stage {
+    actors: Vec<Actor>,
+    dice: Dice,
+    clock: bool,
+    now: u64,
+    steps: u64,
+}
+
+impl Stage {
+    fn new(order: Order, mut actors: Vec<Actor>) -> Self {
+        let (clock, seed) = match order {
+            Order::Random(seed) => (false, seed),
+            Order::Clock(seed) => (true, seed),
+        };
+        let mut dice = Dice::new(seed);
+        actors.iter_mut().for_each(|actor| actor.weight = 1 << dice.roll(7));
+        Self { actors, dice, clock, now: 0, steps: 0 }
+    }
+
+    /// Lets all go on until those of `range` are done.
+    fn run(&mut self, range: std::ops::Range<usize>) {
+        while !self.actors[range.clone()].iter().all(Actor::is_done) {
+            let moved = if self.clock { self.round() } else { self.one() };
+            if !moved {
+                self.give_up("deadlock: nobody can go on");
+            }
+            if self.steps > ENDLESS {
+                self.give_up("endless: no end after so many steps");
+            }
+        }
+    }
+
+    /// One round of the clock; `false`: nobody can go on, now or later.
+    fn round(&mut self) -> bool {
+        let count = self.actors.len();
+        let first = usize::try_from(self.dice.roll(count as u64)).expect("an index");
+        let mut moved = false;
+        for place in (first..count).chain(0..first) {
+            if self.actors[place].is_ready(self.now) {
+                self.actors[place].resume(self.now);
+                self.steps += 1;
+                moved = true;
+            }
+        }
+        // What has been set free in this round goes on in the next one, what is busy when its time has come.
+        let busy = self.actors.iter().filter(|actor| !actor.is_done() && matches!(actor.pause, Pause::Busy(_)));
+        let next = busy.map(|actor| actor.free_at).min();
+        let woken =
+            self.actors.iter().any(|actor| matches!(actor.pause, Pause::Until(_)) && actor.is_ready(self.now + 1));
+        self.now = if woken { self.now + 1 } else { next.unwrap_or(self.now + 1).max(self.now + 1) };
+        moved || woken || next.is_some()
+    }
+
+    /// One actor at random; `false`: nobody can go on.
+    fn one(&mut self) -> bool {
+        let ready = |actor: &Actor| if actor.is_ready(u64::MAX) { actor.weight } else { 0 };
+        let weights: Vec<u64> = self.actors.iter().map(ready).collect();
+        let all: u64 = weights.iter().sum();
+        if all == 0 {
+            return false;
+        }
+        let mut left = self.dice.roll(all);
+        let place = weights.iter().position(|weight| match left.checked_sub(*weight) {
+            Some(less) => {
+                left = less;
+                false
+            }
+            None => true,
+        });
+        self.actors[place.expect("below the sum")].resume(0);
+        self.steps += 1;
+        if self.dice.roll(256) == 0 {
+            let place = usize::try_from(self.dice.roll(self.actors.len() as u64)).expect("an index");
+            self.actors[place].weight = 1 << self.dice.roll(7);
+        }
+        true
+    }
+
+    /// The actors cannot be unwound: they are left as they are.
+    fn give_up(&mut self, why: &str) -> ! {
+        let done = self.actors.iter().filter(|actor| actor.is_done()).count();
+        let count = self.actors.len();
+        std::mem::forget(std::mem::take(&mut self.actors));
+        panic!("{why} ({done} of {count} actors are done after {} steps)", self.steps);
+    }
+
+    fn give_stacks_back(self) {
+        STACKS.with(|stacks| {
+            let mut spare = stacks.take();
+            spare.extend(self.actors.into_iter().map(|actor| actor.coroutine.into_stack()));
+            stacks.set(spare);
+        });
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole runs on virtual workers and on real ones.
+
+mod parallel;
+mod program;
+mod property;
+mod sequential;
+mod steps;

@@ -1,0 +1,177 @@
+//! Random programs: the graph's answers are the sequential ones, in any order, on any number of workers; so are its failures.
+
+use std::cell::OnceCell;
+use std::sync::Once;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use super::parallel::{Answers, Env, Parallel, name};
+use super::program::{Step, Walked, programs, walk};
+use super::sequential::Sequential;
+use crate::check::once;
+use crate::{Pool, RunError, RunErrorKind};
+
+/// Real pools with 1 to 4 workers.
+struct Pools(OnceCell<Vec<Pool>>);
+
+impl Pools {
+    fn each(&self, mut work: impl FnMut(&Pool) -> Result<(), TestCaseError>) -> Result<(), TestCaseError> {
+        let pool = |workers| Pool::builder().workers(workers).build().expect("threads");
+        self.0.get_or_init(|| (1..=4).map(pool).collect()).iter().try_for_each(&mut work)
+    }
+}
+
+thread_local! {
+    static POOLS: Pools = const { Pools(OnceCell::new()) };
+}
+
+/// Keeps the panics that tests provoke off the terminal.
+fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload_as_str() != Some("trap") {
+                others(info);
+            }
+        }));
+    });
+}
+
+fn expected(program: &[Step]) -> (Answers, Sequential, Walked) {
+    let mut sequential = Sequential::default();
+    let walked = walk(program, &mut sequential);
+    let list = |(items, ordered): &(Vec<i64>, bool)| {
+        let mut items = items.clone();
+        if !ordered {
+            items.sort_unstable();
+        }
+        items
+    };
+    let answers = Answers {
+        ints: sequential.ints.iter().map(|int| int.expect("a number")).collect(),
+        lists: sequential.lists.iter().map(list).collect(),
+        tables: sequential.tables.clone(),
+    };
+    (answers, sequential, walked)
+}
+
+/// Runs a program `runs` times on a pool, and compares.
+fn same(program: &[Step], pool: &Pool, expected: &Answers, runs: usize) -> Result<(), TestCaseError> {
+    let env = Env::new();
+    {
+        let (graph, handles) = Parallel::build(program, &env, runs == 1);
+        let mut plan = graph.plan(pool).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        for _ in 0..runs {
+            handles.set_cells(&mut plan);
+            plan.run().map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(&handles.answers(&plan), expected);
+        }
+    }
+    prop_assert_eq!(env.live(), 0, "every item was dropped once");
+    Ok(())
+}
+
+/// Where a program is made to fail.
+struct Trap {
+    operator: usize,
+    named: bool,
+    value: i64,
+    error: bool,
+    /// The first item with that value, where there is an order.
+    item: Option<u64>,
+    /// Whether it may go unnoticed: the stream may end before it.
+    early: bool,
+}
+
+impl Trap {
+    /// Some firing of some operator.
+    fn choose(sequential: &Sequential, walked: &Walked, operator: usize, firing: usize, error: bool) -> Option<Self> {
+        let all: Vec<_> = sequential.given.iter().filter(|(_, given)| !given.is_empty()).collect();
+        let (operator, given) = all.get(operator.checked_rem(all.len())?)?;
+        let value = given[firing % given.len()];
+        let first = given.iter().position(|given| *given == value)?;
+        let item = walked.ordered[**operator].then_some(first as u64);
+        let named = !walked.unnamed.contains(operator);
+        Some(Self { operator: **operator, named, value, error, item, early: walked.early_ends })
+    }
+
+    fn check(&self, error: &RunError) -> Result<(), TestCaseError> {
+        prop_assert!(matches!(error.kind(), RunErrorKind::Panicked | RunErrorKind::Failed), "{}", error);
+        let own = if self.named {
+            error.operator() == name(self.operator)
+        } else {
+            error.operator().starts_with("partition")
+        };
+        prop_assert!(own, "operator {}: {}", self.operator, error);
+        prop_assert_eq!(error.item(), self.item, "{}", error);
+        Ok(())
+    }
+}
+
+/// Runs a program that fails, then again without the trap.
+fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Result<(), TestCaseError> {
+    let env = Env::new();
+    {
+        let (graph, handles) = Parallel::build(program, &env, false);
+        let mut plan = graph.plan(pool).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        for _ in 0..2 {
+            env.arm(trap.operator, trap.value, trap.error);
+            handles.set_cells(&mut plan);
+            match plan.run() {
+                Err(error) => trap.check(&error)?,
+                Ok(()) => prop_assert!(trap.early, "it goes unnoticed"),
+            }
+            env.disarm();
+            handles.set_cells(&mut plan);
+            plan.run().map_err(|error| TestCaseError::fail(format!("after the failure: {error}")))?;
+            prop_assert_eq!(&handles.answers(&plan), expected);
+        }
+    }
+    prop_assert_eq!(env.live(), 0, "every item was dropped once");
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_order_gives_the_sequential_answer(program in programs(24, false), seed in any::<u64>(), runs in 1..4_usize) {
+        let (expected, ..) = expected(&program);
+        for workers in [1, 2, 3, 64] {
+            once(workers, seed, |pool| same(&program, pool, &expected, runs))?;
+        }
+    }
+
+    #[test]
+    fn any_threads_give_the_sequential_answer(program in programs(24, false), runs in 1..4_usize) {
+        let (expected, ..) = expected(&program);
+        POOLS.with(|pools| pools.each(|pool| same(&program, pool, &expected, runs)))?;
+    }
+
+    #[test]
+    fn any_failure_is_the_earliest_in_any_order(
+        program in programs(24, false),
+        seed in any::<u64>(),
+        (operator, firing) in any::<(usize, usize)>(),
+        error in any::<bool>(),
+    ) {
+        quiet();
+        let (expected, sequential, walked) = expected(&program);
+        let Some(trap) = Trap::choose(&sequential, &walked, operator, firing, error) else { return Ok(()) };
+        for workers in [1, 2, 3, 64] {
+            once(workers, seed, |pool| fails(&program, pool, &expected, &trap))?;
+        }
+    }
+
+    #[test]
+    fn any_failure_is_the_earliest_on_threads(
+        program in programs(24, false),
+        (operator, firing) in any::<(usize, usize)>(),
+        error in any::<bool>(),
+    ) {
+        quiet();
+        let (expected, sequential, walked) = expected(&program);
+        let Some(trap) = Trap::choose(&sequential, &walked, operator, firing, error) else { return Ok(()) };
+        POOLS.with(|pools| pools.each(|pool| fails(&program, pool, &expected, &trap)))?;
+    }
+}
