@@ -248,9 +248,9 @@ impl<A: Send, B: Send> Pairs<A, B> {
         Self { state: Mutex::new(PairState::new()), out, numbering, stages }
     }
 
-    /// Pairs what can be paired. Pieces are cut where a piece of either side ends, so that the cuts do not depend on
-    /// which side came first. The tokens belong to the family of the piece that came last, the only one of its side.
-    fn pair(&self, state: &mut PairState<A, B>, family: Family, cx: &Cx<'_>) -> (Paired<A, B>, Vec<Family>) {
+    /// Pairs what can be paired. Pieces are cut where a piece of either side ends, and a token belongs to the family of
+    /// its left piece, or of the right one if the left side is spooled: so neither depends on which side came first.
+    fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>) -> (Paired<A, B>, Vec<Family>) {
         let (mut tokens, mut used) = (Vec::new(), Vec::new());
         loop {
             while let Some((_, family)) = state.left.pieces.pop_front_if(|(items, _)| items.len() == 0) {
@@ -259,10 +259,12 @@ impl<A: Send, B: Send> Pairs<A, B> {
             while let Some((_, family)) = state.right.pieces.pop_front_if(|(items, _)| items.len() == 0) {
                 used.push(family);
             }
-            let (Some((left, _)), Some((right, _))) = (state.left.pieces.front_mut(), state.right.pieces.front_mut())
+            let (Some((left, family)), Some((right, others))) =
+                (state.left.pieces.front_mut(), state.right.pieces.front_mut())
             else {
                 return (tokens, used);
             };
+            let family = if *family == Family::NONE { *others } else { *family };
             let mut token = self.out.take();
             let count = left.len().min(right.len());
             token.items.extend(left.by_ref().take(count).zip(right.by_ref().take(count)));
@@ -348,12 +350,7 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
             drop_piece(items, family, cx);
         } else {
             (self.queue)(&mut state).pieces.push_back((items, family));
-            let (tokens, mut used) = self.shared.pair(&mut state, family, cx);
-            if cx.stage.spooled
-                && let Some((_, family)) = (self.queue)(&mut state).pieces.back_mut()
-            {
-                used.push(std::mem::replace(family, Family::NONE));
-            }
+            let (tokens, used) = self.shared.pair(&mut state, cx);
             let rest = self.shared.check_over(&mut state);
             drop(state);
             for token in tokens {

@@ -112,8 +112,8 @@ impl<'env, T, P> Stream<'env, T, P> {
 
     /// Allows what comes next to keep the items of this stream in memory for as long as it must hold them: the second
     /// stream of [`chain`](Self::chain), a side of [`zip`](Self::zip), a stream that waits for data in
-    /// [`map_with`](Self::map_with). Held items take up no credits then: the only bound is the stream's length, and
-    /// [`explain`](crate::Plan::explain) lists it.
+    /// [`map_with`](Self::map_with). From here on its items take up no credits, whether they are held or not: the only
+    /// bound is the stream's length, and [`explain`](crate::Plan::explain) lists it.
     pub fn spooled(mut self) -> Self {
         self.spooled = true;
         self

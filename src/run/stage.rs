@@ -20,7 +20,7 @@ use super::ledger::Ledger;
 use crate::pool::job::{Group, Job, Target};
 use crate::pool::worker::Worker;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::Countdown;
 use crate::sync::gate::Gate;
 use crate::unwind;
@@ -173,8 +173,10 @@ pub(crate) struct StageCell<'env> {
     pub(crate) end_node: Option<u32>,
     pub(crate) countdown: Countdown,
     pub(crate) ledger: Mutex<Ledger>,
-    /// Outputs that still want items; the stage itself counts as one while it wants any.
+    /// Outputs that still want items.
     open: AtomicU32,
+    /// The stage wants no more items, or nobody wants what it makes.
+    closed: AtomicBool,
     width: usize,
     /// Counts of the running piece, one row per seat.
     columns: Box<[AtomicU64]>,
@@ -218,6 +220,7 @@ impl<'env> StageCell<'env> {
             countdown: Countdown::new(),
             ledger: Mutex::new(Ledger::new(width, room.credits.min(64))),
             open: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
             width,
             columns: zeros(room.seats * width),
             samples: zeros(room.seats * (parts.ops.len() + 1)),
@@ -242,9 +245,11 @@ impl<'env> StageCell<'env> {
         self.countdown.restart();
         self.ledger.get_mut().reset();
         self.samples.iter().for_each(|sample| sample.store(0, Ordering::Relaxed));
-        self.open.store(u32::try_from(self.outputs.len().max(1)).expect("few"), Ordering::Relaxed);
+        self.open.store(u32::try_from(self.outputs.len()).expect("few"), Ordering::Relaxed);
+        self.closed.store(false, Ordering::Relaxed);
         if let Some(gate) = &mut self.gate {
-            debug_assert!(gate.reset().is_empty(), "the last run was cleared");
+            let held = gate.reset();
+            debug_assert!(held.is_empty(), "the last run was cleared");
         }
         self.body.reset();
     }
@@ -316,17 +321,14 @@ impl<'a> Cx<'a> {
         if let Some(source) = self.stage.source {
             return self.run.sources[source].fire(self, payload);
         }
-        let mut spooled = Family::NONE;
-        let leave = |load: &mut u64| {
-            if self.stage.spooled {
-                spooled = self.stage.body.spool(*load);
-            }
-        };
+        if self.stage.spooled {
+            // Held or not: so that what the source may issue does not depend on who came first.
+            self.release(self.stage.body.spool(payload));
+        }
         let load = match &self.stage.gate {
-            Some(gate) => gate.pass(payload, leave),
+            Some(gate) => gate.pass(payload),
             None => Some(payload),
         };
-        self.release(spooled);
         if let Some(load) = load {
             self.worker.before_long_job();
             self.stage.body.fire(self, Parcel { ticket: self.stage.body.ticket(load), load });
@@ -433,8 +435,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The stage wants no more items: those that come are dropped, and sources that feed nobody else stop.
+    /// The stage wants no more items, or nobody wants what it makes: what comes is dropped, and sources that feed nobody
+    /// else stop.
     pub(crate) fn close(&self) {
+        // Relaxed: only how much is still issued depends on it. Its inputs are told once, whatever the reasons.
+        if self.stage.closed.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if let Some(source) = self.stage.source {
             self.run.sources[source].stop();
         }

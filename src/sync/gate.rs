@@ -26,8 +26,8 @@ impl<T> Gate<T> {
         Self { open: AtomicBool::new(false), held: Mutex::new(Vec::new()) }
     }
 
-    /// Gives the thing back if the gate is open, else holds it; `leave` sees it before it is left.
-    pub(crate) fn pass(&self, mut thing: T, leave: impl FnOnce(&mut T)) -> Option<T> {
+    /// Gives the thing back if the gate is open, else holds it.
+    pub(crate) fn pass(&self, thing: T) -> Option<T> {
         // Acquire: what was done before the gate was opened is visible. (G1)
         if self.open.load(edge!("gate.pass", Acquire)) {
             return Some(thing);
@@ -36,7 +36,6 @@ impl<T> Gate<T> {
         if self.open.load(Ordering::Relaxed) {
             return Some(thing);
         }
-        leave(&mut thing);
         held.push(thing);
         None
     }

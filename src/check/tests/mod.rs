@@ -4,4 +4,5 @@ mod parallel;
 mod program;
 mod property;
 mod sequential;
+mod shapes;
 mod steps;

@@ -165,6 +165,14 @@ impl<'env> Handles<'env> {
         self.effects.iter().for_each(|effect| effect.store(0, Ordering::Relaxed));
     }
 
+    /// The answers, if all are there.
+    pub(super) fn try_answers(&self, plan: &Plan<'_>) -> Option<Answers> {
+        let ints = self.ints.iter().all(|int| plan.try_get(int).is_some());
+        let lists = self.lists.iter().all(|(list, _)| plan.try_get(list).is_some());
+        let tables = self.tables.iter().all(|table| plan.try_get(table).is_some());
+        (ints && lists && tables).then(|| self.answers(plan))
+    }
+
     pub(super) fn answers(&self, plan: &Plan<'_>) -> Answers {
         let list = |(list, ordered): &(Data<Vec<Item<'env>>>, bool)| {
             let mut items: Vec<i64> = plan.get(list).iter().map(|item| *item.value).collect();

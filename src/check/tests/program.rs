@@ -271,8 +271,10 @@ impl<M: Meaning> Walk<'_, M> {
             }
             Step::Items(list) if room && !self.lists.is_empty() => {
                 let (list, ordered) = &self.lists[list as usize % self.lists.len()];
-                let stream = self.to.items(list);
-                self.open.push(Flow { stream, ordered: *ordered });
+                if *ordered {
+                    let stream = self.to.items(list);
+                    self.open.push(Flow { stream, ordered: true });
+                }
             }
             _ => {}
         }

@@ -86,7 +86,7 @@ impl Meaning for Sequential {
         match op {
             Op::Map | Op::TryMap => items.map(|x| mix(x, k)).collect(),
             Op::Filter => items.filter(|x| x.rem_euclid(k) != 0).collect(),
-            Op::FilterMap => items.filter_map(|x| (x.rem_euclid(k) != 0).then(|| mix(x, k))).collect(),
+            Op::FilterMap => items.filter(|x| x.rem_euclid(k) != 0).map(|x| mix(x, k)).collect(),
             Op::FlatMap | Op::FlatMapInto => items.flat_map(|x| (0..copies(x)).map(move |copy| mix(x, copy))).collect(),
             Op::Inspect => items.collect(),
             Op::Scan | Op::ScanSome => items

@@ -44,7 +44,7 @@ fn independent_items() {
 
 #[test]
 fn wavefront() {
-    check("wavefront", 64 * 64, 127, |pool| wavefront_on(pool));
+    check("wavefront", 64 * 64, 127, wavefront_on);
 }
 
 fn wavefront_on(pool: &Pool) {

@@ -1,0 +1,153 @@
+//! Reconvergent graphs: the right answer, or an error that names who waits; and bugs that random programs have found.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::check::once;
+use crate::{Graph, Plan, Pool, RunErrorKind};
+
+/// Workers and seeds that a shape is tried with.
+fn everywhere(body: impl Fn(&Pool)) {
+    for workers in [1, 2, 3, 64] {
+        (0..8).for_each(|seed| once(workers, seed, &body));
+    }
+}
+
+/// The stall of a plan, in words.
+fn stall(plan: &mut Plan<'_>) -> String {
+    let error = plan.run().expect_err("it stalls");
+    assert!(matches!(error.kind(), RunErrorKind::Stalled), "{error}");
+    error.to_string()
+}
+
+/// Numbers beside those of them that are left by a filter, paired: the unfiltered side is ahead.
+fn beside(pool: &Pool, credits: usize, spooled: bool) -> (Plan<'_>, crate::Data<Vec<(u32, u32)>>) {
+    let g = Graph::new();
+    let (all, some) = g.source_fn(|| 0..100).named("numbers").batch_size(1).credits(credits).tee();
+    let some = some.filter(|x| x % 10 == 9).named("some");
+    let pairs = match spooled {
+        true => all.spooled().zip(some).named("pairs").collect(),
+        false => all.zip(some).named("pairs").collect(),
+    };
+    (g.plan(pool).expect("no defect"), pairs)
+}
+
+#[test]
+fn tee_filter_zip_with_enough_credits() {
+    everywhere(|pool| {
+        let (mut plan, pairs) = beside(pool, 200, false);
+        plan.run().expect("credits for all");
+        assert!(plan.get(&pairs).iter().copied().eq((0..10).map(|i| (i, 10 * i + 9))));
+    });
+}
+
+#[test]
+fn tee_filter_zip_stalls_with_few_credits_and_says_who_waits() {
+    everywhere(|pool| {
+        let (mut plan, pairs) = beside(pool, 9, false);
+        for _ in 0..2 {
+            let error = stall(&mut plan);
+            assert!(error.contains("'numbers' has used up its 9 credits"), "{error}");
+            assert!(error.contains("'pairs: left'") && error.contains("wait"), "{error}");
+            assert!(plan.try_get(&pairs).is_none());
+        }
+    });
+}
+
+#[test]
+fn tee_filter_zip_spooled_needs_one_credit() {
+    everywhere(|pool| {
+        let (mut plan, pairs) = beside(pool, 1, true);
+        plan.run().expect("what is ahead is kept");
+        assert_eq!(plan.get(&pairs).len(), 10);
+    });
+}
+
+#[test]
+fn the_credits_that_suffice_are_the_same_in_every_schedule() {
+    let needed = |pool: &Pool| (1..).find(|credits| beside(pool, *credits, false).0.run().is_ok());
+    let expected = once(1, 0, needed);
+    for workers in [2, 3, 64] {
+        (0..4).for_each(|seed| assert_eq!(once(workers, seed, needed), expected));
+    }
+}
+
+#[test]
+fn partition_merge_needs_one_credit() {
+    everywhere(|pool| {
+        let g = Graph::new();
+        let (small, large) = g.source(0..100_u64).batch_size(3).credits(1).partition(|x| *x < 30);
+        let sum = small.map(|x| x * 2).merge(large).sum::<u64>();
+        assert_eq!(pool.run(g).expect("nothing waits").take(sum), (0..100).sum::<u64>() + (0..30).sum::<u64>());
+    });
+}
+
+#[test]
+fn partition_chain_from_one_source_is_a_defect() {
+    once(1, 0, |pool| {
+        let g = Graph::new();
+        let (small, large) = g.range(0..100).named("numbers").partition(|x| *x < 30);
+        let all = small.chain(large).named("small, then large").collect();
+        let error = g.plan(pool).map(|_| all).expect_err("all of large would be kept").to_string();
+        assert!(error.contains("small, then large") && error.contains("spooled"), "{error}");
+    });
+}
+
+#[test]
+fn two_streams_that_wait_for_each_others_end_are_a_defect() {
+    once(1, 0, |pool| {
+        let g = Graph::new();
+        let (a, a_later) = g.range(0..100_u64).named("a").tee();
+        let (b, b_later) = g.range(0..100_u64).named("b").tee();
+        let (a_sum, b_sum) = (a.sum::<u64>(), b.sum::<u64>());
+        let one = a_later.map_with(&b_sum, |sum, x| sum + x).count();
+        let two = b_later.map_with(&a_sum, |sum, x| sum + x).count();
+        let error = g.plan(pool).map(|_| (one, two)).expect_err("each is held for the other").to_string();
+        assert!(error.contains("held until"), "{error}");
+    });
+}
+
+#[test]
+fn a_stream_that_ends_early_ends_its_inputs_once() {
+    everywhere(|pool| {
+        let g = Graph::new();
+        let (one, two) = g.source(0..100).batch_size(1).tee();
+        let first = one.scan((), |(), x| (x < 10).then_some(x)).scan((), |(), x| (x < 5).then_some(x)).collect();
+        let all = two.collect();
+        let mut run = pool.run(g).expect("runs");
+        assert_eq!((run.take(first).len(), run.take(all).len()), (5, 100));
+    });
+}
+
+#[test]
+fn a_chain_runs_again_and_again() {
+    everywhere(|pool| {
+        let broken = AtomicBool::new(true);
+        let g = Graph::new();
+        let first = g.source_fn(|| 0..20).batch_size(2).try_map(|x| {
+            let fails = x == 15 && broken.swap(false, Ordering::Relaxed);
+            if fails { Err("broken") } else { Ok(x) }
+        });
+        let all = first.chain(g.source_fn(|| 20..40).batch_size(2)).collect();
+        let mut plan = g.plan(pool).expect("no defect");
+        plan.run().expect_err("broken once");
+        for _ in 0..3 {
+            plan.run().expect("mended");
+            assert!(plan.take(all.clone()).into_iter().eq(0..40));
+        }
+    });
+}
+
+#[test]
+fn whether_a_spooled_stream_stalls_does_not_depend_on_who_came_first() {
+    let outcome = |pool: &Pool| {
+        let g = Graph::new();
+        let (left, right) = g.source(0..7).batch_size(4).credits(1).partition(|x| x % 3 == 1);
+        let late = g.source(0..0).chain(right.spooled());
+        let pairs = left.zip(late).collect();
+        pool.run(g).map(|mut run| run.take(pairs)).map_err(|error| error.to_string())
+    };
+    let expected = once(1, 0, outcome);
+    for workers in [1, 2, 3] {
+        (0..20).for_each(|seed| assert_eq!(once(workers, seed, outcome), expected));
+    }
+}
