@@ -1,13 +1,11 @@
 //! A stage with its types: a pipe of fused operators, and the tail that takes what comes out.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::pipe::{Feed, Head, Meter, Pipe, Timed, Untimed, guard};
-use crate::run::batch::{Family, Ticket, Token};
+use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
+use crate::run::batch::{Family, Ticket};
 use crate::run::cancel::Fault;
 use crate::run::stage::{Cx, Ended, Extent, Frame, Parcel, Pull, Room, Stage};
-use crate::sync::Mutex;
 use crate::unwind;
 
 /// Takes what comes out of a pipe.
@@ -145,116 +143,5 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     }
     fn spool(&self, load: u64) -> Family {
         self.pipe.head().spool(load)
-    }
-}
-
-/// A seam: where one stage sends tokens to another. It keeps empty tokens for use again.
-#[derive(Debug)]
-pub(crate) struct Edge<T> {
-    #[expect(clippy::vec_box, reason = "a token travels by its pointer")]
-    spare: Mutex<Vec<Box<Token<T>>>>,
-}
-
-/// Empty tokens that an edge keeps at most.
-const SPARE: usize = 64;
-
-impl<T> Edge<T> {
-    pub(crate) fn new() -> Self {
-        Self { spare: Mutex::new(Vec::with_capacity(SPARE)) }
-    }
-
-    /// An empty token.
-    pub(crate) fn take(&self) -> Box<Token<T>> {
-        let spare = self.spare.lock().pop();
-        spare.unwrap_or_else(|| Box::new(Token { ticket: Ticket::whole(0, Family::NONE), items: Vec::new() }))
-    }
-
-    /// Takes a token back; its items are dropped.
-    pub(crate) fn give(&self, mut token: Box<Token<T>>) {
-        token.items.drain(..).for_each(unwind::drop_value);
-        let mut spare = self.spare.lock();
-        if spare.len() < SPARE {
-            spare.push(token);
-        }
-    }
-}
-
-/// A token as the payload of a job.
-pub(crate) fn load<T>(token: Box<Token<T>>) -> u64 {
-    Box::into_raw(token).expose_provenance() as u64
-}
-
-/// The token of a job's payload.
-///
-/// # Safety
-/// (1) The payload was made by [`load`] from a token of this type. (2) It is used once.
-#[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-pub(crate) unsafe fn unload<T>(load: u64) -> Box<Token<T>> {
-    // SAFETY: (1), (2).
-    unsafe { Box::from_raw(pointer(load)) }
-}
-
-/// The ticket of a token that is on its way.
-///
-/// # Safety
-/// (1) The payload was made by [`load`] from a token of this type. (2) The caller has it.
-#[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-pub(crate) unsafe fn ticket_of<'a, T>(load: u64) -> &'a mut Ticket {
-    // SAFETY: (1), (2).
-    unsafe { &mut (*pointer::<T>(load)).ticket }
-}
-
-fn pointer<T>(load: u64) -> *mut Token<T> {
-    std::ptr::with_exposed_provenance_mut(usize::try_from(load).expect("made from a pointer"))
-}
-
-/// The head of a stage that other stages send tokens to.
-pub(crate) struct Seam<T> {
-    edge: Arc<Edge<T>>,
-}
-
-impl<T> Seam<T> {
-    pub(crate) fn new(edge: Arc<Edge<T>>) -> Self {
-        Self { edge }
-    }
-
-    fn unload(&self, load: u64) -> Box<Token<T>> {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-        // SAFETY: (1) only tails with this edge send to this stage; (2) a piece is driven or dropped once.
-        unsafe {
-            unload(load)
-        }
-    }
-}
-
-impl<T: Send> Head for Seam<T> {
-    fn ticket(&self, load: u64) -> Ticket {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-        // SAFETY: as in `unload`.
-        unsafe {
-            *ticket_of::<T>(load)
-        }
-    }
-    fn spool(&self, load: u64) -> Family {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-        // SAFETY: as in `unload`.
-        let ticket = unsafe { ticket_of::<T>(load) };
-        std::mem::replace(&mut ticket.family, Family::NONE)
-    }
-    fn discard(&self, parcel: Parcel) -> u64 {
-        let token = self.unload(parcel.load);
-        let count = token.items.len() as u64;
-        self.edge.give(token);
-        count
-    }
-}
-
-impl<T: Send> Feed for Seam<T> {
-    type Item = T;
-    #[inline]
-    fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {
-        let mut token = self.unload(parcel.load);
-        token.items.drain(..).for_each(out);
-        self.edge.give(token);
     }
 }

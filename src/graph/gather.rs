@@ -9,14 +9,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Shared;
-use super::fused::{Edge, load, ticket_of, unload};
 use super::pipe::Pipe;
+use super::seam::{Edge, load, ticket_of, unload};
 use super::stream::{At, Stream, receive, set_body};
 use crate::plan::draft::TailKind;
 use crate::run::batch::{Family, Ticket, Token};
 use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::countdown::Known;
 use crate::sync::turnstile::Turnstile;
 use crate::unwind;
 
@@ -56,14 +57,14 @@ fn drop_unwanted(stage: &impl Stage, cx: &Cx<'_>, parcel: Parcel) {
 /// What the inputs of a [`Merge`] share.
 pub(crate) struct Arrivals {
     next: AtomicU64,
-    open: AtomicUsize,
-    inputs: usize,
+    open: Known,
+    inputs: u32,
     pub(crate) numbering: usize,
 }
 
 impl Arrivals {
-    pub(crate) fn new(inputs: usize, numbering: usize) -> Self {
-        Self { next: AtomicU64::new(0), open: AtomicUsize::new(inputs), inputs, numbering }
+    pub(crate) fn new(inputs: u32, numbering: usize) -> Self {
+        Self { next: AtomicU64::new(0), open: Known::default(), inputs, numbering }
     }
 }
 
@@ -93,8 +94,8 @@ impl<T: Send> Stage for Merge<T> {
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
-        // AcqRel: the last input to end sees the numbers that the others have given out.
-        if self.shared.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // The last input to end sees the numbers that the others have given out.
+        if self.shared.open.arrive() {
             let total = self.shared.next.load(Ordering::Relaxed);
             cx.run.total(self.shared.numbering, total, cx.worker);
         }
@@ -104,7 +105,7 @@ impl<T: Send> Stage for Merge<T> {
     fn prepare(&mut self, _: Room) {}
     fn reset(&mut self) {
         self.shared.next.store(0, Ordering::Relaxed);
-        self.shared.open.store(self.shared.inputs, Ordering::Relaxed);
+        self.shared.open.restart(self.shared.inputs);
     }
     fn clear(&mut self) {}
     fn waiting(&self) -> Option<String> {

@@ -9,6 +9,7 @@ mod gather;
 mod keyed;
 mod ops;
 mod pipe;
+mod seam;
 mod serial;
 mod shape;
 mod sink;

@@ -10,8 +10,9 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::fused::{Drive, Edge, Tail, load, unload};
+use super::fused::{Drive, Tail};
 use super::pipe::Pipe;
+use super::seam::{Edge, load, unload};
 use super::stream::{At, Stream, receive};
 use crate::plan::Data;
 use crate::plan::draft::TailKind;

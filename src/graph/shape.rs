@@ -1,76 +1,16 @@
-//! Tails that send on: to one stage, to two with clones, to two by a predicate.
+//! Shapes with two outputs: `tee` and `partition`.
 
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::fused::{Drive, Edge, Seam, Tail, load};
+use super::fused::{Drive, Tail};
 use super::pipe::{Pipe, Root};
+use super::seam::{Edge, Filling, Seam};
 use super::stream::{At, Stream, receive};
 use crate::plan::draft::TailKind;
-use crate::run::batch::{MAX_PARTS, PART, Ticket, Token};
+use crate::run::batch::Ticket;
 use crate::run::stage::Cx;
-
-/// A token that is being filled, and the parts of it that were sent on.
-struct Filling<'a, T> {
-    edge: &'a Edge<T>,
-    token: Option<Box<Token<T>>>,
-    output: usize,
-    /// Parts sent on; a piece that is itself a part is not split again.
-    sent: u32,
-    splits: bool,
-}
-
-impl<'a, T> Filling<'a, T> {
-    fn new(edge: &'a Edge<T>, output: usize, ticket: &Ticket) -> Self {
-        Self { edge, token: Some(edge.take()), output, sent: 0, splits: ticket.is_whole() }
-    }
-
-    #[inline]
-    fn push(&mut self, cx: &Cx<'_>, ticket: &Ticket, item: T) {
-        let items = &mut self.token.as_mut().expect("there between calls").items;
-        items.push(item);
-        if items.len() >= PART && self.splits && self.sent < MAX_PARTS - 1 {
-            self.send_part(cx, ticket);
-        }
-    }
-
-    /// Sends what there is as a part, so that others can begin with it.
-    #[cold]
-    fn send_part(&mut self, cx: &Cx<'_>, ticket: &Ticket) {
-        let mut token = self.token.replace(self.edge.take()).expect("there between calls");
-        token.ticket = Ticket { part: self.sent, last: false, ..*ticket };
-        self.sent += 1;
-        cx.share(ticket.family);
-        let part = token.ticket;
-        cx.send(self.output, &part, load(token), false);
-    }
-
-    /// Sends the rest.
-    fn finish(mut self, cx: &Cx<'_>, ticket: &Ticket) {
-        let mut token = self.token.take().expect("there between calls");
-        token.ticket = if self.splits { Ticket { part: self.sent, last: true, ..*ticket } } else { *ticket };
-        let rest = token.ticket;
-        cx.send(self.output, &rest, load(token), true);
-    }
-}
-
-/// Sends all items to one stage.
-pub(crate) struct Emit<T> {
-    pub(crate) edge: Arc<Edge<T>>,
-}
-
-impl<T: Send> Tail<T> for Emit<T> {
-    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        let filling = Filling::new(&self.edge, 0, &ticket);
-        let (filling, fault) = drive.drive(filling, |filling, item| filling.push(cx, &ticket, item));
-        if let Some(fault) = fault {
-            cx.fail(&ticket, fault, filling.sent > 0);
-        }
-        filling.finish(cx, &ticket);
-        cx.arrive();
-    }
-}
 
 /// Sends items to two stages: what `split` gives.
 pub(crate) struct Fork<T, S> {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::access::slot_of;
-use super::fused::{Edge, Fused, Seam, Tail};
+use super::fused::{Fused, Tail};
 use super::ops::{Boxed, Emitting, Filter, FilterMap, FlatMap, FlatMapInto, Inspect, Map, MapWith, TryMap};
 use super::pipe::{Pipe, Root, Spot};
-use super::shape::Emit;
+use super::seam::{Edge, Emit, Seam};
 use crate::plan::Data;
 use crate::plan::draft::{SourceDraft, TailKind};
 use crate::run::slot::Slot;

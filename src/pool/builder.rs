@@ -2,27 +2,13 @@
 
 use std::sync::{Arc, mpsc};
 
-use super::placement::Placement;
+use super::placement::{Pinning, Placement};
 use super::worker::Worker;
 use super::{Pool, Shared};
 use crate::error::{Error, PoolError};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread;
 use crate::topology::{Topology, bind};
-
-/// Which workers are bound to CPUs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Pinning {
-    /// [`Cores`](Self::Cores) if the pool has a worker for every allowed core and no CPU quota is below the allowed
-    /// CPUs, else [`Off`](Self::Off): with fewer workers, every such pool on a host would sit on the same first cores.
-    #[default]
-    Auto,
-    /// Each worker on a core of its own, as far as there are cores.
-    Cores,
-    /// No worker is bound.
-    Off,
-}
 
 /// Options for a [`Pool`].
 ///

@@ -21,10 +21,10 @@ pub(crate) mod worker;
 use std::fmt;
 use std::sync::Arc;
 
+pub use builder::Builder;
 #[cfg(all(test, not(loom)))]
 pub(crate) use builder::without_threads;
-pub use builder::{Builder, Pinning};
-pub use placement::{Placement, WorkerPlace};
+pub use placement::{Pinning, Placement, WorkerPlace};
 pub use scope::Scope;
 
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -2,8 +2,21 @@
 
 use std::fmt;
 
-use super::builder::Pinning;
 use crate::topology::Topology;
+
+/// Which workers are bound to CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pinning {
+    /// [`Cores`](Self::Cores) if the pool has a worker for every allowed core and no CPU quota is below the allowed
+    /// CPUs, else [`Off`](Self::Off): with fewer workers, every such pool on a host would sit on the same first cores.
+    #[default]
+    Auto,
+    /// Each worker on a core of its own, as far as there are cores.
+    Cores,
+    /// No worker is bound.
+    Off,
+}
 
 /// Where a pool's workers run; see [`Pool::placement`](crate::Pool::placement).
 #[derive(Clone, Debug)]
