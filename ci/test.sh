@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The tests of the project, from cheap to dear: what passes here may be committed.
+# Needs a Rust toolchain with rustfmt and clippy, and nothing else.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+MODELS=12 # at least so many loom models there are: fewer mean that some were not found
+
+heading() {
+    printf '\n== %s\n' "$*"
+}
+
+# Says what it runs, and runs it.
+run() {
+    heading "$*"
+    "$@"
+}
+
+need() {
+    if ! cargo "$1" --version >/dev/null 2>&1; then
+        echo "cargo $1 is missing: rustup component add $2" >&2
+        exit 1
+    fi
+}
+
+need fmt rustfmt
+need clippy clippy
+
+run cargo fmt --all --check
+run cargo clippy --all-targets -- -D warnings
+
+# House rules, unit, property and integration tests. Not --all-targets: that would run the benches.
+run cargo test --lib --bins --tests --examples
+run cargo test --doc
+
+# Debug assertions are off here, and random graphs are many: some bugs show only so.
+heading "PROPTEST_CASES=2000 cargo test --release --lib check:: (whole runs on virtual workers)"
+PROPTEST_CASES=2000 cargo test --release --lib check:: -- --nocapture
+
+heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+heading "RUSTFLAGS=\"--cfg loom\" cargo test --profile loom --lib loom_ (models and their controls)"
+loom_target=${CARGO_TARGET_DIR:-target}/loom
+loom_log=$loom_target/models.txt
+mkdir -p "$loom_target"
+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$loom_target cargo test --profile loom --lib loom_ | tee "$loom_log"
+models=$(grep -c '^test .*loom_.* \.\.\. ok$' "$loom_log" || true)
+echo "$models loom models"
+if ((models < MODELS)); then
+    echo "expected at least $MODELS loom models, $models ran" >&2
+    exit 1
+fi
+
+run cargo build --release --examples
+
+# -- Examples with checked output. --
+if [[ -f ci/examples.sh ]]; then
+    run bash ci/examples.sh
+fi
+
+heading "all tests passed"
