@@ -151,7 +151,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         kind: TailKind,
         tail: impl Tail<T> + 'env,
     ) -> (Shared<'env>, usize) {
-        self.add_op(method, at, true);
+        self.add_op(method, at, false);
         self.close(kind, tail)
     }
 

@@ -55,7 +55,11 @@ impl Facts {
         let stages = draft.stages.iter().enumerate().map(|(index, stage)| StageFacts {
             ops: stage.ops.iter().map(|(op, _)| *op).collect(),
             source: stage.source.map(|source| {
-                let size = source.size.map_or("growing with the stream".to_owned(), |size| format!("of {size}"));
+                let size = match source.size {
+                    Some(size) => format!("of {size}"),
+                    None if source.indexed => "cut by the length".to_owned(),
+                    None => "growing with the stream".to_owned(),
+                };
                 match free[index] {
                     true => format!("batches {size}, on any worker, none held"),
                     false => format!("batches {size}, {} credits", credits[index]),
@@ -108,6 +112,7 @@ impl Facts {
         let stages = stages.collect();
         let tasks = match self.tasks {
             0 => String::new(),
+            1 => "1 task".to_owned(),
             count => format!("{count} tasks, {} edges between them", self.edges),
         };
         Explain { stages, tasks, kept }

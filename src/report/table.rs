@@ -1,11 +1,13 @@
 //! A report as text.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{OperatorReport, Report};
 
-/// Longest list of tasks that is shown one by one.
+/// So many tasks are shown, those with the most time; the rest as one row.
 const TASKS: usize = 20;
 
 pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,24 +26,13 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             rows.add(row(i.to_string(), operator, busy));
         }
     }
-    let tasks: Vec<&OperatorReport> = report.operators.iter().filter(|operator| operator.stage.is_none()).collect();
-    for task in tasks.iter().take(TASKS) {
+    let mut tasks = tasks_by_name(report);
+    let rest = tasks.split_off(TASKS.min(tasks.len()));
+    let names = rest.len();
+    let rest = rest.into_iter().reduce(|sum, task| add(sum, &task));
+    let rest = rest.map(|rest| OperatorReport { name: format!("{names} more names"), ..rest });
+    for task in tasks.iter().chain(&rest) {
         rows.add(row("task".to_owned(), task, busy));
-    }
-    if tasks.len() > TASKS {
-        let rest = &tasks[TASKS..];
-        let sum = |count: fn(&OperatorReport) -> u64| rest.iter().map(|task| count(task)).sum();
-        let all = OperatorReport {
-            name: format!("{} more", rest.len()),
-            stage: None,
-            items_in: sum(OperatorReport::items_in),
-            items_out: sum(OperatorReport::items_out),
-            dropped: sum(OperatorReport::items_dropped),
-            batches: sum(OperatorReport::batches),
-            time: rest.iter().map(|task| task.time).sum(),
-            sampled: rest.iter().any(|task| task.sampled),
-        };
-        rows.add(row("task".to_owned(), &all, busy));
     }
     rows.write(f, 2)?;
     let mut rows = Table::new(["worker", "jobs", "steals", "parks"]);
@@ -49,6 +40,33 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         rows.add([worker.name.clone(), number(worker.jobs), number(worker.steals), number(worker.parks)]);
     }
     rows.write(f, 1)
+}
+
+/// One report for all tasks of the same name (those of one source line have one), the one with the most time first.
+fn tasks_by_name(report: &Report) -> Vec<OperatorReport> {
+    let mut by_name: Vec<OperatorReport> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for task in report.operators.iter().filter(|operator| operator.stage.is_none()) {
+        let place = *places.entry(&task.name).or_insert(by_name.len());
+        match by_name.get_mut(place) {
+            Some(sum) => *sum = add(sum.clone(), task),
+            None => by_name.push(task.clone()),
+        }
+    }
+    by_name.sort_by_key(|task| Reverse(task.time));
+    by_name
+}
+
+fn add(sum: OperatorReport, task: &OperatorReport) -> OperatorReport {
+    OperatorReport {
+        items_in: sum.items_in + task.items_in,
+        items_out: sum.items_out + task.items_out,
+        dropped: sum.dropped + task.dropped,
+        batches: sum.batches + task.batches,
+        time: sum.time + task.time,
+        sampled: sum.sampled || task.sampled,
+        ..sum
+    }
 }
 
 fn row(stage: String, operator: &OperatorReport, busy: Duration) -> [String; 8] {
