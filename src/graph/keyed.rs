@@ -10,14 +10,13 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use super::fused::{Drive, Tail};
 use super::ops::KeyBy;
 use super::pipe::Pipe;
 use super::serial::put;
 use super::stream::Stream;
-use super::table::{PARTITIONS, Table};
+use super::table::{Entries, PARTITIONS, Table};
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
 use crate::run::batch::Ticket;
@@ -31,8 +30,8 @@ use crate::unwind;
 /// Entries that are merged at once; more are merged in parallel.
 const SMALL: usize = 8 * 1024;
 
-/// Entries of one partition of a table of counts.
-type Counts<K> = HashTable<(K, u64)>;
+/// One partition of a table of counts.
+type Counts<K> = Entries<K, u64>;
 
 /// The table of one seat.
 type Local<K> = CachePadded<UnsafeCell<Table<K, u64>>>;
@@ -67,7 +66,7 @@ impl<K: Hash + Eq> CountKeys<K> {
     fn merge(&self, partition: usize) {
         let mut tables = std::mem::take(&mut *self.shards[partition].lock()).into_iter();
         let first = tables.next().unwrap_or_default();
-        let merge = |into, from| Table::merge_partitions(&self.hasher, into, from, |count, more| *count += more);
+        let merge = |into, from| Table::merge_partitions(into, from, |count, more| *count += more);
         let merged = tables.fold(first, merge);
         self.shards[partition].lock().push(merged);
     }

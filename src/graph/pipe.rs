@@ -89,8 +89,11 @@ impl Meter for Untimed {
 
 impl Meter for Timed {
     const TIMED: bool = true;
+    #[inline]
     fn at(frame: &Frame<'_>, position: usize) {
-        if let Some(timer) = &frame.timer {
+        if let Some(timer) = &frame.timer
+            && timer.is_on()
+        {
             timer.switch(position);
         }
     }

@@ -28,8 +28,19 @@ pub(crate) const PARTITIONS: usize = 64;
 /// ```
 #[derive(Clone)]
 pub struct Table<K, V> {
-    partitions: Box<[HashTable<(K, V)>]>,
+    partitions: Box<[Entries<K, V>]>,
     hasher: RandomState,
+}
+
+/// One partition.
+pub(crate) type Entries<K, V> = HashTable<Entry<K, V>>;
+
+/// A key and its value, with the key's hash: growing and merging read no key again, wherever it points to.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<K, V> {
+    hash: u64,
+    key: K,
+    value: V,
 }
 
 impl<K, V> Table<K, V> {
@@ -70,19 +81,17 @@ impl<K: Hash + Eq, V> Table<K, V> {
         K: Borrow<Q>,
     {
         let hash = self.hasher.hash_one(key);
-        let found = self.partitions[partition(hash)].find(hash, |(known, _)| known.borrow() == key);
-        found.map(|(_, value)| value)
+        let found = self.partitions[partition(hash)].find(hash, |entry| entry.key.borrow() == key);
+        found.map(|entry| &entry.value)
     }
 
     /// The value of a key, which is put in if it is not there.
     #[inline]
     pub fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
         let hash = self.hasher.hash_one(&key);
-        let hasher = &self.hasher;
         let entries = &mut self.partitions[partition(hash)];
-        let entry = entries.entry(hash, |(known, _)| *known == key, |(known, _)| hasher.hash_one(known));
-        let (_, value) = entry.or_insert_with(|| (key, value())).into_mut();
-        value
+        let entry = entries.entry(hash, |known| known.key == key, |known| known.hash);
+        &mut entry.or_insert_with(|| Entry { hash, key, value: value() }).into_mut().value
     }
 
     /// The same entries as a hash map; moves each entry once.
@@ -103,30 +112,29 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 
     /// Takes out one partition.
-    pub(crate) fn take_partition(&mut self, partition: usize) -> HashTable<(K, V)> {
+    pub(crate) fn take_partition(&mut self, partition: usize) -> Entries<K, V> {
         std::mem::replace(&mut self.partitions[partition], HashTable::new())
     }
 
     /// Puts in one partition of a table with the same hash keys.
-    pub(crate) fn put_partition(&mut self, partition: usize, entries: HashTable<(K, V)>) {
+    pub(crate) fn put_partition(&mut self, partition: usize, entries: Entries<K, V>) {
         self.partitions[partition] = entries;
     }
 
     /// Merges two partitions of the same number: `add` puts the second value of a key into the first.
     pub(crate) fn merge_partitions(
-        hasher: &RandomState,
-        mut into: HashTable<(K, V)>,
-        mut from: HashTable<(K, V)>,
+        mut into: Entries<K, V>,
+        mut from: Entries<K, V>,
         add: impl Fn(&mut V, V),
-    ) -> HashTable<(K, V)> {
+    ) -> Entries<K, V> {
         if from.len() > into.len() {
             std::mem::swap(&mut into, &mut from);
         }
-        for (key, value) in from {
-            let hash = hasher.hash_one(&key);
-            match into.entry(hash, |(known, _)| *known == key, |(known, _)| hasher.hash_one(known)) {
-                hash_table::Entry::Occupied(mut entry) => add(&mut entry.get_mut().1, value),
-                hash_table::Entry::Vacant(entry) => drop(entry.insert((key, value))),
+        for entry in from {
+            let same = |known: &Entry<K, V>| known.hash == entry.hash && known.key == entry.key;
+            match into.entry(entry.hash, same, |known| known.hash) {
+                hash_table::Entry::Occupied(mut known) => add(&mut known.get_mut().value, entry.value),
+                hash_table::Entry::Vacant(place) => drop(place.insert(entry)),
             }
         }
         into
@@ -177,8 +185,8 @@ impl<K: Hash + Eq, V> FromIterator<(K, V)> for Table<K, V> {
 /// The entries of a [`Table`], borrowed.
 #[derive(Clone)]
 pub struct Iter<'a, K, V> {
-    partitions: std::slice::Iter<'a, HashTable<(K, V)>>,
-    entries: hash_table::Iter<'a, (K, V)>,
+    partitions: std::slice::Iter<'a, Entries<K, V>>,
+    entries: hash_table::Iter<'a, Entry<K, V>>,
     left: usize,
 }
 
@@ -187,7 +195,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     fn next(&mut self) -> Option<(&'a K, &'a V)> {
         loop {
-            if let Some((key, value)) = self.entries.next() {
+            if let Some(Entry { key, value, .. }) = self.entries.next() {
                 self.left -= 1;
                 return Some((key, value));
             }
@@ -219,8 +227,8 @@ impl<'a, K, V> IntoIterator for &'a Table<K, V> {
 
 /// The entries of a [`Table`], owned.
 pub struct IntoIter<K, V> {
-    partitions: std::vec::IntoIter<HashTable<(K, V)>>,
-    entries: hash_table::IntoIter<(K, V)>,
+    partitions: std::vec::IntoIter<Entries<K, V>>,
+    entries: hash_table::IntoIter<Entry<K, V>>,
     left: usize,
 }
 
@@ -229,9 +237,9 @@ impl<K, V> Iterator for IntoIter<K, V> {
 
     fn next(&mut self) -> Option<(K, V)> {
         loop {
-            if let Some(entry) = self.entries.next() {
+            if let Some(Entry { key, value, .. }) = self.entries.next() {
                 self.left -= 1;
-                return Some(entry);
+                return Some((key, value));
             }
             self.entries = self.partitions.next()?.into_iter();
         }

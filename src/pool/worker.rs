@@ -214,6 +214,9 @@ impl<'p> Worker<'p> {
         if !self.searching.replace(true) {
             self.shared.idle.search();
         }
+        if self.shared.idle.is_over_limit() && !self.shared.closing() {
+            return Step::Idle; // a guest came while this one searched: one thread too many
+        }
         let Some(found) = self.find_elsewhere(None) else { return Step::Idle };
         self.searching.set(false);
         self.shared.idle.found();
@@ -441,10 +444,11 @@ impl<'p> Worker<'p> {
             match self.step() {
                 Step::Ran => backoff.reset(),
                 Step::Idle if self.shared.closing() => break,
-                Step::Idle if backoff.is_completed() || self.driven => {
+                Step::Idle if backoff.is_completed() || self.driven || self.shared.idle.is_over_limit() => {
                     Counts::bump(&self.seat.counts.parks);
                     self.shared.idle.sleep(&self.seat.parker, None, || match self.shared.closing() {
                         true => Visible::Mine,
+                        false if self.shared.idle.is_at_limit() => Visible::Nothing,
                         false => self.visible(None),
                     });
                     backoff.reset();

@@ -20,6 +20,8 @@
 //!   (N4) Unpark it.
 //! * found, when a searcher has a job: (F1) it searches no more. (F2) Fence. Then it looks at all queues, and notifies for
 //!   what it sees, as those who pushed it may have counted on this search.
+//! * exit, when a thread leaves: (X1) it is not active any more. (X2) Fence. Then as after F2, for those who woke nobody
+//!   because `limit` were active, and for a thread that may run anything, which sleeps without a look while they are.
 //! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
 //!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
 //!
@@ -27,7 +29,7 @@
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
 //! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
 //! S3, or F1 and F2: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
-//! `limit` are active, one of those will go to sleep later, by S1 to S3. A thread that may not run the work it sees at S3
+//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and X2. A thread that may not run the work it sees at S3
 //! notifies on behalf of those who may, because with it an active place has become free.
 //!
 //! # Edges
@@ -35,6 +37,7 @@
 //! |---|---|---|---|---|
 //! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up` |
 //! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up` |
+//! | `event_count.exit` | X1, then X2 | the look at the queues | not (N2 counts the active thread and it misses the job) | `loom_event_count_exit_is_handed_on` |
 //! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on` |
 
 use std::num::NonZeroUsize;
@@ -112,9 +115,11 @@ impl EventCount {
         self.add(ACTIVE);
     }
 
-    /// A thread ends to work here; `searching`: it was looking for work.
+    /// A thread ends to work here; `searching`: it was looking for work. Pushes may have woken nobody because of it: it
+    /// looks at all queues after this, and notifies for what it sees. (X1), (X2)
     pub(crate) fn exit(&self, searching: bool) {
-        self.sub(ACTIVE + if searching { SEARCHING } else { 0 });
+        self.sub(ACTIVE + if searching { SEARCHING } else { 0 }); // (X1)
+        fence_edge!("event_count.exit"); // (X2)
     }
 
     /// How many could take a job now, because they look for one or may be woken: a hint, one relaxed load.
@@ -123,6 +128,16 @@ impl EventCount {
         let word = self.load();
         let idle = word.searching() + word.sleeping().min(self.limit.saturating_sub(word.active()));
         usize::try_from(idle).expect("two 16-bit fields")
+    }
+
+    /// Whether as many threads are active as are to be at once.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.load().active() >= self.limit
+    }
+
+    /// Whether more are.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.load().active() > self.limit
     }
 
     /// The calling thread begins to look for work.

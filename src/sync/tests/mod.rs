@@ -317,6 +317,35 @@ fn loom_event_count_loses_no_wake_up() {
     });
 }
 
+/// A thread leaves while a job is pushed by one that wakes nobody because of it; a third one sleeps and is to be woken.
+#[test]
+fn loom_event_count_exit_is_handed_on() {
+    check(&["event_count.exit"], || {
+        let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, sleeper) = &*shared;
+        idle.enter();
+        idle.search();
+        idle.announce(sleeper, None);
+        idle.enter();
+        let guest = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.exit(false);
+                if jobs.load(Ordering::Relaxed) > 0 {
+                    idle.notify(None, 1, 1);
+                }
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(None, 1, 1);
+        guest.join().expect("no panic");
+        assert!(sleeper.try_take(), "one of them has woken the sleeper");
+        idle.exit(true);
+        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+    });
+}
+
 /// One thread searches and finds a first job while a second one is pushed by a thread that counts on the search; a third
 /// thread sleeps and is to be woken by one of them.
 #[test]
