@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# Builds the examples and checks what they print, against tr, sort and uniq where that is possible.
+#
+#   ci/examples.sh
+set -euo pipefail
+export LC_ALL=C
+
+cd "$(dirname "$0")/.."
+cargo build --quiet --locked --release --examples
+target=$(cargo metadata --format-version 1 --no-deps --offline | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+wordcount=$target/release/examples/wordcount
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+# ---- checks ------------------------------------------------------------------------------------------------------
+
+checks=0
+
+fail() {
+    printf 'FAILED: %s\n' "$1" >&2
+    printf '%s\n' '--- standard output' "$(head -c 2000 out)" '--- standard error' "$(head -c 2000 err)" >&2
+    exit 1
+}
+
+# Runs a program, and wants this exit code and no panic. Leaves `out` and `err`.
+run() {
+    local want=$1 got=0
+    shift
+    "$@" >out 2>err </dev/null || got=$?
+    [ "$got" -eq "$want" ] || fail "exit code $got, not $want: $*"
+    ! grep -q 'panicked' err || fail "panicked: $*"
+    checks=$((checks + 1))
+}
+
+# The last run said this, as a part of some line of standard error.
+said() {
+    grep -qF -- "$1" err || fail "standard error does not have: $1"
+}
+
+printed() {
+    printf '%s\n' "$@" | cmp -s - out || fail "standard output is not: $*"
+}
+
+# ---- truth -------------------------------------------------------------------------------------------------------
+
+# The words of all files below some folders or files, as `count<tab>word`, most frequent first. The end of a file ends
+# a word.
+truth() {
+    find "$@" -type f -exec sh -c 'for file; do cat "$file"; echo; done' sh {} + |
+        tr -s ' \t\n\f\r' '\n' | sed '/^$/d' | sort | uniq -c | tabbed | sort -t "$(printf '\t')" -k1,1nr -k2,2
+}
+
+tabbed() {
+    sed -E 's/^ *([0-9]+) /\1\t/'
+}
+
+# Every way to run gives the truth about some folders or files.
+agrees() {
+    truth "$@" >truth
+    local how
+    for how in --sequential '--workers 1' '--workers 2' '--workers 3' ''; do
+        # shellcheck disable=SC2086  # an option and its value
+        run 0 "$wordcount" --top 10000000 $how "$@"
+        tabbed <out | cmp -s - truth || fail "not what tr, sort and uniq say: wordcount $how $*"
+        said "$(awk '{ all += $1 } END { printf "%d words, %d distinct;", all, NR }' truth)"
+    done
+}
+
+# ---- inputs ------------------------------------------------------------------------------------------------------
+
+sources=$OLDPWD/src
+mkdir -p texts/below/further empty blank binary mixed loop
+
+printf 'to be or not to be\n' >texts/plain
+printf 'that is\nthe question' >texts/no-end
+printf '\t to\r\n\f be\r\n\r\n \n' >texts/spaces
+printf '' >texts/nothing
+printf 'gr\303\274n \342\202\254 gr\303\274n\n' >texts/below/utf-8
+printf 'one\n' >"texts/below/further/a name with spaces
+and a line end"
+cat "$sources"/*.rs "$sources"/*/*.rs >texts/below/sources
+# Larger than 1 MiB, so it is mapped; lines of all lengths, the last one without an end, one longer than a batch.
+for _ in 1 2 3; do cat texts/below/sources; done >large
+head -c 300000 texts/below/sources | tr '\n' ' ' >>large
+while [ "$(wc -c <large)" -lt 3000000 ]; do cat texts/below/sources >>large; done
+printf 'no end' >>large
+printf 'one\0two three\n' >binary/zero
+printf '' >blank/nothing
+
+# A file that can be listed but not opened, by root neither: its path is longer than a path may be.
+too_long() (
+    mkdir -p "$1" && cd "$1"
+    local name
+    name=$(printf '%0200d' 0)
+    while [ $((${#PWD} + 202)) -lt 4095 ]; do mkdir "$name" && cd "$name"; done
+    printf 'never read\n' >"$name"
+)
+printf 'read\n' >mixed/good
+cp binary/zero mixed
+too_long "$work/mixed"
+ln -s nowhere mixed/dangling
+printf 'round\n' >loop/text
+ln -s . loop/again
+
+# ---- wordcount ---------------------------------------------------------------------------------------------------
+
+agrees texts
+agrees large
+agrees texts/plain
+agrees texts large texts/no-end
+agrees texts/nothing
+
+run 0 "$wordcount" --top 2 texts/plain texts/no-end
+printed '2 be' '2 to'
+said '2 files, 0.0 MB, 10 words, 8 distinct;'
+run 0 "$wordcount" --top 0 texts
+[ ! -s out ] || fail 'standard output is not empty'
+run 0 "$wordcount" --report --top 1 texts
+said 'guest 0'
+said 'lines'
+
+# Counts are aligned at their right; bytes that are not UTF-8 are shown, and told apart all the same.
+for _ in 1 2 3 4 5 6 7 8 9 10 11; do printf 'a\377b\n'; done >bytes
+printf 'a\376b\n' >>bytes
+run 0 "$wordcount" bytes
+printed "11 a$(printf '\357\277\275')b" " 1 a$(printf '\357\277\275')b"
+
+# A binary file counts if it is named; a link is followed if it is named.
+run 0 "$wordcount" binary/zero
+said '1 file, 0.0 MB, 2 words, 2 distinct;'
+ln -s texts link
+run 0 "$wordcount" --top 1 link
+said '7 files,'
+run 0 "$wordcount" loop
+printed '1 round'
+
+# Files in a folder that cannot be read or are no text.
+for how in --sequential '--workers 2'; do
+    # shellcheck disable=SC2086  # an option and its value
+    run 0 "$wordcount" $how mixed
+    printed '1 read'
+    said "warning: 'mixed/0"
+    said 'cannot be read: File name too long'
+    said '; skipped 1 binary; skipped 1 unreadable'
+done
+
+# Without arguments: what cargo keeps, or this checkout's own sources.
+run 0 "$wordcount" --top 5
+[ "$(wc -l <out)" -eq 5 ] || fail 'five words were asked for'
+CARGO_HOME=$work/empty run 0 "$wordcount" --top 5
+said "counting the Rust sources in '$sources'"
+
+# Errors, each with the name of the thing.
+run 2 "$wordcount" texts missing
+said "error: 'missing' cannot be read: No such file or directory"
+run 2 "$wordcount" ''
+said "error: a value is required for '[PATH]...'"
+if [ -e /proc/self/mem ]; then
+    run 2 "$wordcount" texts /proc/self/mem
+    said "error: '/proc/self/mem' cannot be read"
+    run 2 "$wordcount" --sequential /proc/self/mem
+    said "error: '/proc/self/mem' cannot be read"
+fi
+for folder in empty blank binary; do
+    run 2 "$wordcount" texts "$folder"
+    said "error: the folder '$folder' has no text"
+done
+run 2 "$wordcount" --workers 0 texts
+said "invalid value '0' for '--workers <N>'"
+run 2 "$wordcount" --workers 60000 texts
+said 'a pool has 1 to 32760 workers, not 60000'
+run 2 "$wordcount" --workers 2 --sequential texts
+run 2 "$wordcount" --top some texts
+run 2 "$wordcount" --no-such-option
+
+# Nobody reads on, nobody listens, nothing can be written.
+run 0 bash -c '"$1" --top 1000000 large | head -n 1' bash "$wordcount"
+[ "$(wc -l <out)" -eq 1 ] || fail 'one line was asked for'
+run 0 bash -c 'set -o pipefail; "$1" --top 1000000 large | head -n 1' bash "$wordcount"
+run 0 bash -c '"$1" --top 1 large 2>&-' bash "$wordcount"
+run 0 bash -c '"$1" --top 1 large >&-' bash "$wordcount"
+if [ -e /dev/full ]; then
+    run 2 bash -c '"$1" large >/dev/full' bash "$wordcount"
+    said 'error: the words cannot be written: No space left on device'
+    run 2 bash -c '"$1" missing 2>/dev/full' bash "$wordcount"
+fi
+
+echo "wordcount: $checks runs as they should be"
