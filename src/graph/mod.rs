@@ -313,3 +313,6 @@ where
         unsafe { self.access.torn() };
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
