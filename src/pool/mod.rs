@@ -14,6 +14,7 @@ mod injector;
 pub(crate) mod job;
 mod join;
 mod placement;
+mod ring;
 mod scope;
 mod seat;
 pub(crate) mod worker;

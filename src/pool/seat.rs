@@ -2,18 +2,16 @@
 //!
 //! Its private part ([`Local`]) is plain memory of whoever sits there; the rest is read by everybody.
 
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::job::{Group, Job};
+use super::ring::Ring;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::parker::Parker;
 use crate::sync::{CachePadded, UnsafeCell};
 
-/// Jobs in the private ring; what is more goes to the injector.
-pub(crate) const RING: usize = 1024;
 /// Jobs in the public deque; crossbeam-deque grows above 64.
 pub(crate) const PUBLIC: usize = 48;
 
@@ -55,7 +53,7 @@ pub(crate) struct Purse {
 /// The private part of a seat.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) ring: VecDeque<Job>,
+    pub(crate) ring: Ring,
     pub(crate) public: Deque<Job>,
     pub(crate) purse: Purse,
     /// The job that continues the running one.
@@ -82,7 +80,7 @@ impl Seat {
             tag: CachePadded::new(AtomicUsize::new(0)),
             counts: CachePadded::new(Counts::default()),
             local: UnsafeCell::new(Local {
-                ring: VecDeque::with_capacity(RING),
+                ring: Ring::new(),
                 public,
                 purse: Purse::default(),
                 next: None,

@@ -21,7 +21,8 @@ use std::ptr::NonNull;
 
 use super::Shared;
 use super::job::{Group, Job, Target, group_id};
-use super::seat::{Counts, Local, PUBLIC, Purse, RING, Seat};
+use super::ring::RING;
+use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
 use crate::sync::atomic::Ordering;
 use crate::sync::deque::Steal;
 use crate::sync::event_count::{Only, Visible};
@@ -108,26 +109,29 @@ impl<'p> Worker<'p> {
 
     /// Queues a job, newest first. Its group's token is taken.
     pub(crate) fn push(&self, job: Job) {
+        self.make_room();
         self.local(|local| {
             take_token(&mut local.purse, job.group());
-            local.ring.push_back(job);
+            local.ring.push_newest(job);
         });
-        self.after_push();
+        self.feed();
     }
 
     /// Queues a job whose token is out already, newest first.
     pub(crate) fn push_counted(&self, job: Job) {
-        self.local(|local| local.ring.push_back(job));
-        self.after_push();
+        self.make_room();
+        self.local(|local| local.ring.push_newest(job));
+        self.feed();
     }
 
     /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is shown.
     pub(crate) fn push_last(&self, job: Job) {
+        self.make_room();
         self.local(|local| {
             take_token(&mut local.purse, job.group());
-            local.ring.push_front(job);
+            local.ring.push_oldest(job);
         });
-        self.after_push();
+        self.feed();
     }
 
     /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
@@ -143,13 +147,18 @@ impl<'p> Worker<'p> {
         }
     }
 
-    fn after_push(&self) {
-        if self.local(|local| local.ring.len()) > RING {
-            let spilled: usize = RING / 2;
-            self.local(|local| self.shared.injector.push(local.ring.drain(..spilled)));
-            self.shared.idle.notify(None, spilled, 1);
+    /// Moves the older half of a full ring to the injector.
+    fn make_room(&self) {
+        if self.local(|local| local.ring.is_full()) {
+            self.spill();
         }
-        self.feed();
+    }
+
+    #[cold]
+    fn spill(&self) {
+        let half = RING / 2;
+        self.local(|local| self.shared.injector.push((0..half).map_while(|_| local.ring.pop_oldest())));
+        self.shared.idle.notify(None, half, 1);
     }
 
     /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
@@ -166,7 +175,7 @@ impl<'p> Worker<'p> {
         let wanted = wanted.min(PUBLIC);
         while let Some(job) = self.local(|local| {
             let more = !local.ring.is_empty() && local.public.len() < wanted;
-            if more { local.ring.pop_front() } else { None }
+            if more { local.ring.pop_oldest() } else { None }
         }) {
             self.show(job);
         }
@@ -192,7 +201,7 @@ impl<'p> Worker<'p> {
 
     /// Shows everything: this thread is about to block.
     fn show_all(&self) {
-        while let Some(job) = self.local(|local| local.ring.pop_front()) {
+        while let Some(job) = self.local(|local| local.ring.pop_oldest()) {
             if self.local(|local| local.public.len()) < PUBLIC {
                 self.show(job);
             } else {
@@ -234,8 +243,8 @@ impl<'p> Worker<'p> {
         if !unfair && let Some(job) = self.shared.injector.take(only) {
             return Some(job);
         }
-        self.local(|local| match local.ring.back() {
-            Some(job) if job.is_for(only) => local.ring.pop_back(),
+        self.local(|local| match local.ring.newest() {
+            Some(job) if job.is_for(only) => local.ring.pop_newest(),
             Some(_) if only.is_some() => None,
             _ => {
                 let job = local.public.pop()?;
@@ -417,23 +426,19 @@ impl<'p> Worker<'p> {
 
     /// Takes a job of this very target back, if nobody has begun it.
     pub(crate) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
-        let private = self.local(|local| {
-            let place = local.ring.iter().rposition(|job| job.target == target)?;
-            local.ring.remove(place)
-        });
+        let private = self.local(|local| local.ring.take_newest(|job| job.target == target));
         private.or_else(|| self.take_back_shown(target)).or_else(|| self.shared.injector.take_back(target))
     }
 
     fn take_back_shown(&self, target: NonNull<Target>) -> Option<Job> {
-        self.local(|local| {
-            while let Some(job) = local.public.pop() {
-                if job.target == target {
-                    return Some(job);
-                }
-                local.ring.push_back(job); // made by code that ran since: private again
+        while let Some(job) = self.local(|local| local.public.pop()) {
+            if job.target == target {
+                return Some(job);
             }
-            None
-        })
+            self.make_room();
+            self.local(|local| local.ring.push_newest(job)); // made by code that ran since: private again
+        }
+        None
     }
 
     /// The life of a worker thread: until the pool closes.

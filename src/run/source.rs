@@ -23,7 +23,7 @@ use super::stage::{Cx, Extent, Parcel, Pull};
 use crate::pool::job::{Group, Job, Target};
 use crate::pool::worker::Worker;
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::Credits;
 use crate::sync::shares::Shares;
 
@@ -43,7 +43,6 @@ pub(crate) struct Source {
     credits: Credits,
     places: Box<[Place]>,
     turn: UnsafeCell<Turn>,
-    stopped: AtomicBool,
 }
 
 /// One batch in flight.
@@ -84,7 +83,6 @@ impl Source {
             credits: Credits::new(if free { 0 } else { credits }),
             places: (0..if free { 0 } else { credits }).map(|_| Place::default()).collect(),
             turn: UnsafeCell::new(Turn::default()),
-            stopped: AtomicBool::new(false),
         }
     }
 
@@ -97,7 +95,6 @@ impl Source {
     pub(crate) fn reset(&mut self) {
         self.credits.reset();
         *self.turn.get_mut() = Turn::default();
-        self.stopped.store(false, Ordering::Relaxed);
     }
 
     /// Jobs of it that may be queued at once: one per batch in flight, and the issue job.
@@ -110,10 +107,11 @@ impl Source {
         Job { target: NonNull::from(self).cast(), payload: 0 }
     }
 
-    /// Nobody wants more items.
-    pub(crate) fn stop(&self) {
-        // Relaxed: only how much is still issued depends on it.
-        self.stopped.store(true, Ordering::Relaxed);
+    /// Nobody wants more items. If it sleeps for lack of credits it is started once more, and ends.
+    pub(crate) fn stop(&self, worker: &Worker<'_>) {
+        if self.credits.stop() {
+            worker.push_last(self.issue_job());
+        }
     }
 
     /// One more piece of the batch in `place` is live.
@@ -221,8 +219,7 @@ impl Source {
         let wanted = 1 + cx.worker.shared.idle.idle().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
-        // Relaxed: a stop that is seen late costs some batches.
-        let mut ended = self.stopped.load(Ordering::Relaxed);
+        let mut ended = self.credits.is_stopped(); // seen late it costs some batches
         let mut broken = false;
         for _ in 0..wanted {
             if ended {

@@ -444,7 +444,7 @@ impl<'a> Cx<'a> {
             return;
         }
         if let Some(source) = self.stage.source {
-            self.run.sources[source].stop();
+            self.run.sources[source].stop(self.worker);
         }
         for &input in &self.stage.inputs {
             // Relaxed: only how much is still issued depends on it.

@@ -3,15 +3,17 @@
 //! A source owns a fixed number of places, one per batch in flight. Any worker puts a place back when the batch is done;
 //! only the holder of the source's turn takes them, all that are there at once, and so no place can be taken twice
 //! (there is no ABA problem in a list that is only ever emptied). When there is none, the holder sets the flag and goes;
-//! the worker that puts the next place back clears it and must start the source again. Flag and list share a word: a
-//! place that comes while the source is going to sleep either is seen by it or sees the flag.
+//! the worker that puts the next place back clears it and must start the source again. A source that nobody wants more
+//! from is stopped: it must be started once more if it sleeps, to note its end. Flags and list share a word: a place or stop
+//! that comes while the source is going to sleep either is seen by it or sees the flag.
 //!
 //! # State
 //! ```text
-//!  63       62 ........ 32 31 ....... 0        (0)       --put--> (i)            --put--> (j -> i) ...
-//! +--------+--------------+------------+       (i ...)   --take_all--> (0)
-//! | asleep |    unused    | first + 1  |       (0)       --sleep--> (asleep)     --put--> (i), the putter starts the source
-//! +--------+--------------+------------+       (i ...)   --sleep--> refused
+//!  63       62        61 ..... 32 31 ....... 0    (0)      --put--> (i)          --put--> (j -> i) ...
+//! +--------+---------+-----------+------------+    (i ...)  --take_all--> (0)
+//! | asleep | stopped |  unused   | first + 1  |    (0)      --sleep--> (asleep)   --put--> (i), the putter starts the source
+//! +--------+---------+-----------+------------+    (asleep) --stop--> (stopped), the stopper starts the source
+//!                                                  (i ...), (stopped) --sleep--> refused
 //! ```
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -19,11 +21,14 @@
 //! | `credit.put` | `put`: CAS, AcqRel | `take_all`: swap | the place as the batch left it; for a putter that sees the flag, the source as its last holder left it | `loom_credit_is_never_lost` |
 //! | `credit.take` | `put`: CAS | `take_all`: swap, Acquire | the place as the batch left it | `loom_credit_is_never_lost` |
 //! | `credit.sleep` | `sleep`: CAS, Release | `put`: CAS | the source as its last holder left it | `loom_credit_is_never_lost` |
+//! | `credit.stop` | `sleep`: CAS | `stop`: RMW, Acquire, sees the flag | the same | `loom_credit_stop_is_never_lost` |
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::edge;
 
 const ASLEEP: u64 = 1 << 63;
+const STOPPED: u64 = 1 << 62;
+const FIRST: u64 = u32::MAX as u64;
 
 /// The free places of a source; see the module.
 #[derive(Debug)]
@@ -62,11 +67,11 @@ impl Credits {
     pub(crate) fn put(&self, place: u32) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let first = u32::try_from(word & u64::from(u32::MAX)).expect("masked");
-            self.set_next(place, first);
+            self.set_next(place, first(word));
+            let new = (word & STOPPED) | (u64::from(place) + 1);
             // AcqRel: releases the place; acquires the source's state when the flag is seen.
             let order = edge!("credit.put", AcqRel);
-            match self.word.compare_exchange_weak(word, u64::from(place) + 1, order, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(word, new, order, Ordering::Relaxed) {
                 Ok(_) => return word & ASLEEP != 0,
                 Err(now) => word = now,
             }
@@ -76,9 +81,9 @@ impl Credits {
     /// Takes every free place; the first one, the others follow by [`after`](Self::after). Holder of the turn only.
     pub(crate) fn take_all(&self) -> Option<u32> {
         // Acquire: the places are as their batches left them.
-        let word = self.word.swap(0, edge!("credit.take", Acquire));
+        let word = self.word.fetch_and(STOPPED, edge!("credit.take", Acquire));
         debug_assert!(word & ASLEEP == 0, "the holder of the turn is awake");
-        u32::try_from(word).expect("no flag").checked_sub(1)
+        first(word).checked_sub(1)
     }
 
     /// The place after `place` in the list that the caller owns.
@@ -93,10 +98,29 @@ impl Credits {
 
     /// Whether there is a free place now: a hint.
     pub(crate) fn any(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & !ASLEEP != 0
+        first(self.word.load(Ordering::Relaxed)) != 0
     }
 
-    /// Gives the turn up for lack of places; `false`: one has just come, the caller still holds the turn.
+    /// Nobody wants more from the source; `true`: it sleeps, the caller must start it.
+    #[must_use]
+    pub(crate) fn stop(&self) -> bool {
+        // Acquire: the source is as its last holder left it, when the flag is seen.
+        let order = edge!("credit.stop", Acquire);
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            match self.word.compare_exchange_weak(word, (word & !ASLEEP) | STOPPED, order, Ordering::Relaxed) {
+                Ok(_) => return word & ASLEEP != 0,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Whether it was stopped: a hint until [`sleep`](Self::sleep) says so.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & STOPPED != 0
+    }
+
+    /// Gives the turn up for lack of places; `false`: one has just come, or a stop: the caller still holds the turn.
     #[must_use]
     pub(crate) fn sleep(&self) -> bool {
         // Release: the source's state goes to whoever starts it again.
@@ -107,4 +131,9 @@ impl Credits {
         // Relaxed: published by the CAS in `put`, or private to the holder of the turn.
         self.next[place as usize].store(first, Ordering::Relaxed);
     }
+}
+
+/// The first place of the list in a word, plus one.
+fn first(word: u64) -> u32 {
+    u32::try_from(word & FIRST).expect("masked")
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::check::once;
+use crate::check::{once, work};
 use crate::{Graph, Plan, Pool, RunErrorKind};
 
 /// Workers and seeds that a shape is tried with.
@@ -115,6 +115,21 @@ fn a_stream_that_ends_early_ends_its_inputs_once() {
         let all = two.collect();
         let mut run = pool.run(g).expect("runs");
         assert_eq!((run.take(first).len(), run.take(all).len()), (5, 100));
+    });
+}
+
+#[test]
+fn a_stream_that_has_ended_does_not_stall() {
+    everywhere(|pool| {
+        let g = Graph::new();
+        let (tenth, all) = g.source(0..100).batch_size(2).credits(8).tee();
+        let pairs = tenth.filter(|x| x % 10 == 0).zip(all).scan((), |(), (a, b)| {
+            (0..50).for_each(|_| work(1));
+            (b > 0).then_some((a, b))
+        });
+        let pairs = pairs.collect();
+        // All credits may be in the queue of the zip when the first pair ends it all.
+        assert_eq!(pool.run(g).expect("it has ended").take(pairs), []);
     });
 }
 

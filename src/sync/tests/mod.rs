@@ -241,6 +241,32 @@ fn loom_credit_is_never_lost() {
     });
 }
 
+/// A source without a place goes to sleep while somebody stops it: it notes its end exactly once.
+#[test]
+fn loom_credit_stop_is_never_lost() {
+    check(&["credit.stop"], || {
+        let shared = Arc::new((Credits::new(0), Plain::new()));
+        // Holder of the turn: notes the end, or goes to sleep.
+        fn turn(shared: &(Credits, Plain)) -> u32 {
+            loop {
+                shared.1.add();
+                if shared.0.is_stopped() {
+                    return 1;
+                }
+                if shared.0.sleep() {
+                    return 0;
+                }
+            }
+        }
+        let stopper = {
+            let shared = shared.clone();
+            thread::spawn(move || if shared.0.stop() { turn(&shared) } else { 0 })
+        };
+        let ended = turn(&shared) + stopper.join().expect("no panic");
+        assert_eq!(ended, 1, "the end is noted once");
+    });
+}
+
 #[test]
 fn loom_turnstile_loses_nobody() {
     check(&["turnstile.park"], || {
