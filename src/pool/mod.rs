@@ -10,6 +10,7 @@
 //! if that is a worker of its own: it ends by itself).
 
 mod builder;
+mod errand;
 mod injector;
 pub(crate) mod job;
 mod join;
@@ -185,7 +186,7 @@ impl Shared {
     /// Runs `work` on some worker, and blocks this thread until it is done.
     fn elsewhere<R: Send>(&self, work: impl FnMut(&Worker<'_>) -> R + Send) -> R {
         let parker = Arc::new(Parker::new());
-        let errand = join::Errand::new(work, Arc::clone(&parker));
+        let errand = errand::Errand::new(work, Arc::clone(&parker));
         self.inject(errand.job());
         while !errand.latch().is_set() {
             parker.park();

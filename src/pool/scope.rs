@@ -12,6 +12,7 @@ use super::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::Mutex;
 use crate::sync::latch::Latch;
+use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 use crate::unwind;
 
@@ -20,6 +21,8 @@ use crate::unwind;
 pub struct Scope<'scope, 'pool> {
     group: Group,
     latch: Latch,
+    /// Wakes the thread that waits for the latch.
+    waiter: Arc<Parker>,
     shared: &'pool Shared,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     /// Invariant: a longer-lived scope is no shorter-lived one.
@@ -57,7 +60,8 @@ impl Pool {
         self.shared.on_worker(|worker| {
             let scope = Scope {
                 group: Group { tokens: Quiescence::new(1), quiet: Scope::quiet },
-                latch: Latch::new(Arc::clone(&worker.seat.parker)),
+                latch: Latch::new(),
+                waiter: Arc::clone(&worker.seat.parker),
                 shared: worker.shared,
                 panic: Mutex::new(None),
                 marker: PhantomData,
@@ -96,9 +100,10 @@ impl<'scope> Scope<'scope, '_> {
     unsafe fn quiet(group: NonNull<Group>, _: &Worker<'_>) {
         let scope: NonNull<Self> = group.cast();
         // SAFETY: the group is the first field of a scope that is alive until its latch is set.
-        let latch = unsafe { &raw const (*scope.as_ptr()).latch };
+        let scope = unsafe { scope.as_ref() };
+        let waiter = Arc::clone(&scope.waiter);
         // SAFETY: (1) alive until this; (2) called once.
-        unsafe { Latch::set(latch) };
+        unsafe { Latch::set(&raw const scope.latch, &waiter) };
     }
 }
 

@@ -79,6 +79,17 @@ impl<'p> Worker<'p> {
         work(&worker)
     }
 
+    /// This thread's worker, if it is one of this pool's. To be used on this stack, and not kept.
+    #[inline]
+    pub(crate) fn here(shared: &'p Shared) -> Option<&'p Self> {
+        let worker = CURRENT.get()?;
+        #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
+        // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
+        // before the worker goes, and whoever asks is called from there; (3) it points into this pool, if that is its own.
+        let worker: &Worker<'p> = unsafe { worker.cast().as_ref() };
+        std::ptr::eq(worker.shared, shared).then_some(worker)
+    }
+
     /// Calls `work` with this thread's worker, if it is one of this pool's.
     pub(crate) fn current<R>(shared: &Shared, work: impl FnOnce(&Worker<'_>) -> R) -> Option<R> {
         let worker = CURRENT.get()?;
@@ -134,6 +145,31 @@ impl<'p> Worker<'p> {
         self.feed();
     }
 
+    /// Queues the second half of a join. (J1)
+    #[inline]
+    pub(super) fn push_half(&self, job: Job) {
+        self.make_room();
+        let shown = self.local(|local| {
+            local.ring.push_newest(job);
+            !local.public.is_empty()
+        });
+        if !shown || self.shared.idle.idle() > 0 {
+            self.feed();
+        }
+    }
+
+    /// Takes the second half of a join back, if it is the newest private job. (J2)
+    #[inline]
+    pub(super) fn pop_half(&self, target: NonNull<Target>) -> bool {
+        self.local(|local| {
+            let own = local.ring.newest().is_some_and(|job| job.target == target);
+            if own {
+                local.ring.pop_newest();
+            }
+            own
+        })
+    }
+
     /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
     /// there is one already it is queued.
     pub(crate) fn continue_with(&self, job: Job) {
@@ -162,6 +198,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
+    #[inline(never)]
     fn feed(&self) {
         self.show_up_to(self.shared.idle.idle().max(1));
     }

@@ -55,6 +55,8 @@ pub(crate) struct Run<'env> {
     group: Group,
     start: Start,
     latch: Latch,
+    /// Wakes the thread that waits for the latch.
+    waiter: Arc<Parker>,
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
     pub(crate) numberings: Box<[Numbering]>,
@@ -113,7 +115,8 @@ impl<'env> Seated<'env> {
         let run = Box::new(Run {
             group: Group { tokens: Quiescence::new(0), quiet: Run::<'static>::quiet },
             start: Start { target: Target { run: start, group: None }, run: std::ptr::null() },
-            latch: Latch::new(Arc::new(Parker::new())),
+            latch: Latch::new(),
+            waiter: Arc::new(Parker::new()),
             pool: parts.pool,
             names: parts.names,
             numberings: parts.numberings.into(),
@@ -178,7 +181,8 @@ impl<'env> Seated<'env> {
     fn execute_on(&mut self, worker: &Worker<'_>) -> Result<(), RunError> {
         let place = self.0.as_ptr().cast_const().cast();
         let run = self.get_mut();
-        run.latch.reset(Arc::clone(&worker.seat.parker));
+        run.latch.reset();
+        run.waiter = Arc::clone(&worker.seat.parker);
         run.count_seats(false);
         let start = Instant::now();
         if !worker.shared.begin_run(ActiveRun { run: place, cancel: cancel_run }) {
@@ -276,9 +280,10 @@ impl Run<'static> {
     unsafe fn quiet(group: NonNull<Group>, _: &Worker<'_>) {
         let run: NonNull<Self> = group.cast();
         // SAFETY: the group is the first field of a run that is alive until its latch is set.
-        let latch = unsafe { &raw const (*run.as_ptr()).latch };
+        let run = unsafe { run.as_ref() };
+        let waiter = Arc::clone(&run.waiter);
         // SAFETY: (1) alive until this; (2) called once.
-        unsafe { Latch::set(latch) };
+        unsafe { Latch::set(&raw const run.latch, &waiter) };
     }
 }
 

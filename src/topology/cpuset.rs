@@ -1,4 +1,4 @@
-//! A set of CPU numbers, of any size.
+//! A set of CPU numbers.
 
 use std::fmt;
 
@@ -14,13 +14,17 @@ use std::fmt;
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct CpuSet {
-    words: Vec<u64>, // without trailing zeros
+    words: Vec<u64>, // the last one is not zero
 }
 
-/// Highest CPU number that a list may name: far above any machine, far below what would exhaust memory.
-const MAX_CPU: usize = 1 << 20;
+/// Bits of a word.
+const BITS: usize = u64::BITS as usize;
 
 impl CpuSet {
+    /// How many CPUs there can be: their numbers are below this, which is four times what a Linux kernel can be built
+    /// for.
+    pub const MAX: usize = 1 << 15;
+
     /// The empty set.
     #[must_use]
     pub fn new() -> Self {
@@ -30,19 +34,36 @@ impl CpuSet {
     /// Adds a CPU.
     ///
     /// # Panics
-    /// If `cpu` is 2^20 or more.
+    /// If `cpu` is [`MAX`](Self::MAX) or more.
     pub fn insert(&mut self, cpu: usize) {
-        assert!(cpu < MAX_CPU, "CPU {cpu}: at most {MAX_CPU} are supported");
-        if self.words.len() <= cpu / 64 {
-            self.words.resize(cpu / 64 + 1, 0);
+        self.insert_range(cpu, cpu);
+    }
+
+    /// Adds the CPUs from `first` to `last`, word by word.
+    fn insert_range(&mut self, first: usize, last: usize) {
+        assert!(last < Self::MAX, "CPU {last}: at most {} are supported", Self::MAX);
+        if self.words.len() <= last / BITS {
+            self.words.resize(last / BITS + 1, 0);
         }
-        self.words[cpu / 64] |= 1 << (cpu % 64);
+        for word in first / BITS..=last / BITS {
+            let from = if word == first / BITS { first % BITS } else { 0 };
+            let to = if word == last / BITS { last % BITS } else { BITS - 1 };
+            self.words[word] |= (u64::MAX << from) & (u64::MAX >> (BITS - 1 - to));
+        }
+    }
+
+    /// Takes a CPU out, if it is in the set.
+    pub fn remove(&mut self, cpu: usize) {
+        if let Some(word) = self.words.get_mut(cpu / BITS) {
+            *word &= !(1 << (cpu % BITS));
+            self.trim();
+        }
     }
 
     /// Whether `cpu` is in the set.
     #[must_use]
     pub fn contains(&self, cpu: usize) -> bool {
-        self.words.get(cpu / 64).is_some_and(|word| word & (1 << (cpu % 64)) != 0)
+        self.words.get(cpu / BITS).is_some_and(|word| word & (1 << (cpu % BITS)) != 0)
     }
 
     /// How many CPUs are in the set.
@@ -57,18 +78,94 @@ impl CpuSet {
         self.words.is_empty()
     }
 
+    /// The lowest CPU of the set.
+    #[must_use]
+    pub fn first(&self) -> Option<usize> {
+        self.iter().next()
+    }
+
+    /// Whether all CPUs of this set are in the other one.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        let word_of = |index| other.words.get(index).copied().unwrap_or(0);
+        self.words.iter().enumerate().all(|(index, word)| word & !word_of(index) == 0)
+    }
+
     /// The CPUs in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        self.iter().filter(|cpu| other.contains(*cpu)).collect()
+        let words = self.words.iter().zip(&other.words).map(|(one, other)| one & other);
+        Self::from_words(words.collect())
+    }
+
+    /// The CPUs in one of the sets or in both.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let (long, short) = if self.words.len() > other.words.len() { (self, other) } else { (other, self) };
+        let mut words = long.words.clone();
+        words.iter_mut().zip(&short.words).for_each(|(word, other)| *word |= other);
+        Self { words }
+    }
+
+    /// The CPUs of this set that are not in the other one.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut words = self.words.clone();
+        words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= !other);
+        Self::from_words(words)
     }
 
     /// The CPUs in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words
-            .iter()
-            .enumerate()
-            .flat_map(|(i, &word)| (0..64).filter(move |bit| word & (1_u64 << bit) != 0).map(move |bit| i * 64 + bit))
+        self.words.iter().enumerate().flat_map(|(index, &word)| Bits(word).map(move |bit| index * BITS + bit))
+    }
+
+    /// Reads the kernel's mask format: hexadecimal, in groups of 32 bits, the highest first.
+    pub(super) fn from_mask(text: &str) -> Option<Self> {
+        const GROUP: usize = 8; // digits
+        let groups: Vec<&str> = text.trim().trim_start_matches("0x").split(',').collect();
+        let mut set = Self::new();
+        for (place, group) in groups.iter().rev().enumerate() {
+            let alone = groups.len() == 1;
+            if group.is_empty() || (group.len() > GROUP && !alone) {
+                return None;
+            }
+            for (digit, byte) in group.bytes().rev().enumerate() {
+                let bits = char::from(byte).to_digit(16)?;
+                let low = (place * GROUP + digit) * 4;
+                for bit in (0..4).filter(|bit| bits & (1 << bit) != 0) {
+                    if low + bit >= Self::MAX {
+                        return None;
+                    }
+                    set.insert(low + bit);
+                }
+            }
+        }
+        Some(set)
+    }
+
+    fn from_words(words: Vec<u64>) -> Self {
+        let mut set = Self { words };
+        set.trim();
+        set
+    }
+
+    fn trim(&mut self) {
+        while self.words.last() == Some(&0) {
+            self.words.pop();
+        }
+    }
+}
+
+/// The bits of a word that are set, from the lowest.
+struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = usize;
+    fn next(&mut self) -> Option<usize> {
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.checked_sub(1)?;
+        Some(bit)
     }
 }
 
@@ -98,7 +195,7 @@ impl std::str::FromStr for CpuSet {
     /// Reads the kernel's list format: numbers and ranges, separated by commas; empty is the empty set.
     fn from_str(text: &str) -> Result<Self, ParseCpuSetError> {
         let wrong = || ParseCpuSetError(text.trim().chars().take(80).collect());
-        let number = |digits: &str| digits.trim().parse().ok().filter(|cpu| *cpu < MAX_CPU).ok_or_else(wrong);
+        let number = |digits: &str| digits.trim().parse().ok().filter(|cpu| *cpu < Self::MAX).ok_or_else(wrong);
         let mut set = Self::new();
         for part in text.trim().split(',').filter(|part| !part.is_empty()) {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -106,7 +203,7 @@ impl std::str::FromStr for CpuSet {
             if first > last {
                 return Err(wrong());
             }
-            (first..=last).for_each(|cpu| set.insert(cpu));
+            set.insert_range(first, last);
         }
         Ok(set)
     }

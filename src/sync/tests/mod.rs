@@ -71,8 +71,7 @@ fn loom_parker_hands_over() {
 #[test]
 fn loom_latch_hands_over() {
     check(&["latch.set", "latch.seen"], || {
-        let parker = Arc::new(Parker::new());
-        let shared = Arc::new((Latch::new(parker.clone()), Plain::new()));
+        let shared = Arc::new((Latch::new(), Plain::new(), Parker::new()));
         let setter = {
             let shared = shared.clone();
             thread::spawn(move || {
@@ -80,12 +79,12 @@ fn loom_latch_hands_over() {
                 #[expect(unsafe_code, reason = "the setter's contract is what is modelled")]
                 // SAFETY: (1) alive in the Arc; (2) set once.
                 unsafe {
-                    Latch::set(&raw const shared.0);
+                    Latch::set(&raw const shared.0, &shared.2);
                 }
             })
         };
         while !shared.0.is_set() {
-            parker.park();
+            shared.2.park();
         }
         assert_eq!(shared.1.get(), 1, "the setter's write is visible");
         setter.join().expect("no panic");

@@ -1,0 +1,78 @@
+//! A closure that one job calls on another thread, while the stack that it lies on waits.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::job::{Job, Target};
+use super::worker::Worker;
+use crate::sync::UnsafeCell;
+use crate::sync::latch::Latch;
+use crate::sync::parker::Parker;
+
+/// A closure on some stack, with room for its result.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Errand<F, R> {
+    target: Target,
+    latch: Latch,
+    waiter: Arc<Parker>,
+    state: UnsafeCell<State<F, R>>,
+}
+
+#[derive(Debug)]
+enum State<F, R> {
+    Waiting(F),
+    Taken,
+    Done(Result<R, Box<dyn Any + Send>>),
+}
+
+impl<F, R> Errand<F, R>
+where
+    F: FnOnce(&Worker<'_>) -> R + Send,
+    R: Send,
+{
+    pub(super) fn new(work: F, waiter: Arc<Parker>) -> Self {
+        Self {
+            target: Target { run: Self::run, group: None },
+            latch: Latch::new(),
+            waiter,
+            state: UnsafeCell::new(State::Waiting(work)),
+        }
+    }
+
+    /// The one job that calls the closure. The errand stays where it is until the latch is set.
+    pub(super) fn job(&self) -> Job {
+        Job { target: NonNull::from(self).cast(), payload: 0 }
+    }
+
+    pub(super) fn latch(&self) -> &Latch {
+        &self.latch
+    }
+
+    #[expect(unsafe_code, reason = "the closure's result crosses threads")]
+    unsafe fn run(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
+        // SAFETY: the target is the first field of an errand that is alive until its latch is set.
+        let errand: &Self = unsafe { target.cast().as_ref() };
+        let take = |state: *mut State<F, R>| {
+            // SAFETY: only the one job touches the state before the latch is set.
+            std::mem::replace(unsafe { &mut *state }, State::Taken)
+        };
+        let State::Waiting(work) = errand.state.with_mut(take) else { unreachable!("an errand is run once") };
+        let result = catch_unwind(AssertUnwindSafe(|| work(worker)));
+        // SAFETY: as above.
+        errand.state.with_mut(|state| unsafe { *state = State::Done(result) });
+        let waiter = Arc::clone(&errand.waiter);
+        // SAFETY: (1) alive until this; (2) once: by the one job.
+        unsafe { Latch::set(&raw const errand.latch, &waiter) };
+    }
+
+    /// The result; the panic goes on if the closure panicked. The latch is set.
+    pub(super) fn result(mut self) -> R {
+        match std::mem::replace(self.state.get_mut(), State::Taken) {
+            State::Done(result) => result.unwrap_or_else(|panic| resume_unwind(panic)),
+            _ => unreachable!("the latch is set"),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Makes what a reader found fit together, whatever it was.
+//!
+//! A reader gives sets of CPUs, level by level, as the system or a description has them. Here they become parts that
+//! keep the [invariants of the module](super): what does not fit is left out or made flat, and noted.
+
+use super::parts::{Core, L3Domain, NumaNode, Package};
+use super::{CpuSet, Topology};
+
+/// What a reader found.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// All CPUs that are there and online.
+    pub(super) online: CpuSet,
+    /// Those of them that this process may use; if empty, all.
+    pub(super) allowed: CpuSet,
+    /// The allowed CPUs core by core; each is in exactly one.
+    pub(super) cores: Vec<CpuSet>,
+    /// The rank of each core's kind, or nothing.
+    pub(super) kinds: Vec<usize>,
+    /// Packages that have no CPU in common.
+    pub(super) packages: Vec<Package>,
+    /// L3 domains that have no CPU in common.
+    pub(super) l3: Vec<L3Domain>,
+    /// Nodes with any CPUs.
+    pub(super) nodes: Vec<NumaNode>,
+    pub(super) quota: Option<f64>,
+    pub(super) notes: Vec<String>,
+    pub(super) is_this_machine: bool,
+}
+
+impl Draft {
+    /// Some CPUs of which nothing is known: each is a core, all are on one node.
+    pub(super) fn flat(cpus: CpuSet, notes: Vec<String>) -> Self {
+        Self { cores: cpus.iter().map(|cpu| CpuSet::from_iter([cpu])).collect(), online: cpus, notes, ..Self::default() }
+    }
+
+    pub(super) fn finish(mut self) -> Topology {
+        let allowed = if self.allowed.is_empty() { self.online.clone() } else { self.allowed.clone() };
+        self.cores.iter_mut().for_each(|cpus| *cpus = cpus.intersection(&allowed));
+        let kinds = std::mem::take(&mut self.kinds);
+        let mut cores: Vec<Core> = std::mem::take(&mut self.cores)
+            .into_iter()
+            .enumerate()
+            .filter(|(_, cpus)| !cpus.is_empty())
+            .map(|(index, cpus)| Core { cpus, package: None, node: None, l3: None, kind: kinds.get(index).copied() })
+            .collect();
+        cores.sort_by_key(|core| core.cpus.first());
+
+        self.confine(&allowed);
+        self.join_nodes_that_overlap();
+        self.place_in_packages(&mut cores);
+        self.place_in_l3(&mut cores);
+        self.place_on_nodes(&mut cores, &allowed);
+
+        Topology {
+            online: self.online,
+            allowed,
+            cores,
+            packages: self.packages,
+            nodes: self.nodes,
+            l3: self.l3,
+            quota: self.quota,
+            notes: self.notes,
+            is_this_machine: self.is_this_machine,
+        }
+    }
+
+    /// Leaves out what is not allowed, sorts the rest.
+    fn confine(&mut self, allowed: &CpuSet) {
+        self.packages.iter_mut().for_each(|package| package.cpus = package.cpus.intersection(allowed));
+        self.packages.retain(|package| !package.cpus.is_empty());
+        self.packages.sort_by_key(|package| package.cpus.first());
+        self.l3.iter_mut().for_each(|domain| domain.cpus = domain.cpus.intersection(allowed));
+        self.l3.retain(|domain| !domain.cpus.is_empty());
+        self.l3.sort_by_key(|domain| domain.cpus.first());
+        self.nodes.iter_mut().for_each(|node| node.cpus = node.cpus.intersection(allowed));
+        self.nodes.retain(|node| !node.cpus.is_empty() || node.may_allocate());
+        self.nodes.sort_by_key(|node| node.id);
+    }
+
+    /// A CPU that is on two nodes is next to both memories: for placement they are one.
+    fn join_nodes_that_overlap(&mut self) {
+        let total: usize = self.nodes.iter().map(|node| node.cpus.len()).sum();
+        let cpus = self.nodes.iter().fold(CpuSet::new(), |all, node| all.union(&node.cpus));
+        if total == cpus.len() {
+            return;
+        }
+        let ids: CpuSet = self.nodes.iter().filter(|node| !node.cpus.is_empty()).map(|node| node.id).collect();
+        self.notes.push(format!("NUMA nodes {ids} have CPUs in common: taken as one node"));
+        let (with, mut others): (Vec<_>, Vec<_>) = self.nodes.drain(..).partition(|node| !node.cpus.is_empty());
+        let id = with[0].id;
+        let memory = with.iter().try_fold(0_u64, |sum, node| sum.checked_add(node.memory?));
+        let may_allocate = with.iter().any(NumaNode::may_allocate);
+        let mut distances = with.into_iter().next().map(|node| node.distances).unwrap_or_default();
+        distances.retain(|(node, _)| *node == id || !ids.contains(*node));
+        others.iter_mut().for_each(|node| node.distances.retain(|(other, _)| *other == id || !ids.contains(*other)));
+        others.push(NumaNode { id, cpus, has_cpus: true, memory, may_allocate, distances });
+        others.sort_by_key(|node| node.id);
+        self.nodes = others;
+    }
+
+    fn place_in_packages(&mut self, cores: &mut [Core]) {
+        match places(cores, self.packages.iter().map(|package| &package.cpus)) {
+            Ok(places) => cores.iter_mut().zip(places).for_each(|(core, place)| core.package = place),
+            Err(core) => {
+                self.notes.push(format!("the core of CPUs {core} is in several packages: packages are left out"));
+                self.packages.clear();
+            }
+        }
+    }
+
+    fn place_in_l3(&mut self, cores: &mut [Core]) {
+        match places(cores, self.l3.iter().map(|domain| &domain.cpus)) {
+            Ok(places) => cores.iter_mut().zip(places).for_each(|(core, place)| core.l3 = place),
+            Err(core) => {
+                self.notes.push(format!("the core of CPUs {core} has several L3 caches: L3 domains are left out"));
+                self.l3.clear();
+            }
+        }
+    }
+
+    fn place_on_nodes(&mut self, cores: &mut [Core], allowed: &CpuSet) {
+        let on_some = self.nodes.iter().fold(CpuSet::new(), |all, node| all.union(&node.cpus));
+        match places(cores, self.nodes.iter().map(|node| &node.cpus)) {
+            Ok(places) if !on_some.is_empty() => {
+                for (core, place) in cores.iter_mut().zip(places) {
+                    core.node = place.map(|index| self.nodes[index].id);
+                }
+                let homeless = allowed.difference(&on_some);
+                if !homeless.is_empty() {
+                    self.notes.push(format!("CPUs {homeless} are on no NUMA node"));
+                }
+                return;
+            }
+            Ok(_) => {}
+            Err(core) => {
+                self.notes.push(format!("the core of CPUs {core} is on several NUMA nodes: all are taken as one"));
+            }
+        }
+        let (with, without): (Vec<_>, Vec<_>) = self.nodes.drain(..).partition(|node| !node.cpus.is_empty());
+        let free = (0..).find(|id| without.iter().all(|node| node.id != *id)).expect("some number is free");
+        let id = with.first().map_or(free, |node| node.id);
+        self.nodes = without;
+        self.nodes.push(NumaNode {
+            id,
+            cpus: allowed.clone(),
+            has_cpus: true,
+            memory: with.iter().try_fold(0_u64, |sum, node| sum.checked_add(node.memory?)).filter(|sum| *sum > 0),
+            may_allocate: with.is_empty() || with.iter().any(NumaNode::may_allocate),
+            distances: vec![(id, LOCAL)],
+        });
+        self.nodes.sort_by_key(|node| node.id);
+        cores.iter_mut().for_each(|core| core.node = Some(id));
+    }
+}
+
+/// What the kernel calls the distance of a node to itself.
+pub(super) const LOCAL: u32 = 10;
+
+/// Which part each core is in, if any.
+///
+/// # Errors
+/// The CPUs of a core that is in no part as a whole.
+fn places<'a>(cores: &[Core], parts: impl Iterator<Item = &'a CpuSet>) -> Result<Vec<Option<usize>>, CpuSet> {
+    let mut part_of = Vec::new();
+    for (index, cpus) in parts.enumerate() {
+        for cpu in cpus.iter() {
+            if part_of.len() <= cpu {
+                part_of.resize(cpu + 1, None);
+            }
+            part_of[cpu] = Some(index);
+        }
+    }
+    let place = |core: &Core| {
+        let mut places = core.cpus.iter().map(|cpu| part_of.get(cpu).copied().flatten());
+        let first = places.next().flatten();
+        if places.all(|place| place == first) { Ok(first) } else { Err(core.cpus.clone()) }
+    };
+    cores.iter().map(place).collect()
+}
