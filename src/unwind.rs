@@ -48,3 +48,58 @@ pub(crate) fn keeping<A>(value: A, work: impl FnOnce(&mut A)) -> (A, Result<(), 
     }));
     (kept.expect("the guard has put it here"), result)
 }
+
+/// Makes a value anew from the old one, in place; none is left if `f` panics.
+///
+/// On the good path whether there is a value is not written, so that a loop need not look at it again.
+#[inline]
+#[track_caller]
+#[expect(unsafe_code, reason = "moves a value out and in again")]
+pub(crate) fn renew<A>(place: &mut Option<A>, f: impl FnOnce(A) -> A) {
+    struct Lost<A>(*mut Option<A>);
+    impl<A> Drop for Lost<A> {
+        fn drop(&mut self) {
+            // SAFETY: the place is borrowed by `renew`, whose frame this is in; the value was moved out of it.
+            unsafe { self.0.write(None) };
+        }
+    }
+    let place: *mut Option<A> = place;
+    // SAFETY: borrowed by this function.
+    let value: *mut A = unsafe { &mut *place }.as_mut().expect("the last call came back");
+    let lost = Lost(place);
+    // SAFETY: initialised; from here on either `lost` or the write below makes the place whole again.
+    let old = unsafe { value.read() };
+    let new = f(old);
+    // SAFETY: the value was moved out.
+    unsafe { value.write(new) };
+    std::mem::forget(lost);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
+
+    use super::renew;
+
+    #[test]
+    fn renewed_values_are_dropped_once() {
+        let counted = Rc::new(());
+        let mut place = Some(Rc::clone(&counted));
+        renew(&mut place, |old| {
+            assert_eq!(Rc::strong_count(&old), 2);
+            drop(old);
+            Rc::clone(&counted)
+        });
+        assert_eq!((place.is_some(), Rc::strong_count(&counted)), (true, 2));
+        let panic = catch_unwind(AssertUnwindSafe(|| renew(&mut place, |_| panic!("midway"))));
+        assert!(panic.is_err());
+        assert_eq!((place.is_none(), Rc::strong_count(&counted)), (true, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "the last call came back")]
+    fn nothing_is_not_renewed() {
+        renew(&mut None, |x: u8| x);
+    }
+}

@@ -82,7 +82,9 @@ fn pause(pause: Pause) {
 
 /// The driver that the seam knows: it only hands control to the loop.
 #[derive(Debug)]
-struct ToLoop;
+struct ToLoop {
+    clock: bool,
+}
 
 impl Driver for ToLoop {
     fn block(&self, ready: &dyn Fn() -> bool) {
@@ -93,8 +95,10 @@ impl Driver for ToLoop {
         pause(Pause::Until(ready));
     }
 
-    fn point(&self, _: Point) {
-        pause(Pause::Busy(1));
+    fn point(&self, point: Point) {
+        if point != Point::Race || !self.clock {
+            pause(Pause::Busy(1));
+        }
     }
 }
 
@@ -198,14 +202,15 @@ pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -
         actors.push(Actor::new(move || Worker::at(shared, &shared.seats[worker], Worker::live)));
     }
     let outside = values.len();
+    let driver = ToLoop { clock: matches!(order, Order::Clock(_)) };
     let mut stage = Stage::new(order, actors);
     let mut rounds = Vec::new();
-    seam::drive(&ToLoop, || {
+    seam::drive(&driver, || {
         stage.run(0..outside);
         rounds.extend(stage.actors[..outside].iter().map(|actor| actor.free_at));
     });
     let values = values.iter().map(|value| value.take().expect("its actor is done")).collect();
-    seam::drive(&ToLoop, || {
+    seam::drive(&driver, || {
         drop(pool);
         stage.run(outside..outside + workers);
     });

@@ -455,7 +455,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let at = Location::caller();
         let spooled = [false, next.spooled];
         let (draft, first, edge) = self.send("chain", at);
-        let (other, second, next_edge) = next.send("chain", at);
+        let (other, second) = next.send_over("chain", at, Arc::clone(&edge));
         let inputs = Inputs { draft, other, stages: [first, second] };
         let numbering = inputs.numbering(true);
         inputs.set_spooled(spooled);
@@ -465,7 +465,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let second = Some(second);
         inputs.set_bodies(
             Chain { edge, shared: Arc::clone(&link), second },
-            Chain { edge: next_edge, shared: link, second: None },
+            Chain { edge: Arc::clone(&out), shared: link, second: None },
         );
         inputs.receive(("chain", at), numbering, out, ["first", "second"])
     }
@@ -478,12 +478,15 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let at = Location::caller();
         let (draft, left, edge) = self.send("merge", at);
-        let (other, right, other_edge) = other.send("merge", at);
+        let (other, right) = other.send_over("merge", at, Arc::clone(&edge));
         let inputs = Inputs { draft, other, stages: [left, right] };
         let numbering = inputs.numbering(false);
         let arrivals = Arc::new(Arrivals::new(2, numbering));
         let out = Arc::clone(&edge);
-        inputs.set_bodies(Merge { edge, shared: Arc::clone(&arrivals) }, Merge { edge: other_edge, shared: arrivals });
+        inputs.set_bodies(
+            Merge { edge, shared: Arc::clone(&arrivals) },
+            Merge { edge: Arc::clone(&out), shared: arrivals },
+        );
         inputs.receive(("merge", at), numbering, out, ["left", "right"])
     }
 

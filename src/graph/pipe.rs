@@ -65,7 +65,8 @@ pub(crate) trait Head: Send + Sync {
 /// A head that knows its items.
 pub(crate) trait Feed: Head {
     type Item;
-    /// Gives every item of a piece to `out`.
+    /// Gives every item of a piece to `out`, in a loop: `for_each(out)` would call it through a function of the standard
+    /// library that is not inlined everywhere, and what `out` counts and sums would live in memory.
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Self::Item));
 }
 

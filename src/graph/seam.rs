@@ -11,6 +11,7 @@ use super::pipe::{Feed, Head};
 use crate::run::batch::{Family, MAX_PARTS, PART, Ticket, Token};
 use crate::run::stage::{Cx, Parcel};
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;
 
 /// A seam: where one stage sends tokens to another. It keeps empty tokens for use again.
@@ -18,25 +19,32 @@ use crate::unwind;
 pub(crate) struct Edge<T> {
     #[expect(clippy::vec_box, reason = "a token travels by its pointer")]
     spare: Mutex<Vec<Box<Token<T>>>>,
+    /// Room in the largest token so far: a new one gets as much.
+    largest: AtomicUsize,
 }
 
-/// Empty tokens that an edge keeps at most.
-const SPARE: usize = 64;
+/// Empty tokens that an edge keeps at most: as many as a source has batches in flight unless the user says otherwise.
+const SPARE: usize = 256;
 
 impl<T> Edge<T> {
     pub(crate) fn new() -> Self {
-        Self { spare: Mutex::new(Vec::with_capacity(SPARE)) }
+        Self { spare: Mutex::new(Vec::with_capacity(SPARE)), largest: AtomicUsize::new(0) }
     }
 
     /// An empty token.
     pub(crate) fn take(&self) -> Box<Token<T>> {
         let spare = self.spare.lock().pop();
-        spare.unwrap_or_else(|| Box::new(Token { ticket: Ticket::whole(0, Family::NONE), items: Vec::new() }))
+        spare.unwrap_or_else(|| {
+            // Relaxed: a hint.
+            let items = Vec::with_capacity(self.largest.load(Ordering::Relaxed));
+            Box::new(Token { ticket: Ticket::whole(0, Family::NONE), items })
+        })
     }
 
     /// Takes a token back; its items are dropped.
     pub(crate) fn give(&self, mut token: Box<Token<T>>) {
         token.items.drain(..).for_each(unwind::drop_value);
+        self.largest.fetch_max(token.items.capacity(), Ordering::Relaxed);
         let mut spare = self.spare.lock();
         if spare.len() < SPARE {
             spare.push(token);
@@ -119,7 +127,9 @@ impl<T: Send> Feed for Seam<T> {
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {
         let mut token = self.unload(parcel.load);
-        token.items.drain(..).for_each(out);
+        for item in token.items.drain(..) {
+            out(item);
+        }
         self.edge.give(token);
     }
 }

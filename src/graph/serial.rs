@@ -19,10 +19,13 @@ use crate::plan::draft::TailKind;
 use crate::run::batch::{Ticket, Token};
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::slot::Slot;
-use crate::run::stage::{Cx, Ended};
+use crate::run::stage::{Cx, Ended, Room};
 use crate::sync::UnsafeCell;
 use crate::sync::turnstile::Turnstile;
 use crate::unwind;
+
+/// Pieces that may wait for their turn without an allocation, if there are credits for so many.
+const ROOM: usize = 1024;
 
 /// What a serial operator does with an item.
 pub(crate) trait SerialOp<T>: Send {
@@ -30,6 +33,8 @@ pub(crate) trait SerialOp<T>: Send {
     type Out;
     /// What it carries from item to item, new in every run.
     type State: Send;
+    /// Whether it may want no more some time: [`item`](Self::item) may give `false`.
+    const CLOSES: bool = false;
     /// The state before the first item. User code.
     fn begin(&mut self) -> Self::State;
     /// Takes an item; `false`: it wants no more.
@@ -194,12 +199,15 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
 impl<T, O: SerialOp<T>> Visit<T, O> {
     #[inline]
     fn item(&mut self, op: &mut O, item: T) {
-        if self.closed {
+        if O::CLOSES && self.closed {
             self.dropped += 1;
             return;
         }
         self.given += 1;
-        self.closed = !op.item(&mut self.state, item, &mut self.made);
+        let more = op.item(&mut self.state, item, &mut self.made);
+        if O::CLOSES {
+            self.closed = !more;
+        }
     }
 }
 
@@ -263,6 +271,10 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         })
     }
 
+    fn prepare(&mut self, room: Room) {
+        self.turnstile = Turnstile::new(room.credits.min(ROOM));
+    }
+
     fn reset(&mut self) {
         debug_assert_eq!(self.turnstile.waiting().0, 0, "the last run was cleared");
         self.turnstile.reset().for_each(drop);
@@ -306,8 +318,7 @@ impl<T, A: Clone + Send, F: FnMut(A, T) -> A + Send> SerialOp<T> for Fold<A, F> 
     }
     #[inline]
     fn item(&mut self, state: &mut Option<A>, item: T, _: &mut Vec<Infallible>) -> bool {
-        let folded = state.take().expect("the last call came back");
-        *state = Some((self.f)(folded, item));
+        unwind::renew(state, |folded| (self.f)(folded, item));
         true
     }
     fn end(&mut self, state: Option<A>) {
@@ -389,6 +400,7 @@ pub(crate) struct Scan<S, U, F> {
 impl<T, S: Clone + Send, U, F: FnMut(&mut S, T) -> Option<U> + Send> SerialOp<T> for Scan<S, U, F> {
     type Out = U;
     type State = S;
+    const CLOSES: bool = true;
     fn begin(&mut self) -> S {
         self.init.clone()
     }

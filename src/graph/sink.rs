@@ -18,7 +18,7 @@ use crate::plan::draft::TailKind;
 use crate::run::batch::Ticket;
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::slot::Slot;
-use crate::run::stage::{Cx, Ended};
+use crate::run::stage::{Cx, Ended, Room};
 use crate::sync::Mutex;
 use crate::unwind;
 
@@ -42,12 +42,16 @@ impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
     }
 }
 
+/// Parts that wait for their neighbours without an allocation: few do, whatever the number of batches.
+const ROOM: usize = 64;
+
 /// What a reduction does with the items of a block, and with two blocks.
 pub(crate) trait Reduction<T>: Send + Sync {
-    /// The part of a block, none if it had no items.
+    /// The part of a block.
     type Part: Send;
     type Result: Send;
-    fn first(&self, item: T) -> Self::Part;
+    /// The part of no items.
+    fn start(&self) -> Self::Part;
     fn next(&self, part: Self::Part, item: T) -> Self::Part;
     /// Puts two adjacent parts together.
     fn combine(&self, left: Self::Part, right: Self::Part) -> Self::Part;
@@ -74,11 +78,20 @@ struct Parts<P> {
     tree: HashMap<(u32, u64), Option<P>, RandomState>,
     /// Blocks in several pieces.
     split: BTreeMap<u64, Pieces<P>>,
+    /// Empty between runs: room for what is left over at the end.
+    left_over: Vec<LeftOver<P>>,
 }
+
+/// A part without a neighbour, and its place in the tree.
+type LeftOver<P> = ((u32, u64), Option<P>);
 
 impl<T, R: Reduction<T>> Reduce<T, R> {
     pub(crate) fn new(reduction: R, result: Arc<Slot<R::Result>>) -> Self {
-        Self { reduction, parts: Mutex::new(Parts { tree: HashMap::default(), split: BTreeMap::new() }), result }
+        Self {
+            reduction,
+            parts: Mutex::new(Parts { tree: HashMap::default(), split: BTreeMap::new(), left_over: Vec::new() }),
+            result,
+        }
     }
 
     fn combine(&self, left: Option<R::Part>, right: Option<R::Part>) -> Option<R::Part> {
@@ -126,27 +139,43 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
 
     /// The part of the whole stream: what is left over is put together from the right.
     fn whole(&self) -> Option<R::Part> {
-        let mut left_over: Vec<_> = self.parts.lock().tree.drain().collect();
-        left_over.sort_by_key(|((level, number), _)| std::cmp::Reverse(number << level));
-        left_over.into_iter().fold(None, |right, (_, left)| self.combine(left, right))
+        let mut parts = self.parts.lock();
+        let mut left_over = std::mem::take(&mut parts.left_over);
+        left_over.extend(parts.tree.drain());
+        drop(parts);
+        left_over.sort_unstable_by_key(|((level, number), _)| std::cmp::Reverse(number << level));
+        let whole = left_over.drain(..).fold(None, |right, (_, left)| self.combine(left, right));
+        self.parts.lock().left_over = left_over;
+        whole
     }
 }
 
 impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        let (part, mut fault) = drive.drive(None, |part, item| {
-            *part = Some(match part.take() {
-                None => self.reduction.first(item),
-                Some(part) => self.reduction.next(part, item),
-            });
-        });
-        if fault.is_none() {
+        let (part, mut fault) = match catch_unwind(AssertUnwindSafe(|| self.reduction.start())) {
+            Err(panic) => {
+                drive.skip();
+                (None, Some(at_combine(cx, panic)))
+            }
+            Ok(part) => drive.drive(Some(part), |part, item| {
+                unwind::renew(part, |part| self.reduction.next(part, item));
+            }),
+        };
+        if fault.is_some() {
+            unwind::drop_value(part);
+        } else {
             fault = catch_unwind(AssertUnwindSafe(|| self.add(&ticket, part))).err().map(|panic| at_combine(cx, panic));
         }
         if let Some(fault) = fault {
             cx.fail(&ticket, fault, false);
         }
         cx.retire(&ticket);
+    }
+
+    fn prepare(&mut self, _: Room) {
+        let parts = self.parts.get_mut();
+        parts.tree.reserve(ROOM);
+        parts.left_over.reserve(ROOM);
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
@@ -178,21 +207,27 @@ fn at_combine(cx: &Cx<'_>, panic: Box<dyn std::any::Any + Send>) -> Fault {
 pub(crate) struct ByClosure<F>(pub(crate) F);
 
 impl<T: Send, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for ByClosure<F> {
-    type Part = T;
+    type Part = Option<T>;
     type Result = Option<T>;
     #[inline]
-    fn first(&self, item: T) -> T {
-        item
+    fn start(&self) -> Option<T> {
+        None
     }
     #[inline]
-    fn next(&self, part: T, item: T) -> T {
-        (self.0)(part, item)
+    fn next(&self, part: Option<T>, item: T) -> Option<T> {
+        Some(match part {
+            Some(part) => (self.0)(part, item),
+            None => item,
+        })
     }
-    fn combine(&self, left: T, right: T) -> T {
-        (self.0)(left, right)
+    fn combine(&self, left: Option<T>, right: Option<T>) -> Option<T> {
+        match (left, right) {
+            (Some(left), Some(right)) => Some((self.0)(left, right)),
+            (left, right) => left.or(right),
+        }
     }
-    fn finish(&self, whole: Option<T>) -> Option<T> {
-        whole
+    fn finish(&self, whole: Option<Option<T>>) -> Option<T> {
+        whole.flatten()
     }
 }
 
@@ -212,8 +247,8 @@ where
     type Part = A;
     type Result = A;
     #[inline]
-    fn first(&self, item: T) -> A {
-        (self.fold)(self.init.clone(), item)
+    fn start(&self) -> A {
+        self.init.clone()
     }
     #[inline]
     fn next(&self, part: A, item: T) -> A {
@@ -234,8 +269,8 @@ impl<T> Reduction<T> for Counting {
     type Part = u64;
     type Result = u64;
     #[inline]
-    fn first(&self, _: T) -> u64 {
-        1
+    fn start(&self) -> u64 {
+        0
     }
     #[inline]
     fn next(&self, part: u64, _: T) -> u64 {
@@ -256,8 +291,8 @@ impl<T, S: Sum<T> + Sum<S> + Send> Reduction<T> for Summing<S> {
     type Part = S;
     type Result = S;
     #[inline]
-    fn first(&self, item: T) -> S {
-        std::iter::once(item).sum()
+    fn start(&self) -> S {
+        std::iter::empty::<S>().sum()
     }
     #[inline]
     fn next(&self, part: S, item: T) -> S {

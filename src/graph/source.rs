@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::pipe::{Feed, Head};
-use crate::run::batch::BatchSize;
+use crate::run::batch::{BATCH, BatchSize};
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Extent, Parcel, Pull, Room};
@@ -62,6 +62,8 @@ type Item<O> = <<O as Origin>::Iter as Iterator>::Item;
 struct State<O: Origin> {
     origin: O,
     iter: Option<O::Iter>,
+    /// The largest batch so far, in any run: a buffer that must grow grows to this, so that it seldom has to again.
+    largest: usize,
 }
 
 #[expect(unsafe_code, reason = "the holder of the source's turn pulls, the holder of a place reads its buffer")]
@@ -71,10 +73,11 @@ unsafe impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
 
 impl<O: Origin> Pulled<O> {
     pub(crate) fn new(origin: O) -> Self {
-        Self { state: UnsafeCell::new(State { origin, iter: None }), buffers: Box::default() }
+        Self { state: UnsafeCell::new(State { origin, iter: None, largest: 0 }), buffers: Box::default() }
     }
 
     /// Takes what is in the buffer of a place; it goes back empty.
+    #[inline]
     fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Vec<Item<O>>) -> R) -> R {
         let place = usize::try_from(place).expect("an index of a buffer");
         #[expect(unsafe_code, reason = "one owner at a time")]
@@ -90,7 +93,7 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
             // SAFETY: (1) of `Sync`.
             let state = unsafe { &mut *state };
             let taken = catch_unwind(AssertUnwindSafe(|| state.origin.take())).map_err(at_start)?;
-            state.iter = taken;
+            unwind::drop_value(std::mem::replace(&mut state.iter, taken)); // of a run that ended early
             Ok(Extent::Unknown)
         })
     }
@@ -102,6 +105,10 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
             let state = unsafe { &mut *state };
             self.with_buffer(u64::from(place), |buffer| {
                 let Some(iter) = &mut state.iter else { return Pull::Nothing };
+                state.largest = state.largest.max(size.min(BATCH));
+                if buffer.capacity() < size {
+                    buffer.reserve(state.largest);
+                }
                 let outcome = catch_unwind(AssertUnwindSafe(|| buffer.extend(iter.by_ref().take(size))));
                 let items = buffer.len() as u64;
                 match outcome {
@@ -146,7 +153,11 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
     type Item = Item<O>;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Item<O>)) {
-        self.with_buffer(parcel.load, |buffer| buffer.drain(..).for_each(out));
+        self.with_buffer(parcel.load, |buffer| {
+            for item in buffer.drain(..) {
+                out(item);
+            }
+        });
     }
 }
 
@@ -216,7 +227,8 @@ impl<C> Numbered<C> {
 
 impl<C: Indexed> Head for Numbered<C> {
     fn begin(&self) -> Result<Extent, Fault> {
-        let (len, batch) = (self.items.len(), self.items.batch(self.size));
+        let sizes = AssertUnwindSafe(|| (self.items.len(), self.items.batch(self.size))); // data's length is user code
+        let (len, batch) = catch_unwind(sizes).map_err(at_start)?;
         self.len.store(len, Ordering::Relaxed);
         self.batch.store(batch, Ordering::Relaxed);
         let batches = len.div_ceil(batch);
@@ -301,7 +313,9 @@ impl<'env, T: Sync> Indexed for SliceItems<'env, T> {
     }
     #[inline]
     fn each(&self, batch: Batch, out: &mut impl FnMut(&'env T)) {
-        self.0[batch.indices()].iter().for_each(out);
+        for item in &self.0[batch.indices()] {
+            out(item);
+        }
     }
 }
 
@@ -325,7 +339,9 @@ impl<T: Clone + Sync, D: Deref<Target = [T]> + Send + Sync> Indexed for DataItem
     }
     #[inline]
     fn each(&self, batch: Batch, out: &mut impl FnMut(T)) {
-        self.items()[batch.indices()].iter().cloned().for_each(out);
+        for item in &self.items()[batch.indices()] {
+            out(item.clone());
+        }
     }
 }
 
@@ -520,7 +536,9 @@ impl<T: Send> Indexed for Moved<T> {
     }
     #[inline]
     fn each(&self, batch: Batch, out: &mut impl FnMut(T)) {
-        self.take(&batch).for_each(out);
+        for item in self.take(&batch) {
+            out(item);
+        }
     }
     fn discard(&self, batch: Batch) -> u64 {
         self.take(&batch).left as u64

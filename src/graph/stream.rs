@@ -183,13 +183,22 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         T: Send,
     {
         let edge = Arc::new(Edge::new());
-        let (draft, from) = self.close(TailKind::Sends, Emit { edge: Arc::clone(&edge) });
+        let (draft, stage) = self.send_over(method, at, Arc::clone(&edge));
+        (draft, stage, edge)
+    }
+
+    /// The same over an edge that is there: what shares it shares its empty tokens.
+    pub(super) fn send_over(self, method: &'static str, at: At, edge: Arc<Edge<T>>) -> (Shared<'env>, usize)
+    where
+        T: Send,
+    {
+        let (draft, from) = self.close(TailKind::Sends, Emit { edge });
         let mut described = draft.borrow_mut();
         let op = described.names.add(method, at);
         let numbering = described.stages[from].numbering;
         let stage = described.stage(op, numbering, vec![from]);
         drop(described);
-        (draft, stage, edge)
+        (draft, stage)
     }
 
     fn close(self, kind: TailKind, tail: impl Tail<T> + 'env) -> (Shared<'env>, usize) {

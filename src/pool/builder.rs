@@ -56,7 +56,7 @@ impl Builder {
     pub fn build(self) -> Result<Pool, Error> {
         let topology = Topology::detect()?;
         let workers = self.workers.unwrap_or(topology.cores().len());
-        if workers == 0 || workers + super::GUESTS > MAX_THREADS {
+        if workers == 0 || workers > MAX_THREADS - super::GUESTS {
             return Err(PoolError::workers(workers, MAX_THREADS - super::GUESTS).into());
         }
         if self.name.contains('\0') {

@@ -1,57 +1,92 @@
 //! Jobs that no seat holds: from outside, and what a ring has no room for.
+//!
+//! A queue for each group, first in first out, so that a thread that waits for one group does not look through the jobs of
+//! others; those who may run anything take from the queues in turn. All under one lock, with a length that can be read
+//! without it.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 
 use super::job::{Job, Target};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::Only;
 
-/// A first-in first-out queue under a lock, with a length that can be read without it.
+/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Injector {
     len: AtomicUsize,
-    jobs: Mutex<VecDeque<Job>>,
+    queues: Mutex<Queues>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    /// By what a thread must wait for to run the jobs in it.
+    by_id: HashMap<NonZeroUsize, Queue, RandomState>,
+    /// The queues that are not empty, each once, the one whose turn it is first.
+    turns: VecDeque<NonZeroUsize>,
+    len: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// It stays when it is empty: a plan has made room in it.
+    planned: bool,
 }
 
 impl Injector {
-    /// Makes room, so that jobs of a planned run need no allocation.
-    pub(crate) fn reserve(&self, jobs: usize) {
-        self.jobs.lock().reserve(jobs);
+    /// Makes room for the jobs of a group, for as long as its plan lives: they need no allocation.
+    pub(crate) fn plan(&self, id: NonZeroUsize, jobs: usize) {
+        let mut queues = self.queues.lock();
+        queues.by_id.insert(id, Queue { jobs: VecDeque::with_capacity(jobs), planned: true });
+        let groups = queues.by_id.len();
+        queues.turns.reserve(groups);
+    }
+
+    /// Takes back what [`plan`](Self::plan) reserved. No job of the group is left.
+    pub(crate) fn unplan(&self, id: NonZeroUsize) {
+        self.queues.lock().by_id.remove(&id);
     }
 
     pub(crate) fn push(&self, more: impl IntoIterator<Item = Job>) {
-        let mut jobs = self.jobs.lock();
-        jobs.extend(more);
+        let mut queues = self.queues.lock();
+        more.into_iter().for_each(|job| queues.push(job));
         // Relaxed: whoever must see it comes after a fence (event count), or looks again.
-        self.len.store(jobs.len(), Ordering::Relaxed);
+        self.len.store(queues.len, Ordering::Relaxed);
     }
 
     /// Takes the oldest job that a thread that waits for `only` may run.
     pub(crate) fn take(&self, only: Only) -> Option<Job> {
-        self.take_first(|job| job.is_for(only))
+        self.take_from(|queues| only.or_else(|| queues.turns.front().copied()))
     }
 
-    /// Takes a job of this very target.
+    /// Takes a job back that has no group and this very target.
     pub(crate) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
-        self.take_first(|job| job.target == target)
+        self.take_from(|_| Some(target.addr()))
     }
 
-    fn take_first(&self, wanted: impl Fn(&Job) -> bool) -> Option<Job> {
+    fn take_from(&self, id: impl FnOnce(&Queues) -> Only) -> Option<Job> {
         if self.is_empty() {
             return None;
         }
-        let mut jobs = self.jobs.lock();
-        let place = jobs.iter().position(wanted)?;
-        let job = jobs.remove(place);
-        self.len.store(jobs.len(), Ordering::Relaxed);
-        job
+        let mut queues = self.queues.lock();
+        let id = id(&queues)?;
+        let job = queues.by_id.get_mut(&id)?.jobs.pop_front()?;
+        queues.len -= 1;
+        queues.end_turn(id);
+        self.len.store(queues.len, Ordering::Relaxed);
+        Some(job)
     }
 
     /// Whether there is a job that a thread that waits for `only` may run.
     pub(crate) fn has(&self, only: Only) -> bool {
-        !self.is_empty() && self.jobs.lock().iter().any(|job| job.is_for(only))
+        let has = |id| self.queues.lock().by_id.get(&id).is_some_and(|queue| !queue.jobs.is_empty());
+        !self.is_empty() && only.is_none_or(has)
     }
 
     /// How many jobs there are: a hint.
@@ -63,5 +98,28 @@ impl Injector {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Queues {
+    fn push(&mut self, job: Job) {
+        let id = job.id();
+        let queue = self.by_id.entry(id).or_default();
+        if queue.jobs.is_empty() {
+            self.turns.push_back(id);
+        }
+        queue.jobs.push_back(job);
+        self.len += 1;
+    }
+
+    /// A job was taken from this queue: it goes behind the others, or away if it is empty.
+    fn end_turn(&mut self, id: NonZeroUsize) {
+        let place = self.turns.iter().position(|turn| *turn == id).expect("its queue was not empty");
+        self.turns.remove(place);
+        match self.by_id.get(&id) {
+            Some(queue) if !queue.jobs.is_empty() => self.turns.push_back(id),
+            Some(queue) if !queue.planned => drop(self.by_id.remove(&id)),
+            _ => {}
+        }
     }
 }

@@ -75,10 +75,16 @@ impl Job {
         }
     }
 
+    /// What a thread must wait for to run this job: its group; without one, the very thing that it is about.
+    #[inline]
+    pub(crate) fn id(&self) -> NonZeroUsize {
+        group_id(self.group()).unwrap_or(self.target.addr())
+    }
+
     /// Whether a thread that waits for `only` may run this job.
     #[inline]
     pub(crate) fn is_for(&self, only: Only) -> bool {
-        only.is_none() || only == group_id(self.group())
+        only.is_none_or(|only| only == self.id())
     }
 }
 
@@ -86,9 +92,4 @@ impl Job {
 #[inline]
 pub(crate) fn group_id(group: Option<NonNull<Group>>) -> Only {
     group.map(|group| group.addr())
-}
-
-/// What a thread waits for that may run nothing at all: the address of a thing that has no jobs.
-pub(crate) fn nothing<T>(place: &T) -> Only {
-    NonZeroUsize::new(std::ptr::from_ref(place).addr())
 }

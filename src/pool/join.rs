@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
 use super::Pool;
-use super::job::{Job, Target, nothing};
+use super::job::{Job, Target};
 use super::seat::Seat;
 use super::worker::Worker;
 use crate::sync::UnsafeCell;
@@ -104,7 +104,8 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     fn settle(&self, worker: &Worker<'_>) -> bool {
         let back = worker.take_back(self.target()).is_some();
         if !back {
-            worker.wait(&self.latch, nothing(&self.latch));
+            // A thief that may not run it may have it in hand, and puts it into the injector: then it is ours again.
+            worker.wait(&self.latch, Some(self.job().id()));
         }
         back
     }

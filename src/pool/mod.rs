@@ -21,6 +21,7 @@ mod seat;
 pub(crate) mod worker;
 
 use std::fmt;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub use builder::Builder;
@@ -29,13 +30,13 @@ pub(crate) use builder::without_threads;
 pub use placement::{Pinning, Placement, WorkerPlace};
 pub use scope::Scope;
 
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::claim::Claims;
-use crate::sync::event_count::EventCount;
+use crate::sync::event_count::{EventCount, Only};
 use crate::sync::parker::Parker;
 use crate::sync::{Condvar, Mutex, thread};
 use injector::Injector;
-use job::{Job, group_id};
+use job::{Group, Job};
 use seat::Seat;
 use worker::Worker;
 
@@ -51,8 +52,6 @@ pub(crate) struct Shared {
     guests: Claims,
     injector: Injector,
     pub(crate) idle: EventCount,
-    /// Jobs that the plans made for this pool may have queued at once.
-    planned: AtomicUsize,
     closing: AtomicBool,
     runs: Mutex<Runs>,
     runs_ended: Condvar,
@@ -62,6 +61,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 struct Runs {
     closed: bool,
+    /// The pool was dropped by an operator of one of them: the last one to end ends the workers.
+    abandoned: bool,
     /// Threads that are about to begin a run, or have one under way.
     visitors: usize,
     active: Vec<ActiveRun>,
@@ -89,7 +90,6 @@ impl Shared {
             guests: Claims::new(u32::try_from(GUESTS).expect("few")),
             injector: Injector::default(),
             idle: EventCount::new(workers, seats),
-            planned: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             runs: Mutex::new(Runs::default()),
             runs_ended: Condvar::default(),
@@ -101,6 +101,12 @@ impl Shared {
         self.workers
     }
 
+    /// Lets the workers end once they find nothing.
+    fn end_workers(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.idle.wake_all();
+    }
+
     fn closing(&self) -> bool {
         // Relaxed: a sleeper looks at it after a fence, everybody else again and again.
         self.closing.load(Ordering::Relaxed)
@@ -108,20 +114,19 @@ impl Shared {
 
     /// Gives a job that has its token to whoever may run it.
     fn inject(&self, job: Job) {
-        let group = group_id(job.group());
+        let id = job.id();
         self.injector.push([job]);
-        self.idle.notify(group, 1, 1);
+        self.idle.notify(Some(id), 1, 1);
     }
 
     /// Makes room for the jobs of a plan, for as long as it lives.
-    pub(crate) fn plan_jobs(&self, jobs: usize) {
-        let planned = self.planned.fetch_add(jobs, Ordering::Relaxed) + jobs;
-        self.injector.reserve(planned);
+    pub(crate) fn plan_jobs(&self, group: NonNull<Group>, jobs: usize) {
+        self.injector.plan(group.addr(), jobs);
     }
 
     /// Takes back what [`plan_jobs`](Self::plan_jobs) reserved.
-    pub(crate) fn unplan_jobs(&self, jobs: usize) {
-        self.planned.fetch_sub(jobs, Ordering::Relaxed);
+    pub(crate) fn unplan_jobs(&self, group: NonNull<Group>) {
+        self.injector.unplan(group.addr());
     }
 
     /// Keeps the pool's threads alive while `work` runs; `None`: the pool is closed.
@@ -129,7 +134,12 @@ impl Shared {
         struct Visit<'a>(&'a Shared);
         impl Drop for Visit<'_> {
             fn drop(&mut self) {
-                self.0.runs.lock().visitors -= 1;
+                let mut runs = self.0.runs.lock();
+                runs.visitors -= 1;
+                if runs.visitors == 0 && runs.abandoned {
+                    drop(runs);
+                    return self.0.end_workers(); // (C3) on behalf of the thread that dropped the pool
+                }
                 self.0.runs_ended.notify_one();
             }
         }
@@ -175,18 +185,25 @@ impl Shared {
         })
     }
 
-    /// An active place has become free: somebody else may be woken for what is left.
-    fn look_after_exit(&self) {
-        let anything = !self.injector.is_empty() || self.seats.iter().any(|seat| !seat.stealer.is_empty());
-        if anything {
-            self.idle.notify(None, 1, 1);
-        }
+    /// Whether there is a job in sight that a thread that waits for `only` may run.
+    fn has_work(&self, only: Only) -> bool {
+        self.injector.has(only) || self.seats.iter().any(|seat| worker::may_hold(seat, only))
+    }
+
+    /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything.
+    fn pass_on(&self) {
+        self.idle.pass_on(|only| self.has_work(only));
     }
 
     /// Runs `work` on some worker, and blocks this thread until it is done.
-    fn elsewhere<R: Send>(&self, work: impl FnMut(&Worker<'_>) -> R + Send) -> R {
+    fn elsewhere<R: Send>(&self, mut work: impl FnMut(&Worker<'_>) -> R + Send) -> R {
         let parker = Arc::new(Parker::new());
-        let errand = errand::Errand::new(work, Arc::clone(&parker));
+        let begun = |worker: &Worker<'_>| {
+            self.idle.set_urgent(false);
+            work(worker)
+        };
+        let errand = errand::Errand::new(begun, Arc::clone(&parker));
+        self.idle.set_urgent(true);
         self.inject(errand.job());
         while !errand.latch().is_set() {
             parker.park();
@@ -205,7 +222,7 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.shared.guests.release(self.place);
         self.shared.idle.exit(false);
-        self.shared.look_after_exit();
+        self.shared.pass_on();
     }
 }
 
@@ -278,12 +295,16 @@ impl Pool {
                 (run.cancel)(run.run);
             }
         }
+        if runs.visitors > 0 && Worker::current(shared, |_| ()).is_some() {
+            runs.abandoned = true; // a run waits for this very thread
+            self.threads.clear();
+            return;
+        }
         while runs.visitors > 0 {
             runs = shared.runs_ended.wait(runs); // (C2)
         }
         drop(runs);
-        shared.closing.store(true, Ordering::Relaxed); // (C3)
-        shared.idle.wake_all();
+        shared.end_workers(); // (C3)
         let me = thread::current().id();
         for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != me) {
             thread.join().expect("a worker thread does not unwind"); // (C4)

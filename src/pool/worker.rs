@@ -25,7 +25,7 @@ use super::ring::RING;
 use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
 use crate::sync::atomic::Ordering;
 use crate::sync::deque::Steal;
-use crate::sync::event_count::{Only, Visible};
+use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::quiescence::BULK;
 use crate::sync::seam::{self, Point};
@@ -308,12 +308,16 @@ impl<'p> Worker<'p> {
         let victims = seats[first..].iter().chain(&seats[..first]).filter(|seat| seat.index != self.seat.index);
         for victim in victims {
             while may_hold(victim, only) {
+                self.point(Point::Race);
                 match victim.stealer.steal() {
                     Steal::Success(job) if job.is_for(only) => {
                         Counts::bump(&self.seat.counts.steals);
                         return Some(Found { job, victim: Some(victim) });
                     }
-                    Steal::Success(job) => self.shared.inject(job), // the hint was old: not ours to run
+                    Steal::Success(job) => {
+                        self.point(Point::Race);
+                        self.shared.inject(job); // the hint was old: not ours to run
+                    }
                     Steal::Empty => break,
                     Steal::Retry => {}
                 }
@@ -342,17 +346,6 @@ impl<'p> Worker<'p> {
         }
         if jobs > 0 {
             self.shared.idle.notify(group, jobs, 2);
-        }
-    }
-
-    /// What a thread that may run `only` sees in the queues of others.
-    fn visible(&self, only: Only) -> Visible {
-        if self.shared.injector.has(only) || self.shared.seats.iter().any(|seat| may_hold(seat, only)) {
-            Visible::Mine
-        } else if !self.shared.injector.is_empty() || self.shared.seats.iter().any(|seat| !seat.stealer.is_empty()) {
-            Visible::Others
-        } else {
-            Visible::Nothing
         }
     }
 
@@ -443,9 +436,12 @@ impl<'p> Worker<'p> {
                 None if backoff.is_completed() || self.driven => {
                     self.show_all();
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, only, || match latch.is_set() {
-                        true => Visible::Mine,
-                        false => self.visible(only),
+                    self.shared.idle.sleep(&self.seat.parker, only, || {
+                        let stays = latch.is_set() || self.shared.has_work(only);
+                        if !stays {
+                            self.shared.pass_on(); // an active place is free, and what is in sight is for others
+                        }
+                        stays
                     });
                 }
                 None => backoff.snooze(),
@@ -488,10 +484,8 @@ impl<'p> Worker<'p> {
                 Step::Idle if self.shared.closing() => break,
                 Step::Idle if backoff.is_completed() || self.driven || self.shared.idle.is_over_limit() => {
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, None, || match self.shared.closing() {
-                        true => Visible::Mine,
-                        false if self.shared.idle.is_at_limit() => Visible::Nothing,
-                        false => self.visible(None),
+                    self.shared.idle.sleep(&self.seat.parker, None, || {
+                        self.shared.closing() || (!self.shared.idle.is_at_limit() && self.shared.has_work(None))
                     });
                     backoff.reset();
                 }
@@ -523,7 +517,7 @@ fn tag(seat: &Seat) -> Only {
 }
 
 /// Whether a seat shows a job that a thread that waits for `only` may run, as far as one can see.
-fn may_hold(seat: &Seat, only: Only) -> bool {
+pub(super) fn may_hold(seat: &Seat, only: Only) -> bool {
     (only.is_none() || tag(seat) == only) && !seat.stealer.is_empty()
 }
 

@@ -114,8 +114,9 @@ impl Run<'_> {
         }
         self.ending.store(true, Ordering::Relaxed);
         drop(first);
-        if let Some(Failure { cause: Cause::Panic(payload), .. }) = late {
-            unwind::drop_payload(payload);
+        match late.map(|late| late.cause) {
+            Some(Cause::Panic(payload)) => unwind::drop_payload(payload),
+            error => unwind::drop_value(error),
         }
     }
 

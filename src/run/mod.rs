@@ -67,7 +67,6 @@ pub(crate) struct Run<'env> {
     failure: Mutex<Option<Failure>>,
     ending: AtomicBool,
     cancelled: AtomicBool,
-    jobs: usize,
     wall: Duration,
     before: Box<[SeatCounts]>,
     after: Box<[SeatCounts]>,
@@ -111,7 +110,6 @@ impl<'env> Seated<'env> {
         let seats = parts.pool.seats.len();
         let pieces: usize = parts.sources.iter().map(Source::jobs).sum();
         let jobs = parts.dag.jobs() + pieces + parts.stages.len();
-        parts.pool.plan_jobs(jobs);
         let run = Box::new(Run {
             group: Group { tokens: Quiescence::new(0), quiet: Run::<'static>::quiet },
             start: Start { target: Target { run: start, group: None }, run: std::ptr::null() },
@@ -127,7 +125,6 @@ impl<'env> Seated<'env> {
             failure: Mutex::new(None),
             ending: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
-            jobs,
             wall: Duration::ZERO,
             before: vec![[0; 3]; seats].into(),
             after: vec![[0; 3]; seats].into(),
@@ -136,6 +133,7 @@ impl<'env> Seated<'env> {
         let mut seated = Self(place);
         let (pointer, group) = (place.as_ptr().cast_const(), place.cast());
         let run = seated.get_mut();
+        run.pool.plan_jobs(group, jobs);
         run.start.run = pointer.cast();
         run.start.target.group = Some(group);
         run.dag.link(pointer, group);
@@ -207,7 +205,7 @@ fn closed() -> RunError {
 impl Drop for Seated<'_> {
     fn drop(&mut self) {
         let run = self.get_mut();
-        run.pool.unplan_jobs(run.jobs);
+        run.pool.unplan_jobs(NonNull::from(&run.group));
         // SAFETY: leaked in `new`, dropped once, and no job of it is about.
         #[expect(unsafe_code, reason = "owns its run")]
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });

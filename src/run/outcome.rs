@@ -1,5 +1,6 @@
 //! What is said of a run when it is over: its failure, if any, and its report.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::Run;
@@ -28,7 +29,13 @@ impl Run<'_> {
                 Cause::Panic(payload) => {
                     error(RunErrorKind::Panicked, unwind::text(&*payload).to_owned()).with_panic(payload)
                 }
-                Cause::Error(source) => error(RunErrorKind::Failed, source.to_string()).with_source(source),
+                Cause::Error(source) => {
+                    let text = catch_unwind(AssertUnwindSafe(|| source.to_string())).unwrap_or_else(|panic| {
+                        unwind::drop_payload(panic);
+                        "an error whose text panics".to_owned()
+                    });
+                    error(RunErrorKind::Failed, text).with_source(source)
+                }
             });
         }
         if self.cancelled.load(Ordering::Relaxed) {

@@ -214,8 +214,23 @@ impl Source {
         self.load_chain(turn, cx)
     }
 
+    /// Takes the places that came back: they are used before those that were left over, because their buffers are in the
+    /// cache, and no more buffers than needed come into use.
+    fn take_places(&self, turn: &mut Turn) {
+        if !self.credits.any() {
+            return;
+        }
+        let Some(first) = self.credits.take_all() else { return };
+        let mut last = first;
+        while let Some(next) = self.credits.after(last) {
+            last = next;
+        }
+        self.credits.link(last, turn.free.replace(first));
+    }
+
     /// Loads as many batches as somebody could work on now.
     fn load_chain(&self, turn: &mut Turn, cx: &Cx<'_>) -> Issued {
+        self.take_places(turn);
         let wanted = 1 + cx.worker.shared.idle.idle().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
@@ -225,7 +240,7 @@ impl Source {
             if ended {
                 break;
             }
-            let Some(place) = turn.free.or_else(|| self.credits.take_all()) else { break };
+            let Some(place) = turn.free else { break };
             let after = self.credits.after(place);
             let ticket = Ticket::whole(turn.next, Family::new(self.index(cx), place));
             let (items, loaded) = match self.pull(turn, place, cx) {

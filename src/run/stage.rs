@@ -25,10 +25,10 @@ use crate::sync::countdown::Countdown;
 use crate::sync::gate::Gate;
 use crate::unwind;
 
-/// One batch in 64 is timed operator by operator, until control has gone from one to another so many times: some 7 us
+/// One batch in 64 is timed operator by operator, until control has gone from one to another so many times: some 1 us
 /// for reading the clock, however many items one item of the source becomes.
 const SAMPLE_EVERY: u64 = 64;
-const SAMPLE_SWITCHES: u32 = 256;
+const SAMPLE_SWITCHES: u32 = 32;
 
 /// What is in a batch that a source was asked for.
 #[derive(Debug)]
@@ -556,7 +556,9 @@ impl Frame<'_> {
         }
         let op = self.culprit.get().unwrap_or(0);
         let given = self.columns[ops[op].1.given].load(Ordering::Relaxed);
-        Some(Fault { op, index: Index::Batch(given.saturating_sub(1)), cause: Cause::Panic(panic) })
+        // A head counts what it has handed on, all others what they were given, the item they failed on too.
+        let before = if op == 0 { given } else { given.saturating_sub(1) };
+        Some(Fault { op, index: Index::Batch(before), cause: Cause::Panic(panic) })
     }
 }
 

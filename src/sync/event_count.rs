@@ -20,8 +20,9 @@
 //!   (N4) Unpark it.
 //! * found, when a searcher has a job: (F1) it searches no more. (F2) Fence. Then it looks at all queues, and notifies for
 //!   what it sees, as those who pushed it may have counted on this search.
-//! * exit, when a thread leaves: (X1) it is not active any more. (X2) Fence. Then as after F2, for those who woke nobody
-//!   because `limit` were active, and for a thread that may run anything, which sleeps without a look while they are.
+//! * exit, when a thread leaves: (X1) it is not active any more. Then it passes on what is in sight, by N1 to N4 with the
+//!   look at the queues after N1: for those who woke nobody because `limit` were active, and for a thread that may run
+//!   anything, which sleeps without a look while they are.
 //! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
 //!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
 //!
@@ -29,15 +30,14 @@
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
 //! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
 //! S3, or F1 and F2: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
-//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and X2. A thread that may not run the work it sees at S3
-//! notifies on behalf of those who may, because with it an active place has become free.
+//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. A thread that may not run
+//! the work it sees at S3 passes it on to those who may, because with it an active place has become free.
 //!
 //! # Edges
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
 //! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up` |
 //! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up` |
-//! | `event_count.exit` | X1, then X2 | the look at the queues | not (N2 counts the active thread and it misses the job) | `loom_event_count_exit_is_handed_on` |
 //! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on` |
 
 use std::num::NonZeroUsize;
@@ -74,17 +74,6 @@ impl Word {
 /// What a thread may be woken for: any job, or only those of one group.
 pub(crate) type Only = Option<NonZeroUsize>;
 
-/// What a thread that is about to sleep sees in the queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Visible {
-    /// Nothing.
-    Nothing,
-    /// Work for this thread, or a reason not to sleep.
-    Mine,
-    /// Work that only others may do.
-    Others,
-}
-
 #[derive(Debug)]
 struct Sleeper {
     parker: Arc<Parker>,
@@ -97,6 +86,8 @@ pub(crate) struct EventCount {
     word: CachePadded<AtomicU64>,
     sleepers: Mutex<Vec<Sleeper>>,
     limit: u64,
+    /// Jobs for which the limit does not hold.
+    urgent: AtomicU64,
 }
 
 impl EventCount {
@@ -107,6 +98,7 @@ impl EventCount {
             word: CachePadded::new(AtomicU64::new(0)),
             sleepers: Mutex::new(Vec::with_capacity(threads)),
             limit: limit as u64,
+            urgent: AtomicU64::new(0),
         }
     }
 
@@ -116,10 +108,9 @@ impl EventCount {
     }
 
     /// A thread ends to work here; `searching`: it was looking for work. Pushes may have woken nobody because of it: it
-    /// looks at all queues after this, and notifies for what it sees. (X1), (X2)
+    /// passes on what is in sight after this. (X1)
     pub(crate) fn exit(&self, searching: bool) {
         self.sub(ACTIVE + if searching { SEARCHING } else { 0 }); // (X1)
-        fence_edge!("event_count.exit"); // (X2)
     }
 
     /// How many could take a job now, because they look for one or may be woken: a hint, one relaxed load.
@@ -132,12 +123,31 @@ impl EventCount {
 
     /// Whether as many threads are active as are to be at once.
     pub(crate) fn is_at_limit(&self) -> bool {
-        self.load().active() >= self.limit
+        self.is_full(self.load())
     }
 
     /// Whether more are.
     pub(crate) fn is_over_limit(&self) -> bool {
-        self.load().active() > self.limit
+        self.load().active() > self.limit && !self.is_urgent()
+    }
+
+    /// There is one more job that only a worker may run, and a thread blocks for it (`more`), or one less: while there are
+    /// any the limit does not hold, for who is active may be blocked in code of the user's.
+    pub(crate) fn set_urgent(&self, more: bool) {
+        // Relaxed: ordered by the fences, as the jobs are.
+        if more {
+            self.urgent.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.urgent.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed) > 0
+    }
+
+    fn is_full(&self, word: Word) -> bool {
+        word.active() >= self.limit && !self.is_urgent()
     }
 
     /// The calling thread begins to look for work.
@@ -155,19 +165,28 @@ impl EventCount {
     /// Whether somebody sleeps and may be woken: a hint.
     pub(crate) fn can_wake(&self) -> bool {
         let word = self.load();
-        word.sleeping() > 0 && word.active() < self.limit
+        word.sleeping() > 0 && !self.is_full(word)
     }
 
     /// Wakes at most `most` sleepers that may run a job of `group`, as long as fewer threads look for work than there are
     /// `jobs` in sight. Call it after the jobs are visible.
     pub(crate) fn notify(&self, group: Only, jobs: usize, most: u32) {
+        self.wake(jobs, most, |only| only.is_none() || only == group);
+    }
+
+    /// An active place has become free, or what is left is for others: wakes a sleeper for which `has_work` sees a job.
+    pub(crate) fn pass_on(&self, has_work: impl Fn(Only) -> bool) {
+        self.wake(1, 1, has_work);
+    }
+
+    fn wake(&self, jobs: usize, most: u32, may: impl Fn(Only) -> bool) {
         fence_edge!("event_count.pushed"); // (N1)
         for _ in 0..most {
             let word = self.load(); // (N2)
-            if word.sleeping() == 0 || word.searching() >= jobs as u64 || word.active() >= self.limit {
+            if word.sleeping() == 0 || word.searching() >= jobs as u64 || self.is_full(word) {
                 return;
             }
-            let Some(parker) = self.take_sleeper(group) else { return }; // (N3)
+            let Some(parker) = self.take_sleeper(&may) else { return }; // (N3)
             parker.unpark(); // (N4)
         }
     }
@@ -183,18 +202,14 @@ impl EventCount {
         }
     }
 
-    /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run. A thread that may
-    /// run anything is searching before and after; one that waits for a group is neither.
-    pub(crate) fn sleep(&self, parker: &Arc<Parker>, only: Only, visible: impl Fn() -> Visible) {
+    /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run; `must_stay`: whether
+    /// there is work for it, or another reason not to sleep, now that pushes see it asleep. A thread that may run anything
+    /// is searching before and after; one that waits for a group is neither.
+    pub(crate) fn sleep(&self, parker: &Arc<Parker>, only: Only, must_stay: impl FnOnce() -> bool) {
         self.announce(parker, only); // (S1)
         fence_edge!("event_count.asleep"); // (S2)
-        match visible() {
-            Visible::Mine => {} // (S3)
-            Visible::Others => {
-                self.notify(None, 1, 1);
-                parker.park();
-            }
-            Visible::Nothing => parker.park(), // (S4)
+        if !must_stay() {
+            parker.park(); // (S3), (S4)
         }
         let mut sleepers = self.sleepers.lock();
         if let Some(place) = sleepers.iter().position(|sleeper| Arc::ptr_eq(&sleeper.parker, parker)) {
@@ -213,9 +228,9 @@ impl EventCount {
         self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
     }
 
-    fn take_sleeper(&self, group: Only) -> Option<Arc<Parker>> {
+    fn take_sleeper(&self, may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
         let mut sleepers = self.sleepers.lock();
-        let place = sleepers.iter().rposition(|sleeper| sleeper.only.is_none() || sleeper.only == group)?;
+        let place = sleepers.iter().rposition(|sleeper| may(sleeper.only))?;
         let sleeper = sleepers.remove(place);
         self.word.fetch_add(Self::awake(sleeper.only).wrapping_sub(SLEEPING), Ordering::Relaxed);
         Some(sleeper.parker)

@@ -16,6 +16,8 @@ pub(crate) enum Point {
     Steal,
     /// A private job was made stealable.
     Publish,
+    /// Others may come in between here, as they may at many places; this one matters. Takes no time.
+    Race,
 }
 
 /// What drives virtual workers.

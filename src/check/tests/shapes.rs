@@ -118,6 +118,18 @@ fn a_stream_that_ends_early_ends_its_inputs_once() {
     });
 }
 
+/// A guest that waits for the run may steal the half of a join that it must not run: the joining worker gets it back.
+#[test]
+fn a_join_gets_back_what_a_waiting_guest_has_stolen() {
+    for seed in 0..500 {
+        once(1, seed, |pool| {
+            let g = Graph::new();
+            let sum = g.range(0..12_u64).batch_size(1).map(|x| pool.join(|| x, || x).0).sum::<u64>();
+            assert_eq!(pool.run(g).expect("runs").take(sum), 66);
+        });
+    }
+}
+
 #[test]
 fn a_stream_that_has_ended_does_not_stall() {
     everywhere(|pool| {

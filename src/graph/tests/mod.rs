@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::{Graph, Pool};
+use crate::graph::Graph;
+use crate::pool::Pool;
 
 /// What `split_all` promises: every text by itself, the last record of each only if it is not empty.
 fn records(texts: &[Vec<u8>]) -> Vec<Vec<u8>> {

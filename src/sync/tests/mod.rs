@@ -11,7 +11,7 @@ use loom::thread;
 use super::claim::Claims;
 use super::countdown::{Countdown, Known};
 use super::credit::Credits;
-use super::event_count::{EventCount, Visible};
+use super::event_count::EventCount;
 use super::gate::Gate;
 use super::imp_loom::fails_without;
 use super::latch::Latch;
@@ -328,7 +328,7 @@ fn loom_event_count_loses_no_wake_up() {
                 idle.search();
                 while jobs.load(Ordering::Relaxed) == 0 {
                     let seen = || jobs.load(Ordering::Relaxed) > 0;
-                    idle.sleep(&parker, None, || if seen() { Visible::Mine } else { Visible::Nothing });
+                    idle.sleep(&parker, None, seen);
                 }
                 idle.found();
                 idle.exit(false);
@@ -345,7 +345,7 @@ fn loom_event_count_loses_no_wake_up() {
 /// A thread leaves while a job is pushed by one that wakes nobody because of it; a third one sleeps and is to be woken.
 #[test]
 fn loom_event_count_exit_is_handed_on() {
-    check(&["event_count.exit"], || {
+    check(&["event_count.pushed"], || {
         let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (idle, jobs, sleeper) = &*shared;
         idle.enter();
@@ -357,9 +357,7 @@ fn loom_event_count_exit_is_handed_on() {
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
                 idle.exit(false);
-                if jobs.load(Ordering::Relaxed) > 0 {
-                    idle.notify(None, 1, 1);
-                }
+                idle.pass_on(|_| jobs.load(Ordering::Relaxed) > 0);
             })
         };
         jobs.store(1, Ordering::Relaxed);

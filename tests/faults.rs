@@ -1,0 +1,233 @@
+//! User code that panics where one does not expect it, and pools that are dropped or full at odd moments: nothing hangs,
+//! nothing aborts. What could is run in a process of its own.
+
+use std::fmt;
+use std::io::Read;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use millstream::{Graph, Pool, RunErrorKind};
+
+/// Names the process of one test.
+const ALONE: &str = "MILLSTREAM_ALONE";
+
+fn pool(workers: usize) -> Pool {
+    Pool::builder().workers(workers).build().expect("threads")
+}
+
+/// Runs `body` in a process of its own, which must end within 20 seconds and well.
+fn alone(test: &str, body: impl FnOnce()) {
+    if std::env::var(ALONE).as_deref() == Ok(test) {
+        return body();
+    }
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    command.args(["--exact", test, "--test-threads=1"]).env(ALONE, test).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a process");
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("a child") {
+            Some(status) => break status,
+            None if start.elapsed() > Duration::from_secs(20) => {
+                let _ = child.kill();
+                panic!("{test} hangs");
+            }
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let mut text = String::new();
+    let _ = child.stdout.take().expect("piped").read_to_string(&mut text);
+    let _ = child.stderr.take().expect("piped").read_to_string(&mut text);
+    assert!(status.success(), "{test}: {status}\n{text}");
+}
+
+/// Panics when it is dropped, but not while unwinding.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(thread::panicking(), "a drop that panics");
+    }
+}
+
+struct Opaque;
+
+impl Deref for Opaque {
+    type Target = [u64];
+    fn deref(&self) -> &[u64] {
+        panic!("a length that panics")
+    }
+}
+
+#[test]
+fn the_length_of_data_panics() {
+    alone("the_length_of_data_panics", || {
+        let pool = pool(2);
+        let g = Graph::new();
+        let data = g.data(Opaque);
+        let sum = g.items(&data).named("opaque").sum::<u64>();
+        let error = pool.run(g).map(|mut run| run.take(sum)).expect_err("its length panics");
+        let error = error.as_run().expect("no defect");
+        assert_eq!((error.operator(), error.kind()), ("opaque", &RunErrorKind::Panicked));
+    });
+}
+
+/// Counts, for ever, and panics when it is dropped.
+struct Endless(u64, #[expect(dead_code, reason = "its drop is what counts")] Bomb);
+
+impl Iterator for Endless {
+    type Item = u64;
+    fn next(&mut self) -> Option<u64> {
+        self.0 += 1;
+        Some(self.0)
+    }
+}
+
+#[test]
+fn the_drop_of_an_iterator_that_was_left_panics() {
+    alone("the_drop_of_an_iterator_that_was_left_panics", || {
+        let pool = pool(2);
+        let g = Graph::new();
+        let some = g.source_fn(|| Endless(0, Bomb)).scan((), |(), x| (x < 10).then_some(x)).collect();
+        let mut plan = g.plan(&pool).expect("no defect");
+        for _ in 0..3 {
+            plan.run().expect("it ends before the iterator does");
+            assert_eq!(plan.take(some.clone()).len(), 9);
+        }
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(plan)));
+    });
+}
+
+#[derive(Debug)]
+struct Loaded(#[expect(dead_code, reason = "its drop is what counts")] Bomb);
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("loaded")
+    }
+}
+
+impl std::error::Error for Loaded {}
+
+#[test]
+fn the_drop_of_a_later_error_panics() {
+    alone("the_drop_of_a_later_error_panics", || {
+        let pool = pool(2);
+        let g = Graph::new();
+        let both = Barrier::new(2);
+        let fails = |_| -> Result<u64, Loaded> {
+            both.wait();
+            Err(Loaded(Bomb))
+        };
+        let sum = g.range(0..2_u64).batch_size(1).try_map(fails).sum::<u64>();
+        let error = pool.run(g).map(|mut run| run.take(sum)).expect_err("both fail");
+        assert_eq!(error.as_run().and_then(millstream::RunError::item), Some(0));
+        std::mem::forget(error);
+    });
+}
+
+#[test]
+fn the_drop_of_a_broken_part_panics() {
+    alone("the_drop_of_a_broken_part_panics", || {
+        let pool = pool(1);
+        let g = Graph::new();
+        let keep_first = |a, b| {
+            std::mem::forget(b);
+            a
+        };
+        let fails = |x| if x == 5 { Err("five") } else { Ok((x, Bomb)) };
+        let first = g.range(0..8_u64).batch_size(8).try_map(fails).reduce(keep_first);
+        assert!(pool.run(g).map(|mut run| std::mem::forget(run.take(first))).is_err());
+    });
+}
+
+#[derive(Debug)]
+struct Mute;
+
+impl fmt::Display for Mute {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("a text that panics")
+    }
+}
+
+impl std::error::Error for Mute {}
+
+#[test]
+fn the_text_of_an_error_panics() {
+    let pool = pool(2);
+    let fails = AtomicBool::new(true);
+    let g = Graph::new();
+    let sum = g
+        .source_fn(|| if fails.load(Ordering::Relaxed) { 0..100_u64 } else { 0..10 })
+        .batch_size(1)
+        .try_map(|x| if x == 99 && fails.load(Ordering::Relaxed) { Err(Mute) } else { Ok(x) })
+        .sum::<u64>();
+    let mut plan = g.plan(&pool).expect("no defect");
+    let error = plan.run().expect_err("item 99");
+    assert_eq!((error.kind(), error.item()), (&RunErrorKind::Failed, Some(99)));
+    fails.store(false, Ordering::Relaxed);
+    plan.run().expect("mended");
+    assert_eq!(*plan.get(&sum), 45, "nothing is left of the failed run");
+}
+
+#[derive(Debug)]
+struct NoFives(u64);
+
+impl Clone for NoFives {
+    fn clone(&self) -> Self {
+        assert!(self.0 != 5, "no clone of 5");
+        Self(self.0)
+    }
+}
+
+#[test]
+fn the_clone_of_an_item_panics() {
+    let pool = pool(1);
+    let g = Graph::new();
+    let data = g.data((0..10).map(NoFives).collect::<Vec<_>>());
+    let sum = g.items(&data).batch_size(10).map(|item| item.0).sum::<u64>();
+    let error = pool.run(g).map(|mut run| run.take(sum)).expect_err("the fifth");
+    assert_eq!(error.as_run().and_then(millstream::RunError::item), Some(5));
+}
+
+#[test]
+fn an_operator_drops_its_own_pool() {
+    alone("an_operator_drops_its_own_pool", || {
+        let own = pool(2);
+        let place = Mutex::new(None);
+        let g = Graph::new();
+        let sum = g.range(0..1000_u64).inspect(|_| drop(place.lock().expect("no panic").take())).sum::<u64>();
+        let mut plan = g.plan(&own).expect("no defect");
+        *place.lock().expect("no panic") = Some(own);
+        let error = plan.run().expect_err("its pool was dropped");
+        assert_eq!(error.kind(), &RunErrorKind::Cancelled);
+        assert!(plan.try_get(&sum).is_none());
+        assert_eq!(plan.run().expect_err("closed").kind(), &RunErrorKind::Closed);
+    });
+}
+
+#[test]
+fn a_ninth_thread_is_served_while_eight_are_blocked() {
+    alone("a_ninth_thread_is_served_while_eight_are_blocked", || {
+        let pool = pool(1);
+        let (inside, done) = (Barrier::new(9), Barrier::new(9));
+        let block = || {
+            inside.wait();
+            done.wait();
+        };
+        thread::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| pool.join(block, || ()));
+            }
+            inside.wait();
+            assert_eq!(pool.join(|| 1, || 2), (1, 2), "a worker is free");
+            done.wait();
+        });
+    });
+}

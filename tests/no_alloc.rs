@@ -1,0 +1,180 @@
+//! Running a plan again allocates nothing: allocations are counted on all threads. A binary of its own, with one test: what
+//! else runs in the process is counted too.
+
+#![expect(unsafe_code, reason = "counts in the global allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use millstream::{Data, Graph, Plan, Pool};
+
+/// Counts while it is told to, and remembers where the first allocation came from.
+struct Counting;
+
+static COUNTS: AtomicBool = AtomicBool::new(false);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static FIRST: Mutex<Option<Backtrace>> = Mutex::new(None);
+
+thread_local! {
+    /// This thread is looking where it came from: what that allocates does not count.
+    static LOOKS: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    if COUNTS.load(Ordering::Relaxed) && !LOOKS.replace(true) {
+        if COUNT.fetch_add(1, Ordering::Relaxed) == 0 {
+            *FIRST.lock().expect("no panic") = Some(Backtrace::force_capture());
+        }
+        LOOKS.set(false);
+    }
+}
+
+// SAFETY: the system's allocator does the work; counting allocates only with `LOOKS` set, and then does not count again.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: passed on.
+        unsafe { System.realloc(place, layout, size) }
+    }
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: passed on.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What threads set up once in their life, when they first steal (crossbeam-epoch) and first sleep (`parking_lot`): two
+/// workers and the caller. Ten allocations were seen.
+const FIRST_TIMES: usize = 20;
+const ITEMS: u64 = 40_000;
+
+/// Allocations in each of `runs` runs after the first `before`, and where one came from: the first one of the last run that
+/// had any.
+fn allocations(mut plan: Plan<'_>, before: usize, runs: usize) -> (Vec<usize>, String) {
+    for _ in 0..before {
+        plan.run().expect("a good run");
+    }
+    let mut place = String::new();
+    let counts = (0..runs).map(|_| {
+        COUNT.store(0, Ordering::Relaxed);
+        COUNTS.store(true, Ordering::Relaxed);
+        let result = plan.run();
+        COUNTS.store(false, Ordering::Relaxed);
+        result.expect("a good run");
+        if let Some(first) = FIRST.lock().expect("no panic").take() {
+            place = first.to_string();
+        }
+        COUNT.load(Ordering::Relaxed)
+    });
+    (counts.collect(), place)
+}
+
+/// No run of the graph's plan but the first allocates, apart from what threads do for the first time.
+fn never(what: &str, pool: &Pool, graph: Graph<'_>) {
+    let (counts, place) = allocations(graph.plan(pool).expect("a sound graph"), 1, 50);
+    assert!(counts.iter().sum::<usize>() <= FIRST_TIMES, "{what}: {counts:?} allocations by run, one at\n{place}");
+}
+
+/// The runs of the graph's plan allocate only where more batches are in flight at once than ever before: most do not. With
+/// few credits that comes to an end soon.
+fn seldom(what: &str, pool: &Pool, graph: Graph<'_>) {
+    let (counts, place) = allocations(graph.plan(pool).expect("a sound graph"), 8, 20);
+    let none = counts.iter().filter(|count| **count == 0).count();
+    assert!(2 * none > counts.len(), "{what}: {counts:?} allocations by run, one at\n{place}");
+}
+
+/// 1000 tasks: a chain, a fan-out, and tasks that read and write what a generator says.
+fn tasks() -> Graph<'static> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut random = move |below: usize| {
+        // Marsaglia's xorshift.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).expect("below a usize")
+    };
+    let g = Graph::new();
+    let mut chain = g.data(0_u64);
+    for _ in 0..300 {
+        chain = g.task(chain.read(), |x| x + 1);
+    }
+    let mut data: Vec<Data<u64>> = (0..350).map(|i| g.task(chain.read(), move |x| x + i)).collect();
+    for _ in 0..350 {
+        let (from, to) = (random(data.len()), random(data.len() - 1));
+        let to = if to < from { to } else { to + 1 };
+        let made = g.task((data[from].read(), data[to].write()), |(from, to)| {
+            *to = to.wrapping_add(*from);
+            *to
+        });
+        data.push(made);
+    }
+    g
+}
+
+#[test]
+fn running_again_allocates_nothing() {
+    let pool = Pool::builder().workers(2).build().expect("a pool");
+    let numbers: Vec<u64> = (0..ITEMS).collect();
+
+    never("tasks", &pool, tasks());
+
+    let g = Graph::new();
+    g.slice(&numbers).for_each(|x| _ = black_box(x));
+    never("slice.for_each", &pool, g);
+
+    let g = Graph::new();
+    g.range(0..ITEMS).map(|x| x * 3).filter(|x| x % 5 != 0).for_each(|x| _ = black_box(x));
+    never("range.map.filter.for_each", &pool, g);
+
+    let g = Graph::new();
+    let sum = g.source_fn(|| 0..ITEMS).credits(4).map(|x| x * 3).filter(|x| x % 5 != 0).fold(0, |sum, x| sum + x);
+    g.task(sum.read(), |sum| assert_eq!(*sum, (0..ITEMS).map(|x| x * 3).filter(|x| x % 5 != 0).sum()));
+    seldom("source_fn.map.filter.fold", &pool, g);
+
+    let g = Graph::new();
+    g.source_fn(|| 0..ITEMS).credits(4).for_each_ordered(|x| _ = black_box(x));
+    seldom("source_fn.for_each_ordered", &pool, g);
+
+    let g = Graph::new();
+    let (sum, most) = (g.range(0..ITEMS).map(|x| x + 1).sum::<u64>(), g.slice(&numbers).max());
+    g.task((sum.read(), most.read()), |(sum, most)| {
+        assert_eq!((*sum, *most), (ITEMS * (ITEMS + 1) / 2, numbers.last()));
+    });
+    seldom("range.map.sum, slice.max", &pool, g);
+
+    let g = Graph::new();
+    let (left, right) = g.source_fn(|| 0..ITEMS).credits(4).tee();
+    let (left, right) = (left.sum::<u64>(), right.fold(0, |sum, x| sum + x));
+    g.task((left.read(), right.read()), |(left, right)| assert_eq!(left, right));
+    seldom("source_fn.tee", &pool, g);
+
+    let g = Graph::new();
+    let last = g
+        .range(0..ITEMS)
+        .scan(0, |sum, x| {
+            Some({
+                *sum += x;
+                *sum
+            })
+        })
+        .fold(0, |_, sum| sum);
+    g.task(last.read(), |last| assert_eq!(*last, ITEMS * (ITEMS - 1) / 2));
+    seldom("range.scan.fold", &pool, g);
+
+    let g = Graph::new();
+    let (even, odd) = g.range(0..ITEMS).credits(4).partition(|x| x % 2 == 0);
+    let count = even.merge(odd).count();
+    g.task(count.read(), |count| assert_eq!(*count, ITEMS));
+    seldom("range.partition.merge", &pool, g);
+}
