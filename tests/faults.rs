@@ -79,7 +79,7 @@ fn the_length_of_data_panics() {
 }
 
 /// Counts, for ever, and panics when it is dropped.
-struct Endless(u64, #[expect(dead_code, reason = "its drop is what counts")] Bomb);
+struct Endless(u64, Bomb);
 
 impl Iterator for Endless {
     type Item = u64;
@@ -105,7 +105,7 @@ fn the_drop_of_an_iterator_that_was_left_panics() {
 }
 
 #[derive(Debug)]
-struct Loaded(#[expect(dead_code, reason = "its drop is what counts")] Bomb);
+struct Loaded(Bomb);
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
 use crate::run::batch::{Family, Ticket};
-use crate::run::cancel::Fault;
-use crate::run::stage::{Cx, Ended, Extent, Frame, Parcel, Pull, Room, Stage};
+use crate::run::cancel::Carried;
+use crate::run::frame::Frame;
+use crate::run::stage::{Cx, Ended, Extent, Parcel, Pull, Room, Stage};
 use crate::unwind;
 
 /// Takes what comes out of a pipe.
@@ -26,8 +27,10 @@ pub(crate) trait Tail<T>: Send + Sync {
     }
     fn prepare(&mut self, _room: Room) {}
     fn reset(&mut self) {}
-    /// Drops what a failed run left.
-    fn clear(&mut self) {}
+    /// Drops what a failed run left, and says how many items.
+    fn clear(&mut self) -> u64 {
+        0
+    }
     fn waiting(&self) -> Option<String> {
         None
     }
@@ -39,9 +42,9 @@ pub(crate) trait Tail<T>: Send + Sync {
 
 /// One piece, ready to be driven through the pipe.
 pub(crate) trait Drive<T> {
-    /// Drives it: `each` takes the items into `state`. If an operator fails, that has had the items before the one it
-    /// failed on.
-    fn drive<A>(self, state: A, each: impl FnMut(&mut A, T)) -> (A, Option<Fault>);
+    /// Drives it: `each` takes the items into `state`. If an operator fails, now or before on an item of this piece, that
+    /// has had the items before the one it failed on.
+    fn drive<A>(self, state: A, each: impl FnMut(&mut A, T)) -> (A, Option<Carried>);
     /// Drops its items: nobody wants them.
     fn skip(self);
 }
@@ -70,7 +73,9 @@ impl<P: Pipe> Firing<'_, P> {
 }
 
 impl<P: Pipe> Drive<P::Out> for Firing<'_, P> {
-    fn drive<A>(self, state: A, mut each: impl FnMut(&mut A, P::Out)) -> (A, Option<Fault>) {
+    fn drive<A>(self, state: A, mut each: impl FnMut(&mut A, P::Out)) -> (A, Option<Carried>) {
+        let head = self.pipe.head();
+        let (came, carried) = (head.len(self.parcel), head.failure(self.parcel.load));
         let frame = self.cx.frame();
         let start = Instant::now();
         let (state, result) = if frame.timer.is_some() {
@@ -79,8 +84,9 @@ impl<P: Pipe> Drive<P::Out> for Firing<'_, P> {
             unwind::keeping(state, |state| self.drive_with::<Untimed>(&frame, &mut |item| each(state, item)))
         };
         let fault = frame.fault(result.err(), &self.cx.stage.ops);
-        self.cx.record(&self.parcel.ticket, &frame, start.elapsed(), fault.is_some());
-        (state, fault)
+        let ticket = &self.parcel.ticket;
+        self.cx.record(ticket, &frame, start.elapsed(), fault.is_some().then_some(came));
+        (state, fault.map(|fault| self.cx.failure(ticket, fault)).or(carried))
     }
 
     fn skip(self) {
@@ -108,7 +114,7 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn part(&self, cx: &Cx<'_>, index: u32) {
         self.tail.part(cx, index);
     }
-    fn begin(&self) -> Result<Extent, Fault> {
+    fn begin(&self) -> Extent {
         self.pipe.head().begin()
     }
     fn pull(&self, place: u32, number: u64, size: usize) -> Pull {
@@ -127,9 +133,8 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn reset(&mut self) {
         self.tail.reset();
     }
-    fn clear(&mut self) {
-        self.pipe.head_mut().clear();
-        self.tail.clear();
+    fn clear(&mut self) -> u64 {
+        self.pipe.head_mut().clear() + self.tail.clear()
     }
     fn waiting(&self) -> Option<String> {
         self.tail.waiting()

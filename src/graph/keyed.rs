@@ -82,14 +82,14 @@ impl<K: Hash + Eq> CountKeys<K> {
 
 impl<K: Hash + Eq + Send> Tail<K> for CountKeys<K> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<K>) {
-        let fault = self.local[cx.worker.seat.index].with_mut(|table| {
+        let failure = self.local[cx.worker.seat.index].with_mut(|table| {
             #[expect(unsafe_code, reason = "each seat has its own table")]
             // SAFETY: (1) of `Sync`: this thread sits there.
             let table = unsafe { &mut *table };
             drive.drive((), |(), key| *table.get_or_insert_with(key, || 0) += 1).1
         });
-        if let Some(fault) = fault {
-            cx.fail(&ticket, fault, false);
+        if let Some(failure) = failure {
+            cx.fail(&ticket, failure);
         }
         cx.retire(&ticket);
     }
@@ -139,20 +139,22 @@ impl<K: Hash + Eq + Send> Tail<K> for CountKeys<K> {
         self.local = (0..room.seats).map(|_| table()).collect();
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self) -> u64 {
         for local in &mut self.local {
             for partition in 0..PARTITIONS {
                 unwind::drop_value(local.get_mut().take_partition(partition));
             }
         }
         self.shards.iter_mut().for_each(|shards| shards.get_mut().drain(..).for_each(unwind::drop_value));
+        0 // they were all worked on
     }
 }
 
 /// A panic of the key's own code while tables were merged: it belongs to no item.
 fn fail(cx: &Cx<'_>, panic: Box<dyn Any + Send>) -> Ended {
     let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
-    cx.fail(&Ticket::behind_all(), fault, false);
+    let ticket = Ticket::behind_all();
+    cx.fail(&ticket, cx.failure(&ticket, fault));
     Ended::Later
 }
 

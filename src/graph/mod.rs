@@ -7,6 +7,7 @@ mod access;
 mod fused;
 mod gather;
 mod keyed;
+mod moved;
 mod ops;
 mod pipe;
 mod seam;
@@ -16,6 +17,7 @@ mod sink;
 mod source;
 mod stream;
 mod table;
+mod zip;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -40,8 +42,9 @@ use crate::run::dag::TaskBody;
 use crate::run::names::Names;
 use crate::run::slot::Slot;
 use access::slot_of;
+use moved::Moved;
 use pipe::{Feed, Root};
-use source::{Again, DataItems, Integers, Moved, Numbered, Once, Pulled, Records, SliceItems};
+use source::{Again, DataItems, Integers, Numbered, Once, Pulled, Records, SliceItems};
 
 /// A graph that is being described; its streams share it.
 type Shared<'env> = Rc<RefCell<Draft<'env>>>;
@@ -254,11 +257,21 @@ impl<'env> Graph<'env> {
 
     /// Checks the graph and lays it out for a pool.
     ///
+    /// It takes time and memory in proportion to what the graph describes.
+    ///
     /// # Errors
-    /// Every defect of the graph.
+    /// Every defect of the graph:
+    /// * a stream that nothing takes, also one that is still held;
+    /// * data, streams or orders of two graphs;
+    /// * data that a task accesses twice and not only for reading, or that is accessed after something has
+    ///   [consumed](Data::consume) it;
+    /// * a task that comes [after](Data::after) what waits for it, or a sink after anything;
+    /// * a stream that is held until the end of something that cannot end before it, where all of it would be kept; it may
+    ///   be if it is [`spooled`](Stream::spooled);
+    /// * [`credits`](Stream::credits) or [`batch_size`](Stream::batch_size) out of range, or of a stream that comes from
+    ///   several sources.
     pub fn plan(self, pool: &Pool) -> Result<Plan<'env>, BuildError> {
-        // Streams that are still held somewhere are loose ends: the draft they share is empty from now on.
-        Plan::new(self.draft.replace(Draft::new()), pool)
+        Plan::new(self.draft.borrow_mut().take(), pool)
     }
 }
 

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::pipe::{Head, Meter, Pipe, Spot, Tally, Timed, Untimed, guard};
+use crate::run::frame::Frame;
 use crate::run::slot::Slot;
-use crate::run::stage::{Frame, Parcel};
+use crate::run::stage::Parcel;
 
 /// The parts of an operator that go on to the one before.
 macro_rules! pass_on {

@@ -17,8 +17,9 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::run::batch::{Family, Ticket};
-use crate::run::cancel::Fault;
-use crate::run::stage::{Extent, Frame, Parcel, Pull, Room};
+use crate::run::cancel::Carried;
+use crate::run::frame::Frame;
+use crate::run::stage::{Extent, Parcel, Pull, Room};
 
 /// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
 #[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
@@ -39,7 +40,8 @@ pub trait Pipe: Send + Sync {
 
 /// The beginning of a stage: a source, or a seam.
 pub(crate) trait Head: Send + Sync {
-    fn begin(&self) -> Result<Extent, Fault> {
+    /// A source's first act. If it fails, its first batch does.
+    fn begin(&self) -> Extent {
         unreachable!("only a source begins")
     }
     fn pull(&self, _place: u32, _number: u64, _size: usize) -> Pull {
@@ -51,6 +53,12 @@ pub(crate) trait Head: Send + Sync {
     fn spool(&self, _load: u64) -> Family {
         unreachable!("a source's pieces are not tokens")
     }
+    /// How many items a piece has, as far as that is known.
+    fn len(&self, parcel: Parcel) -> u64;
+    /// Takes out what came with a piece in the place of further items.
+    fn failure(&self, _load: u64) -> Option<Carried> {
+        None
+    }
     /// Drops the items of a piece, and says how many.
     fn discard(&self, parcel: Parcel) -> u64;
     fn prepare(&mut self, _room: Room) {}
@@ -58,8 +66,10 @@ pub(crate) trait Head: Send + Sync {
     fn is_ready(&self) -> bool {
         true
     }
-    /// Drops what a failed run left.
-    fn clear(&mut self) {}
+    /// Drops what a failed run left, and says how many items.
+    fn clear(&mut self) -> u64 {
+        0
+    }
 }
 
 /// A head that knows its items.

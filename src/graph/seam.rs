@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::fused::{Drive, Tail};
 use super::pipe::{Feed, Head};
 use crate::run::batch::{Family, MAX_PARTS, PART, Ticket, Token};
+use crate::run::cancel::Carried;
 use crate::run::stage::{Cx, Parcel};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -37,13 +38,14 @@ impl<T> Edge<T> {
         spare.unwrap_or_else(|| {
             // Relaxed: a hint.
             let items = Vec::with_capacity(self.largest.load(Ordering::Relaxed));
-            Box::new(Token { ticket: Ticket::whole(0, Family::NONE), items })
+            Box::new(Token { ticket: Ticket::whole(0, Family::NONE), items, failure: None })
         })
     }
 
     /// Takes a token back; its items are dropped.
     pub(crate) fn give(&self, mut token: Box<Token<T>>) {
         token.items.drain(..).for_each(unwind::drop_value);
+        token.failure = None;
         self.largest.fetch_max(token.items.capacity(), Ordering::Relaxed);
         let mut spare = self.spare.lock();
         if spare.len() < SPARE {
@@ -67,14 +69,14 @@ pub(crate) unsafe fn unload<T>(load: u64) -> Box<Token<T>> {
     unsafe { Box::from_raw(pointer(load)) }
 }
 
-/// The ticket of a token that is on its way.
+/// A token that is on its way.
 ///
 /// # Safety
-/// (1) The payload was made by [`load`] from a token of this type. (2) The caller has it.
+/// (1) The payload was made by [`load`] from a token of this type. (2) The caller has it, while the reference lives.
 #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-pub(crate) unsafe fn ticket_of<'a, T>(load: u64) -> &'a mut Ticket {
+pub(crate) unsafe fn token_of<'a, T>(load: u64) -> &'a mut Token<T> {
     // SAFETY: (1), (2).
-    unsafe { &mut (*pointer::<T>(load)).ticket }
+    unsafe { &mut *pointer::<T>(load) }
 }
 
 fn pointer<T>(load: u64) -> *mut Token<T> {
@@ -91,6 +93,13 @@ impl<T> Seam<T> {
         Self { edge }
     }
 
+    /// Looks at a token on its way to this stage.
+    fn peek<R>(&self, load: u64, look: impl FnOnce(&mut Token<T>) -> R) -> R {
+        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
+        // SAFETY: (1) only tails with this edge send to this stage; (2) a piece is at one place at a time.
+        look(unsafe { token_of(load) })
+    }
+
     fn unload(&self, load: u64) -> Box<Token<T>> {
         #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
         // SAFETY: (1) only tails with this edge send to this stage; (2) a piece is driven or dropped once.
@@ -102,17 +111,16 @@ impl<T> Seam<T> {
 
 impl<T: Send> Head for Seam<T> {
     fn ticket(&self, load: u64) -> Ticket {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-        // SAFETY: as in `unload`.
-        unsafe {
-            *ticket_of::<T>(load)
-        }
+        self.peek(load, |token| token.ticket)
     }
     fn spool(&self, load: u64) -> Family {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-        // SAFETY: as in `unload`.
-        let ticket = unsafe { ticket_of::<T>(load) };
-        std::mem::replace(&mut ticket.family, Family::NONE)
+        self.peek(load, |token| std::mem::replace(&mut token.ticket.family, Family::NONE))
+    }
+    fn len(&self, parcel: Parcel) -> u64 {
+        self.peek(parcel.load, |token| token.items.len() as u64)
+    }
+    fn failure(&self, load: u64) -> Option<Carried> {
+        self.peek(load, |token| token.failure.take())
     }
     fn discard(&self, parcel: Parcel) -> u64 {
         let token = self.unload(parcel.load);
@@ -140,7 +148,7 @@ pub(super) struct Filling<'a, T> {
     token: Option<Box<Token<T>>>,
     output: usize,
     /// Parts sent on; a piece that is itself a part is not split again.
-    pub(super) sent: u32,
+    sent: u32,
     splits: bool,
 }
 
@@ -169,9 +177,10 @@ impl<'a, T> Filling<'a, T> {
         cx.send(self.output, &part, load(token), false);
     }
 
-    /// Sends the rest.
-    pub(super) fn finish(mut self, cx: &Cx<'_>, ticket: &Ticket) {
+    /// Sends the rest, and what came in the place of further items.
+    pub(super) fn finish(mut self, cx: &Cx<'_>, ticket: &Ticket, failure: Option<Carried>) {
         let mut token = self.token.take().expect("there between calls");
+        token.failure = failure;
         token.ticket = if self.splits { Ticket { part: self.sent, last: true, ..*ticket } } else { *ticket };
         let rest = token.ticket;
         cx.send(self.output, &rest, load(token), true);
@@ -186,11 +195,8 @@ pub(crate) struct Emit<T> {
 impl<T: Send> Tail<T> for Emit<T> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
         let filling = Filling::new(&self.edge, 0, &ticket);
-        let (filling, fault) = drive.drive(filling, |filling, item| filling.push(cx, &ticket, item));
-        if let Some(fault) = fault {
-            cx.fail(&ticket, fault, filling.sent > 0);
-        }
-        filling.finish(cx, &ticket);
+        let (filling, failure) = drive.drive(filling, |filling, item| filling.push(cx, &ticket, item));
+        filling.finish(cx, &ticket, failure);
         cx.arrive();
     }
 }

@@ -4,6 +4,7 @@
 //! between. A piece that comes early is driven into a token and left in the turnstile; whoever leaves the turn before it
 //! makes it a job.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -17,15 +18,12 @@ use super::stream::{At, Stream, receive};
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
 use crate::run::batch::{Ticket, Token};
-use crate::run::cancel::{Cause, Fault, Index};
+use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Cx, Ended, Room};
 use crate::sync::UnsafeCell;
 use crate::sync::turnstile::Turnstile;
 use crate::unwind;
-
-/// Pieces that may wait for their turn without an allocation, if there are credits for so many.
-const ROOM: usize = 1024;
 
 /// What a serial operator does with an item.
 pub(crate) trait SerialOp<T>: Send {
@@ -100,22 +98,26 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         let mut token: Box<Token<T>> = unsafe { unload(payload) };
         let ticket = token.ticket;
         if !cx.wants(&ticket) {
-            cx.drop_items(token.items.len() as u64);
+            self.inside(|inside| inside.dropped += token.items.len() as u64);
             self.early.give(token);
             return self.leave_unwanted(cx, &ticket);
         }
         let start = Instant::now();
         let made = self.inside(|inside| {
-            let (visit, fault) = match inside.open(self.out.as_deref(), cx) {
-                Err(fault) => (None, Some(fault)),
+            let (visit, failure) = match inside.open(self.out.as_deref(), cx, &ticket) {
+                Err(failure) => (None, Some(failure)),
                 Ok(visit) => {
-                    let op = &mut inside.op;
+                    let (op, came) = (&mut inside.op, token.items.len() as u64);
                     let items = token.items.drain(..);
-                    let (visit, result) = unwind::keeping(visit, |visit| items.for_each(|item| visit.item(op, item)));
-                    (Some(visit), result.err().map(|panic| at_end(cx, Cause::Panic(panic))))
+                    let (mut visit, result) =
+                        unwind::keeping(visit, |visit| items.for_each(|item| visit.item(op, item)));
+                    visit.dropped = came - visit.given; // what came behind the end, or a panic
+                    let index = Index::Stream((inside.given + visit.given).saturating_sub(1));
+                    let own = result.err().map(|panic| at_end(cx, &ticket, index, panic));
+                    (Some(visit), own.or_else(|| token.failure.take()))
                 }
             };
-            inside.close(visit, fault, cx, &ticket)
+            inside.close(visit, failure, cx, &ticket)
         });
         self.early.give(token);
         cx.record_time(start.elapsed());
@@ -123,13 +125,14 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
     }
 
     /// The piece has gone through: its turn ends, and what it made goes on. Nothing inside is touched any more.
-    fn leave(&self, cx: &Cx<'_>, ticket: Ticket, made: Option<Box<Token<O::Out>>>) {
+    fn leave(&self, cx: &Cx<'_>, ticket: Ticket, made: Made<O::Out>) {
         self.advance(cx, &ticket);
-        match (&self.out, made) {
-            (None, _) => cx.retire(&ticket),
-            (Some(edge), made) => {
-                let mut token = made.unwrap_or_else(|| edge.take());
+        match &self.out {
+            None => cx.retire(&ticket),
+            Some(edge) => {
+                let mut token = made.token.unwrap_or_else(|| edge.take());
                 token.ticket = ticket;
+                token.failure = made.failure;
                 cx.send(0, &ticket, load(token), true);
                 cx.arrive();
             }
@@ -151,49 +154,56 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
 
 impl<T, O: SerialOp<T>> Inside<T, O> {
     /// What the next piece carries through; before the first one the operator begins.
-    fn open(&mut self, out: Option<&Edge<O::Out>>, cx: &Cx<'_>) -> Result<Visit<T, O>, Fault> {
+    fn open(&mut self, out: Option<&Edge<O::Out>>, cx: &Cx<'_>, ticket: &Ticket) -> Result<Visit<T, O>, Carried> {
         let state = match self.state.take() {
             Some(state) => state,
-            None => {
-                catch_unwind(AssertUnwindSafe(|| self.op.begin())).map_err(|panic| at_end(cx, Cause::Panic(panic)))?
-            }
+            None => catch_unwind(AssertUnwindSafe(|| self.op.begin()))
+                .map_err(|panic| at_end(cx, ticket, Index::None, panic))?,
         };
         let mut token = out.map(Edge::take);
         let made = token.as_mut().map_or_else(Vec::new, |token| std::mem::take(&mut token.items));
         Ok(Visit { state, made, token, given: 0, dropped: 0, closed: self.closed })
     }
 
-    /// Takes back what a piece has carried through, and notes its fault: before the turn ends, so that nobody behind it
-    /// goes in. Gives what was made.
+    /// Takes back what a piece has carried through: before the turn ends, so that nobody behind it goes in. A failure counts
+    /// at a sink; else it goes on with what was made, and the operator ends. Behind the end of the stream it is none.
     fn close(
         &mut self,
         visit: Option<Visit<T, O>>,
-        fault: Option<Fault>,
+        failure: Option<Carried>,
         cx: &Cx<'_>,
         ticket: &Ticket,
-    ) -> Option<Box<Token<O::Out>>> {
+    ) -> Made<O::Out> {
+        let ended = visit.as_ref().is_some_and(|visit| visit.closed);
         let token = visit.and_then(|visit| {
             self.given += visit.given;
             self.dropped += visit.dropped;
             self.made += visit.made.len() as u64;
             self.state = Some(visit.state);
-            if visit.closed && !self.closed {
-                self.closed = true;
-                cx.close();
-            }
             visit.token.map(|mut token| {
                 token.items = visit.made;
                 token
             })
         });
-        if let Some(mut fault) = fault {
-            if fault.op + 1 == cx.stage.ops.len() {
-                fault.index = Index::Stream(self.given.saturating_sub(1));
-            }
-            cx.fail(ticket, fault, false);
+        let mut failure = failure.filter(|_| !ended);
+        if O::CLOSES && (ended || failure.is_some()) && !self.closed {
+            self.closed = true;
+            cx.close();
         }
-        token
+        if !O::CLOSES
+            && let Some(failure) = failure.take()
+        {
+            cx.fail(ticket, failure);
+        }
+        Made { token, failure }
     }
+}
+
+/// What a piece has made on its way through; a sink nothing.
+struct Made<U> {
+    token: Option<Box<Token<U>>>,
+    /// What comes in the place of further items.
+    failure: Option<Carried>,
 }
 
 impl<T, O: SerialOp<T>> Visit<T, O> {
@@ -211,9 +221,9 @@ impl<T, O: SerialOp<T>> Visit<T, O> {
     }
 }
 
-/// A fault of the operator at the end of the stage.
-fn at_end(cx: &Cx<'_>, cause: Cause) -> Fault {
-    Fault { op: cx.stage.ops.len() - 1, index: Index::Stream(0), cause }
+/// A failure of the operator at the end of the stage.
+fn at_end(cx: &Cx<'_>, ticket: &Ticket, index: Index, panic: Box<dyn Any + Send>) -> Carried {
+    cx.failure(ticket, Fault { op: cx.stage.ops.len() - 1, index, cause: Cause::Panic(panic) })
 }
 
 impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
@@ -224,28 +234,24 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
                 return self.leave_unwanted(cx, &ticket);
             }
             let made = self.inside(|inside| {
-                let (visit, fault) = match inside.open(self.out.as_deref(), cx) {
-                    Err(fault) => {
+                let (visit, failure) = match inside.open(self.out.as_deref(), cx, &ticket) {
+                    Err(failure) => {
                         drive.skip();
-                        (None, Some(fault))
+                        (None, Some(failure))
                     }
                     Ok(visit) => {
                         let op = &mut inside.op;
-                        let (visit, fault) = drive.drive(visit, |visit, item| visit.item(op, item));
-                        (Some(visit), fault)
+                        let (visit, failure) = drive.drive(visit, |visit, item| visit.item(op, item));
+                        (Some(visit), failure)
                     }
                 };
-                inside.close(visit, fault, cx, &ticket)
+                inside.close(visit, failure, cx, &ticket)
             });
             return self.leave(cx, ticket, made);
         }
         let mut token = self.early.take();
         token.ticket = ticket;
-        let (items, fault) = drive.drive(std::mem::take(&mut token.items), Vec::push);
-        token.items = items;
-        if let Some(fault) = fault {
-            cx.fail(&ticket, fault, false);
-        }
+        (token.items, token.failure) = drive.drive(std::mem::take(&mut token.items), Vec::push);
         if let Some(token) = self.turnstile.enter(ticket.turn(), load(token)) {
             self.pass(cx, token);
         }
@@ -257,14 +263,15 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
         self.inside(|inside| {
-            let done = inside.open(None, cx).and_then(|visit| {
+            let ticket = Ticket::behind_all();
+            let done = inside.open(None, cx, &ticket).and_then(|visit| {
                 let end = AssertUnwindSafe(|| inside.op.end(visit.state));
-                catch_unwind(end).map_err(|panic| at_end(cx, Cause::Panic(panic)))
+                catch_unwind(end).map_err(|panic| at_end(cx, &ticket, Index::None, panic))
             });
             match done {
                 Ok(()) => Ended::Now,
-                Err(fault) => {
-                    cx.fail(&Ticket::behind_all(), fault, false);
+                Err(failure) => {
+                    cx.fail(&ticket, failure);
                     Ended::Later
                 }
             }
@@ -272,7 +279,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     }
 
     fn prepare(&mut self, room: Room) {
-        self.turnstile = Turnstile::new(room.credits.min(ROOM));
+        self.turnstile = Turnstile::new(room.pieces());
     }
 
     fn reset(&mut self) {
@@ -283,13 +290,16 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         (inside.given, inside.made, inside.dropped) = (0, 0, 0);
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self) -> u64 {
         for payload in self.turnstile.reset() {
             #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
             // SAFETY: (1) only tokens of `early` are left in this turnstile; (2) nobody else has it.
-            self.early.give(unsafe { unload(payload) });
+            let token: Box<Token<T>> = unsafe { unload(payload) };
+            self.inside.get_mut().dropped += token.items.len() as u64;
+            self.early.give(token);
         }
         unwind::drop_value(self.inside.get_mut().state.take());
+        0 // they had gone through all operators but the last, which has counted them
     }
 
     fn waiting(&self) -> Option<String> {

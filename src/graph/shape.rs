@@ -33,7 +33,7 @@ impl<T: Send, S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync> Tail<T> for Fork
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
         cx.share(ticket.family);
         let fillings = (Filling::new(&self.left, 0, &ticket), Filling::new(&self.right, 1, &ticket));
-        let (fillings, fault) = drive.drive(fillings, |(left, right), item| {
+        let (fillings, failure) = drive.drive(fillings, |(left, right), item| {
             let (to_left, to_right) = (self.split)(item);
             if let Some(item) = to_left {
                 left.push(cx, &ticket, item);
@@ -43,11 +43,8 @@ impl<T: Send, S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync> Tail<T> for Fork
             }
         });
         let (left, right) = fillings;
-        if let Some(fault) = fault {
-            cx.fail(&ticket, fault, left.sent + right.sent > 0);
-        }
-        left.finish(cx, &ticket);
-        right.finish(cx, &ticket);
+        left.finish(cx, &ticket, failure.clone());
+        right.finish(cx, &ticket, failure);
         cx.arrive();
     }
 }

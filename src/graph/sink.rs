@@ -16,7 +16,7 @@ use super::stream::{At, Stream};
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
 use crate::run::batch::Ticket;
-use crate::run::cancel::{Cause, Fault, Index};
+use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Cx, Ended, Room};
 use crate::sync::Mutex;
@@ -30,9 +30,9 @@ pub(crate) struct ForEach<F> {
 
 impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        let ((), fault) = drive.drive((), |(), item| (self.f)(item));
-        if let Some(fault) = fault {
-            cx.fail(&ticket, fault, false);
+        let ((), failure) = drive.drive((), |(), item| (self.f)(item));
+        if let Some(failure) = failure {
+            cx.fail(&ticket, failure);
         }
         cx.retire(&ticket);
     }
@@ -152,22 +152,23 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
 
 impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        let (part, mut fault) = match catch_unwind(AssertUnwindSafe(|| self.reduction.start())) {
+        let (part, mut failure) = match catch_unwind(AssertUnwindSafe(|| self.reduction.start())) {
             Err(panic) => {
                 drive.skip();
-                (None, Some(at_combine(cx, panic)))
+                (None, Some(at_combine(cx, &ticket, panic)))
             }
             Ok(part) => drive.drive(Some(part), |part, item| {
                 unwind::renew(part, |part| self.reduction.next(part, item));
             }),
         };
-        if fault.is_some() {
+        if failure.is_some() {
             unwind::drop_value(part);
         } else {
-            fault = catch_unwind(AssertUnwindSafe(|| self.add(&ticket, part))).err().map(|panic| at_combine(cx, panic));
+            let added = catch_unwind(AssertUnwindSafe(|| self.add(&ticket, part)));
+            failure = added.err().map(|panic| at_combine(cx, &ticket, panic));
         }
-        if let Some(fault) = fault {
-            cx.fail(&ticket, fault, false);
+        if let Some(failure) = failure {
+            cx.fail(&ticket, failure);
         }
         cx.retire(&ticket);
     }
@@ -185,22 +186,25 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
                 Ended::Now
             }
             Err(panic) => {
-                cx.fail(&Ticket::behind_all(), at_combine(cx, panic), false);
+                let ticket = Ticket::behind_all();
+                cx.fail(&ticket, at_combine(cx, &ticket, panic));
                 Ended::Later
             }
         }
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self) -> u64 {
         let parts = self.parts.get_mut();
         parts.tree.drain().for_each(unwind::drop_value);
         std::mem::take(&mut parts.split).into_values().for_each(|(pieces, _)| unwind::drop_value(pieces));
+        0 // they were all worked on
     }
 }
 
 /// A fault of the closure that puts parts together: it belongs to no item.
-fn at_combine(cx: &Cx<'_>, panic: Box<dyn std::any::Any + Send>) -> Fault {
-    Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) }
+fn at_combine(cx: &Cx<'_>, ticket: &Ticket, panic: Box<dyn std::any::Any + Send>) -> Carried {
+    let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
+    cx.failure(ticket, fault)
 }
 
 /// Of [`Stream::reduce`](crate::Stream::reduce).

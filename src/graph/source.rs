@@ -5,16 +5,15 @@
 
 use std::any::Any;
 use std::ops::{Deref, Range, RangeInclusive};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::pipe::{Feed, Head};
-use crate::run::batch::{BATCH, BatchSize};
-use crate::run::cancel::{Cause, Fault, Index};
+use crate::run::batch::{BATCH, BatchSize, least_batch};
 use crate::run::slot::Slot;
 use crate::run::stage::{Extent, Parcel, Pull, Room};
-use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, UnsafeCell};
 use crate::unwind;
 
 /// Where a pulled source's iterator comes from.
@@ -54,7 +53,22 @@ impl<I: IntoIterator<IntoIter: Send>, F: FnMut() -> I + Send> Origin for Again<F
 /// A source that is pulled.
 pub(crate) struct Pulled<O: Origin> {
     state: UnsafeCell<State<O>>,
-    buffers: Box<[UnsafeCell<Vec<Item<O>>>]>,
+    buffers: Box<[UnsafeCell<Buffer<Item<O>>>]>,
+}
+
+/// The items of a batch.
+struct Buffer<T> {
+    items: Vec<T>,
+    /// What the iterator threw in the place of further items: thrown again when the batch has come so far.
+    thrown: Option<Box<dyn Any + Send>>,
+}
+
+impl<T> Buffer<T> {
+    fn drop_thrown(&mut self) {
+        if let Some(thrown) = self.thrown.take() {
+            unwind::drop_payload(thrown);
+        }
+    }
 }
 
 type Item<O> = <<O as Origin>::Iter as Iterator>::Item;
@@ -62,6 +76,8 @@ type Item<O> = <<O as Origin>::Iter as Iterator>::Item;
 struct State<O: Origin> {
     origin: O,
     iter: Option<O::Iter>,
+    /// What making the iterator threw.
+    thrown: Option<Box<dyn Any + Send>>,
     /// The largest batch so far, in any run: a buffer that must grow grows to this, so that it seldom has to again.
     largest: usize,
 }
@@ -73,12 +89,12 @@ unsafe impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
 
 impl<O: Origin> Pulled<O> {
     pub(crate) fn new(origin: O) -> Self {
-        Self { state: UnsafeCell::new(State { origin, iter: None, largest: 0 }), buffers: Box::default() }
+        Self { state: UnsafeCell::new(State { origin, iter: None, thrown: None, largest: 0 }), buffers: Box::default() }
     }
 
     /// Takes what is in the buffer of a place; it goes back empty.
     #[inline]
-    fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Vec<Item<O>>) -> R) -> R {
+    fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Buffer<Item<O>>) -> R) -> R {
         let place = usize::try_from(place).expect("an index of a buffer");
         #[expect(unsafe_code, reason = "one owner at a time")]
         // SAFETY: (2) of `Sync`.
@@ -87,14 +103,17 @@ impl<O: Origin> Pulled<O> {
 }
 
 impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
-    fn begin(&self) -> Result<Extent, Fault> {
+    fn begin(&self) -> Extent {
         #[expect(unsafe_code, reason = "one owner at a time")]
         self.state.with_mut(|state| {
             // SAFETY: (1) of `Sync`.
             let state = unsafe { &mut *state };
-            let taken = catch_unwind(AssertUnwindSafe(|| state.origin.take())).map_err(at_start)?;
-            unwind::drop_value(std::mem::replace(&mut state.iter, taken)); // of a run that ended early
-            Ok(Extent::Unknown)
+            unwind::drop_value(state.iter.take()); // of a run that ended early
+            match catch_unwind(AssertUnwindSafe(|| state.origin.take())) {
+                Ok(iter) => state.iter = iter,
+                Err(panic) => state.thrown = Some(panic),
+            }
+            Extent::Unknown
         })
     }
 
@@ -104,16 +123,26 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
             // SAFETY: (1) of `Sync`.
             let state = unsafe { &mut *state };
             self.with_buffer(u64::from(place), |buffer| {
-                let Some(iter) = &mut state.iter else { return Pull::Nothing };
+                buffer.drop_thrown();
+                let Some(iter) = &mut state.iter else {
+                    buffer.thrown = state.thrown.take();
+                    return if buffer.thrown.is_some() { Pull::Last(0) } else { Pull::Nothing };
+                };
+                let items = &mut buffer.items;
                 state.largest = state.largest.max(size.min(BATCH));
-                if buffer.capacity() < size {
-                    buffer.reserve(state.largest);
+                if items.capacity() < size {
+                    items.reserve(state.largest);
                 }
-                let outcome = catch_unwind(AssertUnwindSafe(|| buffer.extend(iter.by_ref().take(size))));
-                let items = buffer.len() as u64;
+                let outcome = catch_unwind(AssertUnwindSafe(|| items.extend(iter.by_ref().take(size))));
+                let count = items.len();
+                let items = count as u64;
                 match outcome {
-                    Err(panic) => Pull::Broken(items, Cause::Panic(panic)),
-                    Ok(()) if buffer.len() == size => Pull::Loaded(items),
+                    Err(panic) => {
+                        buffer.thrown = Some(panic);
+                        unwind::drop_value(state.iter.take());
+                        Pull::Last(items)
+                    }
+                    Ok(()) if count == size => Pull::Loaded(items),
                     Ok(()) => {
                         unwind::drop_value(state.iter.take()); // its resources go with the last item
                         if items == 0 { Pull::Nothing } else { Pull::Last(items) }
@@ -123,16 +152,22 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
         })
     }
 
+    fn len(&self, parcel: Parcel) -> u64 {
+        self.with_buffer(parcel.load, |buffer| buffer.items.len() as u64)
+    }
+
     fn discard(&self, parcel: Parcel) -> u64 {
         self.with_buffer(parcel.load, |buffer| {
-            let count = buffer.len() as u64;
-            buffer.drain(..).for_each(unwind::drop_value);
+            let count = buffer.items.len() as u64;
+            buffer.items.drain(..).for_each(unwind::drop_value);
+            buffer.drop_thrown();
             count
         })
     }
 
     fn prepare(&mut self, room: Room) {
-        self.buffers = (0..room.credits).map(|_| UnsafeCell::new(Vec::new())).collect();
+        let buffer = || UnsafeCell::new(Buffer { items: Vec::new(), thrown: None });
+        self.buffers = (0..room.credits).map(|_| buffer()).collect();
     }
 
     fn is_ready(&self) -> bool {
@@ -141,11 +176,20 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
         self.state.with(|state| unsafe { (*state).origin.is_ready() })
     }
 
-    fn clear(&mut self) {
-        unwind::drop_value(self.state.get_mut().iter.take());
-        for buffer in &mut self.buffers {
-            buffer.get_mut().drain(..).for_each(unwind::drop_value);
+    fn clear(&mut self) -> u64 {
+        let state = self.state.get_mut();
+        unwind::drop_value(state.iter.take());
+        if let Some(thrown) = state.thrown.take() {
+            unwind::drop_payload(thrown);
         }
+        let mut dropped = 0;
+        for buffer in &mut self.buffers {
+            let buffer = buffer.get_mut();
+            dropped += buffer.items.len() as u64;
+            buffer.items.drain(..).for_each(unwind::drop_value);
+            buffer.drop_thrown();
+        }
+        dropped
     }
 }
 
@@ -154,16 +198,14 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Item<O>)) {
         self.with_buffer(parcel.load, |buffer| {
-            for item in buffer.drain(..) {
+            for item in buffer.items.drain(..) {
                 out(item);
+            }
+            if let Some(thrown) = buffer.thrown.take() {
+                resume_unwind(thrown);
             }
         });
     }
-}
-
-/// A failure before the first item.
-fn at_start(panic: Box<dyn Any + Send>) -> Fault {
-    Fault { op: 0, index: Index::Stream(0), cause: Cause::Panic(panic) }
 }
 
 /// A collection whose items can be had by place, from any thread.
@@ -171,17 +213,21 @@ pub(crate) trait Indexed: Send + Sync {
     type Item;
     /// How long it is in this run.
     fn len(&self) -> u64;
-    /// The length of every batch but the last.
+    /// How long every batch but the last should be.
     fn batch(&self, size: BatchSize) -> u64 {
         size.of(self.len())
     }
-    /// A run begins: so many batches will be asked for, each once.
-    fn begin(&self, _batches: u64) {}
+    /// A run begins: so many batches of this length will be asked for, each once.
+    fn begin(&self, _batches: u64, _batch: u64) {}
     /// Gives the items of a batch to `out`.
     fn each(&self, batch: Batch, out: &mut impl FnMut(Self::Item));
+    /// How many items a batch has, as far as that is known.
+    fn count(&self, batch: &Batch) -> u64 {
+        batch.range.end - batch.range.start
+    }
     /// Drops the items of a batch that nobody wants, and says how many.
     fn discard(&self, batch: Batch) -> u64 {
-        batch.range.end - batch.range.start
+        self.count(&batch)
     }
     fn is_ready(&self) -> bool {
         true
@@ -192,12 +238,12 @@ pub(crate) trait Indexed: Send + Sync {
 
 /// A batch of an indexed source.
 pub(crate) struct Batch {
-    number: u64,
-    range: Range<u64>,
+    pub(super) number: u64,
+    pub(super) range: Range<u64>,
 }
 
 impl Batch {
-    fn indices(&self) -> Range<usize> {
+    pub(super) fn indices(&self) -> Range<usize> {
         let index = |place| usize::try_from(place).expect("within a slice");
         index(self.range.start)..index(self.range.end)
     }
@@ -207,45 +253,76 @@ impl Batch {
 pub(crate) struct Numbered<C> {
     items: C,
     size: BatchSize,
+    /// Whether it needs no credits.
+    free: bool,
     /// This run's length and batch length.
     len: AtomicU64,
     batch: AtomicU64,
+    /// What asking for the length threw: thrown again by the one batch there is then.
+    thrown: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl<C> Numbered<C> {
     pub(crate) fn new(items: C) -> Self {
-        Self { items, size: BatchSize::Growing, len: AtomicU64::new(0), batch: AtomicU64::new(1) }
+        Self {
+            items,
+            size: BatchSize::Growing,
+            free: false,
+            len: AtomicU64::new(0),
+            batch: AtomicU64::new(1),
+            thrown: Mutex::new(None),
+        }
+    }
+
+    /// There is an empty batch only if the source could not begin.
+    #[cold]
+    fn rethrow(&self) {
+        let thrown = self.thrown.lock().take();
+        if let Some(thrown) = thrown {
+            resume_unwind(thrown);
+        }
     }
 
     fn batch(&self, number: u64) -> Batch {
         // Relaxed: set before the first batch was issued.
         let (len, batch) = (self.len.load(Ordering::Relaxed), self.batch.load(Ordering::Relaxed));
         let first = number * batch;
-        Batch { number, range: first..len.min(first + batch) }
+        Batch { number, range: first..len.min(first.saturating_add(batch)) }
     }
 }
 
 impl<C: Indexed> Head for Numbered<C> {
-    fn begin(&self) -> Result<Extent, Fault> {
+    fn begin(&self) -> Extent {
         let sizes = AssertUnwindSafe(|| (self.items.len(), self.items.batch(self.size))); // data's length is user code
-        let (len, batch) = catch_unwind(sizes).map_err(at_start)?;
+        let (len, batch) = catch_unwind(sizes).unwrap_or_else(|panic| {
+            *self.thrown.lock() = Some(panic);
+            (0, 1)
+        });
+        let batch = batch.max(least_batch(len, self.free));
         self.len.store(len, Ordering::Relaxed);
         self.batch.store(batch, Ordering::Relaxed);
         let batches = len.div_ceil(batch);
-        self.items.begin(batches);
-        Ok(Extent::Batches(batches))
+        self.items.begin(batches, batch);
+        Extent::Batches(if self.thrown.lock().is_some() { 1 } else { batches })
+    }
+    fn len(&self, parcel: Parcel) -> u64 {
+        self.items.count(&self.batch(parcel.ticket.number))
     }
     fn discard(&self, parcel: Parcel) -> u64 {
         self.items.discard(self.batch(parcel.ticket.number))
     }
     fn prepare(&mut self, room: Room) {
-        self.size = room.size;
+        (self.size, self.free) = (room.size, room.free);
     }
     fn is_ready(&self) -> bool {
         self.items.is_ready()
     }
-    fn clear(&mut self) {
+    fn clear(&mut self) -> u64 {
         self.items.clear();
+        if let Some(thrown) = self.thrown.get_mut().take() {
+            unwind::drop_payload(thrown);
+        }
+        0
     }
 }
 
@@ -253,7 +330,11 @@ impl<C: Indexed> Feed for Numbered<C> {
     type Item = C::Item;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(C::Item)) {
-        self.items.each(self.batch(parcel.ticket.number), out);
+        let batch = self.batch(parcel.ticket.number);
+        if batch.range.is_empty() {
+            self.rethrow();
+        }
+        self.items.each(batch, out);
     }
 }
 
@@ -417,142 +498,8 @@ impl<'env> Indexed for Records<'env> {
             self.each_of(buffer, index(start.max(*begin))..index(end).min(buffer.len()), out);
         }
     }
-    /// Nobody knows how many records there would have been.
-    fn discard(&self, _: Batch) -> u64 {
+    /// Nobody knows how many records there are.
+    fn count(&self, _: &Batch) -> u64 {
         0
-    }
-}
-
-/// The items of a vector, moved out.
-pub(crate) struct Moved<T> {
-    /// Length 0 once the run has begun: each item belongs to its batch.
-    items: UnsafeCell<Vec<T>>,
-    len: usize,
-    /// The batches that have not been asked for, in this run.
-    untaken: UnsafeCell<Vec<AtomicBool>>,
-    batch: AtomicU64,
-    used: AtomicBool,
-}
-
-#[expect(unsafe_code, reason = "each batch is moved out once")]
-// SAFETY: (1) the vectors themselves are changed only in `begin` (holder of the source's turn, before the first batch) and
-// through `&mut`; (2) the items of a batch are touched only by the one piece whose batch it is; (3) items are `Send`.
-unsafe impl<T: Send> Sync for Moved<T> {}
-
-impl<T> Moved<T> {
-    pub(crate) fn new(items: Vec<T>) -> Self {
-        Self {
-            len: items.len(),
-            items: UnsafeCell::new(items),
-            untaken: UnsafeCell::new(Vec::new()),
-            batch: AtomicU64::new(1),
-            used: AtomicBool::new(false),
-        }
-    }
-
-    /// Drops the items of the batches that were not asked for.
-    fn drop_untaken(&mut self) {
-        let untaken = std::mem::take(self.untaken.get_mut());
-        let batch = self.batch.load(Ordering::Relaxed);
-        for (number, _) in untaken.iter().enumerate().filter(|(_, untaken)| untaken.load(Ordering::Relaxed)) {
-            let first = number as u64 * batch;
-            let range = first..(first + batch).min(self.len as u64);
-            let indices = Batch { number: 0, range }.indices();
-            #[expect(unsafe_code, reason = "each batch is moved out once")]
-            // SAFETY: this batch was not asked for, so its items are still there.
-            let next = unsafe { self.items.get_mut().as_mut_ptr().add(indices.start) };
-            drop(Rest { next, left: indices.len() });
-        }
-    }
-
-    /// Takes the items of a batch: the rest of them is dropped with what this gives.
-    fn take(&self, batch: &Batch) -> Rest<T> {
-        let range = batch.indices();
-        let number = usize::try_from(batch.number).expect("an index of a batch");
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: nobody changes the vector of flags now.
-        let untaken = self.untaken.with(|untaken| unsafe { &*untaken });
-        untaken[number].store(false, Ordering::Relaxed);
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: nobody changes the vector itself now.
-        let items = self.items.with(|items| unsafe { &*items }).as_ptr();
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: within the allocation.
-        let next = unsafe { items.add(range.start) };
-        Rest { next: next.cast_mut(), left: range.len() }
-    }
-}
-
-/// Items that are moved out one by one; those left are dropped with it.
-struct Rest<T> {
-    next: *mut T,
-    left: usize,
-}
-
-#[expect(unsafe_code, reason = "moves items out of a vector")]
-impl<T> Iterator for Rest<T> {
-    type Item = T;
-    #[inline]
-    fn next(&mut self) -> Option<T> {
-        self.left = self.left.checked_sub(1)?;
-        let item = self.next;
-        // SAFETY: within the vector's allocation: `left` items follow.
-        self.next = unsafe { item.add(1) };
-        // SAFETY: initialised, and this batch's alone: (2) of `Sync`; never read again.
-        Some(unsafe { item.read() })
-    }
-}
-
-impl<T> Drop for Rest<T> {
-    fn drop(&mut self) {
-        self.by_ref().for_each(unwind::drop_value);
-    }
-}
-
-impl<T: Send> Indexed for Moved<T> {
-    type Item = T;
-    fn len(&self) -> u64 {
-        self.len as u64
-    }
-    fn batch(&self, size: BatchSize) -> u64 {
-        let batch = size.of(self.len());
-        self.batch.store(batch, Ordering::Relaxed);
-        batch
-    }
-    fn begin(&self, batches: u64) {
-        self.used.store(true, Ordering::Relaxed);
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: the first act of the source.
-        let untaken = self.untaken.with_mut(|untaken| unsafe { &mut *untaken });
-        untaken.extend((0..batches).map(|_| AtomicBool::new(true)));
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: the first act of the source.
-        let items = self.items.with_mut(|items| unsafe { &mut *items });
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: shorter; the items are now the batches', each of which is taken or dropped by `drop_untaken`.
-        unsafe {
-            items.set_len(0);
-        }
-    }
-    #[inline]
-    fn each(&self, batch: Batch, out: &mut impl FnMut(T)) {
-        for item in self.take(&batch) {
-            out(item);
-        }
-    }
-    fn discard(&self, batch: Batch) -> u64 {
-        self.take(&batch).left as u64
-    }
-    fn is_ready(&self) -> bool {
-        !self.used.load(Ordering::Relaxed)
-    }
-    fn clear(&mut self) {
-        self.drop_untaken();
-    }
-}
-
-impl<T> Drop for Moved<T> {
-    fn drop(&mut self) {
-        self.drop_untaken();
     }
 }

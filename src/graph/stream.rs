@@ -1,5 +1,6 @@
 //! Streams: what they are, their modifiers, and the operators that fuse.
 
+use std::cell::RefMut;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,8 +13,8 @@ use super::fused::{Fused, Tail};
 use super::ops::{Boxed, Emitting, Filter, FilterMap, FlatMap, FlatMapInto, Inspect, Map, MapWith, TryMap};
 use super::pipe::{Pipe, Root, Spot};
 use super::seam::{Edge, Emit, Seam};
-use crate::plan::Data;
-use crate::plan::draft::{SourceDraft, TailKind};
+use crate::plan::draft::{Draft, SourceDraft, TailKind};
+use crate::plan::{Data, MAX_CREDITS};
 use crate::run::slot::Slot;
 use crate::run::stage::Stage;
 
@@ -23,7 +24,8 @@ use crate::run::stage::Stage;
 /// no queue and no allocation: an item costs what it costs in an iterator chain. An operator that says *seam* moves items
 /// in batches from one stage to the next.
 ///
-/// A stream that is not ended in a sink makes the graph a [`BuildError`](crate::BuildError).
+/// A stream that is not ended in a sink makes the graph a [`BuildError`](crate::BuildError). One that is still held then is
+/// of no more use: its methods panic.
 #[must_use = "a stream that nothing takes is an error when the graph is planned"]
 pub struct Stream<'env, T, P = Boxed<'env, T>> {
     pub(super) draft: Shared<'env>,
@@ -69,40 +71,68 @@ impl<'env, T, P> Stream<'env, T, P> {
     pub(super) fn reads<D>(&self, data: &Data<D>) {
         let mut draft = self.draft.borrow_mut();
         if Arc::ptr_eq(&data.names, &draft.names) {
-            draft.stage_reads(self.stage, data.slot);
+            draft.stage_reads(self.stage, self.op, data.slot);
         } else {
             draft.defect(self.op, "it reads data of another graph");
         }
     }
 
+    /// The graph's description, to which `method` adds something.
+    #[track_caller]
+    fn describe(&self, method: &str, at: At) -> RefMut<'_, Draft<'env>> {
+        let draft = self.draft.borrow_mut();
+        assert!(
+            !draft.is_planned(),
+            "'{}': the graph of this stream was planned already, {method} at {}:{} comes too late",
+            draft.names.get(self.op),
+            at.file(),
+            at.line(),
+        );
+        draft
+    }
+
     /// Names the operator built last, for reports, errors and [`explain`](crate::Plan::explain).
+    #[track_caller]
     pub fn named(self, name: &str) -> Self {
-        self.draft.borrow().names.rename(self.op, name);
+        self.describe("named", Location::caller()).names.rename(self.op, name);
         self
     }
 
     /// Gives the batches of the stream's source this many items each (bytes for [`split`](crate::Graph::split)); without
-    /// it they have 1 to 1024.
+    /// it they have 1 to 1024. They have more where there would be too many batches: more than 2^32 of a source that needs
+    /// no credits, or 2^44.
     ///
-    /// Small batches suit heavy items and short waits, large ones light items. The blocks of a reduction are batches.
+    /// Small batches suit heavy items and short waits, large ones light items. The blocks of a reduction are batches. 0 is
+    /// a defect; a size that no stream has makes one batch of all items.
+    #[track_caller]
     pub fn batch_size(self, items: usize) -> Self {
-        self.set_source("batch_size", items, |source| source.size = Some(items))
+        self.set_source(("batch_size", Location::caller()), items, usize::MAX, |source| source.size = Some(items))
     }
 
     /// Lets this many batches of the stream's source be in flight at once, 256 without it (more where a pool has more
-    /// than 128 workers): the bound of the memory that the stream needs.
+    /// than 128 workers): the bound of the memory that the stream needs. 0 is a defect, and so are more than 1048576: the
+    /// places of all of them are allocated when the graph is planned.
+    #[track_caller]
     pub fn credits(self, batches: usize) -> Self {
-        self.set_source("credits", batches, |source| source.credits = Some(batches))
+        self.set_source(("credits", Location::caller()), batches, MAX_CREDITS, |source| source.credits = Some(batches))
     }
 
-    fn set_source(self, what: &str, number: usize, set: impl FnOnce(&mut SourceDraft)) -> Self {
-        let mut draft = self.draft.borrow_mut();
+    #[track_caller]
+    fn set_source(
+        self,
+        (what, at): (&'static str, At),
+        number: usize,
+        most: usize,
+        set: impl FnOnce(&mut SourceDraft),
+    ) -> Self {
+        let mut draft = self.describe(what, at);
         let mut stage = self.stage;
         while let [input] = draft.stages[stage].inputs[..] {
             stage = input;
         }
         match &mut draft.stages[stage].source {
             _ if number == 0 => draft.defect(self.op, format!("{what}(0): at least 1")),
+            _ if number > most => draft.defect(self.op, format!("{what}({number}): at most {most}")),
             Some(source) => set(source),
             None => draft.defect(self.op, format!("{what} is said of one source; this stream comes from several")),
         }
@@ -120,6 +150,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     }
 
     /// Puts a fused operator behind the others.
+    #[track_caller]
     pub(super) fn fuse<U, Q>(
         self,
         method: &'static str,
@@ -133,8 +164,9 @@ impl<'env, T, P> Stream<'env, T, P> {
     }
 
     /// Adds an operator to the stage.
+    #[track_caller]
     fn add_op(&self, method: &'static str, at: At, counts: bool) -> (usize, Spot) {
-        let mut draft = self.draft.borrow_mut();
+        let mut draft = self.describe(method, at);
         let op = draft.names.add(method, at);
         let (position, column) = draft.add_op(self.stage, op, counts);
         (op, Spot { position, column })
@@ -144,6 +176,7 @@ impl<'env, T, P> Stream<'env, T, P> {
 /// How streams end, for the operators that end a stage.
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Ends the stage in an operator that goes on elsewhere. Gives the draft and the stage.
+    #[track_caller]
     pub(super) fn end_in(
         self,
         method: &'static str,
@@ -156,6 +189,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 
     /// Ends the stage in a sink with a result.
+    #[track_caller]
     pub(super) fn sink<R: Send + 'env, K: Tail<T> + 'env>(
         self,
         method: &'static str,
@@ -165,7 +199,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         tail: impl FnOnce(Arc<Slot<R>>) -> K,
     ) -> Data<R> {
         let result = Arc::new(Slot::new(None));
-        let mut draft = self.draft.borrow_mut();
+        let mut draft = self.describe(method, at);
         let names = Arc::clone(&draft.names);
         let op = names.add(method, at);
         draft.add_sink(self.stage, op);
@@ -178,6 +212,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 
     /// Sends the items to a new stage that begins with an operator `method`. Gives the stage and the edge to it.
+    #[track_caller]
     pub(super) fn send(self, method: &'static str, at: At) -> (Shared<'env>, usize, Arc<Edge<T>>)
     where
         T: Send,
@@ -188,10 +223,12 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 
     /// The same over an edge that is there: what shares it shares its empty tokens.
+    #[track_caller]
     pub(super) fn send_over(self, method: &'static str, at: At, edge: Arc<Edge<T>>) -> (Shared<'env>, usize)
     where
         T: Send,
     {
+        drop(self.describe(method, at));
         let (draft, from) = self.close(TailKind::Sends, Emit { edge });
         let mut described = draft.borrow_mut();
         let op = described.names.add(method, at);
@@ -341,11 +378,11 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         F: Fn(&D, T) -> U + Send + Sync + 'env,
         D: Send + Sync + 'env,
     {
-        let own = Arc::ptr_eq(&data.names, &self.draft.borrow().names);
-        let slot = if own { slot_of(&self.draft.borrow(), data.slot) } else { Arc::new(Slot::new(None)) };
-        if self.spooled {
-            self.draft.borrow_mut().stages[self.stage].spooled = true;
-        }
+        let mut draft = self.describe("map_with", Location::caller());
+        let own = Arc::ptr_eq(&data.names, &draft.names);
+        let slot = if own { slot_of(&draft, data.slot) } else { Arc::new(Slot::new(None)) };
+        draft.stages[self.stage].spooled |= self.spooled;
+        drop(draft);
         let stream = self.fuse("map_with", Location::caller(), false, |pipe, spot| MapWith::new(pipe, slot, f, spot));
         stream.reads(data);
         stream

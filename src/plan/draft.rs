@@ -25,8 +25,8 @@ pub(crate) enum Mode {
 pub(crate) enum Who {
     /// A task, while it fires.
     Task(usize),
-    /// A stage that reads, from its first piece to its last.
-    Stage(usize),
+    /// A stage of which this operator reads, from its first piece to its last.
+    Stage { stage: usize, op: usize },
     /// A sink that writes its result, when its stage ends.
     Sink(usize),
 }
@@ -95,6 +95,8 @@ pub(crate) struct Draft<'env> {
     pub(super) numberings: Vec<bool>,
     /// What was found wrong on the way, by operator.
     pub(super) defects: Vec<(usize, String)>,
+    /// It is what the graph has left behind where streams that nothing has taken can find it.
+    planned: bool,
 }
 
 impl<'env> Draft<'env> {
@@ -107,7 +109,19 @@ impl<'env> Draft<'env> {
             stages: Vec::new(),
             numberings: Vec::new(),
             defects: Vec::new(),
+            planned: false,
         }
+    }
+
+    /// Takes all there is: only the names are left, for streams that are still held.
+    pub(crate) fn take(&mut self) -> Self {
+        let rest = Self { names: Arc::clone(&self.names), planned: true, ..Self::new() };
+        std::mem::replace(self, rest)
+    }
+
+    /// Whether it was taken.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.planned
     }
 
     /// A new numbering; `ordered`: in stream order.
@@ -186,14 +200,14 @@ impl<'env> Draft<'env> {
         self.accesses.push((Who::Task(node), out, Mode::Write));
     }
 
-    /// The stage reads a slot, from its first piece to its last.
-    pub(crate) fn stage_reads(&mut self, stage: usize, slot: SlotId) {
+    /// The operator `op` of the stage reads a slot, from its first piece to its last.
+    pub(crate) fn stage_reads(&mut self, stage: usize, op: usize, slot: SlotId) {
         if self.stages[stage].gate.is_none() {
             self.stages[stage].gate = Some(self.nodes.len());
             self.nodes.push(NodeDraft::Gate { stage });
         }
         self.end_of(stage);
-        self.accesses.push((Who::Stage(stage), slot, Mode::Read));
+        self.accesses.push((Who::Stage { stage, op }, slot, Mode::Read));
     }
 
     /// The stage's end writes a slot.

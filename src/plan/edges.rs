@@ -1,6 +1,6 @@
 //! The edges of the task graph, from accesses in program order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::draft::{Draft, Mode, NodeDraft, Who};
 
@@ -11,14 +11,14 @@ pub(super) struct Edges {
     pub(super) foreign: Vec<usize>,
     /// Operators that are to come after something and are no tasks.
     pub(super) no_task: Vec<usize>,
-    /// A node that comes after itself.
-    pub(super) cycle: Option<usize>,
+    /// Whether there are explicit ones.
+    pub(super) explicit: bool,
 }
 
 impl Edges {
     /// A reader comes after the last writer before it, a writer after that and all readers since.
     pub(super) fn derive(draft: &Draft<'_>) -> Self {
-        let mut edges = Self { list: Vec::new(), foreign: Vec::new(), no_task: Vec::new(), cycle: None };
+        let mut edges = Self { list: Vec::new(), foreign: Vec::new(), no_task: Vec::new(), explicit: false };
         let mut last_writer: Vec<Option<usize>> = vec![None; draft.slots.len()];
         let mut readers: Vec<Vec<usize>> = vec![Vec::new(); draft.slots.len()];
         for (who, slot, mode) in &draft.accesses {
@@ -44,8 +44,7 @@ impl Edges {
 
     fn add(&mut self, from: usize, to: usize) {
         if from != to {
-            let node = |node| u32::try_from(node).expect("fewer than 2^32 nodes");
-            self.list.push((node(from), node(to)));
+            self.list.push((index(from), index(to)));
         }
     }
 
@@ -54,6 +53,7 @@ impl Edges {
         if orders.is_empty() {
             return;
         }
+        self.explicit = true;
         let mut node_of = HashMap::new();
         for (node, kind) in draft.nodes.iter().enumerate() {
             match kind {
@@ -74,64 +74,11 @@ impl Edges {
                 (None, Some(_)) => {} // given data: it is there from the start
             }
         }
-        self.cycle = self.find_cycle(draft.nodes.len()); // program order has none
-    }
-
-    /// The stages that must have ended before `stage` lets anything through, and before it can end.
-    pub(super) fn awaited(&self, stage: usize, draft: &Draft<'_>) -> BTreeSet<usize> {
-        let mut awaited = BTreeSet::new();
-        let (mut stages, mut nodes) = (Vec::new(), Vec::new());
-        stages.extend(draft.stages[stage].waits_for);
-        nodes.extend(draft.stages[stage].gate.map(index));
-        if stages.is_empty() && nodes.is_empty() {
-            return awaited;
-        }
-        let mut before: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (from, to) in &self.list {
-            before.entry(*to).or_default().push(*from);
-        }
-        let mut seen = BTreeSet::new();
-        loop {
-            if let Some(stage) = stages.pop() {
-                if awaited.insert(stage) {
-                    let draft = &draft.stages[stage];
-                    stages.extend(draft.inputs.iter().chain(&draft.waits_for));
-                    nodes.extend(draft.gate.map(index));
-                }
-            } else if let Some(node) = nodes.pop() {
-                if seen.insert(node) {
-                    if let NodeDraft::End { stage } = draft.nodes[node as usize] {
-                        stages.push(stage);
-                    }
-                    nodes.extend(before.get(&node).into_iter().flatten());
-                }
-            } else {
-                return awaited;
-            }
-        }
-    }
-
-    fn find_cycle(&self, nodes: usize) -> Option<usize> {
-        let mut missing = vec![0_u32; nodes];
-        let mut after: Vec<Vec<u32>> = vec![Vec::new(); nodes];
-        for (from, to) in &self.list {
-            missing[*to as usize] += 1;
-            after[*from as usize].push(*to);
-        }
-        let mut ready: Vec<usize> = (0..nodes).filter(|node| missing[*node] == 0).collect();
-        while let Some(node) = ready.pop() {
-            for to in &after[node] {
-                missing[*to as usize] -= 1;
-                if missing[*to as usize] == 0 {
-                    ready.push(*to as usize);
-                }
-            }
-        }
-        missing.iter().position(|missing| *missing > 0)
     }
 }
 
-fn index(node: usize) -> u32 {
+/// The number of a node, or of something else that there is one of per node or stage.
+pub(super) fn index(node: usize) -> u32 {
     u32::try_from(node).expect("fewer than 2^32 nodes")
 }
 
@@ -139,7 +86,7 @@ fn index(node: usize) -> u32 {
 fn span(draft: &Draft<'_>, who: Who) -> (Option<usize>, usize) {
     match who {
         Who::Task(node) => (Some(node), node),
-        Who::Stage(stage) => {
+        Who::Stage { stage, .. } => {
             let stage = &draft.stages[stage];
             (stage.gate, stage.end.expect("made with the gate"))
         }

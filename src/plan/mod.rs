@@ -3,6 +3,7 @@
 //! A graph hands over a [`draft::Draft`]. [`validate`] finds every defect, [`edges`] derives the task graph from the
 //! accesses, and [`Plan::new`] lays out what a run needs ([`crate::run`]). Nothing is allocated for the engine after that.
 
+mod circles;
 mod data;
 pub(crate) mod draft;
 mod edges;
@@ -31,6 +32,8 @@ pub use explain::Explain;
 
 /// Batches of a source that may be in flight, unless the user says otherwise.
 const CREDITS: usize = 256;
+/// What the user may say: each of them has a place in memory, whether there is a batch in it or not.
+pub(crate) const MAX_CREDITS: usize = 1 << 20;
 
 /// A graph that was checked and laid out, and its results: made by [`Graph::plan`](crate::Graph::plan) and
 /// [`Pool::run`].
@@ -96,18 +99,14 @@ impl<'env> Plan<'env> {
             NodeDraft::End { .. } => Node::End,
         });
         let dag = Dag::new(nodes.collect(), edges.list);
-        let numberings = draft.numberings.iter().enumerate().map(|(number, ordered)| {
-            let stages = draft.stages.iter().enumerate();
-            Numbering::new(
-                stages.filter(|(_, stage)| stage.numbering == number).map(|(index, _)| index).collect(),
-                *ordered,
-            )
-        });
-        let numberings = numberings.collect();
+        let mut numbered = vec![Vec::new(); draft.numberings.len()];
+        draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.numbering].push(index));
+        let numberings = numbered.into_iter().zip(draft.numberings);
+        let numberings = numberings.map(|(stages, ordered)| Numbering::new(stages, ordered)).collect();
         let (mut sources, mut stages) = (Vec::new(), Vec::new());
         for (index, stage) in draft.stages.into_iter().enumerate() {
             let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
-            let room = Room { credits: credits[index] as usize, seats: shared.seats.len(), size };
+            let room = Room { credits: credits[index] as usize, seats: shared.seats.len(), size, free: free[index] };
             let source = stage.source.map(|_| {
                 sources.push(Source::new(index, size, credits[index], free[index]));
                 sources.len() - 1
@@ -282,7 +281,7 @@ impl fmt::Debug for Plan<'_> {
 fn credits(draft: &Draft<'_>, shared: &Shared) -> Vec<u32> {
     let usual = CREDITS.max(2 * shared.workers());
     let credits = draft.stages.iter().map(|stage| stage.source.and_then(|source| source.credits).unwrap_or(usual));
-    credits.map(|credits| u32::try_from(credits).unwrap_or(u32::MAX - 1)).collect()
+    credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
 }
 
 /// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.

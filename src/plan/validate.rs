@@ -1,7 +1,6 @@
 //! Finds every defect of a graph before anything runs.
 
-use std::collections::BTreeSet;
-
+use super::circles::{Circles, Held};
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use super::edges::Edges;
 use crate::error::Defect;
@@ -11,8 +10,10 @@ pub(super) fn defects(draft: &Draft<'_>, edges: &Edges) -> Vec<Defect> {
     let mut found = draft.defects.clone();
     loose_ends(draft, &mut found);
     aliases(draft, &mut found);
-    orders(draft, edges, &mut found);
-    holds(draft, edges, &mut found);
+    consumed(draft, &mut found);
+    let circles = Circles::of(draft, edges);
+    orders(draft, edges, &circles, &mut found);
+    holds(draft, &circles, &mut found);
     found.sort_by_key(|(op, _)| *op);
     let defect = |(op, what)| Defect::new(draft.names.get(op), draft.names.location(op), what);
     found.into_iter().map(defect).collect()
@@ -42,80 +43,55 @@ fn aliases(draft: &Draft<'_>, found: &mut Found) {
     }
 }
 
+/// Accesses to data that was consumed before, in program order.
+fn consumed(draft: &Draft<'_>, found: &mut Found) {
+    let mut gone: Vec<Option<usize>> = vec![None; draft.slots.len()];
+    for (who, slot, mode) in &draft.accesses {
+        let op = match who {
+            Who::Task(node) => match &draft.nodes[*node] {
+                NodeDraft::Task { op, .. } => *op,
+                NodeDraft::Gate { .. } | NodeDraft::End { .. } => unreachable!("a task's node"),
+            },
+            Who::Stage { op, .. } => *op,
+            Who::Sink(_) => continue, // a result is written once, before anything else
+        };
+        match gone[slot.0] {
+            Some(by) if by == op => {} // twice by one task: see `aliases`
+            Some(by) => {
+                let (data, by) = (draft.names.get(draft.slots[slot.0].op), draft.names.get(by));
+                found.push((op, format!("it accesses '{data}', which '{by}' has consumed")));
+            }
+            None if *mode == Mode::Consume => gone[slot.0] = Some(op),
+            None => {}
+        }
+    }
+}
+
 /// Explicit orders that cannot be kept.
-fn orders(draft: &Draft<'_>, edges: &Edges, found: &mut Found) {
+fn orders(draft: &Draft<'_>, edges: &Edges, circles: &Circles, found: &mut Found) {
     for op in &edges.foreign {
         found.push((*op, "it comes after an operator of another graph".to_owned()));
     }
     for op in &edges.no_task {
         found.push((*op, "only a task comes after() something: it is a sink".to_owned()));
     }
-    if let Some(NodeDraft::Task { op, .. }) = edges.cycle.map(|node| &draft.nodes[node]) {
-        found.push((*op, "it comes after itself".to_owned()));
+    for node in &circles.nodes {
+        if let NodeDraft::Task { op, .. } = &draft.nodes[*node] {
+            found.push((*op, "it comes after itself".to_owned()));
+        }
     }
 }
 
 /// Streams that are held until another one ends, which cannot end before them.
-///
-/// A stage that waits for something holds the credits of its sources; if the thing it waits for needs more of one of these
-/// sources, directly or by way of other stages that wait, neither can go on.
-fn holds(draft: &Draft<'_>, edges: &Edges, found: &mut Found) {
-    let sources = sources_of_stages(draft);
-    // Source a cannot end before source b: (a, b, the stage that holds a).
-    let mut before: Vec<(usize, usize, usize)> = Vec::new();
-    for (index, stage) in draft.stages.iter().enumerate() {
-        if stage.spooled {
-            continue;
-        }
-        let awaited: BTreeSet<usize> =
-            edges.awaited(index, draft).into_iter().flat_map(|end| sources[end].iter().copied()).collect();
-        for held in &sources[index] {
-            before.extend(awaited.iter().map(|end| (*held, *end, index)));
-        }
+fn holds(draft: &Draft<'_>, circles: &Circles, found: &mut Found) {
+    let head = |stage: usize| draft.stages[stage].ops[0].0;
+    for Held { stage, from, until } in &circles.held {
+        let (source, end) = (draft.names.get(head(*from)), draft.names.get(head(*until)));
+        let what = if from == until {
+            format!("its items are held until '{end}' has ended, and both come from '{source}'")
+        } else {
+            format!("its items from '{source}' are held until '{end}' has ended, which is itself held for it")
+        };
+        found.push((head(*stage), format!("{what}: all of it would be kept; say spooled() if it may be")));
     }
-    let mut told = BTreeSet::new();
-    for (held, end, stage) in &before {
-        if reaches(&before, *end, *held) && told.insert(*stage) {
-            let name = |stage: usize| draft.names.get(draft.stages[stage].ops[0].0);
-            let what = if held == end {
-                format!("its items are held until '{}' has ended, and both come from '{0}'", name(*end))
-            } else {
-                format!(
-                    "its items from '{}' are held until '{}' has ended, which is itself held for it",
-                    name(*held),
-                    name(*end)
-                )
-            };
-            let (op, _) = draft.stages[*stage].ops[0];
-            found.push((op, format!("{what}: all of it would be kept; say spooled() if it may be")));
-        }
-    }
-}
-
-/// The source stages that feed each stage.
-fn sources_of_stages(draft: &Draft<'_>) -> Vec<BTreeSet<usize>> {
-    let mut sources: Vec<BTreeSet<usize>> = Vec::new();
-    for (index, stage) in draft.stages.iter().enumerate() {
-        let mut own = BTreeSet::new();
-        if stage.source.is_some() {
-            own.insert(index);
-        }
-        for input in &stage.inputs {
-            own.extend(sources[*input].iter().copied());
-        }
-        sources.push(own);
-    }
-    sources
-}
-
-/// Whether `from` leads to `to` by way of `steps`, in any number of steps, none too.
-fn reaches(steps: &[(usize, usize, usize)], from: usize, to: usize) -> bool {
-    let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
-    while let Some(place) = next.pop() {
-        if place == to {
-            return true;
-        }
-        next.extend(steps.iter().filter(|(a, ..)| *a == place).map(|(_, b, _)| *b).filter(|b| seen.insert(*b)));
-    }
-    false
 }

@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use super::cancel::Carried;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::turnstile::Turn;
 
@@ -37,14 +38,19 @@ impl BatchSize {
         }
     }
 
-    /// The one size for all batches of a source of `len` items: few enough that a number has 32 bits.
+    /// The one size for all batches of a source of `len` items, unless there would be too many: see [`least_batch`].
     pub(crate) fn of(self, len: u64) -> u64 {
-        let size = match self {
+        match self {
             Self::Fixed(size) => size as u64,
             Self::Growing => (len / CUTS).clamp(1, BATCH as u64),
-        };
-        size.max(len.div_ceil(u64::from(u32::MAX)))
+        }
     }
+}
+
+/// The size that batches of a source of `len` items must have, so that there are numbers for all of them. A source that
+/// needs no credits makes ranges of numbers, with 32 bits each.
+pub(crate) fn least_batch(len: u64, free: bool) -> u64 {
+    len.div_ceil(if free { u64::from(u32::MAX) } else { Key::NUMBERS })
 }
 
 /// A place in the order of a numbering, as one word: number, then part.
@@ -57,15 +63,12 @@ pub(crate) const MAX_PARTS: u32 = (1 << PART_BITS) - 1;
 
 impl Key {
     pub(crate) const FIRST: Self = Self(0);
+    /// How many numbers there are for batches; there is room for one behind all of them, and for its end.
+    const NUMBERS: u64 = (1 << (u64::BITS - PART_BITS)) - 2;
 
     pub(crate) fn new(number: u64, part: u32) -> Self {
         debug_assert!(number < 1 << (u64::BITS - PART_BITS) && part <= MAX_PARTS, "fits the word");
         Self(number << PART_BITS | u64::from(part))
-    }
-
-    /// Behind all parts of the number.
-    pub(crate) fn end_of(number: u64) -> Self {
-        Self::new(number, MAX_PARTS)
     }
 
     pub(crate) fn number(self) -> u64 {
@@ -120,7 +123,7 @@ impl Ticket {
 
     /// Behind all batches there can be.
     pub(crate) fn behind_all() -> Self {
-        Self::whole((1 << (u64::BITS - PART_BITS)) - 2, Family::NONE)
+        Self::whole(Key::NUMBERS, Family::NONE)
     }
 
     pub(crate) fn turn(&self) -> Turn {
@@ -148,6 +151,8 @@ impl Ticket {
 pub(crate) struct Token<T> {
     pub(crate) ticket: Ticket,
     pub(crate) items: Vec<T>,
+    /// What came in the place of further items.
+    pub(crate) failure: Option<Carried>,
 }
 
 /// One order of batches: a source's, or of a shape that makes a new one. Shared by the stages on it.

@@ -1,21 +1,31 @@
 //! Failure, cancel, and what they leave to be done.
 //!
 //! # The rule
-//! The earliest failure in stream order wins. A failure of batch *n* of a numbering sets that numbering's cut: batches
-//! after it are dropped where they are met, batches before it go on, and so does the part of *n* that came before the
-//! item that failed; any of these may fail too, and is then the earlier one. Two failures at the same place of the order
-//! come from two stages of which one feeds the other, or from two branches: the later-built operator wins, which on one
-//! path is the one that failed on the earlier item. Among tasks the one first added wins, and tasks added before it
-//! still run. Between streams that share no source, and between streams and tasks, the first in time wins.
+//! The earliest failure in stream order wins, and one behind the end of a stream is none.
 //!
-//! Any failure stops all sources from issuing more; what is in flight ends as above, and the run is quiet soon.
+//! An operator that fails on an item ends its piece there. The failure travels on with the piece, in the place of the items
+//! that are not there, through seams and shapes, until it comes to a sink: only then does it count. On its way
+//! * an earlier item of the piece may fail in a later operator: that failure takes its place;
+//! * a stage that has ended (a `scan` that gave `None`, a `zip` whose other side has ended) drops it: nobody would have
+//!   asked for that item;
+//! * an ordered operator in the middle, such as `scan` or `zip`, lets it through in its turn, and ends.
+//!
+//! A failure that has come to a sink cuts the sink's numbering: batches behind it are dropped where they are met, batches
+//! before it go on. So an ordered sink has seen exactly the items before the failure, and of two failures the one that lies
+//! earlier in the order of the sink wins. Where an order is given up, in `merge` and `unordered`, a failure counts at once,
+//! in the order of what comes in. Among tasks the one first added wins, and tasks added before it still run. Between sinks
+//! that do not share an order, and between streams and tasks, the first in time wins.
+//!
+//! A failure that counts stops all sources from issuing more; what is in flight ends as above, and the run is quiet soon.
 
 use std::any::Any;
 use std::cmp::Reverse;
 use std::error::Error;
+use std::sync::Arc;
 
 use super::Run;
 use super::batch::Key;
+use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::unwind;
 
@@ -46,18 +56,34 @@ pub(crate) enum Index {
     None,
 }
 
-/// Where in the order a failure lies.
+/// Where in the order a failure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Site {
-    /// In a stage, at a place of its numbering.
-    Stream { numbering: usize, at: Key, stage: usize, op: usize },
+    /// At a place of a sink's numbering; the operator that failed.
+    Stream { numbering: usize, at: Key, op: usize },
     /// In a task.
-    Task { node: u32, op: usize },
+    Task { node: u32 },
+}
+
+impl Site {
+    /// Whether this one is earlier than `other`. At one place the later-built operator is.
+    fn precedes(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Stream { numbering, at, op }, Self::Stream { numbering: others, at: there, op: that })
+                if numbering == others =>
+            {
+                (at, Reverse(op)) < (there, Reverse(that))
+            }
+            (Self::Task { node }, Self::Task { node: other }) => node < other,
+            _ => false,
+        }
+    }
 }
 
 /// Which item of its stream an operator failed on, as far as it is known yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
+    pub(crate) stage: usize,
     pub(crate) index: Index,
     /// The pieces before this place belong before the item.
     pub(crate) before: Key,
@@ -65,26 +91,35 @@ pub(crate) struct Item {
     pub(crate) column: usize,
 }
 
-/// The failure of a run, as far as it is known yet.
+/// A failure of a run, or what may become one.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) site: Site,
+    /// The operator.
+    pub(crate) op: usize,
     /// None where the order depends on timing.
     pub(crate) item: Option<Item>,
-    pub(crate) cause: Cause,
+    cause: Mutex<Option<Cause>>,
 }
 
+/// A failure on its way to a sink, perhaps to several.
+pub(crate) type Carried = Arc<Failure>;
+
 impl Failure {
-    /// Whether this one is earlier than `other`.
-    fn precedes(&self, other: &Self) -> bool {
-        match (self.site, other.site) {
-            (Site::Stream { numbering, at, op, .. }, Site::Stream { numbering: others, at: there, op: that, .. })
-                if numbering == others =>
-            {
-                (at, Reverse(op)) < (there, Reverse(that))
-            }
-            (Site::Task { node, .. }, Site::Task { node: other, .. }) => node < other,
-            _ => false,
+    pub(crate) fn new(op: usize, item: Option<Item>, cause: Cause) -> Carried {
+        Arc::new(Self { op, item, cause: Mutex::new(Some(cause)) })
+    }
+
+    /// What went wrong; asked once.
+    pub(crate) fn take_cause(&self) -> Option<Cause> {
+        self.cause.lock().take()
+    }
+}
+
+impl Drop for Failure {
+    fn drop(&mut self) {
+        match self.cause.get_mut().take() {
+            Some(Cause::Panic(payload)) => unwind::drop_payload(payload),
+            error => unwind::drop_value(error),
         }
     }
 }
@@ -97,27 +132,26 @@ impl Run<'_> {
         self.ending.load(Ordering::Relaxed)
     }
 
-    /// Notes a failure, and stops what comes after it.
-    pub(crate) fn fail(&self, failure: Failure) {
-        let site = failure.site;
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a failure has come to a sink, or that a task has failed, and stops what comes after it.
+    pub(crate) fn fail(&self, site: Site, failure: Carried) {
         let mut first = self.failure.lock();
-        let late = match &*first {
-            Some(known) if !failure.precedes(known) => Some(failure),
-            _ => first.replace(failure),
-        };
+        if first.as_ref().is_none_or(|(known, _)| site.precedes(*known)) {
+            let late = first.replace((site, failure));
+            drop(first);
+            drop(late); // user code: not under the lock
+        }
         match site {
             Site::Stream { numbering, at, .. } => {
                 self.numberings[numbering].cut_after(at);
                 self.dag.stop_from(0);
             }
-            Site::Task { node, .. } => self.dag.stop_from(node),
+            Site::Task { node } => self.dag.stop_from(node),
         }
         self.ending.store(true, Ordering::Relaxed);
-        drop(first);
-        match late.map(|late| late.cause) {
-            Some(Cause::Panic(payload)) => unwind::drop_payload(payload),
-            error => unwind::drop_value(error),
-        }
     }
 
     /// Stops everything that has not begun.

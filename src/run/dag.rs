@@ -242,7 +242,7 @@ impl<'env> Dag<'env> {
         match result {
             Ok(()) => self.finish(node, run, worker),
             Err(panic) => {
-                run.fail(Failure { site: Site::Task { node, op: task.op }, item: None, cause: Cause::Panic(panic) });
+                run.fail(Site::Task { node }, Failure::new(task.op, None, Cause::Panic(panic)));
             }
         }
     }

@@ -16,6 +16,7 @@
 pub(crate) mod batch;
 pub(crate) mod cancel;
 pub(crate) mod dag;
+pub(crate) mod frame;
 pub(crate) mod ledger;
 pub(crate) mod names;
 mod outcome;
@@ -39,7 +40,7 @@ use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 use batch::Numbering;
-use cancel::Failure;
+use cancel::{Carried, Site};
 use dag::Dag;
 use names::Names;
 use source::Source;
@@ -64,7 +65,7 @@ pub(crate) struct Run<'env> {
     pub(crate) stages: Box<[StageCell<'env>]>,
     pub(crate) dag: Dag<'env>,
     open_stages: AtomicUsize,
-    failure: Mutex<Option<Failure>>,
+    failure: Mutex<Option<(Site, Carried)>>,
     ending: AtomicBool,
     cancelled: AtomicBool,
     wall: Duration,
@@ -236,11 +237,12 @@ impl<'env> Run<'env> {
 
     /// Closes the books; leaves nothing of a failed run behind.
     fn over(&mut self) -> Result<(), RunError> {
-        let error = self.error();
-        if error.is_some() {
+        let failed = self.failure.get_mut().is_some();
+        let stall = (!failed && self.is_stalled()).then(|| self.explain_stall());
+        if failed || stall.is_some() || self.is_cancelled() {
             self.stages.iter_mut().for_each(StageCell::clear);
         }
-        error.map_or(Ok(()), Err)
+        self.error(stall).map_or(Ok(()), Err)
     }
 }
 

@@ -4,28 +4,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::Run;
-use super::cancel::{Cause, Failure, Index, Site};
+use super::cancel::{Cause, Index};
 use crate::error::{RunError, RunErrorKind};
 use crate::report::{OperatorReport, Report, StageReport, WorkerReport};
-use crate::sync::atomic::Ordering;
 use crate::unwind;
 
 impl Run<'_> {
-    /// The failure of the run that has just ended.
-    pub(super) fn error(&mut self) -> Option<RunError> {
+    /// The failure of the run that has just ended; `stall`: who waits for what, if it has stalled.
+    pub(super) fn error(&mut self, stall: Option<String>) -> Option<RunError> {
         let report = |run: &Self| run.report();
-        if let Some(Failure { site, item, cause }) = self.failure.get_mut().take() {
-            let (Site::Stream { op, .. } | Site::Task { op, .. }) = site;
-            let index = item.and_then(|item| match item.index {
+        if let Some((_, failure)) = self.failure.get_mut().take() {
+            let index = failure.item.and_then(|item| match item.index {
                 Index::Stream(index) => Some(index),
                 Index::Batch(index) => {
-                    let Site::Stream { stage, .. } = site else { unreachable!("a task has no items") };
-                    Some(self.stages[stage].ledger.lock().before(item.before, item.column) + index)
+                    Some(self.stages[item.stage].ledger.lock().before(item.before, item.column) + index)
                 }
                 Index::None => None,
             });
-            let error = |kind, message| RunError::new(kind, self.names.get(op), message, report(self)).at(index);
-            return Some(match cause {
+            let error =
+                |kind, message| RunError::new(kind, self.names.get(failure.op), message, report(self)).at(index);
+            return Some(match failure.take_cause().expect("asked once, for the one failure that counts") {
                 Cause::Panic(payload) => {
                     error(RunErrorKind::Panicked, unwind::text(&*payload).to_owned()).with_panic(payload)
                 }
@@ -38,15 +36,11 @@ impl Run<'_> {
                 }
             });
         }
-        if self.cancelled.load(Ordering::Relaxed) {
+        if self.is_cancelled() {
             let message = "its pool was dropped".to_owned();
             return Some(RunError::new(RunErrorKind::Cancelled, String::new(), message, report(self)));
         }
-        if self.open_stages.load(Ordering::Relaxed) > 0 {
-            let message = self.explain_stall();
-            return Some(RunError::new(RunErrorKind::Stalled, String::new(), message, report(self)));
-        }
-        None
+        stall.map(|message| RunError::new(RunErrorKind::Stalled, String::new(), message, report(self)))
     }
 
     /// What the last run did.

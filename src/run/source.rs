@@ -18,7 +18,6 @@ use std::ptr::NonNull;
 
 use super::Run;
 use super::batch::{BatchSize, Family, Ticket};
-use super::cancel::{Fault, Index};
 use super::stage::{Cx, Extent, Parcel, Pull};
 use crate::pool::job::{Group, Job, Target};
 use crate::pool::worker::Worker;
@@ -195,13 +194,8 @@ impl Source {
         }
         if !turn.begun {
             turn.begun = true;
-            match cx.stage.body.begin() {
-                Ok(Extent::Unknown) => {}
-                Ok(Extent::Batches(batches)) => turn.extent = Some(batches),
-                Err(fault) => {
-                    cx.fail(&Ticket::whole(0, Family::NONE), fault, false);
-                    return Issued::default();
-                }
+            if let Extent::Batches(batches) = cx.stage.body.begin() {
+                turn.extent = Some(batches);
             }
         }
         if self.free {
@@ -235,7 +229,6 @@ impl Source {
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
         let mut ended = self.credits.is_stopped(); // seen late it costs some batches
-        let mut broken = false;
         for _ in 0..wanted {
             if ended {
                 break;
@@ -252,12 +245,6 @@ impl Source {
                 Pull::Nothing => {
                     ended = true;
                     (0, false)
-                }
-                Pull::Broken(items, cause) => {
-                    let fault = Fault { op: 0, index: Index::Stream(turn.taken + items), cause };
-                    cx.fail(&ticket, fault, false);
-                    (ended, broken) = (true, true);
-                    (items, true)
                 }
             };
             if !loaded {
@@ -277,7 +264,7 @@ impl Source {
             chain = Some(chain.map_or((place, 1), |(first, count)| (first, count + 1)));
         }
         turn.ended = ended;
-        Issued { total: (ended && !broken).then_some(turn.next), again: !ended, chain }
+        Issued { total: ended.then_some(turn.next), again: !ended, chain }
     }
 
     fn pull(&self, turn: &Turn, place: u32, cx: &Cx<'_>) -> Pull {

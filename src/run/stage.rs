@@ -9,13 +9,13 @@
 //! job of its own ([`Stage::turn`]). When a piece is done here it *retires*: the stage's countdown has one arrival more.
 //! When the last one has retired, the stage ends.
 
-use std::cell::Cell;
 use std::ptr::NonNull;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Run;
-use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
-use super::cancel::{Cause, Failure, Fault, Index, Item, Site};
+use super::batch::{BatchSize, Family, Numbering, Ticket};
+use super::cancel::{Carried, Failure, Fault, Item, Site};
+use super::frame::{Frame, SAMPLE_EVERY};
 use super::ledger::Ledger;
 use crate::pool::job::{Group, Job, Target};
 use crate::pool::worker::Worker;
@@ -23,12 +23,6 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::Countdown;
 use crate::sync::gate::Gate;
-use crate::unwind;
-
-/// One batch in 64 is timed operator by operator, until control has gone from one to another so many times: some 1 us
-/// for reading the clock, however many items one item of the source becomes.
-const SAMPLE_EVERY: u64 = 64;
-const SAMPLE_SWITCHES: u32 = 32;
 
 /// What is in a batch that a source was asked for.
 #[derive(Debug)]
@@ -39,8 +33,6 @@ pub(crate) enum Pull {
     Last(u64),
     /// The source has ended before.
     Nothing,
-    /// The source failed after so many items.
-    Broken(u64, Cause),
 }
 
 /// How many batches a source has.
@@ -68,6 +60,15 @@ pub(crate) struct Room {
     pub(crate) seats: usize,
     /// How its source is cut.
     pub(crate) size: BatchSize,
+    /// Whether its source needs no credits.
+    pub(crate) free: bool,
+}
+
+impl Room {
+    /// Pieces that may wait without an allocation.
+    pub(crate) fn pieces(&self) -> usize {
+        self.credits.min(1024)
+    }
 }
 
 /// The items of a piece, where the stage's head finds them: in a place of the source, or in a token.
@@ -91,8 +92,8 @@ pub(crate) trait Stage: Send + Sync {
     fn part(&self, _cx: &Cx<'_>, _index: u32) {
         unreachable!("this stage ends at once");
     }
-    /// A source's first act.
-    fn begin(&self) -> Result<Extent, Fault> {
+    /// A source's first act. If it fails, its first batch does.
+    fn begin(&self) -> Extent {
         unreachable!("only a source begins");
     }
     /// Loads the batch `number` of about `size` items into `place`.
@@ -109,8 +110,8 @@ pub(crate) trait Stage: Send + Sync {
     }
     /// Makes it new for the next run.
     fn reset(&mut self);
-    /// Drops what a failed run left.
-    fn clear(&mut self);
+    /// Drops what a failed run left, and says how many items of its input.
+    fn clear(&mut self) -> u64;
     /// Drops a token, and gives the number of its items.
     fn discard(&self, load: u64) -> u64;
     /// Takes a token's family away: what is kept on purpose holds no credit.
@@ -258,10 +259,8 @@ impl<'env> StageCell<'env> {
     /// Drops what a failed run has left.
     pub(crate) fn clear(&mut self) {
         let held = self.gate.as_mut().map(Gate::reset);
-        for load in held.into_iter().flatten() {
-            self.body.discard(load);
-        }
-        self.body.clear();
+        let held: u64 = held.into_iter().flatten().map(|load| self.body.discard(load)).sum();
+        self.ledger.get_mut().dropped += held + self.body.clear();
     }
 
     /// Sampled time of the operator at `position`, all seats together.
@@ -454,13 +453,17 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Notes that an operator of this stage failed on a piece; `split`: parts of it have been sent on.
-    pub(crate) fn fail(&self, ticket: &Ticket, fault: Fault, split: bool) {
-        let at = if split { Key::end_of(ticket.number) } else { ticket.key() };
-        let (op, _) = self.stage.ops[fault.op];
-        let site = Site::Stream { numbering: self.stage.numbering, at, stage: self.stage.index, op };
-        let item = Item { index: fault.index, before: ticket.key(), column: self.stage.ops[fault.op].1.given };
-        self.run.fail(Failure { site, item: self.numbering().ordered.then_some(item), cause: fault.cause });
+    /// A fault of an operator of this stage on a piece, as a failure that can travel.
+    pub(crate) fn failure(&self, ticket: &Ticket, fault: Fault) -> Carried {
+        let (op, columns) = self.stage.ops[fault.op];
+        let item = Item { stage: self.stage.index, index: fault.index, before: ticket.key(), column: columns.given };
+        Failure::new(op, self.numbering().ordered.then_some(item), fault.cause)
+    }
+
+    /// A failure counts, at the place of this piece in the order of this stage's input.
+    pub(crate) fn fail(&self, ticket: &Ticket, failure: Carried) {
+        let site = Site::Stream { numbering: self.stage.numbering, at: ticket.key(), op: failure.op };
+        self.run.fail(site, failure);
     }
 
     /// Counts items of this stage's input that nobody worked on.
@@ -475,21 +478,18 @@ impl<'a> Cx<'a> {
         let samples = &stage.samples[seat * row..][..row];
         let batches = samples[0].load(Ordering::Relaxed);
         samples[0].store(batches + 1, Ordering::Relaxed);
-        Frame {
-            columns: &stage.columns[seat * stage.width..][..stage.width],
-            culprit: Cell::new(None),
-            error: Cell::new(None),
-            timer: batches.is_multiple_of(SAMPLE_EVERY).then(|| Timer::new(&samples[1..])),
-        }
+        let columns = &stage.columns[seat * stage.width..][..stage.width];
+        Frame::new(columns, batches.is_multiple_of(SAMPLE_EVERY).then(|| &samples[1..]))
     }
 
-    /// Enters the frame of a piece into the books.
-    pub(crate) fn record(&self, ticket: &Ticket, frame: &Frame<'_>, time: Duration, broken: bool) {
-        let counts = frame.columns.iter().map(|column| column.load(Ordering::Relaxed));
+    /// Enters the frame of a piece into the books; `broken`: it broke off, and so many items were to come.
+    pub(crate) fn record(&self, ticket: &Ticket, frame: &Frame<'_>, time: Duration, broken: Option<u64>) {
+        let counts = frame.counts();
         let mut ledger = self.stage.ledger.lock();
         ledger.batches += 1;
         ledger.nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        if broken {
+        if let Some(came) = broken {
+            ledger.dropped += came.saturating_sub(frame.counts().next().unwrap_or(0));
             ledger.add_broken(counts);
         } else {
             ledger.add(ticket.key(), ticket.end(), counts);
@@ -509,85 +509,4 @@ fn pack(first: u32, end: u32) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
 fn unpack(range: u64) -> (u32, u32) {
     ((range >> 32) as u32, range as u32)
-}
-
-/// What a stage keeps while it drives one piece: counts, and who is to blame.
-pub(crate) struct Frame<'a> {
-    columns: &'a [AtomicU64],
-    culprit: Cell<Option<usize>>,
-    error: Cell<Option<Fault>>,
-    pub(crate) timer: Option<Timer<'a>>,
-}
-
-impl Frame<'_> {
-    /// Sets a count, at the end of the piece or when it breaks off.
-    pub(crate) fn set(&self, column: usize, count: u64) {
-        // Relaxed: this seat's own row.
-        self.columns[column].store(count, Ordering::Relaxed);
-    }
-
-    /// A panic unwinds out of the operator at `position`; the first to say so is the one.
-    #[cold]
-    pub(crate) fn blame(&self, position: usize) {
-        if self.culprit.get().is_none() {
-            self.culprit.set(Some(position));
-        }
-    }
-
-    /// The operator at `position` failed on its item `index` of this piece; the first to say so is the one.
-    #[cold]
-    pub(crate) fn fail(&self, position: usize, index: u64, error: Box<dyn std::error::Error + Send + Sync>) {
-        let first = self.error.take();
-        let fault = Fault { op: position, index: Index::Batch(index), cause: Cause::Error(error) };
-        self.error.set(Some(first.unwrap_or(fault)));
-    }
-
-    /// What went wrong with the piece, if `panic` or an error ended it.
-    pub(crate) fn fault(
-        &self,
-        panic: Option<Box<dyn std::any::Any + Send>>,
-        ops: &[(usize, Columns)],
-    ) -> Option<Fault> {
-        let error = self.error.take();
-        let Some(panic) = panic else { return error };
-        if error.is_some() {
-            unwind::drop_payload(panic); // came after the error
-            return error;
-        }
-        let op = self.culprit.get().unwrap_or(0);
-        let given = self.columns[ops[op].1.given].load(Ordering::Relaxed);
-        // A head counts what it has handed on, all others what they were given, the item they failed on too.
-        let before = if op == 0 { given } else { given.saturating_sub(1) };
-        Some(Fault { op, index: Index::Batch(before), cause: Cause::Panic(panic) })
-    }
-}
-
-/// Splits the time of a few items among the operators.
-pub(crate) struct Timer<'a> {
-    sums: &'a [AtomicU64],
-    current: Cell<usize>,
-    since: Cell<Instant>,
-    left: Cell<u32>,
-}
-
-impl<'a> Timer<'a> {
-    fn new(sums: &'a [AtomicU64]) -> Self {
-        Self { sums, current: Cell::new(0), since: Cell::new(Instant::now()), left: Cell::new(SAMPLE_SWITCHES) }
-    }
-
-    #[inline]
-    pub(crate) fn is_on(&self) -> bool {
-        self.left.get() > 0
-    }
-
-    /// From now on the operator at `position` works. While it is on.
-    #[inline(never)]
-    pub(crate) fn switch(&self, position: usize) {
-        self.left.set(self.left.get() - 1);
-        let now = Instant::now();
-        let spent = now - self.since.replace(now);
-        let sum = &self.sums[self.current.replace(position)];
-        let nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-        sum.store(sum.load(Ordering::Relaxed).saturating_add(nanos), Ordering::Relaxed);
-    }
 }

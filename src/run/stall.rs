@@ -6,8 +6,14 @@
 //! every schedule.
 
 use super::Run;
+use crate::sync::atomic::Ordering;
 
 impl Run<'_> {
+    /// Whether a run that is quiet, and has not failed, has stalled.
+    pub(super) fn is_stalled(&self) -> bool {
+        !self.is_cancelled() && self.open_stages.load(Ordering::Relaxed) > 0
+    }
+
     /// Who waits for what, in words.
     pub(super) fn explain_stall(&self) -> String {
         let mut lines = Vec::new();

@@ -1,5 +1,6 @@
 //! Whole runs on virtual workers and on real ones.
 
+mod failures;
 mod parallel;
 mod program;
 mod property;

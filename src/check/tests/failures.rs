@@ -1,0 +1,145 @@
+//! Which failure a run has, and what its sinks have seen, do not depend on the schedule.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::property::quiet;
+use crate::check::{once, work};
+use crate::graph::Graph;
+use crate::pool::Pool;
+
+/// What `body` gives in many schedules; how often.
+fn outcomes<R: Ord>(body: impl Fn(&Pool) -> R) -> BTreeMap<R, usize> {
+    quiet();
+    let mut all = BTreeMap::new();
+    for workers in [1, 2, 4] {
+        for seed in 0..60 {
+            *all.entry(once(workers, seed, &body)).or_default() += 1;
+        }
+    }
+    all
+}
+
+/// The one outcome in all schedules.
+fn the_outcome<R: Ord + Clone + std::fmt::Debug>(body: impl Fn(&Pool) -> R) -> R {
+    let all = outcomes(body);
+    assert_eq!(all.len(), 1, "it depends on the schedule: {all:?}");
+    all.into_keys().next().expect("one")
+}
+
+/// Fails at one item, after some time.
+fn fails_at(at: u64) -> impl Fn(u64) -> Result<u64, String> + Send + Sync {
+    move |x| {
+        work(3);
+        if x == at { Err(format!("at {at}")) } else { Ok(x) }
+    }
+}
+
+/// The operator and item of the failure of a run.
+fn failure(pool: &Pool, g: Graph<'_>) -> (String, Option<u64>) {
+    let error = pool.run(g).map(drop).expect_err("it fails");
+    let error = error.as_run().expect("no defect");
+    (error.operator().to_owned(), error.item())
+}
+
+#[test]
+fn a_later_operator_that_fails_on_an_earlier_item_wins_through_a_chain() {
+    let outcome = the_outcome(|pool| {
+        let g = Graph::new();
+        let first = g.source(0..100).batch_size(1).try_map(fails_at(20)).named("upstream");
+        drop(first.chain(g.source(100..200)).try_map(fails_at(3)).named("downstream").collect());
+        failure(pool, g)
+    });
+    assert_eq!(outcome, ("downstream".to_owned(), Some(3)));
+}
+
+#[test]
+fn a_later_operator_that_fails_on_an_earlier_item_wins_through_a_zip() {
+    let outcome = the_outcome(|pool| {
+        let g = Graph::new();
+        let first = g.source(0..100).batch_size(1).try_map(fails_at(20)).named("upstream");
+        let pairs = first.zip(g.source(100..200_u64)).map(|(x, _)| x);
+        drop(pairs.try_map(fails_at(3)).named("downstream").collect());
+        failure(pool, g)
+    });
+    assert_eq!(outcome, ("downstream".to_owned(), Some(3)));
+}
+
+#[test]
+fn the_side_of_a_zip_that_fails_first_wins_and_the_left_one_at_the_same_place() {
+    for (left, right, expected) in [(20, 10, ("right", 10)), (10, 20, ("left", 10)), (15, 15, ("left", 15))] {
+        let outcome = the_outcome(|pool| {
+            let g = Graph::new();
+            let one = g.source(0..100).batch_size(1).credits(4).try_map(fails_at(left)).named("left");
+            let two = g.source(0..100).batch_size(3).credits(4).try_map(fails_at(right)).named("right");
+            drop(one.zip(two).count());
+            failure(pool, g)
+        });
+        assert_eq!(outcome, (expected.0.to_owned(), Some(expected.1)));
+    }
+}
+
+#[test]
+fn behind_the_end_of_a_stream_there_is_no_failure() {
+    let outcome = the_outcome(|pool| {
+        let g = Graph::new();
+        let items = g.source(0..100).batch_size(1).try_map(fails_at(9));
+        let some = items.scan((), |(), x| (x < 5).then_some(x)).collect();
+        pool.run(g).map(|mut run| run.take(some)).map_err(|error| error.to_string())
+    });
+    assert_eq!(outcome, Ok(vec![0, 1, 2, 3, 4]));
+}
+
+#[test]
+fn an_ordered_sink_sees_exactly_the_items_before_the_failure() {
+    for (shape, expected) in [("zip", 20), ("chain", 120), ("scan", 20), ("plain", 20)] {
+        let outcome = the_outcome(|pool| {
+            let seen = AtomicU64::new(0);
+            let count = |_| {
+                seen.fetch_add(1, Ordering::Relaxed);
+            };
+            let g = Graph::new();
+            let left = g.source(0..100).batch_size(1).credits(4).try_map(fails_at(20)).named("left");
+            let right = g.source(100..200).batch_size(1).credits(4).inspect(|_| work(10));
+            match shape {
+                "zip" => drop(left.zip(right).map(|(x, _)| x).for_each_ordered(count)),
+                "chain" => drop(right.chain(left).for_each_ordered(count)),
+                "scan" => drop(left.scan((), |(), x| Some(x)).chain(right).for_each_ordered(count)),
+                _ => drop(left.chain(right).for_each_ordered(count)),
+            }
+            assert_eq!(failure(pool, g), ("left".to_owned(), Some(20)));
+            seen.load(Ordering::Relaxed)
+        });
+        assert_eq!(outcome, expected, "{shape}");
+    }
+}
+
+#[test]
+fn the_items_of_a_failed_run_are_accounted_for() {
+    let lost = the_outcome(|pool| {
+        let g = Graph::new();
+        let items = g.source(0..200_u64).batch_size(4).inspect(|x| work(x % 7)).named("made");
+        drop(items.for_each_ordered(|x| assert!(x != 30, "trap")).named("sink"));
+        let error = pool.run(g).map(drop).expect_err("item 30");
+        let report = error.as_run().expect("no defect").report();
+        let (made, sink) = (report.operator("made").expect("named"), report.operator("sink").expect("named"));
+        made.items_out() - sink.items_in() - sink.items_dropped()
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn the_items_of_a_batch_that_breaks_off_are_accounted_for() {
+    let lost = the_outcome(|pool| {
+        let g = Graph::new();
+        let (one, two) = g.range(0..200_u64).batch_size(10).tee();
+        drop(two.count());
+        drop(one.named("one").inspect(|x| assert!(*x != 33, "trap")).count());
+        let error = pool.run(g).map(drop).expect_err("item 33");
+        let report = error.as_run().expect("no defect").report();
+        let tee = report.operators().iter().find(|operator| operator.name().starts_with("tee at")).expect("there");
+        let one = report.operator("one").expect("named");
+        tee.items_out() - one.items_in() - one.items_dropped()
+    });
+    assert_eq!(lost, 0);
+}

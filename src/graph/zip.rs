@@ -1,0 +1,318 @@
+//! `zip`: pairs the items of two streams.
+//!
+//! Each side is a stage of its own. Its pieces come in turn, and wait in a queue until the other side has items for them.
+//! Like an iterator that pulls the left side first, a zip ends at the first place where one side has ended, or has failed:
+//! a failure of the left side lies before what the right side has in that place.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::gather::{Inputs, peek, token_input};
+use super::pipe::Pipe;
+use super::seam::{Edge, load, token_of, unload};
+use super::stream::Stream;
+use crate::run::batch::{Family, Ticket, Token};
+use crate::run::cancel::Carried;
+use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
+use crate::sync::Mutex;
+use crate::sync::turnstile::Turnstile;
+
+/// The pieces of one side; the first one may be used up in part. Their items lie the last one first.
+pub(crate) struct Queue<T> {
+    pieces: VecDeque<Box<Token<T>>>,
+    ended: bool,
+}
+
+/// What a side has to offer next.
+enum Next<'a, T> {
+    Items(&'a mut Token<T>),
+    Failed,
+    /// Nothing, or nothing yet.
+    Nothing,
+}
+
+impl<T> Queue<T> {
+    fn new() -> Self {
+        Self { pieces: VecDeque::new(), ended: false }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended && self.pieces.is_empty()
+    }
+
+    /// What comes next, after pieces that are used up have gone back to their `edge`.
+    fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Family>) -> Next<'_, T> {
+        let is_used_up = |token: &mut Box<Token<T>>| token.items.is_empty() && token.failure.is_none();
+        while let Some(token) = self.pieces.pop_front_if(is_used_up) {
+            used.push(token.ticket.family);
+            edge.give(token);
+        }
+        match self.pieces.front_mut() {
+            Some(token) if token.items.is_empty() => Next::Failed,
+            Some(token) => Next::Items(token),
+            None => Next::Nothing,
+        }
+    }
+
+    /// Takes the first piece with its failure.
+    fn take_failed(&mut self) -> Option<(Family, Carried)> {
+        let mut token = self.pieces.pop_front()?;
+        Some((token.ticket.family, token.failure.take()?))
+    }
+}
+
+/// What the two inputs of a zip share.
+pub(crate) struct Pairs<A, B> {
+    state: Mutex<PairState<A, B>>,
+    edges: (Arc<Edge<A>>, Arc<Edge<B>>),
+    out: Arc<Edge<(A, B)>>,
+    numbering: usize,
+    /// The stages of the two inputs.
+    stages: [usize; 2],
+}
+
+pub(crate) struct PairState<A, B> {
+    left: Queue<A>,
+    right: Queue<B>,
+    next: u64,
+    over: bool,
+}
+
+impl<A, B> PairState<A, B> {
+    fn new() -> Self {
+        Self { left: Queue::new(), right: Queue::new(), next: 0, over: false }
+    }
+}
+
+/// What a piece has led to, to be done without the lock: room for it is kept from piece to piece.
+struct Outcome<A, B> {
+    #[expect(clippy::vec_box, reason = "a token travels by its pointer")]
+    tokens: Vec<Box<Token<(A, B)>>>,
+    used: Vec<Family>,
+    rest: Option<Rest<A, B>>,
+}
+
+/// What is left when a zip is over.
+struct Rest<A, B> {
+    total: u64,
+    left: VecDeque<Box<Token<A>>>,
+    right: VecDeque<Box<Token<B>>>,
+}
+
+impl<A, B> Default for Outcome<A, B> {
+    fn default() -> Self {
+        Self { tokens: Vec::new(), used: Vec::new(), rest: None }
+    }
+}
+
+impl<A: Send, B: Send> Pairs<A, B> {
+    /// Pairs what can be paired, and notes if that was all. Pieces are cut where a piece of either side ends, and a token
+    /// belongs to the family of its left piece, or of the right one if the left side is spooled: so neither depends on
+    /// which side came first.
+    fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>, outcome: &mut Outcome<A, B>) {
+        let (over, failed) = loop {
+            let left = match state.left.next(&self.edges.0, &mut outcome.used) {
+                Next::Items(left) => left,
+                Next::Failed => break (true, state.left.take_failed()),
+                Next::Nothing => break (state.left.is_over(), None),
+            };
+            // Only now that the left side has an item does it matter whether the right side has.
+            let right = match state.right.next(&self.edges.1, &mut outcome.used) {
+                Next::Items(right) => right,
+                Next::Failed => break (true, state.right.take_failed()),
+                Next::Nothing => break (state.right.is_over(), None),
+            };
+            let count = left.items.len().min(right.items.len());
+            let family = if left.ticket.family == Family::NONE { right.ticket.family } else { left.ticket.family };
+            let (from_left, from_right) = (left.items.len() - count, right.items.len() - count);
+            let mut token = self.out.take();
+            token.items.extend(left.items.drain(from_left..).rev().zip(right.items.drain(from_right..).rev()));
+            cx.share(family);
+            token.ticket = Ticket::whole(state.next, family);
+            state.next += 1;
+            outcome.tokens.push(token);
+        };
+        if let Some((family, failure)) = failed {
+            let mut token = self.out.take();
+            token.ticket = Ticket::whole(state.next, family); // the failed piece's share is the token's now
+            token.failure = Some(failure);
+            state.next += 1;
+            outcome.tokens.push(token);
+        }
+        if over {
+            state.over = true;
+            let (left, right) = (std::mem::take(&mut state.left.pieces), std::mem::take(&mut state.right.pieces));
+            outcome.rest = Some(Rest { total: state.next, left, right });
+        }
+    }
+
+    /// What follows from [`pair`](Self::pair), without the lock.
+    fn carry_out(&self, outcome: &mut Outcome<A, B>, cx: &Cx<'_>) {
+        for token in outcome.tokens.drain(..) {
+            let ticket = token.ticket;
+            cx.send(0, &ticket, load(token), true);
+        }
+        outcome.used.drain(..).for_each(|family| cx.release(family));
+        let Some(Rest { total, left, right }) = outcome.rest.take() else { return };
+        cx.run.total(self.numbering, total, cx.worker);
+        let [left_stage, right_stage] = self.stages.map(|stage| cx.at(stage));
+        left_stage.close();
+        right_stage.close();
+        left.into_iter().for_each(|token| drop_piece(token, &self.edges.0, &left_stage));
+        right.into_iter().for_each(|token| drop_piece(token, &self.edges.1, &right_stage));
+    }
+}
+
+fn drop_piece<T>(token: Box<Token<T>>, edge: &Edge<T>, cx: &Cx<'_>) {
+    let family = token.ticket.family;
+    cx.drop_items(token.items.len() as u64);
+    edge.give(token);
+    cx.release(family);
+}
+
+/// An input of [`Stream::zip`](crate::Stream::zip).
+pub(crate) struct Zip<T, A, B> {
+    edge: Arc<Edge<T>>,
+    shared: Arc<Pairs<A, B>>,
+    /// Which side of the shared state is its own.
+    queue: fn(&mut PairState<A, B>) -> &mut Queue<T>,
+    turnstile: Turnstile<u64>,
+    other: &'static str,
+    /// Empty, with room.
+    spare: Mutex<Outcome<A, B>>,
+}
+
+impl<A, B> Zip<A, A, B> {
+    fn left(shared: Arc<Pairs<A, B>>) -> Self {
+        let (edge, turnstile) = (Arc::clone(&shared.edges.0), Turnstile::new(0));
+        Self { edge, shared, queue: |state| &mut state.left, turnstile, other: "right", spare: Mutex::default() }
+    }
+}
+
+impl<A, B> Zip<B, A, B> {
+    fn right(shared: Arc<Pairs<A, B>>) -> Self {
+        let (edge, turnstile) = (Arc::clone(&shared.edges.1), Turnstile::new(0));
+        Self { edge, shared, queue: |state| &mut state.right, turnstile, other: "left", spare: Mutex::default() }
+    }
+}
+
+impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
+    peek!(T);
+
+    /// Queues a piece that has its turn, and pairs what can be paired.
+    fn pass(&self, cx: &Cx<'_>, payload: u64) {
+        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
+        // SAFETY: (1) only tails with this stage's edge send to it; (2) a turn is given once.
+        let mut token: Box<Token<T>> = unsafe { unload(payload) };
+        let last = token.ticket.last;
+        if !cx.wants(&token.ticket) {
+            drop_piece(token, &self.edge, cx);
+            return self.advance(cx, last);
+        }
+        token.items.reverse();
+        let mut outcome = std::mem::take(&mut *self.spare.lock());
+        let mut state = self.shared.state.lock();
+        if state.over {
+            drop(state);
+            drop_piece(token, &self.edge, cx);
+        } else {
+            (self.queue)(&mut state).pieces.push_back(token);
+            self.shared.pair(&mut state, cx, &mut outcome);
+            drop(state);
+            self.shared.carry_out(&mut outcome, cx);
+        }
+        *self.spare.lock() = outcome;
+        self.advance(cx, last);
+        cx.arrive();
+    }
+
+    fn advance(&self, cx: &Cx<'_>, last: bool) {
+        if let Some(next) = self.turnstile.leave(last) {
+            cx.push_turn(next);
+        }
+    }
+}
+
+impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
+    token_input!(edge: T);
+
+    fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
+        if let Some(payload) = self.turnstile.enter(parcel.ticket.turn(), parcel.load) {
+            self.pass(cx, payload);
+        }
+    }
+
+    fn turn(&self, cx: &Cx<'_>, payload: u64) {
+        self.pass(cx, payload);
+    }
+
+    fn end(&self, cx: &Cx<'_>) -> Ended {
+        let mut outcome = Outcome::default();
+        let mut state = self.shared.state.lock();
+        (self.queue)(&mut state).ended = true;
+        if !state.over {
+            self.shared.pair(&mut state, cx, &mut outcome);
+        }
+        drop(state);
+        self.shared.carry_out(&mut outcome, cx);
+        Ended::Now
+    }
+
+    fn prepare(&mut self, room: Room) {
+        self.turnstile = Turnstile::new(room.pieces());
+    }
+
+    fn reset(&mut self) {
+        self.turnstile.reset().for_each(drop);
+        let state = &mut *self.shared.state.lock();
+        (state.next, state.over) = (0, false);
+        (self.queue)(state).ended = false;
+    }
+
+    fn clear(&mut self) -> u64 {
+        let parked: Vec<u64> = self.turnstile.reset().collect();
+        let pieces = std::mem::take(&mut (self.queue)(&mut self.shared.state.lock()).pieces);
+        let queued: usize = pieces.iter().map(|token| token.items.len()).sum();
+        pieces.into_iter().for_each(|token| self.edge.give(token));
+        parked.into_iter().map(|payload| self.discard(payload)).sum::<u64>() + queued as u64
+    }
+
+    fn waiting(&self) -> Option<String> {
+        let mut state = self.shared.state.lock();
+        let pieces = (self.queue)(&mut state).pieces.len();
+        (pieces > 0).then(|| format!("{pieces} batches wait for items of the {} side", self.other))
+    }
+}
+
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Pairs the items of two streams, in order, until one of them ends; this one is asked first. Seam.
+    ///
+    /// The stream that is ahead waits in a queue, as far as its source's credits go. Where both come from one source, and
+    /// one of them leaves out so many items that all credits are in the queue, the run ends as
+    /// [`Stalled`](crate::RunErrorKind::Stalled), unless the stream that is ahead is [`spooled`](Self::spooled).
+    #[track_caller]
+    pub fn zip<U, Q>(self, other: Stream<'env, U, Q>) -> Stream<'env, (T, U), impl Pipe<Out = (T, U)>>
+    where
+        U: Send + 'env,
+        Q: Pipe<Out = U> + 'env,
+    {
+        let at = Location::caller();
+        let spooled = [self.spooled, other.spooled];
+        let (draft, left, left_edge) = self.send("zip", at);
+        let (other, right, right_edge) = other.send("zip", at);
+        let inputs = Inputs { draft, other, stages: [left, right] };
+        let numbering = inputs.numbering(true);
+        inputs.set_spooled(spooled);
+        let out = Arc::new(Edge::new());
+        let pairs = Arc::new(Pairs {
+            state: Mutex::new(PairState::new()),
+            edges: (left_edge, right_edge),
+            out: Arc::clone(&out),
+            numbering,
+            stages: inputs.stages,
+        });
+        inputs.set_bodies(Zip::left(Arc::clone(&pairs)), Zip::right(pairs));
+        inputs.receive(("zip", at), numbering, out, ["left", "right"])
+    }
+}

@@ -1,0 +1,224 @@
+//! What waits for itself: tasks in an order that cannot be kept, and streams that are held for each other.
+//!
+//! All that waits is put in one graph, with a step to each thing that it waits for:
+//!
+//! | what | waits for |
+//! |---|---|
+//! | a node of the task graph | the nodes before it; the end of a stage for the stage |
+//! | a stage, until it has ended | its inputs and its gate; a source for the credits of its items |
+//! | items of a stage, until their credits are back | the items of the stages behind it; its gate, if it holds them |
+//!
+//! What stands in a circle never comes. A circle without items is one of tasks; one with items is one of credits: a stage
+//! that waits for something holds the credits of its sources; if the thing it waits for needs more of one of these
+//! sources, directly or by way of other stages that wait, neither can go on. Items of a spooled stage have no credits.
+
+use super::draft::{Draft, NodeDraft, StageDraft};
+use super::edges::{Edges, index};
+
+/// The circles of a graph.
+#[derive(Debug, Default)]
+pub(super) struct Circles {
+    /// The first node of each circle of tasks.
+    pub(super) nodes: Vec<usize>,
+    /// The stages whose items are held in a circle, if there is none of tasks.
+    pub(super) held: Vec<Held>,
+}
+
+/// A stage whose items are held in a circle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) stage: usize,
+    /// The source that they come from.
+    pub(super) from: usize,
+    /// The source that must have ended before.
+    pub(super) until: usize,
+}
+
+impl Circles {
+    pub(super) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
+        let mut circles = Self::default();
+        let holds: Vec<usize> = (0..draft.stages.len()).filter(|stage| holds(&draft.stages[*stage])).collect();
+        if holds.is_empty() && !edges.explicit {
+            return circles; // program order has none
+        }
+        let mut waits = Waits::of(draft, edges);
+        if edges.explicit {
+            circles.nodes = waits.nodes_in_circles();
+        }
+        if !holds.is_empty() && circles.nodes.is_empty() {
+            waits.add_items();
+            let parts = parts(&waits.steps);
+            circles.held = holds.into_iter().filter_map(|stage| waits.held(stage, &parts)).collect();
+        }
+        circles
+    }
+}
+
+/// Whether a stage holds credits while it waits.
+fn holds(stage: &StageDraft<'_>) -> bool {
+    !stage.spooled && (stage.gate.is_some() || stage.waits_for.is_some())
+}
+
+/// The graph of what waits; see the module.
+struct Waits<'a> {
+    stages: &'a [StageDraft<'a>],
+    /// What each thing waits for: nodes, then stages, then items of stages.
+    steps: Vec<Vec<u32>>,
+    nodes: usize,
+}
+
+impl<'a> Waits<'a> {
+    /// All but the items.
+    fn of(draft: &'a Draft<'_>, edges: &Edges) -> Self {
+        let (stages, nodes) = (&draft.stages[..], draft.nodes.len());
+        let mut waits = Self { stages, steps: vec![Vec::new(); nodes + 2 * stages.len()], nodes };
+        edges.list.iter().for_each(|(first, then)| waits.steps[*then as usize].push(*first));
+        for (node, kind) in draft.nodes.iter().enumerate() {
+            if let NodeDraft::End { stage } = kind {
+                waits.add(node, [waits.end(*stage)]);
+            }
+        }
+        for (number, stage) in stages.iter().enumerate() {
+            let end = waits.end(number);
+            stage.inputs.iter().for_each(|input| waits.add(end, [waits.end(*input)]));
+            waits.add(end, waits.gate(number));
+        }
+        waits
+    }
+
+    fn add_items(&mut self) {
+        for (number, stage) in self.stages.iter().enumerate() {
+            let items = self.items(number);
+            if stage.source.is_some() {
+                self.add(self.end(number), [items]);
+            }
+            if !stage.spooled {
+                stage.outputs.iter().for_each(|output| self.add(items, [self.items(*output)]));
+                self.add(items, self.gate(number));
+            }
+        }
+    }
+
+    fn add(&mut self, what: usize, waits_for: impl IntoIterator<Item = usize>) {
+        self.steps[what].extend(waits_for.into_iter().map(index));
+    }
+
+    /// The end of a stage.
+    fn end(&self, stage: usize) -> usize {
+        self.nodes + stage
+    }
+
+    /// The items of a stage.
+    fn items(&self, stage: usize) -> usize {
+        self.nodes + self.stages.len() + stage
+    }
+
+    /// What a stage waits for before it lets anything through.
+    fn gate(&self, stage: usize) -> impl Iterator<Item = usize> + use<> {
+        let first = self.stages[stage].waits_for.map(|first| self.end(first));
+        self.stages[stage].gate.into_iter().chain(first)
+    }
+
+    fn nodes_in_circles(&self) -> Vec<usize> {
+        let parts = parts(&self.steps);
+        let mut told = vec![false; self.steps.len()];
+        let nodes = (0..self.nodes).filter(|node| {
+            let part = parts[*node];
+            let circular = self.steps[*node].iter().any(|to| parts[*to as usize] == part);
+            circular && !std::mem::replace(&mut told[part as usize], true)
+        });
+        nodes.collect()
+    }
+
+    /// Whether the items of a stage are held in a circle; `parts`: of this graph.
+    fn held(&self, stage: usize, parts: &[u32]) -> Option<Held> {
+        const ON: &str = "a circle goes on";
+        let in_circle = |what: &usize| parts[*what] == parts[self.items(stage)];
+        let mut until = self.gate(stage).find(in_circle)?;
+        while until < self.items(0) {
+            until = self.steps[until].iter().map(|to| *to as usize).find(in_circle).expect(ON);
+        }
+        let mut from = stage;
+        while self.stages[from].source.is_none() {
+            from = *self.stages[from].inputs.iter().find(|input| in_circle(&self.items(**input))).expect(ON);
+        }
+        Some(Held { stage, from, until: until - self.items(0) })
+    }
+}
+
+/// Of everything in a graph, the part that it is in: what leads to each other, in any number of steps, has the same one.
+/// So a step within a part is one of a circle.
+///
+/// Tarjan's algorithm, without recursion.
+fn parts(steps: &[Vec<u32>]) -> Vec<u32> {
+    const NONE: u32 = u32::MAX;
+    let mut parts = vec![NONE; steps.len()];
+    // When it was come by, and the earliest one without a part that it is known to lead to.
+    let (mut came, mut earliest) = (vec![NONE; steps.len()], vec![NONE; steps.len()]);
+    let (mut time, mut count) = (0, 0);
+    let mut without: Vec<usize> = Vec::new();
+    let mut path: Vec<(usize, std::slice::Iter<'_, u32>)> = Vec::new();
+    for first in 0..steps.len() {
+        let mut next = (came[first] == NONE).then_some(first);
+        loop {
+            if let Some(what) = next.take() {
+                (came[what], earliest[what]) = (time, time);
+                time += 1;
+                without.push(what);
+                path.push((what, steps[what].iter()));
+            }
+            let Some((what, left)) = path.last_mut() else { break };
+            let what = *what;
+            match left.next().map(|to| *to as usize) {
+                Some(to) if came[to] == NONE => next = Some(to),
+                Some(to) if parts[to] == NONE => earliest[what] = earliest[what].min(came[to]),
+                Some(_) => {}
+                None => {
+                    path.pop();
+                    if let Some((before, _)) = path.last() {
+                        earliest[*before] = earliest[*before].min(earliest[what]);
+                    }
+                    if earliest[what] == came[what] {
+                        let begin = without.iter().rposition(|at| *at == what).expect("not in a part yet");
+                        without.drain(begin..).for_each(|at| parts[at] = count);
+                        count += 1;
+                    }
+                }
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::parts;
+
+    proptest! {
+        #[test]
+        fn what_leads_to_each_other_is_one_part(
+            steps in (1..12_usize).prop_flat_map(|count| {
+                prop::collection::vec(prop::collection::vec(0..u32::try_from(count).expect("small"), 0..3), count)
+            }),
+        ) {
+            let leads = |from: usize| {
+                let (mut seen, mut next) = (vec![false; steps.len()], vec![from]);
+                while let Some(what) = next.pop() {
+                    if !std::mem::replace(&mut seen[what], true) {
+                        next.extend(steps[what].iter().map(|to| *to as usize));
+                    }
+                }
+                seen
+            };
+            let leads: Vec<Vec<bool>> = (0..steps.len()).map(leads).collect();
+            let parts = parts(&steps);
+            for (a, from) in leads.iter().enumerate() {
+                for (b, to) in leads.iter().enumerate() {
+                    prop_assert_eq!(parts[a] == parts[b], from[b] && to[a], "{} and {}", a, b);
+                }
+            }
+        }
+    }
+}
