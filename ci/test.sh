@@ -55,8 +55,7 @@ fi
 run cargo build --release --examples
 
 # -- Examples with checked output. --
-if [[ -f ci/examples.sh ]]; then
-    run bash ci/examples.sh
-fi
+run bash ci/examples.sh
+run bash ci/topology-examples.sh
 
 heading "all tests passed"

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::panic::Location;
+use std::path::Path;
 
 use crate::report::Report;
 use crate::sync::Mutex;
@@ -13,6 +14,8 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
+    /// A machine cannot be read or made up.
+    Topology(TopologyError),
     /// A pool cannot be made.
     Pool(PoolError),
     /// A graph has defects; nothing was run.
@@ -38,6 +41,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Topology(error) => error.fmt(f),
             Self::Pool(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Run(error) => error.fmt(f),
@@ -48,6 +52,7 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
+            Self::Topology(error) => error.source(),
             Self::Pool(error) => error.source(),
             Self::Build(error) => error.source(),
             Self::Run(error) => error.source(),
@@ -55,6 +60,11 @@ impl StdError for Error {
     }
 }
 
+impl From<TopologyError> for Error {
+    fn from(error: TopologyError) -> Self {
+        Self::Topology(error)
+    }
+}
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         Self::Pool(error)
@@ -68,6 +78,41 @@ impl From<BuildError> for Error {
 impl From<RunError> for Error {
     fn from(error: RunError) -> Self {
         Self::Run(error)
+    }
+}
+
+/// Why a machine cannot be read or made up.
+#[derive(Debug)]
+pub struct TopologyError {
+    message: String,
+    source: Option<io::Error>,
+}
+
+impl TopologyError {
+    pub(crate) fn folder(root: &Path, source: io::Error) -> Self {
+        Self { message: format!("no machine can be read from '{}'", root.display()), source: Some(source) }
+    }
+    pub(crate) fn no_cpus(root: &Path) -> Self {
+        let files = "sys/devices/system/cpu, nor in proc/self/status";
+        Self {
+            message: format!("no machine is recorded in '{}': it has no CPUs in {files}", root.display()),
+            source: None,
+        }
+    }
+    pub(crate) fn synthetic(description: &str, what: &str) -> Self {
+        Self { message: format!("the description \"{description}\" makes no machine: {what}"), source: None }
+    }
+}
+
+impl fmt::Display for TopologyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for TopologyError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|error| error as _)
     }
 }
 

@@ -4,8 +4,9 @@
 //! * [`Graph`] describes, [`Stream`] and [`Data`] are what it is made of, [`Keyed`] and [`Table`] what `key_by` leads to.
 //! * [`Plan`] is a graph that was checked and laid out for a pool; it runs, and keeps the results. [`Explain`] says what it
 //!   is, [`Report`] what it did.
-//! * [`Pool`] has the threads; [`Builder`] its options, [`Placement`] where they run, [`Topology`] the machine.
-//! * [`Error`] is one of [`PoolError`], [`BuildError`] and [`RunError`].
+//! * [`Pool`] has the threads; [`Builder`] its options, [`Placement`] where they run.
+//! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
+//! * [`Error`] is one of [`TopologyError`], [`PoolError`], [`BuildError`] and [`RunError`].
 
 #[cfg(all(test, not(loom)))]
 mod check;
@@ -19,12 +20,12 @@ mod sync;
 mod topology;
 mod unwind;
 
-pub use error::{BuildError, Defect, Error, PoolError, RunError, RunErrorKind};
+pub use error::{BuildError, Defect, Error, PoolError, RunError, RunErrorKind, TopologyError};
 pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Integer, Keyed, Pipe, Read, Stream, Table, Write};
 pub use plan::{Data, Explain, Plan};
 pub use pool::{Builder, Pinning, Placement, Pool, Scope, WorkerPlace};
 pub use report::{OperatorReport, Report, StageReport, WorkerReport};
-pub use topology::{CpuSet, ParseCpuSetError, Topology};
+pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
 
 /// The iterators of a [`Table`].
 pub mod table {

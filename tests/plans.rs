@@ -216,7 +216,7 @@ fn credits_have_a_limit() {
     let found = defects(g);
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[0].starts_with("'too many'"), "{found:?}");
-    assert!(found[0].contains("credits(18446744073709551615): at most 1048576"), "{found:?}");
+    assert!(found[0].contains(&format!("credits({}): at most 1048576", usize::MAX)), "{found:?}");
     assert!(found[1].contains("credits(1048577): at most 1048576"), "{found:?}");
     assert!(found[2].contains("credits(0): at least 1"), "{found:?}");
 
@@ -235,7 +235,7 @@ fn one_batch_may_have_all_items() {
     let pool = pool();
     let words = ["to", "be", "or", "not"];
     let text = b"to\nbe\nor\nnot";
-    for size in [usize::MAX, usize::MAX - 1, 1 << 63, 1 << 32] {
+    for size in [usize::MAX, usize::MAX - 1, usize::MAX / 2 + 1, 1 << 20] {
         let g = Graph::new();
         let data = g.data(words.to_vec());
         let counts = [
@@ -310,7 +310,8 @@ fn a_stream_of_a_planned_graph_says_so() {
     assert!(format!("{keys:?}").starts_with(r#"Keyed(Stream("key_by at tests/plans.rs:"#), "{keys:?}");
     let other = Graph::new();
     let data = other.data(3);
-    let late: [(&str, Box<dyn FnOnce()>); 12] = [
+    type Late<'a> = (&'static str, Box<dyn FnOnce() + 'a>);
+    let late: [Late<'_>; 12] = [
         ("map", Box::new(|| drop(stream().map(|x| x)))),
         ("key_by", Box::new(|| drop(stream().key_by(|x| *x)))),
         ("tee", Box::new(|| drop(stream().tee()))),

@@ -13,7 +13,7 @@
 //! catches what it throws, and the waiting thread throws it again.
 
 use std::any::Any;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
@@ -34,8 +34,8 @@ struct Half<B, R> {
     latch: Latch,
     /// There until it is called.
     second: UnsafeCell<ManuallyDrop<B>>,
-    /// What a thief has made, when the latch is set.
-    result: UnsafeCell<Option<Result<R, Box<dyn Any + Send>>>>,
+    /// What a thief has made, there when the latch is set and until it is taken.
+    result: UnsafeCell<MaybeUninit<Result<R, Box<dyn Any + Send>>>>,
 }
 
 impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
@@ -46,7 +46,7 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
             seat: NonNull::from(seat),
             latch: Latch::new(),
             second: UnsafeCell::new(ManuallyDrop::new(second)),
-            result: UnsafeCell::new(None),
+            result: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
@@ -84,19 +84,26 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         let second = unsafe { half.take() };
         let result = catch_unwind(AssertUnwindSafe(second));
         // SAFETY: nobody else touches the result before the latch is set.
-        half.result.with_mut(|place| unsafe { *place = Some(result) });
+        half.result.with_mut(|place| unsafe { &mut *place }.write(result));
         // SAFETY: a seat lives as long as its pool, and this thread works there.
         let seat = unsafe { half.seat.as_ref() };
         // SAFETY: (1) alive until this; (2) once: by the one job.
         unsafe { Latch::set(&raw const half.latch, &seat.parker) };
     }
 
-    /// What the thief has made. The latch is set.
-    fn stolen(&self) -> Result<R, Box<dyn Any + Send>> {
-        #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-        // SAFETY: the latch is set: nobody else touches the result any more.
-        let result = self.result.with_mut(|place| unsafe { (*place).take() });
-        result.expect("a thief leaves a result before it sets the latch")
+    /// What the thief has made.
+    ///
+    /// # Safety
+    /// (1) The latch is set. (2) It is asked once.
+    #[cold]
+    #[expect(unsafe_code, reason = "the closure's result crosses threads")]
+    unsafe fn stolen(&self) -> Result<R, Box<dyn Any + Send>> {
+        self.result.with_mut(|place| {
+            // SAFETY: (1): nobody else touches the result any more.
+            let place = unsafe { &mut *place };
+            // SAFETY: (1), (2): a thief leaves a result before it sets the latch.
+            unsafe { place.assume_init_read() }
+        })
     }
 
     /// Gets the job back, or waits until a thief is done with it; `true`: it is back. (J3)
@@ -125,7 +132,9 @@ impl<B: FnOnce() -> R + Send, R: Send> Drop for Unwinding<'_, B, R> {
             // SAFETY: (1) the job is back.
             unwind::drop_value(unsafe { self.half.take() });
         } else {
-            unwind::drop_value(self.half.stolen());
+            #[expect(unsafe_code, reason = "the closure's result crosses threads")]
+            // SAFETY: (1) it was waited for; (2) the join itself is unwinding.
+            unwind::drop_value(unsafe { self.half.stolen() });
         }
     }
 }
@@ -151,7 +160,10 @@ impl Worker<'_> {
             let second = unsafe { half.take() };
             return (a, second());
         }
-        (a, half.stolen().unwrap_or_else(|panic| resume_unwind(panic)))
+        #[expect(unsafe_code, reason = "the closure's result crosses threads")]
+        // SAFETY: (1) it was waited for; (2) here alone.
+        let stolen = unsafe { half.stolen() };
+        (a, stolen.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 }
 

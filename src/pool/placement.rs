@@ -52,7 +52,8 @@ impl Placement {
         };
         let place = |worker: usize| match pinning {
             Pinning::Cores => {
-                cores[worker % cores.len()].iter().nth(worker / cores.len() % cores[worker % cores.len()].len())
+                let cpus = cores[worker % cores.len()].cpus();
+                cpus.iter().nth(worker / cores.len() % cpus.len())
             }
             _ => None,
         };

@@ -148,12 +148,14 @@ impl<'p> Worker<'p> {
     /// Queues the second half of a join. (J1)
     #[inline]
     pub(super) fn push_half(&self, job: Job) {
-        self.make_room();
+        if self.local(|local| local.ring.is_full()) {
+            self.spill();
+        }
         let shown = self.local(|local| {
             local.ring.push_newest(job);
             !local.public.is_empty()
         });
-        if !shown || self.shared.idle.idle() > 0 {
+        if !shown || self.shared.idle.is_hungry() {
             self.feed();
         }
     }

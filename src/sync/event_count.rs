@@ -113,6 +113,13 @@ impl EventCount {
         self.sub(ACTIVE + if searching { SEARCHING } else { 0 }); // (X1)
     }
 
+    /// Whether anybody could take a job now: [`idle`](Self::idle) is not zero.
+    #[inline]
+    pub(crate) fn is_hungry(&self) -> bool {
+        let word = self.load();
+        word.0 >= SEARCHING || (word.sleeping() > 0 && word.active() < self.limit)
+    }
+
     /// How many could take a job now, because they look for one or may be woken: a hint, one relaxed load.
     #[inline]
     pub(crate) fn idle(&self) -> usize {
@@ -241,6 +248,7 @@ impl EventCount {
         if only.is_none() { ACTIVE + SEARCHING } else { ACTIVE }
     }
 
+    #[inline]
     fn load(&self) -> Word {
         // Relaxed: a hint, or after N1.
         Word(self.word.load(Ordering::Relaxed))

@@ -31,7 +31,12 @@ pub(super) struct Draft {
 impl Draft {
     /// Some CPUs of which nothing is known: each is a core, all are on one node.
     pub(super) fn flat(cpus: CpuSet, notes: Vec<String>) -> Self {
-        Self { cores: cpus.iter().map(|cpu| CpuSet::from_iter([cpu])).collect(), online: cpus, notes, ..Self::default() }
+        Self {
+            cores: cpus.iter().map(|cpu| CpuSet::from_iter([cpu])).collect(),
+            online: cpus,
+            notes,
+            ..Self::default()
+        }
     }
 
     pub(super) fn finish(mut self) -> Topology {

@@ -1,21 +1,51 @@
-//! The machine as this process may use it: allowed CPUs, cores, NUMA nodes, CPU quota.
+//! The machine as this process may use it: which CPUs, in which cores, packages, NUMA nodes and L3 domains.
 //!
-//! [`Topology::detect`] reads the kernel's files through a root path, so that a recorded machine is as good as this one.
-//! It never fails over an odd file: a hole makes a flat part, and a line in [`Topology::notes`].
+//! [`Topology::detect`] reads the system's files through a root path, so that a recorded machine
+//! ([`Topology::read`]) is as good as this one; [`Topology::synthetic`] makes one up from a line of text. Reading never
+//! fails over an odd file: a hole makes a flat part, and a line in [`Topology::notes`]. The words are hwloc's.
+//!
+//! # Roles
+//! A reader (`linux`, `synthetic`) collects sets of CPUs in a draft; `draft` makes them fit together, and is the only
+//! place that makes a [`Topology`]. Nothing here has global state, a thread or a lock; a topology is plain data.
+//!
+//! # Invariants
+//! - I1: Some CPU is allowed, and every allowed CPU is online.
+//! - I2: Every allowed CPU is in exactly one core. Parts hold allowed CPUs only.
+//! - I3: Cores, packages and L3 domains are in the order of their first CPU, and not empty; nodes in the order of their
+//!   numbers. Of two parts of the same level, none holds a CPU of the other.
+//! - I4: A core is in one package, on one node, in one L3 domain as a whole, or in none.
+//! - I5: There is a node with CPUs, and a node without allowed CPUs has memory that this process may use.
+//!
+//! # Tests
+//! `tests/topologies.rs` reads recorded machines. The tests of this folder read made-up trees, and random broken ones,
+//! for which the invariants hold.
 
 pub(crate) mod bind;
 mod cpuset;
+mod display;
+mod draft;
 mod linux;
+mod parts;
+mod synthetic;
 
-use std::fmt;
 use std::path::Path;
 
 pub use cpuset::{CpuSet, ParseCpuSetError};
+pub use parts::{Core, L3Domain, NumaNode, Package};
 
-/// The machine as this process may use it.
+use crate::Error;
+use crate::error::TopologyError;
+use draft::Draft;
+
+/// A machine as this process may use it: this one, a recorded one, or a made-up one.
+///
+/// Everything but [`cpus`](Self::cpus) speaks of the allowed CPUs only. It is plain data; what it shows was true when it
+/// was read. Written out it is a tree; `{:#}` lists each core.
 ///
 /// ```
-/// let here = millstream::Topology::detect()?;
+/// use millstream::Topology;
+///
+/// let here = Topology::detect()?;
 /// assert!(!here.allowed_cpus().is_empty());
 /// assert!(here.cores().len() <= here.allowed_cpus().len());
 /// println!("{here}");
@@ -23,79 +53,148 @@ pub use cpuset::{CpuSet, ParseCpuSetError};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
+    online: CpuSet,
     allowed: CpuSet,
-    cores: Vec<CpuSet>,
-    nodes: Vec<(usize, CpuSet)>,
+    cores: Vec<Core>,
+    packages: Vec<Package>,
+    nodes: Vec<NumaNode>,
+    l3: Vec<L3Domain>,
     quota: Option<f64>,
     notes: Vec<String>,
+    is_this_machine: bool,
 }
 
 impl Topology {
     /// Reads the machine this process runs on.
     ///
+    /// On other systems than Linux only the number of CPUs is known: each counts as a core, all are on one node.
+    ///
     /// # Errors
     /// If not even the number of usable CPUs can be found out.
-    pub fn detect() -> Result<Self, crate::Error> {
-        Ok(if cfg!(target_os = "linux") {
-            linux::read(Path::new("/"))
-        } else {
-            Self::flat(Self::fallback(), Vec::new())
-        })
+    pub fn detect() -> Result<Self, Error> {
+        let read = if cfg!(target_os = "linux") { linux::read(Path::new("/")) } else { None };
+        let mut draft = read.unwrap_or_else(|| {
+            let cpus =
+                (0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(CpuSet::MAX)).collect();
+            Draft::flat(cpus, vec!["the system shows nothing but the number of CPUs: each counts as a core".to_owned()])
+        });
+        draft.is_this_machine = true;
+        Ok(draft.finish())
     }
 
-    /// As many CPUs as the standard library sees, each its own core, on one node.
-    fn flat(allowed: CpuSet, notes: Vec<String>) -> Self {
-        let cores = allowed.iter().map(|cpu| CpuSet::from_iter([cpu])).collect();
-        let nodes = vec![(0, allowed.clone())];
-        Self { allowed, cores, nodes, quota: None, notes }
+    /// Reads a recorded machine: a folder with the files of a Linux system, `sys` and if possible `proc` in it.
+    ///
+    /// What hwloc's `hwloc-gather-topology` packs is such a folder. Of a recording without `proc/self/status` all online
+    /// CPUs count as allowed that its cpuset, if it has one, leaves.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or has no files about CPUs. Any odd file else is a line in [`notes`](Self::notes).
+    ///
+    /// ```no_run
+    /// let recorded = millstream::Topology::read("machines/epyc".as_ref())?;
+    /// assert!(!recorded.is_this_machine());
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn read(root: &Path) -> Result<Self, Error> {
+        std::fs::read_dir(root).map_err(|error| TopologyError::folder(root, error))?;
+        let draft = linux::read(root).ok_or_else(|| TopologyError::no_cpus(root))?;
+        Ok(draft.finish())
     }
 
-    fn fallback() -> CpuSet {
-        (0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get)).collect()
+    /// Makes up a machine from hwloc's synthetic description: levels from the outside in, each with its number of parts
+    /// in a part of the level before.
+    ///
+    /// Levels are `package` (also `socket`), `die`, `numa` (also `node`), `group`, `l1` to `l5` (also `l3cache`,
+    /// `l1dcache`, …), `core` and, last, `pu`; two letters are enough. Bare numbers get levels as hwloc gives them. A
+    /// `[numa]` behind a level attaches a node to each of its parts; of several the first on the innermost level has the
+    /// CPUs, the others are memory only. Attributes stand in parentheses: `memory=16GiB` of a node, `size=32MiB` of an L3
+    /// cache and `indexes=…` of nodes and PUs are used, others are noted. Without a `numa` all CPUs are on node 0,
+    /// without a `core` each is a core.
+    ///
+    /// All CPUs are allowed. Distances are 10 on a node, 12 in a package, else 20.
+    ///
+    /// # Errors
+    /// If the text is no such description, names the wrong part of it; if there are more than [`CpuSet::MAX`] CPUs or
+    /// 1024 nodes.
+    ///
+    /// ```
+    /// use millstream::Topology;
+    ///
+    /// let server = Topology::synthetic("numa:4 l3:2 core:8 pu:2")?;
+    /// assert_eq!((server.numa_nodes().len(), server.l3_domains().len()), (4, 8));
+    /// assert_eq!((server.cores().len(), server.cpus().len()), (64, 128));
+    ///
+    /// let error = Topology::synthetic("numa:4 cores:lots").unwrap_err().to_string();
+    /// assert!(error.contains("'cores'"), "{error}");
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn synthetic(description: &str) -> Result<Self, Error> {
+        let draft = synthetic::machine(description).map_err(|what| TopologyError::synthetic(description, &what))?;
+        Ok(draft.finish())
     }
 
-    /// The CPUs this process may run on: online, in its affinity mask and its cpuset.
+    /// All CPUs that are there and online, whether this process may use them or not.
+    #[must_use]
+    pub fn cpus(&self) -> &CpuSet {
+        &self.online
+    }
+
+    /// The CPUs this process may run on: online, in its affinity mask and its cpuset; at least one.
     #[must_use]
     pub fn allowed_cpus(&self) -> &CpuSet {
         &self.allowed
     }
 
-    /// The allowed CPUs core by core, in order of their first CPU.
+    /// The cores that have allowed CPUs, in the order of their first one. Every allowed CPU is in exactly one core.
     #[must_use]
-    pub fn cores(&self) -> &[CpuSet] {
+    pub fn cores(&self) -> &[Core] {
         &self.cores
     }
 
-    /// The NUMA nodes that have allowed CPUs: the kernel's number and the CPUs.
+    /// The packages that have allowed CPUs, in the order of their first one; none where the machine shows none.
     #[must_use]
-    pub fn numa_nodes(&self) -> &[(usize, CpuSet)] {
+    pub fn packages(&self) -> &[Package] {
+        &self.packages
+    }
+
+    /// The NUMA nodes that have allowed CPUs or memory that this process may use, in the order of their numbers.
+    ///
+    /// A machine that shows none is one node, with number 0.
+    #[must_use]
+    pub fn numa_nodes(&self) -> &[NumaNode] {
         &self.nodes
     }
 
-    /// How many CPUs' worth of time the process may use, where a control group limits it.
+    /// The NUMA node with the system's number `id`.
+    #[must_use]
+    pub fn numa_node(&self, id: usize) -> Option<&NumaNode> {
+        self.nodes.binary_search_by_key(&id, NumaNode::id).ok().map(|index| &self.nodes[index])
+    }
+
+    /// The L3 domains that have allowed CPUs, in the order of their first one; none where the machine shows none.
+    #[must_use]
+    pub fn l3_domains(&self) -> &[L3Domain] {
+        &self.l3
+    }
+
+    /// How many CPUs' worth of time the process may use, where a control group limits it: the least of its own limit and
+    /// those of all groups above it.
     #[must_use]
     pub fn cpu_quota(&self) -> Option<f64> {
         self.quota
     }
 
-    /// What could not be read, and what was taken in its place.
+    /// What could not be read or does not fit together, and what was taken in its place.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
-}
 
-impl fmt::Display for Topology {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (cpus, cores) = (self.allowed.len(), self.cores.len());
-        writeln!(f, "{cpus} CPUs ({}) on {cores} cores", self.allowed)?;
-        for (node, cpus) in &self.nodes {
-            writeln!(f, "  NUMA node {node}: CPUs {cpus}")?;
-        }
-        if let Some(quota) = self.quota {
-            writeln!(f, "  CPU quota: {quota:.2} CPUs")?;
-        }
-        self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))
+    /// Whether this is the machine the process runs on, made by [`detect`](Self::detect): only there can threads be
+    /// bound to these CPUs.
+    #[must_use]
+    pub fn is_this_machine(&self) -> bool {
+        self.is_this_machine
     }
 }
 

@@ -1,0 +1,49 @@
+//! Reads one small file of the kernel's, whatever is in it.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use super::super::CpuSet;
+
+/// No file of the kernel's that is read here is as long.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A file's text without white space and zeros around it. None if there is no such file.
+pub(super) fn text(path: &Path) -> Option<String> {
+    // A pipe in a recording would never end.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
+}
+
+pub(super) fn number(path: &Path) -> Option<i64> {
+    text(path)?.parse().ok()
+}
+
+pub(super) fn list(path: &Path) -> Option<CpuSet> {
+    text(path)?.parse().ok()
+}
+
+/// The first set that can be read: of each name the list, then the mask. Files are called `<name>_list` and `<name>`;
+/// the mask of a cache is `<name>_map`.
+pub(super) fn list_or_mask<const N: usize>(folder: &Path, names: [&str; N]) -> Option<CpuSet> {
+    let mask = |file: String| CpuSet::from_mask(&text(&folder.join(file))?);
+    let lists = names.iter().map(|name| list(&folder.join(format!("{name}_list"))));
+    let masks = names.iter().map(|name| mask((*name).to_owned()).or_else(|| mask(format!("{name}_map"))));
+    lists.chain(masks).flatten().find(|set| !set.is_empty())
+}
+
+/// A size such as `8192K`, in bytes.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}

@@ -1,0 +1,72 @@
+//! Reads the NUMA nodes.
+
+use std::path::Path;
+
+use super::super::CpuSet;
+use super::super::draft::LOCAL;
+use super::super::parts::NumaNode;
+use super::files::{list, text};
+use super::numbered;
+
+/// All nodes; a kernel that shows none has one. `mems` are lists of the nodes on which the process may allocate.
+pub(super) fn read(root: &Path, online: &CpuSet, mems: [&Option<CpuSet>; 2], notes: &mut Vec<String>) -> Vec<NumaNode> {
+    let folder = root.join("sys/devices/system/node");
+    let mut ids = numbered(&folder, "node");
+    let beyond = ids.len();
+    ids.retain(|id| *id < CpuSet::MAX);
+    if ids.len() < beyond {
+        notes.push(format!("NUMA nodes from number {} on are left out", CpuSet::MAX));
+    }
+    if ids.is_empty() {
+        notes.push("no NUMA nodes in sys/devices/system/node: taken as one".to_owned());
+        let memory = text(&root.join("proc/meminfo")).and_then(|text| total(&text));
+        let distances = vec![(0, LOCAL)];
+        return vec![NumaNode { id: 0, cpus: online.clone(), has_cpus: true, memory, may_allocate: true, distances }];
+    }
+    let mut nodes: Vec<NumaNode> = ids.iter().map(|id| node(&folder, *id, &ids, online, notes)).collect();
+    for mems in mems.into_iter().flatten() {
+        if nodes.iter().any(|node| node.may_allocate && mems.contains(node.id)) {
+            nodes.iter_mut().for_each(|node| node.may_allocate &= mems.contains(node.id));
+        } else {
+            notes.push(format!("the NUMA nodes {mems} that the process may allocate on are not there: not taken"));
+        }
+    }
+    nodes
+}
+
+fn node(folder: &Path, id: usize, ids: &[usize], online: &CpuSet, notes: &mut Vec<String>) -> NumaNode {
+    let folder = folder.join(format!("node{id}"));
+    let cpus = cpus(&folder);
+    if cpus.is_none() {
+        notes.push(format!("NUMA node {id} has no usable list of CPUs: taken as without"));
+    }
+    let cpus = cpus.unwrap_or_default().intersection(online);
+    let memory = text(&folder.join("meminfo")).and_then(|text| total(&text));
+    if memory.is_none() {
+        notes.push(format!("NUMA node {id} does not tell how much memory it has"));
+    }
+    let distances = distances(&folder, ids);
+    if distances.is_none() {
+        notes.push(format!("NUMA node {id} has no usable list of distances"));
+    }
+    let distances = distances.unwrap_or_else(|| vec![(id, LOCAL)]);
+    NumaNode { id, has_cpus: !cpus.is_empty(), cpus, memory, may_allocate: true, distances }
+}
+
+/// The CPUs of a node. None at all is an answer, too.
+fn cpus(folder: &Path) -> Option<CpuSet> {
+    list(&folder.join("cpulist")).or_else(|| CpuSet::from_mask(&text(&folder.join("cpumap"))?))
+}
+
+/// One number for each online node, in the order of their numbers.
+fn distances(folder: &Path, ids: &[usize]) -> Option<Vec<(usize, u32)>> {
+    let text = text(&folder.join("distance"))?;
+    let distances: Vec<u32> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
+    (distances.len() == ids.len()).then(|| ids.iter().copied().zip(distances).collect())
+}
+
+/// The bytes that a line such as `Node 0 MemTotal: 8386704 kB` speaks of.
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.split_once("MemTotal:"))?.1;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
