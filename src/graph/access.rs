@@ -22,7 +22,8 @@ impl<T> Data<T> {
         Write(self.access())
     }
 
-    /// The task gets `T`, and the data is absent afterwards: until it is set again the plan cannot run again.
+    /// The task gets `T`, and the data is absent afterwards: an access after this one in program order is a defect, and data
+    /// that the user gives must be set again before the plan runs again.
     #[must_use]
     pub fn consume(&self) -> Consume<T> {
         Consume(self.access())

@@ -500,6 +500,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.serial_sink("for_each_ordered", Location::caller(), None, |result| ForEachOrdered { f, result })
     }
 
+    #[track_caller]
     fn serial_sink<R, O>(
         self,
         method: &'static str,

@@ -82,6 +82,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.fork("partition", ["partition's true", "partition's false"], Location::caller(), either(pred)).into()
     }
 
+    #[track_caller]
     fn fork<S>(self, method: &'static str, branches: [&'static str; 2], at: At, split: S) -> Two<'env, T>
     where
         S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync + 'env,

@@ -399,6 +399,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.reduction("max", Location::caller(), ByClosure(std::cmp::max))
     }
 
+    #[track_caller]
     fn reduction<R>(self, method: &'static str, at: At, reduction: R) -> Data<R::Result>
     where
         R: Reduction<T, Part: 'env, Result: 'env> + 'env,
