@@ -27,8 +27,14 @@ fn alone(test: &str, body: impl FnOnce()) {
     }
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(program);
-    command.args(["--exact", test, "--test-threads=1"]).env(ALONE, test).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("a process");
+    command.args(["--exact", test, "--test-threads=1", "--nocapture"]).env(ALONE, test);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
+    let mut said = child.stderr.take().expect("piped");
+    let said = thread::spawn(move || {
+        let mut text = String::new();
+        let _ = said.read_to_string(&mut text); // while it runs: a full pipe would stop it
+        text
+    });
     let start = Instant::now();
     let status = loop {
         match child.try_wait().expect("a child") {
@@ -40,9 +46,7 @@ fn alone(test: &str, body: impl FnOnce()) {
             None => thread::sleep(Duration::from_millis(5)),
         }
     };
-    let mut text = String::new();
-    let _ = child.stdout.take().expect("piped").read_to_string(&mut text);
-    let _ = child.stderr.take().expect("piped").read_to_string(&mut text);
+    let text = said.join().expect("no panic");
     assert!(status.success(), "{test}: {status}\n{text}");
 }
 
