@@ -180,7 +180,8 @@ fn dropping_a_pool_cancels_its_streams() {
         let (first, second) = run.join().expect("no panic");
         assert_eq!(*first.kind(), RunErrorKind::Cancelled);
         assert_eq!(first.operator(), "");
-        assert!(first.report().operators().iter().any(|operator| operator.items_in() > 1000), "{}", first.report());
+        let made = &first.report().operators()[0]; // batches before the one that item 1000 is in may have been dropped
+        assert!(made.items_in() + made.items_dropped() > 1000, "{}", first.report());
         assert_eq!(*second.kind(), RunErrorKind::Closed);
     });
 }
