@@ -1,11 +1,11 @@
 //! Two closures, perhaps at the same time.
 //!
 //! # Protocol
-//! The second closure lies on the stack of the join, and a job for it in the private ring: (J1) plain stores, and a look
-//! whether somebody is hungry. The first closure is called. (J2) If the job is still the newest in the ring, it is taken
-//! out, and the second closure is called too: most joins are that, and nobody else has ever heard of them. (J3) Otherwise
-//! it was shown, or something came on top of it: it is taken back from wherever it is, or, if a thief has begun it, this
-//! thread waits for its latch, and runs nothing meanwhile: nothing that it could run belongs to the join.
+//! The second closure lies on the stack of the join, and is linked into the seat's list of halves: (J1) plain stores, and a
+//! look whether somebody is hungry. The first closure is called. (J2) If the half is still the newest in the list, it is
+//! taken out, and the second closure is called too: most joins are that, and nobody else has ever heard of them. (J3)
+//! Otherwise it was shown as a job: it is taken back from wherever that is, or, if a thief has begun it, this thread waits
+//! for its latch, and runs nothing meanwhile: nothing that it could run belongs to the join.
 //!
 //! # Panics and unwinding
 //! If the first closure unwinds, a guard does (J2) and (J3) all the same before the stack goes: an untaken closure is dropped
@@ -18,7 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
 use super::Pool;
-use super::job::{Job, Target};
+use super::halves::Head;
+use super::job::Target;
 use super::seat::Seat;
 use super::worker::Worker;
 use crate::sync::UnsafeCell;
@@ -28,7 +29,7 @@ use crate::unwind;
 /// The second closure of a join, on the stack of the thread that joins.
 #[repr(C)]
 struct Half<B, R> {
-    target: Target,
+    head: Head,
     /// Where the joining thread sits: a seat lives as long as its pool, longer than any thief works there.
     seat: NonNull<Seat>,
     latch: Latch,
@@ -42,7 +43,7 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     #[inline]
     fn new(second: B, seat: &Seat) -> Self {
         Self {
-            target: Target { run: Self::run, group: None },
+            head: Head::new(Target { run: Self::run, group: None }),
             seat: NonNull::from(seat),
             latch: Latch::new(),
             second: UnsafeCell::new(ManuallyDrop::new(second)),
@@ -50,12 +51,6 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         }
     }
 
-    #[inline]
-    fn job(&self) -> Job {
-        Job { target: self.target(), payload: 0 }
-    }
-
-    #[inline]
     fn target(&self) -> NonNull<Target> {
         NonNull::from(self).cast()
     }
@@ -112,7 +107,7 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         let back = worker.take_back(self.target()).is_some();
         if !back {
             // A thief that may not run it may have it in hand, and puts it into the injector: then it is ours again.
-            worker.wait(&self.latch, Some(self.job().id()));
+            worker.wait(&self.latch, Some(self.target().addr()));
         }
         back
     }
@@ -127,7 +122,7 @@ struct Unwinding<'a, B: FnOnce() -> R + Send, R: Send> {
 impl<B: FnOnce() -> R + Send, R: Send> Drop for Unwinding<'_, B, R> {
     #[cold]
     fn drop(&mut self) {
-        if self.half.settle(self.worker) {
+        if self.worker.pop_half(&self.half.head) || self.half.settle(self.worker) {
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
             // SAFETY: (1) the job is back.
             unwind::drop_value(unsafe { self.half.take() });
@@ -150,11 +145,11 @@ impl Worker<'_> {
         RB: Send,
     {
         let half = Half::new(second, self.seat);
-        self.push_half(half.job()); // (J1)
+        self.push_half(&half.head); // (J1)
         let unwinding = Unwinding { half: &half, worker: self };
         let a = first();
         std::mem::forget(unwinding);
-        if self.pop_half(half.target()) || half.settle(self) {
+        if self.pop_half(&half.head) || half.settle(self) {
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
             // SAFETY: (1) the job is back. (J2)
             let second = unsafe { half.take() };

@@ -11,6 +11,7 @@
 
 mod builder;
 mod errand;
+mod halves;
 mod injector;
 pub(crate) mod job;
 mod join;

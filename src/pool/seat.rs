@@ -5,6 +5,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::halves::Halves;
 use super::job::{Group, Job};
 use super::ring::Ring;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -54,6 +55,8 @@ pub(crate) struct Purse {
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) ring: Ring,
+    /// Second halves of joins, older or newer than what is in the ring.
+    pub(crate) halves: Halves,
     pub(crate) public: Deque<Job>,
     pub(crate) purse: Purse,
     /// The job that continues the running one.
@@ -81,6 +84,7 @@ impl Seat {
             counts: CachePadded::new(Counts::default()),
             local: UnsafeCell::new(Local {
                 ring: Ring::new(),
+                halves: Halves::new(),
                 public,
                 purse: Purse::default(),
                 next: None,
@@ -104,6 +108,11 @@ impl Seat {
 }
 
 impl Local {
+    /// The oldest private job, to be shown.
+    pub(crate) fn pop_oldest(&mut self) -> Option<Job> {
+        self.ring.pop_oldest().or_else(|| self.halves.show_oldest())
+    }
+
     /// The next number of a xorshift generator (Marsaglia, "Xorshift RNGs", 2003): good enough to pick a victim.
     pub(crate) fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;

@@ -20,6 +20,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 
 use super::Shared;
+use super::halves::Head;
 use super::job::{Group, Job, Target, group_id};
 use super::ring::RING;
 use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
@@ -147,29 +148,24 @@ impl<'p> Worker<'p> {
 
     /// Queues the second half of a join. (J1)
     #[inline]
-    pub(super) fn push_half(&self, job: Job) {
-        if self.local(|local| local.ring.is_full()) {
-            self.spill();
-        }
+    pub(super) fn push_half(&self, half: &Head) {
         let shown = self.local(|local| {
-            local.ring.push_newest(job);
+            #[expect(unsafe_code, reason = "a list through stacks")]
+            // SAFETY: (1) the join does not leave its stack before it was popped or settled.
+            unsafe {
+                local.halves.push(half);
+            }
             !local.public.is_empty()
         });
         if !shown || self.shared.idle.is_hungry() {
-            self.feed();
+            self.feed_halves();
         }
     }
 
-    /// Takes the second half of a join back, if it is the newest private job. (J2)
+    /// Takes the second half of a join back, if it was not shown. (J2)
     #[inline]
-    pub(super) fn pop_half(&self, target: NonNull<Target>) -> bool {
-        self.local(|local| {
-            let own = local.ring.newest().is_some_and(|job| job.target == target);
-            if own {
-                local.ring.pop_newest();
-            }
-            own
-        })
+    pub(super) fn pop_half(&self, half: &Head) -> bool {
+        self.local(|local| local.halves.pop(half))
     }
 
     /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
@@ -205,6 +201,13 @@ impl<'p> Worker<'p> {
         self.show_up_to(self.shared.idle.idle().max(1));
     }
 
+    /// Shows one half if nothing is shown, and all of them while somebody is hungry: the next thing that this thread does
+    /// may be the body of a leaf, and take long.
+    #[cold]
+    fn feed_halves(&self) {
+        self.show_up_to(if self.shared.idle.is_hungry() { PUBLIC } else { 1 });
+    }
+
     /// Shows all private jobs: what comes next takes long against the few nanoseconds in which a job is shown.
     pub(crate) fn before_long_job(&self) {
         self.show_up_to(PUBLIC);
@@ -212,10 +215,7 @@ impl<'p> Worker<'p> {
 
     fn show_up_to(&self, wanted: usize) {
         let wanted = wanted.min(PUBLIC);
-        while let Some(job) = self.local(|local| {
-            let more = !local.ring.is_empty() && local.public.len() < wanted;
-            if more { local.ring.pop_oldest() } else { None }
-        }) {
+        while let Some(job) = self.local(|local| if local.public.len() < wanted { local.pop_oldest() } else { None }) {
             self.show(job);
         }
     }
@@ -240,7 +240,7 @@ impl<'p> Worker<'p> {
 
     /// Shows everything: this thread is about to block.
     fn show_all(&self) {
-        while let Some(job) = self.local(|local| local.ring.pop_oldest()) {
+        while let Some(job) = self.local(Local::pop_oldest) {
             if self.local(|local| local.public.len()) < PUBLIC {
                 self.show(job);
             } else {
@@ -459,10 +459,9 @@ impl<'p> Worker<'p> {
         self.show_all();
     }
 
-    /// Takes a job of this very target back, if nobody has begun it.
+    /// Takes a job of this very target back that was shown, if nobody has taken it.
     pub(crate) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
-        let private = self.local(|local| local.ring.take_newest(|job| job.target == target));
-        private.or_else(|| self.take_back_shown(target)).or_else(|| self.shared.injector.take_back(target))
+        self.take_back_shown(target).or_else(|| self.shared.injector.take_back(target))
     }
 
     fn take_back_shown(&self, target: NonNull<Target>) -> Option<Job> {

@@ -6,7 +6,7 @@ use crate::{Graph, Pool};
 const WORKERS: u64 = 64;
 /// A body occupies its worker for so many rounds.
 const BODY: u64 = 100;
-const SEEDS: u64 = 9;
+const SEEDS: u64 = 15;
 
 /// At most 1.15 × the larger of work / workers and the critical path, and 50 rounds.
 fn bar(bodies: u64, longest: u64) -> u64 {
@@ -90,6 +90,22 @@ fn stream_with_two_parallel_maps() {
         let order = maps.collect();
         let got = pool.run(g).expect("runs").take(order);
         assert!(got.into_iter().eq(0..1024));
+    });
+}
+
+/// A loop that splits in half down to its leaves.
+fn halving(pool: &Pool, leaves: u64) {
+    if leaves == 1 {
+        return work(BODY);
+    }
+    pool.join(|| halving(pool, leaves / 2), || halving(pool, leaves - leaves / 2));
+}
+
+#[test]
+fn halving_loop() {
+    check("joins down to 64 leaves", 64, 1, |pool| {
+        work(10); // until the workers of the new pool have gone to sleep: nobody is hungry before
+        halving(pool, 64);
     });
 }
 
