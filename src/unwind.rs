@@ -17,6 +17,31 @@ pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     }
 }
 
+/// Items that are taken out of a vector; those left are dropped with it, each by itself: also while unwinding.
+pub(crate) struct Draining<'a, T>(std::vec::Drain<'a, T>);
+
+impl<'a, T> Draining<'a, T> {
+    #[inline]
+    pub(crate) fn new(items: &'a mut Vec<T>) -> Self {
+        Self(items.drain(..))
+    }
+}
+
+impl<T> Iterator for Draining<'_, T> {
+    type Item = T;
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.0.next()
+    }
+}
+
+impl<T> Drop for Draining<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.by_ref().for_each(drop_value);
+    }
+}
+
 /// What a panic says, if it is a text.
 pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
     payload

@@ -93,6 +93,72 @@ impl Iterator for Endless {
     }
 }
 
+/// Has a length, but not at first.
+struct Late(Vec<u64>, AtomicBool);
+
+impl Deref for Late {
+    type Target = [u64];
+    fn deref(&self) -> &[u64] {
+        assert!(self.1.load(Ordering::Relaxed), "too early");
+        &self.0
+    }
+}
+
+#[test]
+fn what_nobody_asked_for_is_not_kept_for_the_next_run() {
+    let pool = pool(2);
+    let all = AtomicBool::new(false);
+    let g = Graph::new();
+    let data = g.data(Late((0..100).collect(), AtomicBool::new(false)));
+    let left = g.source_fn(|| if all.load(Ordering::Relaxed) { 0..100_u64 } else { 0..0 });
+    let gate = g.task((), |()| thread::sleep(Duration::from_millis(50))); // the left side has ended by then
+    let count = left.zip(g.items(&data).batch_size(10).map_with(&gate, |(), x| x)).count();
+    let mut plan = g.plan(&pool).expect("no defect");
+    let _ = plan.run(); // whether the right side is asked at all is open
+    plan.get(&data).1.store(true, Ordering::Relaxed);
+    all.store(true, Ordering::Relaxed);
+    plan.run().expect("now it has a length");
+    assert_eq!(plan.take(count), 100);
+}
+
+/// Panics when it is dropped, even while unwinding.
+struct Mine(u32);
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        assert!(self.0 == 0, "a drop that panics");
+    }
+}
+
+#[test]
+fn the_rest_of_a_batch_panics_while_unwinding() {
+    alone("the_rest_of_a_batch_panics_while_unwinding", || {
+        let pool = pool(2);
+        let g = Graph::new();
+        let fails = |item: Mine| {
+            assert!(item.0 > 0, "an operator that panics");
+            std::mem::forget(item);
+        };
+        let count = g.source((0..10).map(Mine)).batch_size(10).map(fails).named("fails").count();
+        let error = pool.run(g).map(|mut run| run.take(count)).expect_err("item 0");
+        assert_eq!(error.as_run().map(millstream::RunError::operator), Some("fails"));
+    });
+}
+
+#[test]
+fn an_operator_drops_its_pool_through_another_one() {
+    alone("an_operator_drops_its_pool_through_another_one", || {
+        let (other, own) = (pool(1), pool(1));
+        let place = Mutex::new(None);
+        let g = Graph::new();
+        let done = g.task((), |()| other.scope(|_| drop(place.lock().expect("no panic").take())));
+        let mut plan = g.plan(&own).expect("no defect");
+        *place.lock().expect("no panic") = Some(own);
+        assert_eq!(plan.run().expect_err("its pool was dropped").kind(), &RunErrorKind::Cancelled);
+        drop(done);
+    });
+}
+
 #[test]
 fn the_drop_of_an_iterator_that_was_left_panics() {
     alone("the_drop_of_an_iterator_that_was_left_panics", || {

@@ -40,6 +40,23 @@ fn panic_of(f: impl FnOnce()) -> String {
 }
 
 #[test]
+fn a_stage_that_waits_for_its_own_end_is_a_defect() {
+    for explicit in [false, true] {
+        let pool = Pool::builder().workers(1).build().expect("threads");
+        let g = Graph::new();
+        let data = g.data(1_u64);
+        let stream = g.source(0..100_u64).named("numbers").map_with(&data, |data, x| x + data);
+        let later = g.task(data.write(), |data| *data);
+        if explicit {
+            drop(g.task(data.read(), |data| *data).after(&later));
+        }
+        let count = stream.map_with(&later, |later, x| x + later).count();
+        let text = g.plan(&pool).map(|_| count).expect_err("it reads what comes after it").to_string();
+        assert!(text.contains("numbers") && text.contains("before it has ended"), "{text}");
+    }
+}
+
+#[test]
 fn many_merges_are_planned_soon() {
     let plan = soon(&pool(), |g| {
         let first = g.range(0..3_u64).boxed();

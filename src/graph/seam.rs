@@ -135,7 +135,7 @@ impl<T: Send> Feed for Seam<T> {
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {
         let mut token = self.unload(parcel.load);
-        for item in token.items.drain(..) {
+        for item in unwind::Draining::new(&mut token.items) {
             out(item);
         }
         self.edge.give(token);

@@ -108,7 +108,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
                 Err(failure) => (None, Some(failure)),
                 Ok(visit) => {
                     let (op, came) = (&mut inside.op, token.items.len() as u64);
-                    let items = token.items.drain(..);
+                    let items = unwind::Draining::new(&mut token.items);
                     let (mut visit, result) =
                         unwind::keeping(visit, |visit| items.for_each(|item| visit.item(op, item)));
                     visit.dropped = came - visit.given; // what came behind the end, or a panic
@@ -263,6 +263,10 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
         self.inside(|inside| {
+            if O::CLOSES {
+                unwind::drop_value(inside.state.take()); // in the middle of a stream: it has no result to fail on
+                return Ended::Now;
+            }
             let ticket = Ticket::behind_all();
             let done = inside.open(None, cx, &ticket).and_then(|visit| {
                 let end = AssertUnwindSafe(|| inside.op.end(visit.state));

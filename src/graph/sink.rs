@@ -1,5 +1,6 @@
 //! Parallel sinks: a closure per item, and reductions.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::marker::PhantomData;
@@ -15,7 +16,7 @@ use super::serial::put;
 use super::stream::{At, Stream};
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
-use crate::run::batch::Ticket;
+use crate::run::batch::{MAX_PARTS, Ticket};
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Cx, Ended, Room};
@@ -101,8 +102,9 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         }
     }
 
-    /// Takes the part of a piece up the tree as far as its neighbours are there. User code runs without the lock.
-    fn add(&self, ticket: &Ticket, part: Option<R::Part>) {
+    /// Takes the part of a piece up the tree as far as its neighbours are there; `last`: the last block of what is being put
+    /// together. User code runs without the lock.
+    fn add(&self, ticket: &Ticket, part: Option<R::Part>, last: &Cell<u64>) {
         let Some(mut part) = self.whole_block(ticket, part) else { return };
         let mut place = (0, ticket.number);
         loop {
@@ -113,6 +115,7 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
                 return;
             };
             drop(parts);
+            last.set((((place.1 / 2) + 1) << (place.0 + 1)) - 1);
             part = if neighbour.1 < place.1 { self.combine(other, part) } else { self.combine(part, other) };
             place = (place.0 + 1, place.1 / 2);
         }
@@ -161,14 +164,18 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
                 unwind::renew(part, |part| self.reduction.next(part, item));
             }),
         };
+        let (place, mut at) = (Cell::new(ticket.number), ticket);
         if failure.is_some() {
             unwind::drop_value(part);
         } else {
-            let added = catch_unwind(AssertUnwindSafe(|| self.add(&ticket, part)));
+            let added = catch_unwind(AssertUnwindSafe(|| self.add(&ticket, part, &place)));
+            // Where in the tree, not who came last, says at which place it counts.
+            let (number, part) = (place.get(), MAX_PARTS);
             failure = added.err().map(|panic| at_combine(cx, &ticket, panic));
+            at = failure.as_ref().map_or(ticket, |_| Ticket { number, part, ..ticket });
         }
         if let Some(failure) = failure {
-            cx.fail(&ticket, failure);
+            cx.fail(&at, failure);
         }
         cx.retire(&ticket);
     }

@@ -198,7 +198,7 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Item<O>)) {
         self.with_buffer(parcel.load, |buffer| {
-            for item in buffer.items.drain(..) {
+            for item in unwind::Draining::new(&mut buffer.items) {
                 out(item);
             }
             if let Some(thrown) = buffer.thrown.take() {
@@ -294,6 +294,9 @@ impl<C> Numbered<C> {
 impl<C: Indexed> Head for Numbered<C> {
     fn begin(&self) -> Extent {
         let sizes = AssertUnwindSafe(|| (self.items.len(), self.items.batch(self.size))); // data's length is user code
+        if let Some(stale) = self.thrown.lock().take() {
+            unwind::drop_payload(stale); // of a run that asked for no batch
+        }
         let (len, batch) = catch_unwind(sizes).unwrap_or_else(|panic| {
             *self.thrown.lock() = Some(panic);
             (0, 1)

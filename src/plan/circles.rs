@@ -38,13 +38,12 @@ impl Circles {
     pub(super) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
         let mut circles = Self::default();
         let holds: Vec<usize> = (0..draft.stages.len()).filter(|stage| holds(&draft.stages[*stage])).collect();
-        if holds.is_empty() && !edges.explicit {
-            return circles; // program order has none
+        // A stage may read what is made only when it has ended, if it is described in several steps.
+        if holds.is_empty() && !edges.explicit && draft.stages.iter().all(|stage| stage.gate.is_none()) {
+            return circles;
         }
         let mut waits = Waits::of(draft, edges);
-        if edges.explicit {
-            circles.nodes = waits.nodes_in_circles();
-        }
+        circles.nodes = waits.nodes_in_circles();
         if !holds.is_empty() && circles.nodes.is_empty() {
             waits.add_items();
             let parts = parts(&waits.steps);

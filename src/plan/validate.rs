@@ -76,9 +76,13 @@ fn orders(draft: &Draft<'_>, edges: &Edges, circles: &Circles, found: &mut Found
         found.push((*op, "only a task comes after() something: it is a sink".to_owned()));
     }
     for node in &circles.nodes {
-        if let NodeDraft::Task { op, .. } = &draft.nodes[*node] {
-            found.push((*op, "it comes after itself".to_owned()));
-        }
+        let (op, what) = match &draft.nodes[*node] {
+            NodeDraft::Task { op, .. } => (*op, "it comes after itself"),
+            NodeDraft::Gate { stage } | NodeDraft::End { stage } => {
+                (draft.stages[*stage].ops[0].0, "it reads data that is not made before it has ended")
+            }
+        };
+        found.push((op, what.to_owned()));
     }
 }
 

@@ -172,8 +172,8 @@ impl Pool {
     /// atomic operation. So there is no grain size to tune. The order in which the two are called is not specified.
     ///
     /// # Panics
-    /// If a closure panics, with its payload (the first one's if both do), after both have ended. If `first` panics and
-    /// nobody has taken `second`, that one is not called.
+    /// If a closure panics, with its payload (the first one's if both do), after both have ended. If `first` panics,
+    /// `second` may not be called.
     ///
     /// ```
     /// let pool = millstream::Pool::new()?;

@@ -113,10 +113,14 @@ impl Shared {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// Gives a job that has its token to whoever may run it.
-    fn inject(&self, job: Job) {
+    /// Gives a job that has its token to whoever may run it; one without a group first of all to whoever waits for it.
+    pub(crate) fn inject(&self, job: Job) {
         let id = job.id();
+        let is_given_back = job.group().is_none();
         self.injector.push([job]);
+        if is_given_back {
+            self.idle.give_back(id);
+        }
         self.idle.notify(Some(id), 1, 1);
     }
 
@@ -193,7 +197,7 @@ impl Shared {
 
     /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything.
     fn pass_on(&self) {
-        self.idle.pass_on(|only| self.has_work(only));
+        self.idle.pass_on(1, 1, |only| self.has_work(only));
     }
 
     /// Runs `work` on some worker, and blocks this thread until it is done.
@@ -296,7 +300,7 @@ impl Pool {
                 (run.cancel)(run.run);
             }
         }
-        if runs.visitors > 0 && Worker::current(shared, |_| ()).is_some() {
+        if runs.visitors > 0 && Worker::is_inside(shared) {
             runs.abandoned = true; // a run waits for this very thread
             self.threads.clear();
             return;

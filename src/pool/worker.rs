@@ -53,6 +53,8 @@ pub(crate) struct Worker<'p> {
     /// Whether this thread counts as searching in the event count.
     searching: Cell<bool>,
     driven: bool,
+    /// The worker of another pool, or seat, that this thread was before.
+    outer: Option<NonNull<Worker<'static>>>,
 }
 
 thread_local! {
@@ -75,9 +77,25 @@ impl<'p> Worker<'p> {
                 CURRENT.set(self.0);
             }
         }
-        let worker = Self { shared, seat, searching: Cell::new(false), driven: seam::is_driven() };
+        let worker =
+            Self { shared, seat, searching: Cell::new(false), driven: seam::is_driven(), outer: CURRENT.get() };
         let _restore = Restore(CURRENT.replace(Some(NonNull::from(&worker).cast())));
         work(&worker)
+    }
+
+    /// Whether this thread works in this pool, perhaps below what it does for another one.
+    pub(crate) fn is_inside(shared: &Shared) -> bool {
+        let mut next = CURRENT.get();
+        while let Some(worker) = next {
+            #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
+            // SAFETY: as in `current`; an outer worker stands further down than the inner one, and outlives it.
+            let worker: &Worker<'_> = unsafe { worker.as_ref() };
+            if std::ptr::eq(worker.shared, shared) {
+                return true;
+            }
+            next = worker.outer;
+        }
+        false
     }
 
     /// This thread's worker, if it is one of this pool's. To be used on this stack, and not kept.
@@ -268,8 +286,8 @@ impl<'p> Worker<'p> {
         let Some(found) = self.find_elsewhere(None) else { return Step::Idle };
         self.searching.set(false);
         self.shared.idle.found();
-        self.wake_for_rest(found.victim);
-        self.execute(found.job);
+        self.wake_for_rest();
+        self.execute(found);
         Step::Ran
     }
 
@@ -297,14 +315,14 @@ impl<'p> Worker<'p> {
     }
 
     /// A job from the injector or from another seat.
-    fn find_elsewhere(&self, only: Only) -> Option<Found<'p>> {
-        let injected = self.shared.injector.take(only).map(|job| Found { job, victim: None });
+    fn find_elsewhere(&self, only: Only) -> Option<Job> {
+        let injected = self.shared.injector.take(only);
         let found = injected.or_else(|| self.steal(only))?;
         self.point(Point::Steal);
         Some(found)
     }
 
-    fn steal(&self, only: Only) -> Option<Found<'p>> {
+    fn steal(&self, only: Only) -> Option<Job> {
         let seats = &self.shared.seats;
         let first = usize::try_from(self.local(Local::random) % seats.len() as u64).expect("below a usize");
         let victims = seats[first..].iter().chain(&seats[..first]).filter(|seat| seat.index != self.seat.index);
@@ -314,7 +332,7 @@ impl<'p> Worker<'p> {
                 match victim.stealer.steal() {
                     Steal::Success(job) if job.is_for(only) => {
                         Counts::bump(&self.seat.counts.steals);
-                        return Some(Found { job, victim: Some(victim) });
+                        return Some(job);
                     }
                     Steal::Success(job) => {
                         self.point(Point::Race);
@@ -332,22 +350,14 @@ impl<'p> Worker<'p> {
     ///
     /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
     /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
-    fn wake_for_rest(&self, victim: Option<&Seat>) {
+    fn wake_for_rest(&self) {
         if !self.shared.idle.can_wake() {
             return;
         }
-        let first = victim.map_or(0, |victim| victim.index);
-        let (before, after) = self.shared.seats.split_at(first);
-        let (mut jobs, mut group) = (self.shared.injector.len(), None);
-        for seat in after.iter().chain(before) {
-            let shown = seat.stealer.len();
-            if jobs == 0 && shown > 0 {
-                group = tag(seat);
-            }
-            jobs += shown;
-        }
+        let shown: usize = self.shared.seats.iter().map(|seat| seat.stealer.len()).sum();
+        let jobs = shown + self.shared.injector.len();
         if jobs > 0 {
-            self.shared.idle.notify(group, jobs, 2);
+            self.shared.idle.pass_on(jobs, 2, |only| self.shared.has_work(only));
         }
     }
 
@@ -425,10 +435,7 @@ impl<'p> Worker<'p> {
                 if latch.is_set() {
                     break;
                 }
-                job = self.find_elsewhere(only).map(|found| {
-                    self.wake_for_rest(found.victim);
-                    found.job
-                });
+                job = self.find_elsewhere(only).inspect(|_| self.wake_for_rest());
             }
             match job {
                 Some(job) => {
@@ -495,12 +502,6 @@ impl<'p> Worker<'p> {
         }
         self.shared.idle.exit(self.searching.get());
     }
-}
-
-/// A job from elsewhere, and whom it was stolen from.
-struct Found<'p> {
-    job: Job,
-    victim: Option<&'p Seat>,
 }
 
 /// User code is caught where it is called; what unwinds through a worker's own code has left it half done.

@@ -181,9 +181,21 @@ impl EventCount {
         self.wake(jobs, most, |only| only.is_none() || only == group);
     }
 
-    /// An active place has become free, or what is left is for others: wakes a sleeper for which `has_work` sees a job.
-    pub(crate) fn pass_on(&self, has_work: impl Fn(Only) -> bool) {
-        self.wake(1, 1, has_work);
+    /// Wakes the one that sleeps for this very thing, whoever searches and however many are active: those may all be blocked
+    /// by what it holds. Call it after the thing is there for it.
+    pub(crate) fn give_back(&self, id: NonZeroUsize) {
+        fence_edge!("event_count.pushed"); // (N1)
+        if self.load().sleeping() > 0
+            && let Some(parker) = self.take_sleeper(|only| only == Some(id))
+        {
+            parker.unpark();
+        }
+    }
+
+    /// An active place has become free, or there are `jobs` left for others: wakes at most `most` sleepers for which
+    /// `has_work` sees one.
+    pub(crate) fn pass_on(&self, jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) {
+        self.wake(jobs, most, has_work);
     }
 
     fn wake(&self, jobs: usize, most: u32, may: impl Fn(Only) -> bool) {

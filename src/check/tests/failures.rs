@@ -80,6 +80,51 @@ fn the_side_of_a_zip_that_fails_first_wins_and_the_left_one_at_the_same_place() 
 }
 
 #[test]
+fn a_combine_that_panics_has_one_place() {
+    let outcome = the_outcome(|pool| {
+        let seen = AtomicU64::new(0);
+        let count = |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+        };
+        let g = Graph::new();
+        let (one, two) = g.source(0..20_u64).batch_size(1).tee();
+        let slow = one.inspect(|x| work(if *x < 2 { 5 } else { 0 }));
+        drop(slow.aggregate(0, |a, x| a + x, |_, _| panic!("trap")));
+        drop(two.try_map(fails_at(1)).named("two").for_each_ordered(count));
+        let failure = failure(pool, g);
+        (failure, seen.load(Ordering::Relaxed))
+    });
+    assert_eq!(outcome, (("two".to_owned(), Some(1)), 1));
+}
+
+/// Panics when it is dropped, if it is a clone.
+struct CloneBomb(bool);
+
+impl Clone for CloneBomb {
+    fn clone(&self) -> Self {
+        Self(true)
+    }
+}
+
+impl Drop for CloneBomb {
+    fn drop(&mut self) {
+        assert!(!self.0 || std::thread::panicking(), "trap");
+    }
+}
+
+#[test]
+fn the_end_of_a_scan_is_no_failure() {
+    let outcome = the_outcome(|pool| {
+        let g = Graph::new();
+        let first = g.source(0..10).batch_size(1).scan(CloneBomb(false), |_, x| Some(x));
+        let all = first.chain(g.source(0..40).batch_size(1));
+        drop(all.try_map(fails_at(3)).named("down").for_each_ordered(drop));
+        failure(pool, g)
+    });
+    assert_eq!(outcome, ("down".to_owned(), Some(3)));
+}
+
+#[test]
 fn behind_the_end_of_a_stream_there_is_no_failure() {
     let outcome = the_outcome(|pool| {
         let g = Graph::new();

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::check::{once, work};
+use crate::check::{Body, Order, drive, once, work};
+use crate::sync::seam;
 use crate::{Graph, Plan, Pool, RunErrorKind};
 
 /// Workers and seeds that a shape is tried with.
@@ -127,6 +128,43 @@ fn a_join_gets_back_what_a_waiting_guest_has_stolen() {
             let sum = g.range(0..12_u64).batch_size(1).map(|x| pool.join(|| x, || x).0).sum::<u64>();
             assert_eq!(pool.run(g).expect("runs").take(sum), 66);
         });
+    }
+}
+
+/// Who joins holds a lock and sleeps; a guest that has stolen its half gives it back, and goes on with a job that needs the
+/// lock: as many threads are active as may be, and all of them wait for the sleeper.
+#[test]
+fn who_sleeps_in_a_join_is_woken_though_all_who_are_active_wait_for_it() {
+    for seed in 0..50 {
+        let (entered, held, stolen) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        let set = |flag: &AtomicBool| flag.store(true, Ordering::Relaxed);
+        let wait = |flag: &AtomicBool, value| assert!(seam::block(&|| flag.load(Ordering::Relaxed) == value));
+        let pause = || (0..200).for_each(|_| work(1));
+        let joins: Body<'_, ()> = Box::new(|pool: &Pool| {
+            pool.shared.on_worker(|_| {
+                wait(&entered, true);
+                pause(); // the worker goes to sleep: two guests are active, one is the limit
+                set(&held);
+                pool.join(|| wait(&stolen, true), || ());
+                held.store(false, Ordering::Relaxed);
+            });
+        });
+        let steals: Body<'_, ()> = Box::new(|pool: &Pool| {
+            pool.shared.on_worker(|_| {
+                set(&entered);
+                let job = loop {
+                    if let Some(job) = pool.shared.seats.iter().find_map(|seat| seat.stealer.steal().success()) {
+                        break job;
+                    }
+                    work(1);
+                };
+                set(&stolen);
+                pause(); // who joins goes to sleep
+                pool.shared.inject(job);
+                wait(&held, false); // its next job
+            });
+        });
+        drop(drive(1, Order::Random(seed), vec![joins, steals]));
     }
 }
 

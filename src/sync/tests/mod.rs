@@ -342,6 +342,33 @@ fn loom_event_count_loses_no_wake_up() {
     });
 }
 
+/// Who waits for one thing gets it back, though as many threads are active as may be.
+#[test]
+fn loom_event_count_gives_back_to_one_that_sleeps() {
+    check(&["event_count.pushed", "event_count.asleep"], || {
+        let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0)));
+        let id = std::num::NonZeroUsize::new(7).expect("not zero");
+        shared.0.enter(); // the giver, who is active all the time
+        let waiter = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, back) = &*shared;
+                let parker = Arc::new(Parker::new());
+                idle.enter();
+                while back.load(Ordering::Relaxed) == 0 {
+                    idle.sleep(&parker, Some(id), || back.load(Ordering::Relaxed) > 0);
+                }
+                idle.exit(false);
+            })
+        };
+        shared.1.store(1, Ordering::Relaxed);
+        shared.0.give_back(id);
+        waiter.join().expect("no panic");
+        shared.0.exit(false);
+        assert_eq!(shared.0.idle(), 0, "all counts are back at zero");
+    });
+}
+
 /// A thread leaves while a job is pushed by one that wakes nobody because of it; a third one sleeps and is to be woken.
 #[test]
 fn loom_event_count_exit_is_handed_on() {
@@ -357,7 +384,7 @@ fn loom_event_count_exit_is_handed_on() {
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
                 idle.exit(false);
-                idle.pass_on(|_| jobs.load(Ordering::Relaxed) > 0);
+                idle.pass_on(1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
             })
         };
         jobs.store(1, Ordering::Relaxed);
