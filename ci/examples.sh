@@ -6,6 +6,7 @@ set -euo pipefail
 export LC_ALL=C
 
 cd "$(dirname "$0")/.."
+. ci/checks.sh
 cargo build --quiet --locked --release --examples
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
 wordcount=$target/release/examples/wordcount
@@ -13,35 +14,6 @@ wordcount=$target/release/examples/wordcount
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-
-# ---- checks ------------------------------------------------------------------------------------------------------
-
-checks=0
-
-fail() {
-    printf 'FAILED: %s\n' "$1" >&2
-    printf '%s\n' '--- standard output' "$(head -c 2000 out)" '--- standard error' "$(head -c 2000 err)" >&2
-    exit 1
-}
-
-# Runs a program, and wants this exit code and no panic. Leaves `out` and `err`.
-run() {
-    local want=$1 got=0
-    shift
-    "$@" >out 2>err </dev/null || got=$?
-    [ "$got" -eq "$want" ] || fail "exit code $got, not $want: $*"
-    ! grep -q 'panicked' err || fail "panicked: $*"
-    checks=$((checks + 1))
-}
-
-# The last run said this, as a part of some line of standard error.
-said() {
-    grep -qF -- "$1" err || fail "standard error does not have: $1"
-}
-
-printed() {
-    printf '%s\n' "$@" | cmp -s - out || fail "standard output is not: $*"
-}
 
 # ---- truth -------------------------------------------------------------------------------------------------------
 

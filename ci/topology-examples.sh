@@ -7,6 +7,7 @@ set -euo pipefail
 export LC_ALL=C
 
 cd "$(dirname "$0")/.."
+. ci/checks.sh
 recordings=$PWD/../shared/topologies
 cargo build --quiet --locked --release --example topology
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
@@ -16,36 +17,6 @@ topology=$target/release/examples/topology
 work=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-
-# ---- checks ------------------------------------------------------------------------------------------------------
-
-checks=0
-
-fail() {
-    printf 'FAILED: %s\n' "$1" >&2
-    printf '%s\n' '--- standard output' "$(head -c 2000 out)" '--- standard error' "$(head -c 2000 err)" >&2
-    exit 1
-}
-
-# Runs a program, and wants this exit code and no panic. Leaves `out` and `err`.
-run() {
-    local want=$1 got=0
-    shift
-    "$@" >out 2>err </dev/null || got=$?
-    [ "$got" -eq "$want" ] || fail "exit code $got, not $want: $*"
-    ! grep -q 'panicked' err || fail "panicked: $*"
-    checks=$((checks + 1))
-}
-
-# The last run said this, as a part of some line of standard error.
-said() {
-    grep -qF -- "$1" err || fail "standard error does not have: $1"
-}
-
-# The last run printed exactly this.
-printed() {
-    printf '%s\n' "$@" | cmp -s - out || fail "standard output is not: $*"
-}
 
 # The last run printed this line, among others.
 has_line() {
