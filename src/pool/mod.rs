@@ -176,17 +176,15 @@ impl Shared {
     /// Does `work` on a thread of this pool: on this one if it is one, else on this one in a guest seat, else, if all
     /// seats are taken, on a worker while this thread waits.
     pub(crate) fn on_worker<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
-        let mut work = Some(work);
-        let mut once = |worker: &Worker<'_>| (work.take().expect("called once"))(worker);
-        if let Some(result) = Worker::current(self, &mut once) {
-            return result;
+        if let Some(worker) = Worker::here(self) {
+            return work(worker);
         }
-        let Some(place) = self.guests.take() else { return self.elsewhere(once) };
+        let Some(place) = self.guests.take() else { return self.elsewhere(work) };
         let _leave = Leave { shared: self, place };
         self.idle.enter();
         Worker::at(self, &self.seats[self.workers + place as usize], |worker| {
             let _hand_over = HandOver(worker);
-            once(worker)
+            work(worker)
         })
     }
 
@@ -201,7 +199,7 @@ impl Shared {
     }
 
     /// Runs `work` on some worker, and blocks this thread until it is done.
-    fn elsewhere<R: Send>(&self, mut work: impl FnMut(&Worker<'_>) -> R + Send) -> R {
+    fn elsewhere<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
         let parker = Arc::new(Parker::new());
         let begun = |worker: &Worker<'_>| {
             self.idle.set_urgent(false);

@@ -90,7 +90,9 @@ impl<'scope> Scope<'scope, '_> {
             work,
         });
         let job = Job { target: NonNull::from(Box::leak(spawned)).cast(), payload: 0 };
-        if Worker::current(self.shared, |worker| worker.push(job)).is_none() {
+        if let Some(worker) = Worker::here(self.shared) {
+            worker.push(job);
+        } else {
             self.group.tokens.take(1); // the scope's body, or a spawned closure, is running: it holds a token
             self.shared.inject(job);
         }

@@ -88,7 +88,7 @@ impl<'p> Worker<'p> {
         let mut next = CURRENT.get();
         while let Some(worker) = next {
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
-            // SAFETY: as in `current`; an outer worker stands further down than the inner one, and outlives it.
+            // SAFETY: as in `here`; an outer worker stands further down than the inner one, and outlives it.
             let worker: &Worker<'_> = unsafe { worker.as_ref() };
             if std::ptr::eq(worker.shared, shared) {
                 return true;
@@ -107,16 +107,6 @@ impl<'p> Worker<'p> {
         // before the worker goes, and whoever asks is called from there; (3) it points into this pool, if that is its own.
         let worker: &Worker<'p> = unsafe { worker.cast().as_ref() };
         std::ptr::eq(worker.shared, shared).then_some(worker)
-    }
-
-    /// Calls `work` with this thread's worker, if it is one of this pool's.
-    pub(crate) fn current<R>(shared: &Shared, work: impl FnOnce(&Worker<'_>) -> R) -> Option<R> {
-        let worker = CURRENT.get()?;
-        // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
-        // before the worker goes; (3) the lifetime is cut down to this call's.
-        #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
-        let worker: &Worker<'_> = unsafe { worker.as_ref() };
-        std::ptr::eq(worker.shared, shared).then(|| work(worker))
     }
 
     #[inline]
