@@ -18,7 +18,7 @@ use std::sync::Arc;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::pool::worker::{Worker, switch_current};
+use crate::pool::worker::{Current, Worker, switch_current};
 use crate::pool::{Pool, Shared, without_threads};
 use crate::sync::seam::{self, Driver, Point};
 
@@ -111,7 +111,7 @@ struct Actor {
     /// How often it is picked, against others.
     weight: u64,
     yielder: Option<NonNull<Yield>>,
-    worker: Option<NonNull<Worker<'static>>>,
+    current: Current,
 }
 
 impl Actor {
@@ -130,7 +130,7 @@ impl Actor {
         #[expect(unsafe_code, reason = "actors borrow from the test")]
         // SAFETY: what the closure borrows outlives `drive`, which runs every actor to its end or leaks it.
         let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, main) };
-        Self { coroutine, pause: Pause::Busy(0), free_at: 0, weight: 1, yielder: None, worker: None }
+        Self { coroutine, pause: Pause::Busy(0), free_at: 0, weight: 1, yielder: None, current: Current::NOBODY }
     }
 
     fn is_done(&self) -> bool {
@@ -151,9 +151,9 @@ impl Actor {
     /// Goes on until the next pause.
     fn resume(&mut self, now: u64) {
         YIELDER.set(self.yielder);
-        let outer = switch_current(self.worker);
+        let outer = switch_current(self.current);
         let result = self.coroutine.resume(());
-        self.worker = switch_current(outer);
+        self.current = switch_current(outer);
         self.yielder = YIELDER.replace(None);
         match result {
             CoroutineResult::Yield(Pause::Busy(rounds)) => {

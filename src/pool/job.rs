@@ -16,10 +16,13 @@ pub(crate) struct Target {
     ///
     /// # Safety
     /// (1) The pointer is the job's own target, alive until the job's token is given back. (2) Each job is run once.
-    pub(crate) run: unsafe fn(NonNull<Target>, u64, &Worker<'_>),
+    pub(crate) run: Run,
     /// The run or scope that the jobs belong to; none: they look after themselves.
     pub(crate) group: Option<NonNull<Group>>,
 }
+
+/// What runs a job: its target, its payload, and who runs it.
+pub(crate) type Run = unsafe fn(NonNull<Target>, u64, &Worker<'_>);
 
 /// Jobs that are waited for together: a run or a scope.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Two closures, perhaps at the same time.
 //!
 //! # Protocol
-//! The second closure lies on the stack of the join, and is linked into the seat's list of halves: (J1) plain stores, and a
-//! look whether somebody is hungry. The first closure is called. (J2) If the half is still the newest in the list, it is
-//! taken out, and the second closure is called too: most joins are that, and nobody else has ever heard of them. (J3)
-//! Otherwise it was shown as a job: it is taken back from wherever that is, or, if a thief has begun it, this thread waits
-//! for its latch, and runs nothing meanwhile: nothing that it could run belongs to the join.
+//! The second closure lies on the stack of the join. (J1) It is queued as the newest of the seat's halves ([`super::halves`])
+//! and this thread looks whether it is asked to show some. Then it calls the first closure. (J2) If the half is still there
+//! and fresh it is taken out, and the second closure is called too: most joins are that, and nobody else has ever heard of
+//! them. (J3) Otherwise it was to be shown as a job: it is taken back from wherever that is, or, if a thief has begun it,
+//! this thread waits for its latch, and runs nothing meanwhile: nothing that it could run belongs to the join.
 //!
 //! # Panics and unwinding
 //! If the first closure unwinds, a guard does (J2) and (J3) all the same before the stack goes: an untaken closure is dropped
@@ -13,15 +13,16 @@
 //! catches what it throws, and the waiting thread throws it again.
 
 use std::any::Any;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
+use std::time::Instant;
 
 use super::Pool;
+use super::grain::{Grain, Spot};
 use super::halves::Head;
-use super::job::Target;
-use super::seat::Seat;
-use super::worker::Worker;
+use super::job::{Run, Target};
+use super::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 use crate::unwind;
@@ -30,23 +31,18 @@ use crate::unwind;
 #[repr(C)]
 struct Half<B, R> {
     head: Head,
-    /// Where the joining thread sits: a seat lives as long as its pool, longer than any thief works there.
-    seat: NonNull<Seat>,
-    latch: Latch,
-    /// There until it is called.
-    second: UnsafeCell<ManuallyDrop<B>>,
+    /// There until it is called: by whoever has the job.
+    second: MaybeUninit<B>,
     /// What a thief has made, there when the latch is set and until it is taken.
     result: UnsafeCell<MaybeUninit<Result<R, Box<dyn Any + Send>>>>,
 }
 
 impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     #[inline]
-    fn new(second: B, seat: &Seat) -> Self {
+    fn new(second: B, worker: &Worker<'_>) -> Self {
         Self {
-            head: Head::new(Target { run: Self::run, group: None }),
-            seat: NonNull::from(seat),
-            latch: Latch::new(),
-            second: UnsafeCell::new(ManuallyDrop::new(second)),
+            head: worker.new_half(Self::run),
+            second: MaybeUninit::new(second),
             result: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -55,35 +51,22 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         NonNull::from(self).cast()
     }
 
-    /// Takes the closure out.
-    ///
-    /// # Safety
-    /// (1) The caller has the job: nobody else touches the closure, and it was not taken before.
-    #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
-    #[inline]
-    unsafe fn take(&self) -> B {
-        self.second.with_mut(|second| {
-            // SAFETY: (1).
-            let second = unsafe { &mut *second };
-            // SAFETY: (1).
-            unsafe { ManuallyDrop::take(second) }
-        })
-    }
-
     /// A thief calls the closure.
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
     unsafe fn run(target: NonNull<Target>, _: u64, _: &Worker<'_>) {
         // SAFETY: the target is the first field of a half that is alive until its latch is set.
         let half: &Self = unsafe { target.cast().as_ref() };
-        // SAFETY: (1) this is the job, and each is run once.
-        let second = unsafe { half.take() };
+        // SAFETY: this is the job, and each is run once.
+        let second = unsafe { half.second.assume_init_read() };
         let result = catch_unwind(AssertUnwindSafe(second));
         // SAFETY: nobody else touches the result before the latch is set.
         half.result.with_mut(|place| unsafe { &mut *place }.write(result));
+        // SAFETY: (1) it was shown; (2) alive until its latch is set.
+        let linked = unsafe { half.head.linked() };
         // SAFETY: a seat lives as long as its pool, and this thread works there.
-        let seat = unsafe { half.seat.as_ref() };
+        let seat = unsafe { linked.seat.as_ref() };
         // SAFETY: (1) alive until this; (2) once: by the one job.
-        unsafe { Latch::set(&raw const half.latch, &seat.parker) };
+        unsafe { Latch::set(&raw const linked.latch, &seat.parker) };
     }
 
     /// What the thief has made.
@@ -101,42 +84,132 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         })
     }
 
-    /// Gets the job back, or waits until a thief is done with it; `true`: it is back. (J3)
+    /// Takes the half back, or waits until a thief is done with it; `true`: it is back. (J2), (J3)
+    #[inline]
+    fn is_back(&self, worker: &Worker<'_>) -> bool {
+        worker.pop_half(&self.head) || self.settle(worker)
+    }
+
     #[cold]
+    #[inline(never)]
     fn settle(&self, worker: &Worker<'_>) -> bool {
-        let back = worker.take_back(self.target()).is_some();
+        let back = worker.pop_linked_half(&self.head) || worker.take_back(self.target()).is_some();
         if !back {
+            #[expect(unsafe_code, reason = "set up when it is linked")]
+            // SAFETY: (1) it was shown; (2) this is its join.
+            let latch = unsafe { &self.head.linked().latch };
             // A thief that may not run it may have it in hand, and puts it into the injector: then it is ours again.
-            worker.wait(&self.latch, Some(self.target().addr()));
+            worker.wait(latch, Some(self.target().addr()));
         }
         back
     }
+
+    /// The first closure unwinds: keeps the stack until nobody knows of the half any more.
+    #[cold]
+    #[inline(never)]
+    fn abandon(&self, worker: &Worker<'_>) {
+        if self.is_back(worker) {
+            #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
+            // SAFETY: the job is back.
+            unwind::drop_value(unsafe { self.second.assume_init_read() });
+        } else {
+            #[expect(unsafe_code, reason = "the closure's result crosses threads")]
+            // SAFETY: (1) it was waited for; (2) the join itself is unwinding.
+            unwind::drop_value(unsafe { self.stolen() });
+        }
+    }
 }
 
-/// Keeps the stack until nobody knows of the half any more, if the first closure unwinds.
+/// Acts if the first closure unwinds.
 struct Unwinding<'a, B: FnOnce() -> R + Send, R: Send> {
     half: &'a Half<B, R>,
     worker: &'a Worker<'a>,
 }
 
 impl<B: FnOnce() -> R + Send, R: Send> Drop for Unwinding<'_, B, R> {
-    #[cold]
+    #[inline] // so that the guard needs no memory of its own
     fn drop(&mut self) {
-        if self.worker.pop_half(&self.half.head) || self.half.settle(self.worker) {
-            #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
-            // SAFETY: (1) the job is back.
-            unwind::drop_value(unsafe { self.half.take() });
-        } else {
-            #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-            // SAFETY: (1) it was waited for; (2) the join itself is unwinding.
-            unwind::drop_value(unsafe { self.half.stolen() });
+        self.half.abandon(self.worker);
+    }
+}
+
+/// What a join does at its seat.
+impl Worker<'_> {
+    /// The head of a second half, to be pushed at once.
+    #[inline]
+    fn new_half(&self, run: Run) -> Head {
+        self.local(|local| Head::new(run, &local.halves))
+    }
+
+    /// Queues the second half of a join. (J1)
+    ///
+    /// # Safety
+    /// (1) It was just made by [`new_half`](Self::new_half). (2) The join does not leave its stack before the half was
+    /// popped or settled.
+    #[expect(unsafe_code, reason = "whoever shows it reaches it by pointer")]
+    #[inline]
+    unsafe fn push_half(&self, half: &Head) {
+        // SAFETY: by (1), (2).
+        self.local(|local| unsafe { local.halves.push(half) });
+    }
+
+    /// Whether others ask this seat to show jobs.
+    #[inline]
+    pub(super) fn is_asked(&self) -> bool {
+        self.seat.shown.request.is_up()
+    }
+
+    /// Takes the flag down with which others ask, if nobody is hungry and something is shown. It then says which joins are
+    /// short.
+    fn take_flag_down(&self) {
+        let stays_up = || self.shared.idle.is_hungry() || self.seat.stealer.is_empty();
+        if !stays_up() {
+            self.seat.shown.request.answer(self.grain(Grain::word), stays_up);
         }
+    }
+
+    /// Whether a join at `spot` is short, and as much is shown as others could take now.
+    fn is_short_and_enough_shown(&self, spot: Spot) -> bool {
+        let enough = !self.seat.stealer.is_empty() && self.seat.stealer.len() >= self.shared.idle.idle();
+        enough && spot.is_short(self.grain(Grain::word))
+    }
+
+    /// When a join that is offered begins, if it is to be timed. Virtual workers have no time.
+    fn time_join(&self) -> Option<Instant> {
+        if self.driven { None } else { self.grain(Grain::begin) }
+    }
+
+    /// A timed join has ended.
+    #[cold]
+    fn end_join(&self, begin: Instant, spot: Spot) {
+        self.grain(|grain| grain.end(begin, spot));
+        self.take_flag_down();
+    }
+
+    fn grain<R>(&self, ask: impl FnOnce(&Grain) -> R) -> R {
+        self.local(|local| ask(&local.grain))
+    }
+
+    /// Takes the second half of a join back, if it was not shown. (J2)
+    #[inline]
+    fn pop_half(&self, half: &Head) -> bool {
+        self.local(|local| local.halves.pop_fresh(half))
+    }
+
+    /// Takes the second half of a join back, if it was linked but not shown. (J3)
+    fn pop_linked_half(&self, half: &Head) -> bool {
+        self.local(|local| local.halves.pop_linked(half))
+    }
+
+    /// Shows what others ask for: the next thing that this thread does may be the body of a leaf, and take long.
+    pub(super) fn answer(&self) {
+        self.feed();
+        self.take_flag_down();
     }
 }
 
 impl Worker<'_> {
-    /// Of [`Pool::join`].
-    #[inline]
+    /// A join whose second closure is offered to others.
     fn join<A, B, RA, RB>(&self, first: A, second: B) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
@@ -144,15 +217,22 @@ impl Worker<'_> {
         RA: Send,
         RB: Send,
     {
-        let half = Half::new(second, self.seat);
-        self.push_half(&half.head); // (J1)
+        let half = Half::new(second, self);
+        #[expect(unsafe_code, reason = "whoever shows it reaches it by pointer")]
+        // SAFETY: (1) just made; (2) all ways out of here pop or settle it. (J1)
+        unsafe {
+            self.push_half(&half.head);
+        }
+        if self.is_asked() {
+            self.answer();
+        }
         let unwinding = Unwinding { half: &half, worker: self };
         let a = first();
         std::mem::forget(unwinding);
-        if self.pop_half(&half.head) || half.settle(self) {
+        if half.is_back(self) {
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
-            // SAFETY: (1) the job is back. (J2)
-            let second = unsafe { half.take() };
+            // SAFETY: the job is back. (J2)
+            let second = unsafe { half.second.assume_init_read() };
             return (a, second());
         }
         #[expect(unsafe_code, reason = "the closure's result crosses threads")]
@@ -189,9 +269,32 @@ impl Pool {
         RA: Send,
         RB: Send,
     {
-        match Worker::here(&self.shared) {
-            Some(worker) => worker.join(first, second),
-            None => self.shared.on_worker(|worker| worker.join(first, second)),
-        }
+        let frame = MaybeUninit::<u8>::uninit();
+        let site = Half::<B, RB>::run as *const ();
+        let spot = Spot::new(site.addr(), (&raw const frame).addr());
+        if worker::is_short_and_quiet(spot) { (first(), second()) } else { self.offer(first, second, spot) }
+    }
+
+    /// A join that is not known to be short, or of a thread from outside, or of one that others have asked for jobs.
+    #[cold]
+    #[inline(never)]
+    fn offer<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        self.shared.on_worker(|worker| {
+            if worker.is_short_and_enough_shown(spot) {
+                return (first(), second());
+            }
+            let begin = worker.time_join();
+            let both = worker.join(first, second);
+            if let Some(begin) = begin {
+                worker.end_join(begin, spot);
+            }
+            both
+        })
     }
 }

@@ -11,6 +11,7 @@
 
 mod builder;
 mod errand;
+mod grain;
 mod halves;
 mod injector;
 pub(crate) mod job;
@@ -191,6 +192,15 @@ impl Shared {
     /// Whether there is a job in sight that a thread that waits for `only` may run.
     fn has_work(&self, only: Only) -> bool {
         self.injector.has(only) || self.seats.iter().any(|seat| worker::may_hold(seat, only))
+    }
+
+    /// Whether there is a job in sight for a worker that is about to sleep; who shows none is asked to, when it has one.
+    fn asks_for_work(&self) -> bool {
+        let has_work = self.has_work(None);
+        if !has_work {
+            self.seats.iter().for_each(|seat| seat.shown.request.ask());
+        }
+        has_work
     }
 
     /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything.

@@ -5,12 +5,14 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::grain::Grain;
 use super::halves::Halves;
 use super::job::{Group, Job};
 use super::ring::Ring;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::parker::Parker;
+use crate::sync::request::Request;
 use crate::sync::{CachePadded, UnsafeCell};
 
 /// Jobs in the public deque; crossbeam-deque grows above 64.
@@ -22,10 +24,18 @@ pub(crate) struct Seat {
     pub(crate) index: usize,
     pub(crate) parker: Arc<Parker>,
     pub(crate) stealer: Stealer<Job>,
-    /// The group of the newest public job: a hint for threads that may run only one group's jobs.
-    pub(crate) tag: CachePadded<AtomicUsize>,
+    pub(crate) shown: CachePadded<Shown>,
     pub(crate) counts: CachePadded<Counts>,
     local: UnsafeCell<Local>,
+}
+
+/// What the occupant of a seat and those who look for jobs there tell each other.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The group of the newest public job: a hint for threads that may run only one group's jobs.
+    pub(crate) tag: AtomicUsize,
+    /// Up while there is nothing public, or somebody is hungry, as far as one can see.
+    pub(crate) request: Request,
 }
 
 /// What the occupant of a seat has done, all time. Written by it alone.
@@ -57,6 +67,7 @@ pub(crate) struct Local {
     pub(crate) ring: Ring,
     /// Second halves of joins, older or newer than what is in the ring.
     pub(crate) halves: Halves,
+    pub(super) grain: Grain,
     pub(crate) public: Deque<Job>,
     pub(crate) purse: Purse,
     /// The job that continues the running one.
@@ -80,11 +91,12 @@ impl Seat {
             index,
             parker: Arc::new(Parker::new()),
             stealer: public.stealer(),
-            tag: CachePadded::new(AtomicUsize::new(0)),
+            shown: CachePadded::new(Shown { tag: AtomicUsize::new(0), request: Request::new() }),
             counts: CachePadded::new(Counts::default()),
             local: UnsafeCell::new(Local {
                 ring: Ring::new(),
                 halves: Halves::new(),
+                grain: Grain::new(),
                 public,
                 purse: Purse::default(),
                 next: None,
@@ -108,9 +120,9 @@ impl Seat {
 }
 
 impl Local {
-    /// The oldest private job, to be shown.
-    pub(crate) fn pop_oldest(&mut self) -> Option<Job> {
-        self.ring.pop_oldest().or_else(|| self.halves.show_oldest())
+    /// The oldest private job of the seat `seat`, to be shown.
+    pub(crate) fn pop_oldest(&mut self, seat: &Seat) -> Option<Job> {
+        self.ring.pop_oldest().or_else(|| self.halves.show_oldest(seat))
     }
 
     /// The next number of a xorshift generator (Marsaglia, "Xorshift RNGs", 2003): good enough to pick a victim.

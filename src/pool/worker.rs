@@ -20,7 +20,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 
 use super::Shared;
-use super::halves::Head;
+use super::grain::Spot;
 use super::job::{Group, Job, Target, group_id};
 use super::ring::RING;
 use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
@@ -29,6 +29,7 @@ use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::quiescence::BULK;
+use crate::sync::request::Request;
 use crate::sync::seam::{self, Point};
 
 /// Every so many finds begin at the injector, so that jobs from outside are not starved.
@@ -52,26 +53,49 @@ pub(crate) struct Worker<'p> {
     pub(crate) seat: &'p Seat,
     /// Whether this thread counts as searching in the event count.
     searching: Cell<bool>,
-    driven: bool,
-    /// The worker of another pool, or seat, that this thread was before.
-    outer: Option<NonNull<Worker<'static>>>,
+    pub(super) driven: bool,
+    /// What this thread was before: a worker of another pool, or at another seat.
+    outer: Current,
+}
+
+/// What a thread is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Current {
+    /// Its worker, if it is one.
+    worker: Option<NonNull<Worker<'static>>>,
+    /// The flag of the seat where it sits, or [`Request::nobody`]: what a short join looks at, without going through the
+    /// worker.
+    request: *const Request,
+}
+
+impl Current {
+    pub(crate) const NOBODY: Self = Self { worker: None, request: Request::nobody() };
 }
 
 thread_local! {
-    /// The worker of this thread, if it is one.
-    static CURRENT: Cell<Option<NonNull<Worker<'static>>>> = const { Cell::new(None) };
+    static CURRENT: Cell<Current> = const { Cell::new(Current::NOBODY) };
 }
 
-/// Takes this thread's worker away, or puts it back: for drivers that switch stacks.
+/// Takes away what this thread is, or puts it back: for drivers that switch stacks.
 #[cfg(all(test, not(loom)))]
-pub(crate) fn switch_current(worker: Option<NonNull<Worker<'static>>>) -> Option<NonNull<Worker<'static>>> {
-    CURRENT.replace(worker)
+pub(crate) fn switch_current(current: Current) -> Current {
+    CURRENT.replace(current)
+}
+
+/// Whether a join at `spot` is short, and nobody asks for jobs at this thread's seat, in whichever pool that is.
+#[inline]
+pub(super) fn is_short_and_quiet(spot: Spot) -> bool {
+    #[expect(unsafe_code, reason = "the seat of this thread")]
+    // SAFETY: (1) a static, or `at` took the pointer from a seat that outlives its call; (2) it takes it away again before it
+    // returns, and whoever asks is called from there.
+    let request = unsafe { &*CURRENT.get().request };
+    spot.is_short(request.word())
 }
 
 impl<'p> Worker<'p> {
     /// Sits down at a seat and does `work` there as the thread's current worker.
     pub(crate) fn at<R>(shared: &'p Shared, seat: &'p Seat, work: impl FnOnce(&Self) -> R) -> R {
-        struct Restore(Option<NonNull<Worker<'static>>>);
+        struct Restore(Current);
         impl Drop for Restore {
             fn drop(&mut self) {
                 CURRENT.set(self.0);
@@ -79,13 +103,14 @@ impl<'p> Worker<'p> {
         }
         let worker =
             Self { shared, seat, searching: Cell::new(false), driven: seam::is_driven(), outer: CURRENT.get() };
-        let _restore = Restore(CURRENT.replace(Some(NonNull::from(&worker).cast())));
+        let request = &raw const seat.shown.request;
+        let _restore = Restore(CURRENT.replace(Current { worker: Some(NonNull::from(&worker).cast()), request }));
         work(&worker)
     }
 
     /// Whether this thread works in this pool, perhaps below what it does for another one.
     pub(crate) fn is_inside(shared: &Shared) -> bool {
-        let mut next = CURRENT.get();
+        let mut next = CURRENT.get().worker;
         while let Some(worker) = next {
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
             // SAFETY: as in `here`; an outer worker stands further down than the inner one, and outlives it.
@@ -93,7 +118,7 @@ impl<'p> Worker<'p> {
             if std::ptr::eq(worker.shared, shared) {
                 return true;
             }
-            next = worker.outer;
+            next = worker.outer.worker;
         }
         false
     }
@@ -101,7 +126,7 @@ impl<'p> Worker<'p> {
     /// This thread's worker, if it is one of this pool's. To be used on this stack, and not kept.
     #[inline]
     pub(crate) fn here(shared: &'p Shared) -> Option<&'p Self> {
-        let worker = CURRENT.get()?;
+        let worker = CURRENT.get().worker?;
         #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
         // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
         // before the worker goes, and whoever asks is called from there; (3) it points into this pool, if that is its own.
@@ -110,7 +135,7 @@ impl<'p> Worker<'p> {
     }
 
     #[inline]
-    fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
+    pub(super) fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
         // SAFETY: (1) a `Worker` is made by whoever sits at the seat and is not `Sync`; (2) the closures in this file
         // only touch the fields.
         #[expect(unsafe_code, reason = "this thread sits at the seat")]
@@ -154,28 +179,6 @@ impl<'p> Worker<'p> {
         self.feed();
     }
 
-    /// Queues the second half of a join. (J1)
-    #[inline]
-    pub(super) fn push_half(&self, half: &Head) {
-        let shown = self.local(|local| {
-            #[expect(unsafe_code, reason = "a list through stacks")]
-            // SAFETY: (1) the join does not leave its stack before it was popped or settled.
-            unsafe {
-                local.halves.push(half);
-            }
-            !local.public.is_empty()
-        });
-        if !shown || self.shared.idle.is_hungry() {
-            self.feed_halves();
-        }
-    }
-
-    /// Takes the second half of a join back, if it was not shown. (J2)
-    #[inline]
-    pub(super) fn pop_half(&self, half: &Head) -> bool {
-        self.local(|local| local.halves.pop(half))
-    }
-
     /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
     /// there is one already it is queued.
     pub(crate) fn continue_with(&self, job: Job) {
@@ -205,15 +208,8 @@ impl<'p> Worker<'p> {
 
     /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
     #[inline(never)]
-    fn feed(&self) {
+    pub(super) fn feed(&self) {
         self.show_up_to(self.shared.idle.idle().max(1));
-    }
-
-    /// Shows one half if nothing is shown, and all of them while somebody is hungry: the next thing that this thread does
-    /// may be the body of a leaf, and take long.
-    #[cold]
-    fn feed_halves(&self) {
-        self.show_up_to(if self.shared.idle.is_hungry() { PUBLIC } else { 1 });
     }
 
     /// Shows all private jobs: what comes next takes long against the few nanoseconds in which a job is shown.
@@ -223,7 +219,9 @@ impl<'p> Worker<'p> {
 
     fn show_up_to(&self, wanted: usize) {
         let wanted = wanted.min(PUBLIC);
-        while let Some(job) = self.local(|local| if local.public.len() < wanted { local.pop_oldest() } else { None }) {
+        while let Some(job) =
+            self.local(|local| if local.public.len() < wanted { local.pop_oldest(self.seat) } else { None })
+        {
             self.show(job);
         }
     }
@@ -236,7 +234,7 @@ impl<'p> Worker<'p> {
                 self.shared.inject(other);
             }
             // Relaxed: a hint; a thief looks at the job itself.
-            self.seat.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
+            self.seat.shown.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
         }
         let shown = self.local(|local| {
             local.public.push(job);
@@ -248,7 +246,7 @@ impl<'p> Worker<'p> {
 
     /// Shows everything: this thread is about to block.
     fn show_all(&self) {
-        while let Some(job) = self.local(Local::pop_oldest) {
+        while let Some(job) = self.local(|local| local.pop_oldest(self.seat)) {
             if self.local(|local| local.public.len()) < PUBLIC {
                 self.show(job);
             } else {
@@ -322,6 +320,9 @@ impl<'p> Worker<'p> {
                 match victim.stealer.steal() {
                     Steal::Success(job) if job.is_for(only) => {
                         Counts::bump(&self.seat.counts.steals);
+                        if victim.stealer.is_empty() {
+                            victim.shown.request.ask();
+                        }
                         return Some(job);
                     }
                     Steal::Success(job) => {
@@ -331,6 +332,9 @@ impl<'p> Worker<'p> {
                     Steal::Empty => break,
                     Steal::Retry => {}
                 }
+            }
+            if only.is_none() {
+                victim.shown.request.ask();
             }
         }
         None
@@ -457,7 +461,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Takes a job of this very target back that was shown, if nobody has taken it.
-    pub(crate) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
+    pub(super) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
         self.take_back_shown(target).or_else(|| self.shared.injector.take_back(target))
     }
 
@@ -483,7 +487,7 @@ impl<'p> Worker<'p> {
                 Step::Idle if backoff.is_completed() || self.driven || self.shared.idle.is_over_limit() => {
                     Counts::bump(&self.seat.counts.parks);
                     self.shared.idle.sleep(&self.seat.parker, None, || {
-                        self.shared.closing() || (!self.shared.idle.is_at_limit() && self.shared.has_work(None))
+                        self.shared.closing() || (!self.shared.idle.is_at_limit() && self.shared.asks_for_work())
                     });
                     backoff.reset();
                 }
@@ -505,7 +509,7 @@ impl Drop for AbortIfPanic {
 
 /// The group whose jobs a seat shows.
 fn tag(seat: &Seat) -> Only {
-    std::num::NonZero::new(seat.tag.load(Ordering::Relaxed))
+    std::num::NonZero::new(seat.shown.tag.load(Ordering::Relaxed))
 }
 
 /// Whether a seat shows a job that a thread that waits for `only` may run, as far as one can see.

@@ -17,6 +17,7 @@
 //! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
 //! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
 //! | [`shares`] | counts the live pieces of a batch | nobody waits: the last one acts |
+//! | [`request`] | asks one who has jobs to show them | nobody waits: the owner looks now and then |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
 //! | [`seam`] | where a thread blocks, or a virtual worker yields | all of the above |
 //! | [`deque`] | stealable jobs: `crossbeam-deque`, in models a small stand-in | thieves for their victim |
@@ -47,6 +48,7 @@ pub(crate) mod gate;
 pub(crate) mod latch;
 pub(crate) mod parker;
 pub(crate) mod quiescence;
+pub(crate) mod request;
 pub(crate) mod seam;
 pub(crate) mod shares;
 pub(crate) mod turnstile;

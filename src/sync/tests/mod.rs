@@ -17,6 +17,7 @@ use super::imp_loom::fails_without;
 use super::latch::Latch;
 use super::parker::Parker;
 use super::quiescence::Quiescence;
+use super::request::Request;
 use super::shares::Shares;
 use super::turnstile::{Turn, Turnstile};
 
@@ -427,5 +428,29 @@ fn loom_event_count_search_is_handed_on() {
         idle.found();
         idle.exit(false);
         assert_eq!(idle.idle(), 0, "all counts are back at zero");
+    });
+}
+
+/// One thread asks and is about to sleep, while the one that it asks takes the flag down because it sees nobody hungry.
+#[test]
+fn loom_request_is_not_forgotten() {
+    check(&["request.answered", "event_count.asleep"], || {
+        let shared = Arc::new((EventCount::new(2, 2), Request::new()));
+        shared.0.enter();
+        let asker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, request) = &*shared;
+                idle.search();
+                idle.sleep(&Arc::new(Parker::new()), None, || {
+                    request.ask();
+                    true
+                });
+            })
+        };
+        let (idle, request) = &*shared;
+        request.answer(1, || idle.is_hungry());
+        asker.join().expect("no panic");
+        assert!(idle.is_hungry() && request.is_up(), "somebody is hungry: the flag is up");
     });
 }
