@@ -4,7 +4,7 @@
 //! * [`Graph`] describes, [`Stream`] and [`Data`] are what it is made of, [`Keyed`] and [`Table`] what `key_by` leads to.
 //! * [`Plan`] is a graph that was checked and laid out for a pool; it runs, and keeps the results. [`Explain`] says what it
 //!   is, [`Report`] what it did.
-//! * [`Pool`] has the threads; [`Builder`] its options, [`Placement`] where they run.
+//! * [`Pool`] has the threads, joins, scopes and loops; [`Builder`] its options, [`Placement`] where they run.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
 //! * [`Error`] is one of [`TopologyError`], [`PoolError`], [`BuildError`] and [`RunError`].
 
@@ -21,9 +21,9 @@ mod topology;
 mod unwind;
 
 pub use error::{BuildError, Defect, Error, PoolError, RunError, RunErrorKind, TopologyError};
-pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Integer, Keyed, Pipe, Read, Stream, Table, Write};
+pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Keyed, Pipe, Read, Stream, Table, Write};
 pub use plan::{Data, Explain, Plan};
-pub use pool::{Builder, Pinning, Placement, Pool, Scope, WorkerPlace};
+pub use pool::{Builder, Indexed, Integer, Pinning, Placement, Pool, Scope, WorkerPlace};
 pub use report::{OperatorReport, Report, StageReport, WorkerReport};
 pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
 

@@ -30,14 +30,13 @@ pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use keyed::Keyed;
 pub use ops::Boxed;
 pub use pipe::Pipe;
-pub use source::Integer;
 pub use stream::Stream;
 pub use table::{IntoIter, Iter, Table};
 
 use crate::error::{BuildError, Error};
 use crate::plan::draft::{Draft, SourceDraft};
 use crate::plan::{Data, Plan};
-use crate::pool::Pool;
+use crate::pool::{Integer, Pool};
 use crate::run::dag::TaskBody;
 use crate::run::names::Names;
 use crate::run::slot::Slot;

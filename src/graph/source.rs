@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::pipe::{Feed, Head};
+use crate::pool::Integer;
 use crate::run::batch::{BATCH, BatchSize, least_batch};
 use crate::run::slot::Slot;
 use crate::run::stage::{Extent, Parcel, Pull, Room};
@@ -340,38 +341,6 @@ impl<C: Indexed> Feed for Numbered<C> {
         self.items.each(batch, out);
     }
 }
-
-/// The integers that [`Graph::range`](crate::Graph::range) takes.
-pub trait Integer: Copy + Send + Sync + private::Sealed {
-    #[doc(hidden)]
-    fn distance(start: Self, end: Self) -> u64;
-    #[doc(hidden)]
-    fn plus(self, distance: u64) -> Self;
-}
-
-mod private {
-    #[expect(unnameable_types, reason = "that is what seals it")]
-    pub trait Sealed {}
-}
-
-macro_rules! integers {
-    ($($int:ident)*) => {$(
-        impl private::Sealed for $int {}
-        impl Integer for $int {
-            #[inline]
-            fn distance(start: Self, end: Self) -> u64 {
-                if end > start { (end as u64).wrapping_sub(start as u64) } else { 0 }
-            }
-            #[inline]
-            #[expect(clippy::allow_attributes, reason = "only some of the types lose bits")]
-            #[allow(clippy::cast_possible_truncation, reason = "the sum is below the end of the range")]
-            fn plus(self, distance: u64) -> Self {
-                self.wrapping_add(distance as Self)
-            }
-        }
-    )*};
-}
-integers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
 
 /// Integers of a range.
 pub(crate) struct Integers<N>(pub(crate) Range<N>);

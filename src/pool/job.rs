@@ -2,9 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::worker::Worker;
 use crate::sync::event_count::Only;
+use crate::sync::latch::Latch;
+use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 
 /// What many jobs have in common: the code they run, and the group they belong to. Embedded as the first field of
@@ -50,6 +53,50 @@ impl Group {
         // SAFETY: (1); nothing is read behind the giving back.
         let group = unsafe { group.as_ref() };
         (group.quiet, group.tokens.give_back(tokens))
+    }
+}
+
+/// A group on the stack of the thread that waits for it.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Awaited {
+    group: Group,
+    latch: Latch,
+    /// Wakes the thread that waits for the latch.
+    waiter: Arc<Parker>,
+}
+
+impl Awaited {
+    /// A group in which one token is out: that of the thread that is going to wait.
+    pub(crate) fn new(worker: &Worker<'_>) -> Self {
+        let group = Group { tokens: Quiescence::new(1), quiet: Self::quiet };
+        Self { group, latch: Latch::new(), waiter: Arc::clone(&worker.seat.parker) }
+    }
+
+    pub(crate) fn group(&self) -> NonNull<Group> {
+        NonNull::from(self).cast()
+    }
+
+    /// Takes a token for a job of a thread that has no purse. One is out: the thread's that waits, or a running job's.
+    pub(crate) fn take(&self) {
+        self.group.tokens.take(1);
+    }
+
+    /// Gives the one token back, and works for the group until all its jobs have ended.
+    pub(crate) fn wait(&self, worker: &Worker<'_>) {
+        if !self.group.tokens.give_back(1) {
+            worker.wait(&self.latch, group_id(Some(self.group())));
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the last job ends the group")]
+    unsafe fn quiet(group: NonNull<Group>, _: &Worker<'_>) {
+        let this: NonNull<Self> = group.cast();
+        // SAFETY: the group is the first field of what is alive until its latch is set.
+        let this = unsafe { this.as_ref() };
+        let waiter = Arc::clone(&this.waiter);
+        // SAFETY: (1) alive until this; (2) called once.
+        unsafe { Latch::set(&raw const this.latch, &waiter) };
     }
 }
 

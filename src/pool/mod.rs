@@ -13,13 +13,17 @@ mod builder;
 mod errand;
 mod grain;
 mod halves;
+mod indexed;
 mod injector;
 pub(crate) mod job;
 mod join;
+mod leaves;
+mod parallel;
 mod placement;
 mod ring;
 mod scope;
 mod seat;
+mod tree;
 pub(crate) mod worker;
 
 use std::fmt;
@@ -29,6 +33,7 @@ use std::sync::Arc;
 pub use builder::Builder;
 #[cfg(all(test, not(loom)))]
 pub(crate) use builder::without_threads;
+pub use indexed::{Indexed, Integer};
 pub use placement::{Pinning, Placement, WorkerPlace};
 pub use scope::Scope;
 

@@ -5,24 +5,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
-use std::sync::Arc;
 
-use super::job::{Group, Job, Target, group_id};
+use super::job::{Awaited, Job, Target};
 use super::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::Mutex;
-use crate::sync::latch::Latch;
-use crate::sync::parker::Parker;
-use crate::sync::quiescence::Quiescence;
 use crate::unwind;
 
 /// A scope in which closures that borrow may be spawned; see [`Pool::scope`].
-#[repr(C)]
 pub struct Scope<'scope, 'pool> {
-    group: Group,
-    latch: Latch,
-    /// Wakes the thread that waits for the latch.
-    waiter: Arc<Parker>,
+    jobs: Awaited,
     shared: &'pool Shared,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     /// Invariant: a longer-lived scope is no shorter-lived one.
@@ -59,17 +51,13 @@ impl Pool {
     pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope, '_>) -> R + Send) -> R {
         self.shared.on_worker(|worker| {
             let scope = Scope {
-                group: Group { tokens: Quiescence::new(1), quiet: Scope::quiet },
-                latch: Latch::new(),
-                waiter: Arc::clone(&worker.seat.parker),
+                jobs: Awaited::new(worker),
                 shared: worker.shared,
                 panic: Mutex::new(None),
                 marker: PhantomData,
             };
             let result = catch_unwind(AssertUnwindSafe(|| body(&scope)));
-            if !scope.group.tokens.give_back(1) {
-                worker.wait(&scope.latch, group_id(Some(NonNull::from(&scope.group))));
-            }
+            scope.jobs.wait(worker);
             let spawned = scope.panic.into_inner();
             match (result, spawned) {
                 (Ok(result), None) => result,
@@ -85,7 +73,7 @@ impl<'scope> Scope<'scope, '_> {
     /// Allocates once.
     pub fn spawn(&self, work: impl FnOnce(&Scope<'scope, '_>) + Send + 'scope) {
         let spawned = Box::new(Spawned {
-            target: Target { run: run_spawned(&work), group: Some(NonNull::from(&self.group)) },
+            target: Target { run: run_spawned(&work), group: Some(self.jobs.group()) },
             scope: NonNull::from(self).cast(),
             work,
         });
@@ -93,19 +81,9 @@ impl<'scope> Scope<'scope, '_> {
         if let Some(worker) = Worker::here(self.shared) {
             worker.push(job);
         } else {
-            self.group.tokens.take(1); // the scope's body, or a spawned closure, is running: it holds a token
+            self.jobs.take(); // the scope's body, or a spawned closure, is running: it holds a token
             self.shared.inject(job);
         }
-    }
-
-    #[expect(unsafe_code, reason = "the last job ends the scope")]
-    unsafe fn quiet(group: NonNull<Group>, _: &Worker<'_>) {
-        let scope: NonNull<Self> = group.cast();
-        // SAFETY: the group is the first field of a scope that is alive until its latch is set.
-        let scope = unsafe { scope.as_ref() };
-        let waiter = Arc::clone(&scope.waiter);
-        // SAFETY: (1) alive until this; (2) called once.
-        unsafe { Latch::set(&raw const scope.latch, &waiter) };
     }
 }
 

@@ -217,6 +217,18 @@ impl<'p> Worker<'p> {
         self.show_up_to(PUBLIC);
     }
 
+    /// Before a leaf of a loop: whether not so many jobs are shown, or fewer than others could take now, though all that
+    /// there are may be.
+    #[inline]
+    pub(super) fn wants_more(&self, least: usize) -> bool {
+        let wanted = self.shared.idle.idle().max(least).min(PUBLIC);
+        let wants = || self.local(|local| local.public.len()) < wanted;
+        wants() && {
+            self.show_up_to(wanted);
+            wants()
+        }
+    }
+
     fn show_up_to(&self, wanted: usize) {
         let wanted = wanted.min(PUBLIC);
         while let Some(job) =

@@ -2,6 +2,7 @@
 
 mod failures;
 mod joins;
+mod loops;
 mod parallel;
 mod program;
 mod property;

@@ -5,7 +5,7 @@ use crate::{Graph, Pool};
 
 const WORKERS: u64 = 64;
 /// A body occupies its worker for so many rounds.
-const BODY: u64 = 100;
+pub(super) const BODY: u64 = 100;
 const SEEDS: u64 = 15;
 
 /// At most 1.15 × the larger of work / workers and the critical path, and 50 rounds.
@@ -15,13 +15,13 @@ fn bar(bodies: u64, longest: u64) -> u64 {
 }
 
 /// Every seed's makespan is within the bar.
-fn check(name: &str, bodies: u64, longest: u64, body: impl Fn(&Pool)) {
+pub(super) fn check(name: &str, bodies: u64, longest: u64, body: impl Fn(&Pool)) {
     let rounds = (1..=SEEDS).map(|seed| makespan(64, seed, &body)).collect();
     judge(name, bar(bodies, longest), rounds);
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
-fn judge(name: &str, bar: u64, mut rounds: Vec<u64>) {
+pub(super) fn judge(name: &str, bar: u64, mut rounds: Vec<u64>) {
     rounds.sort_unstable();
     let (median, worst) = (rounds[rounds.len() / 2], rounds[rounds.len() - 1]);
     println!("{name}: {median} rounds (median), {worst} (worst of {} seeds), bar {bar}", rounds.len());

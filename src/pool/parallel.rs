@@ -1,0 +1,264 @@
+//! Loops over ranges and slices, from all workers at once.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ops::Range;
+use std::panic::resume_unwind;
+
+use super::Pool;
+use super::indexed::{Indexed, places};
+use super::leaves::{self, Body, Leaves};
+use super::tree::Tree;
+use crate::unwind;
+
+/// A part that is larger is kept on the heap: a thread has up to 28 of them at once.
+const LARGE: usize = 256;
+
+impl Pool {
+    /// Calls `f` with every item, from all workers at once.
+    ///
+    /// `items` is a range of integers, or a slice or a reference to an array or vector: then `f` gets references. The
+    /// items are cut into about 1000 leaves, more than there are workers, by their number alone; workers that have nothing
+    /// to do take half of what is left. Where none has, the calling thread does all of it at the cost of a plain loop, a
+    /// few nanoseconds a leaf: there is no grain size to tune. Allocates nothing.
+    ///
+    /// While it waits the calling thread runs parts of this loop and nothing else: a lock held across it is safe. Works
+    /// from any thread, also inside operators, joins and other loops.
+    ///
+    /// # Panics
+    /// If a call panics, with the payload of the first one in the order of items. Calls behind that one may not be made;
+    /// those before it are.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// let pool = millstream::Pool::new()?;
+    /// let (letters, longest) = (AtomicU64::new(0), AtomicU64::new(0));
+    /// let words = ["a", "quick", "brown", "fox"];
+    /// pool.for_each(&words, |word| _ = letters.fetch_add(word.len() as u64, Ordering::Relaxed));
+    /// pool.for_each(0..words.len(), |i| _ = longest.fetch_max(words[i].len() as u64, Ordering::Relaxed));
+    /// assert_eq!((letters.into_inner(), longest.into_inner()), (14, 5));
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn for_each<I: Indexed>(&self, items: I, f: impl Fn(I::Item) + Sync) {
+        self.each_leaf(items.count(), |numbers| items.part(numbers).for_each(&f));
+    }
+
+    /// Calls `f` with the index of every item and the item, to be changed, from all workers at once.
+    ///
+    /// As [`for_each`](Self::for_each) in every other way.
+    ///
+    /// # Panics
+    /// If a call panics, as [`for_each`](Self::for_each) does.
+    ///
+    /// ```
+    /// let pool = millstream::Pool::new()?;
+    /// let mut squares = vec![0; 10_000];
+    /// pool.for_each_mut(&mut squares, |i, slot| *slot = i * i);
+    /// assert_eq!(squares[99], 9801);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn for_each_mut<T: Send>(&self, items: &mut [T], f: impl Fn(usize, &mut T) + Sync) {
+        let first = Place(items.as_mut_ptr());
+        self.each_leaf(items.len() as u64, |numbers| {
+            let places = places(&numbers);
+            // SAFETY: (1) below the length; (2) a leaf's items are its own, and the slice is borrowed for the whole loop.
+            #[expect(unsafe_code, reason = "each leaf changes a part of its own")]
+            let items = unsafe { first.part(places.clone()) };
+            places.zip(items).for_each(|(place, item)| f(place, item));
+        });
+    }
+
+    /// Collects what `f` makes of every item, in the order of items, from all workers at once.
+    ///
+    /// As [`for_each`](Self::for_each) in every other way; allocates the vector alone.
+    ///
+    /// # Panics
+    /// If a call panics, as [`for_each`](Self::for_each) does; what was made is dropped.
+    ///
+    /// ```
+    /// let pool = millstream::Pool::new()?;
+    /// let words = ["a", "quick", "brown", "fox"];
+    /// assert_eq!(pool.map_collect(&words, |word| word.len()), [1, 5, 5, 3]);
+    /// assert_eq!(pool.map_collect(0..4, |i| i * i), [0, 1, 4, 9]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    pub fn map_collect<I: Indexed, R: Send>(&self, items: I, f: impl Fn(I::Item) -> R + Sync) -> Vec<R> {
+        let count = usize::try_from(items.count()).expect("too many items for a vector");
+        let mut all = Vec::with_capacity(count);
+        let first = Place(all.as_mut_ptr());
+        let made = |numbers: Range<u64>| {
+            let place = places(&numbers).start;
+            // SAFETY: (1), (2) within the vector's room, and a leaf's places are its own.
+            #[expect(unsafe_code, reason = "each leaf fills a part of its own")]
+            unsafe {
+                Made::fill(first, place, items.part(numbers).map(&f))
+            }
+        };
+        if let Some(made) = self.tree(count as u64, made, Made::join) {
+            debug_assert_eq!(ManuallyDrop::new(made).len, count);
+            // SAFETY: all of them are made, and are the vector's now.
+            #[expect(unsafe_code, reason = "each leaf has filled a part of its own")]
+            unsafe {
+                all.set_len(count);
+            }
+        }
+        all
+    }
+
+    /// Folds the items of each leaf, and combines what comes out in the order of items, from all workers at once.
+    ///
+    /// There are leaves as [`for_each`](Self::for_each) says, and each is folded in order, beginning with what `identity`
+    /// gives. What comes out of adjacent leaves is combined as a tree. Both depend on the number of items alone: the answer
+    /// is the same, bit for bit, on any number of workers, floats included, even if `combine` is not associative. A sum of
+    /// floats may differ in its last bits from that of a plain loop, which adds in another order. Allocates nothing, as a
+    /// rule, for parts of up to 256 bytes.
+    ///
+    /// # Panics
+    /// If a call panics, as [`for_each`](Self::for_each) does: a `combine` counts as if it was made behind the last of its
+    /// items. What was made is dropped.
+    ///
+    /// ```
+    /// let pool = millstream::Pool::new()?;
+    /// let words = ["a", "quick", "brown", "fox"];
+    /// let letters = pool.reduce(&words, || 0, |sum, word| sum + word.len(), |a, b| a + b);
+    /// assert_eq!(letters, 14);
+    /// let text = pool.reduce(0..10, String::new, |text, i| text + &i.to_string(), |a, b| a + &b);
+    /// assert_eq!(text, "0123456789");
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    pub fn reduce<I: Indexed, A: Send>(
+        &self,
+        items: I,
+        identity: impl Fn() -> A + Sync,
+        fold: impl Fn(A, I::Item) -> A + Sync,
+        combine: impl Fn(A, A) -> A + Sync,
+    ) -> A {
+        let leaf = |numbers| items.part(numbers).fold(identity(), &fold);
+        let whole = if size_of::<A>() <= LARGE {
+            self.tree(items.count(), leaf, combine)
+        } else {
+            let boxed = |left: Box<A>, right: Box<A>| Box::new(combine(*left, *right));
+            self.tree(items.count(), |numbers| Box::new(leaf(numbers)), boxed).map(|whole| *whole)
+        };
+        whole.unwrap_or_else(identity)
+    }
+
+    /// Calls `leaf` with the numbers of every leaf's items.
+    fn each_leaf(&self, items: u64, leaf: impl Fn(Range<u64>) + Sync) {
+        self.run_leaves(Leaves::new(items), &Each(leaf)).unwrap_or_else(|panic| resume_unwind(panic));
+    }
+
+    /// Makes a part of every leaf, and combines them all; none if there are no items.
+    fn tree<A: Send>(
+        &self,
+        items: u64,
+        leaf: impl Fn(Range<u64>) -> A + Sync,
+        combine: impl Fn(A, A) -> A + Sync,
+    ) -> Option<A> {
+        let tree = Tree::new(Leaves::new(items), leaf, combine);
+        self.run_leaves(Leaves::new(items), &tree).unwrap_or_else(|panic| resume_unwind(panic));
+        (items > 0).then(|| tree.whole())
+    }
+
+    fn run_leaves(&self, leaves: Leaves, body: &impl Body) -> Result<(), Box<dyn Any + Send>> {
+        if leaves.count == 0 {
+            return Ok(());
+        }
+        self.shared.on_worker(|worker| leaves::run(worker, leaves, body))
+    }
+}
+
+/// A loop whose leaves have nothing to do with each other.
+struct Each<L>(L);
+
+impl<L: Fn(Range<u64>) + Sync> Body for Each<L> {
+    type Run = ();
+    #[inline]
+    fn leaf(&self, _: &mut (), _: u32, items: Range<u64>, _: &Cell<u32>) {
+        (self.0)(items);
+    }
+    #[inline]
+    fn end(&self, _: &mut (), _: &Cell<u32>) {}
+}
+
+/// The first of many items in memory, of which each leaf of a loop has a part.
+struct Place<T>(*mut T);
+
+impl<T> Clone for Place<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Place<T> {}
+
+#[expect(unsafe_code, reason = "items move to the thread of their leaf, or are changed there")]
+// SAFETY: (1) `T: Send`; (2) who uses the pointer says why nobody else uses the same item.
+unsafe impl<T: Send> Send for Place<T> {}
+#[expect(unsafe_code, reason = "items move to the thread of their leaf, or are changed there")]
+// SAFETY: as `Send`.
+unsafe impl<T: Send> Sync for Place<T> {}
+
+impl<T> Place<T> {
+    /// # Safety
+    /// (1) There are items at these places. (2) Nobody else uses them as long as the result lives.
+    #[expect(unsafe_code, reason = "each leaf changes a part of its own")]
+    #[inline]
+    unsafe fn part<'a>(self, places: Range<usize>) -> &'a mut [T] {
+        // SAFETY: (1).
+        let first = unsafe { self.0.add(places.start) };
+        // SAFETY: (1), (2).
+        unsafe { std::slice::from_raw_parts_mut(first, places.len()) }
+    }
+}
+
+/// Items of a vector that are made; they are its own until they are the vector's.
+struct Made<R> {
+    first: Place<R>,
+    len: usize,
+}
+
+impl<R> Made<R> {
+    /// Writes items to `place` and on.
+    ///
+    /// # Safety
+    /// (1) There is room for them. (2) Nobody else writes there, and it lasts as long as the result.
+    #[expect(unsafe_code, reason = "fills a part of a vector's room")]
+    #[inline]
+    unsafe fn fill(all: Place<R>, place: usize, items: impl Iterator<Item = R>) -> Self {
+        // SAFETY: (1).
+        let first = unsafe { all.0.add(place) };
+        let mut made = Self { first: Place(first), len: 0 };
+        for item in items {
+            // SAFETY: (1).
+            let next = unsafe { first.add(made.len) };
+            // SAFETY: (1), (2).
+            unsafe { next.write(item) };
+            made.len += 1;
+        }
+        made
+    }
+
+    /// Two adjacent parts are one.
+    fn join(mut self, right: Self) -> Self {
+        debug_assert_eq!(self.first.0.wrapping_add(self.len), right.first.0, "adjacent");
+        self.len += ManuallyDrop::new(right).len;
+        self
+    }
+}
+
+impl<R> Drop for Made<R> {
+    fn drop(&mut self) {
+        for place in 0..self.len {
+            // SAFETY: made, and nobody else's.
+            #[expect(unsafe_code, reason = "takes items out of a vector's room")]
+            let item = unsafe { self.first.0.add(place) };
+            // SAFETY: as before.
+            #[expect(unsafe_code, reason = "takes items out of a vector's room")]
+            unwind::drop_value(unsafe { item.read() });
+        }
+    }
+}

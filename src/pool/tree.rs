@@ -1,0 +1,189 @@
+//! Puts the parts of a loop's leaves together in their order, as a fixed tree, by whoever has them.
+//!
+//! The tree is that of a knock-out: leaves 2k and 2k + 1 make a node of the next level, and so on; a node without a right
+//! neighbour goes up as it is. It depends on the number of leaves alone, and so does the answer, floats included.
+//!
+//! Whoever goes through adjacent leaves (a run) puts together what it has both sides of, in memory of its own: at most
+//! one left node a level waits there. A right node whose left neighbour is of another run, and what is left at the end of
+//! the run, goes to a table that all share: who comes second finds the other side there, and goes on upwards.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::leaves::{Body, Leaves, MAX_LEAVES};
+use crate::sync::Mutex;
+use crate::unwind;
+
+/// Levels of the largest tree, from a leaf to the root.
+const LEVELS: usize = MAX_LEAVES.next_power_of_two().ilog2() as usize + 1;
+/// So many parts wait for their other side without an allocation: few do.
+const NEAR: usize = 16;
+
+/// A place in the tree: the leaves `index << level` and on, `1 << level` of them, as far as there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Node {
+    level: u32,
+    index: u32,
+}
+
+impl Node {
+    fn is_right(self) -> bool {
+        self.index % 2 == 1
+    }
+
+    fn neighbour(self) -> Self {
+        Self { index: self.index ^ 1, ..self }
+    }
+
+    fn parent(self) -> Self {
+        Self { level: self.level + 1, index: self.index / 2 }
+    }
+
+    fn first(self) -> u32 {
+        self.index << self.level
+    }
+
+    /// The last leaf, if there are so many.
+    fn last(self, leaves: u32) -> u32 {
+        leaves.min((self.index + 1) << self.level) - 1
+    }
+}
+
+/// Left nodes of a run that wait for their right neighbour, by level.
+pub(super) struct Run<A>([Option<(Node, A)>; LEVELS]);
+
+impl<A> Default for Run<A> {
+    #[inline]
+    fn default() -> Self {
+        Self([const { None }; LEVELS])
+    }
+}
+
+impl<A> Drop for Run<A> {
+    fn drop(&mut self) {
+        self.0.iter_mut().filter_map(Option::take).for_each(unwind::drop_value);
+    }
+}
+
+/// Nodes that wait for a neighbour of another run; in the end the root.
+struct Table<A> {
+    near: [Option<(Node, A)>; NEAR],
+    far: Vec<(Node, A)>,
+}
+
+impl<A> Table<A> {
+    fn put(&mut self, node: Node, part: A) {
+        match self.near.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some((node, part)),
+            None => self.far.push((node, part)),
+        }
+    }
+
+    fn take(&mut self, node: Node) -> Option<A> {
+        let near = self.near.iter_mut().find_map(|place| place.take_if(|(there, _)| *there == node));
+        let far = || Some(self.far.swap_remove(self.far.iter().position(|(there, _)| *there == node)?));
+        near.or_else(far).map(|(_, part)| part)
+    }
+}
+
+impl<A> Drop for Table<A> {
+    fn drop(&mut self) {
+        let near = self.near.iter_mut().filter_map(Option::take);
+        near.chain(self.far.drain(..)).for_each(unwind::drop_value);
+    }
+}
+
+/// Makes a part of each leaf and puts them together; see the module.
+pub(super) struct Tree<L, C, A> {
+    leaves: Leaves,
+    /// The part of a leaf's items.
+    leaf: L,
+    combine: C,
+    table: Mutex<Table<A>>,
+}
+
+impl<L, C, A> Tree<L, C, A>
+where
+    L: Fn(Range<u64>) -> A + Sync,
+    C: Fn(A, A) -> A + Sync,
+    A: Send,
+{
+    pub(super) fn new(leaves: Leaves, leaf: L, combine: C) -> Self {
+        Self { leaves, leaf, combine, table: Mutex::new(Table { near: [const { None }; NEAR], far: Vec::new() }) }
+    }
+
+    /// The part of all leaves, once the loop has ended well.
+    pub(super) fn whole(&self) -> A {
+        self.table.lock().take(self.root()).expect("every leaf has given its part")
+    }
+
+    fn root(&self) -> Node {
+        Node { level: self.leaves.count.next_power_of_two().ilog2(), index: 0 }
+    }
+
+    /// Takes a part up the tree, as far as the other sides are there.
+    #[cold]
+    fn climb(&self, run: &mut Run<A>, mut node: Node, mut part: A, at: &Cell<u32>) {
+        while node != self.root() {
+            let parent = node.parent();
+            if node.is_right() || node.neighbour().first() < self.leaves.count {
+                let Some((left, right)) = self.meet(run, node, part) else { return };
+                at.set(parent.last(self.leaves.count));
+                part = (self.combine)(left, right);
+            }
+            node = parent;
+        }
+        self.table.lock().put(node, part);
+    }
+
+    /// Both sides, if the other one is there: in the run, or in the table; else this one waits there.
+    fn meet(&self, run: &mut Run<A>, node: Node, part: A) -> Option<(A, A)> {
+        let neighbour = node.neighbour();
+        let mut other = run.take(neighbour);
+        if other.is_none() {
+            let mut table = self.table.lock();
+            other = table.take(neighbour);
+            if other.is_none() {
+                table.put(node, part);
+                return None;
+            }
+        }
+        other.map(|other| if node.is_right() { (other, part) } else { (part, other) })
+    }
+}
+
+impl<A> Run<A> {
+    #[inline]
+    fn take(&mut self, node: Node) -> Option<A> {
+        self.0[node.level as usize].take_if(|(there, _)| *there == node).map(|(_, part)| part)
+    }
+}
+
+impl<L, C, A> Body for Tree<L, C, A>
+where
+    L: Fn(Range<u64>) -> A + Sync,
+    C: Fn(A, A) -> A + Sync,
+    A: Send,
+{
+    type Run = Run<A>;
+
+    #[inline]
+    fn leaf(&self, run: &mut Run<A>, leaf: u32, items: Range<u64>, at: &Cell<u32>) {
+        let mut part = (self.leaf)(items);
+        let mut node = Node { level: 0, index: leaf };
+        while node.is_right() {
+            let Some(left) = run.take(node.neighbour()) else { return self.climb(run, node, part, at) };
+            part = (self.combine)(left, part);
+            node = node.parent();
+        }
+        run.0[node.level as usize] = Some((node, part));
+    }
+
+    fn end(&self, run: &mut Run<A>, at: &Cell<u32>) {
+        for level in 0..LEVELS {
+            if let Some((node, part)) = run.0[level].take() {
+                self.climb(run, node, part, at);
+            }
+        }
+    }
+}
