@@ -69,10 +69,10 @@ printed '16 CPUs (0-15): 8 cores, 2 packages, 2 NUMA nodes, 4 L3 domains' \
     '' \
     'a pool without options: 8 workers, one for each core' \
     '  pinning: Cores (a worker for each of 8 cores, no quota)' \
-    '  workers 0,4: CPUs 0,4, NUMA node 0, L3 domain 0' \
-    '  workers 1,5: CPUs 1,5, NUMA node 1, L3 domain 1' \
-    '  workers 2,6: CPUs 2,6, NUMA node 0, L3 domain 2' \
-    '  workers 3,7: CPUs 3,7, NUMA node 1, L3 domain 3'
+    '  workers 0-1: CPUs 0,4, NUMA node 0, L3 domain 0' \
+    '  workers 2-3: CPUs 2,6, NUMA node 0, L3 domain 2' \
+    '  workers 4-5: CPUs 1,5, NUMA node 1, L3 domain 1' \
+    '  workers 6-7: CPUs 3,7, NUMA node 1, L3 domain 3'
 
 run 0 "$topology" --cores --synthetic 'core:2 pu:2(color=red)'
 printed '4 CPUs (0-3): 2 cores, 1 NUMA node' \
@@ -109,6 +109,14 @@ printed '3 of 4 CPUs (1-3): 2 cores, 1 package, 1 NUMA node' \
     '' \
     'a pool without options: 2 workers, one for each core' \
     '  pinning: Off (a CPU quota of 1.50 is below the 3 allowed CPUs)'
+write sys/devices/system/node/node0/cpulist 0-1
+write sys/devices/system/node/node1/cpulist 2-3
+write sys/fs/cgroup/job/cpu.max '50000 100000'
+run 0 "$topology" --root small
+has_line '  pinning: Nodes (a CPU quota of 0.50 is below the 3 allowed CPUs)'
+has_line '  active: at most 1 of 2 workers'
+has_line '  worker 0: CPU 1, NUMA node 0'
+has_line '  worker 1: CPUs 2-3, NUMA node 1'
 
 # ---- recorded machines -------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use millstream::{Core, CpuSet, NumaNode, Topology};
+use millstream::{Core, CpuSet, NumaNode, Placement, Pool, Topology};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -28,8 +28,13 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), String> {
     let machine = args.machine().map_err(|error| in_full(&error))?;
+    let placement = Pool::builder().topology(machine.clone()).placement().map_err(|error| in_full(&error))?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = if args.csv { writeln!(out, "{}", counts(&machine)) } else { show(&machine, args.cores, &mut out) };
+    let written = if args.csv {
+        writeln!(out, "{}", counts(&machine))
+    } else {
+        show(&machine, args.cores, &mut out).and_then(|()| show_pool(&machine, &placement, &mut out))
+    };
     match written.and_then(|()| out.flush()) {
         // Whoever reads there may stop when it has enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("the machine cannot be written: {error}")),
@@ -104,8 +109,7 @@ fn counts(machine: &Topology) -> String {
 fn show(machine: &Topology, with_cores: bool, out: &mut impl Write) -> io::Result<()> {
     let tree = if with_cores { format!("{machine:#}") } else { machine.to_string() };
     out.write_all(tree.as_bytes())?;
-    show_distances(machine, out)?;
-    show_pool(machine, out)
+    show_distances(machine, out)
 }
 
 /// How far the memories of the nodes are from each other, where that is known and there are several.
@@ -126,41 +130,47 @@ fn show_distances(machine: &Topology, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
-/// What a pool without options would do: a worker for each core, on its first CPU if workers are bound.
-fn show_pool(machine: &Topology, out: &mut impl Write) -> io::Result<()> {
-    let cores = machine.cores();
-    let cpus = machine.allowed_cpus().len();
-    let several = if cores.len() == 1 { "" } else { "s" };
-    writeln!(out, "\na pool without options: {} worker{several}, one for each core", cores.len())?;
-    if let Some(quota) = machine.cpu_quota().filter(|quota| *quota < cpus as f64) {
-        return writeln!(out, "  pinning: Off (a CPU quota of {quota:.2} is below the {cpus} allowed CPUs)");
+/// What a pool without options would do.
+fn show_pool(machine: &Topology, placement: &Placement, out: &mut impl Write) -> io::Result<()> {
+    let (workers, pinning) = (placement.workers(), placement.pinning());
+    writeln!(out, "\na pool without options: {}, one for each core", number(workers.len(), "worker"))?;
+    writeln!(out, "  pinning: {pinning:?} ({})", placement.reason())?;
+    if placement.active() < workers.len() {
+        writeln!(out, "  active: at most {} of {}", placement.active(), number(workers.len(), "worker"))?;
     }
-    writeln!(out, "  pinning: Cores (a worker for each of {} cores, no quota)", cores.len())?;
-    let place = |core: &Core| (core.package(), core.node(), core.l3(), core.kind());
-    let mut groups: Vec<(&Core, CpuSet, CpuSet)> = Vec::new();
-    for (worker, core) in cores.iter().enumerate() {
-        let cpu = core.cpus().first().expect("a core has a CPU");
-        let index = groups.iter().position(|(first, ..)| place(first) == place(core)).unwrap_or_else(|| {
-            groups.push((core, CpuSet::new(), CpuSet::new()));
+    // Those in the same place on one line.
+    let mut groups: Vec<(String, CpuSet, CpuSet)> = Vec::new();
+    for (place, cpus) in workers.iter().filter_map(|place| Some((place, place.cpus()?))) {
+        let core = machine.cores().iter().find(|core| cpus.is_subset(core.cpus()));
+        let place_is = core.map_or(where_is_node(place.node()), |core| where_is(core, machine));
+        let index = groups.iter().position(|(is, ..)| *is == place_is).unwrap_or_else(|| {
+            groups.push((place_is, CpuSet::new(), CpuSet::new()));
             groups.len() - 1
         });
-        groups[index].1.insert(worker);
-        groups[index].2.insert(cpu);
+        groups[index].1.insert(place.worker());
+        groups[index].2 = groups[index].2.union(cpus);
     }
-    for (core, workers, cpus) in groups {
-        let several = if workers.len() == 1 { "" } else { "s" };
-        writeln!(out, "  worker{several} {workers}: CPU{several} {cpus}{}", where_is(core, machine))?;
+    for (place_is, workers, cpus) in groups {
+        let several = |set: &CpuSet| if set.len() == 1 { "" } else { "s" };
+        writeln!(out, "  worker{} {workers}: CPU{} {cpus}{place_is}", several(&workers), several(&cpus))?;
     }
     Ok(())
+}
+
+fn number(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// ", NUMA node 1, L3 domain 3"
 fn where_is(core: &Core, machine: &Topology) -> String {
     let several_kinds = machine.cores().iter().any(|other| other.kind() != core.kind());
     let parts = [
-        core.node().map(|node| format!(", NUMA node {node}")),
         core.l3().map(|domain| format!(", L3 domain {domain}")),
         core.kind().filter(|_| several_kinds).map(|kind| format!(", kind {kind}")),
     ];
-    parts.into_iter().flatten().collect()
+    parts.into_iter().flatten().fold(where_is_node(core.node()), |all, part| all + &part)
+}
+
+fn where_is_node(node: Option<usize>) -> String {
+    node.map_or(String::new(), |node| format!(", NUMA node {node}"))
 }

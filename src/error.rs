@@ -136,6 +136,12 @@ impl PoolError {
     pub(crate) fn thread(worker: usize, source: io::Error) -> Self {
         Self { message: format!("the thread of worker {worker} cannot be made"), source: Some(source) }
     }
+    pub(crate) fn unbound(place: &impl fmt::Display) -> Self {
+        Self { message: format!("the pool is strict, and {place}"), source: None }
+    }
+    pub(crate) fn hook(worker: usize, text: &str) -> Self {
+        Self { message: format!("the hook at the start of worker {worker} panicked: {text}"), source: None }
+    }
 }
 
 impl fmt::Display for PoolError {

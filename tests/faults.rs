@@ -1,53 +1,21 @@
 //! User code that panics where one does not expect it, and pools that are dropped or full at odd moments: nothing hangs,
 //! nothing aborts. What could is run in a process of its own.
 
+mod alone;
+
 use std::fmt;
-use std::io::Read;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use alone::alone;
 use millstream::{Graph, Pool, RunErrorKind};
 
-/// Names the process of one test.
-const ALONE: &str = "MILLSTREAM_ALONE";
-
 fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().expect("threads")
-}
-
-/// Runs `body` in a process of its own, which must end within 20 seconds and well.
-fn alone(test: &str, body: impl FnOnce()) {
-    if std::env::var(ALONE).as_deref() == Ok(test) {
-        return body();
-    }
-    let program = std::env::current_exe().expect("this program");
-    let mut command = Command::new(program);
-    command.args(["--exact", test, "--test-threads=1", "--nocapture"]).env(ALONE, test);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
-    let mut said = child.stderr.take().expect("piped");
-    let said = thread::spawn(move || {
-        let mut text = String::new();
-        let _ = said.read_to_string(&mut text); // while it runs: a full pipe would stop it
-        text
-    });
-    let start = Instant::now();
-    let status = loop {
-        match child.try_wait().expect("a child") {
-            Some(status) => break status,
-            None if start.elapsed() > Duration::from_secs(20) => {
-                let _ = child.kill();
-                panic!("{test} hangs");
-            }
-            None => thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    let text = said.join().expect("no panic");
-    assert!(status.success(), "{test}: {status}\n{text}");
+    Pool::builder().workers(workers).oversubscribe(true).build().expect("threads")
 }
 
 /// Panics when it is dropped, but not while unwinding.

@@ -14,7 +14,7 @@ use millstream::{Error, Graph, Pool, RunErrorKind};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().expect("a pool")
+    Pool::builder().workers(workers).oversubscribe(true).build().expect("a pool")
 }
 
 /// Calls `work` on a thread of its own, so that a deadlock fails the test instead of hanging it.
@@ -93,7 +93,7 @@ mod threads {
 
     #[test]
     fn an_idle_pool_uses_no_cpu() {
-        let pool = Pool::builder().workers(4).name("idle-cpu").build().expect("a pool");
+        let pool = Pool::builder().workers(4).oversubscribe(true).name("idle-cpu").build().expect("a pool");
         assert_usable(&pool);
         assert_eq!(named("idle-cpu").len(), 4);
         let deadline = Instant::now() + PATIENCE;
@@ -130,7 +130,7 @@ mod threads {
 
     #[test]
     fn a_dropped_pool_has_no_threads_left() {
-        let pool = Pool::builder().workers(3).name("drop-ends").build().expect("a pool");
+        let pool = Pool::builder().workers(3).oversubscribe(true).name("drop-ends").build().expect("a pool");
         // Three threads at the same time: this one and two workers at least.
         let barrier = Barrier::new(3);
         let touched = Mutex::new(HashSet::new());

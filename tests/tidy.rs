@@ -53,6 +53,7 @@ const DOOR_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/", "std::sync::Arc", "ownership: nothing is ordered by it that the models would have to see"),
     ("src/", "std::sync::Weak", "as `Arc`"),
     ("src/topology/", "std::thread::available_parallelism", "a question to the system, no thread"),
+    ("src/topology/bind.rs", "std::thread", "which thread calls, where the system's calls know no other"),
     ("src/pool/builder.rs", "std::sync::mpsc", "at the start only: the threads say whether they could be bound"),
     ("src/pool/worker.rs", "crossbeam_utils::Backoff", "counts how long to spin: memory of one thread"),
 ];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use millstream::{CpuSet, Topology};
+use millstream::{CpuSet, Pinning, Pool, Topology};
 
 /// What of the recordings is not unpacked: the larger part, none of it about what is read here.
 const LEFT_OUT: [&str; 8] = [
@@ -96,6 +96,7 @@ fn recorded_machines_are_counted_as_hwloc_counts_them() {
         read += 1;
         assert_invariants(&machine, name);
         assert_what_counts_do_not_show(&machine, name);
+        assert_places(&machine, name);
         let ours = counts(&machine);
         if ours != theirs {
             wrong.push(format!("{name}: {ours}, not {theirs}\n{machine}"));
@@ -122,6 +123,36 @@ fn assert_invariants(machine: &Topology, name: &str) {
     for node in machine.numa_nodes() {
         assert_eq!(node.distance(node.id()), Some(10), "{name}: {node:?}");
         assert!(!node.cpus().is_empty() || node.may_allocate(), "{name}: {node:?}");
+    }
+}
+
+/// Workers of any number are placed where they may run, each worker of a core by itself while there are cores, and on as few
+/// nodes as can be.
+#[track_caller]
+fn assert_places(machine: &Topology, name: &str) {
+    let cores = machine.cores().len();
+    let largest = machine.numa_nodes().iter().map(|node| node.cpus().len()).max().expect("some node");
+    for workers in [1, 2, cores / 2 + 1, cores, 2 * cores + 1] {
+        for pinning in [Pinning::Auto, Pinning::Cores, Pinning::Nodes, Pinning::Off] {
+            let builder = Pool::builder().topology(machine.clone()).workers(workers).pinning(pinning);
+            let placement = builder.placement().expect("a placement");
+            assert_eq!(placement.workers().len(), workers, "{name}: {placement}");
+            assert!((1..=machine.allowed_cpus().len()).contains(&placement.active()), "{name}: {placement}");
+            assert!(pinning == Pinning::Auto || pinning == placement.pinning(), "{name}: {placement}");
+            for place in placement.workers() {
+                let cpus = place.cpus().unwrap_or(machine.allowed_cpus());
+                assert!(!cpus.is_empty() && cpus.is_subset(machine.allowed_cpus()), "{name}: {placement}");
+                let node = place.node().map(|id| machine.numa_node(id).expect("a node of its own").cpus());
+                assert!(node.is_none_or(|node| cpus.is_subset(node)), "{name}: {placement}");
+            }
+            if placement.pinning() == Pinning::Cores && workers <= cores {
+                let taken: CpuSet = placement.workers().iter().filter_map(|place| place.cpus()?.first()).collect();
+                let cores = machine.cores().iter().filter(|core| !core.cpus().intersection(&taken).is_empty());
+                assert_eq!((taken.len(), cores.count()), (workers, workers), "{name}: {placement}");
+                let nodes: CpuSet = placement.workers().iter().filter_map(|place| place.node()).collect();
+                assert!(workers > 2 || nodes.len() <= workers.div_ceil(largest), "{name}: {placement}");
+            }
+        }
     }
 }
 

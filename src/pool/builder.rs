@@ -1,14 +1,19 @@
 //! Options for a pool.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::{fmt, io};
 
-use super::placement::{Pinning, Placement};
+use super::placement::{Pinning, Placement, Wish};
+use super::register::{self, Claim, Claims};
 use super::worker::Worker;
 use super::{Pool, Shared};
 use crate::error::{Error, PoolError};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread;
-use crate::topology::{Topology, bind};
+use crate::topology::{Topology, Usable, bind};
+use crate::unwind;
 
 /// Options for a [`Pool`].
 ///
@@ -20,25 +25,90 @@ use crate::topology::{Topology, bind};
 #[derive(Clone, Debug)]
 #[must_use = "`build` makes the pool"]
 pub struct Builder {
-    workers: Option<usize>,
-    pinning: Pinning,
+    wish: Wish,
+    strict: bool,
     name: String,
+    stack_size: Option<usize>,
+    topology: Option<Topology>,
+    hooks: Hooks,
+}
+
+/// What the threads call at their start and at their end.
+#[derive(Clone, Default)]
+struct Hooks {
+    start: Option<Hook>,
+    exit: Option<Hook>,
+}
+
+type Hook = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// What a thread says once it has started.
+struct Started {
+    worker: usize,
+    /// Why it is not bound.
+    bound: Result<(), String>,
+    /// What its hook threw.
+    hook: Result<(), String>,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { workers: None, pinning: Pinning::Auto, name: "millstream".to_owned() }
+        Self {
+            wish: Wish::default(),
+            strict: false,
+            name: "millstream".to_owned(),
+            stack_size: None,
+            topology: None,
+            hooks: Hooks::default(),
+        }
     }
 
     /// How many workers; without it one for every core that this process may use.
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = Some(workers);
+        self.wish.workers = Some(workers);
+        self
+    }
+
+    /// Whether there is a worker for every CPU (PU, hardware thread) that this process may use, not for every core: `false`
+    /// without it.
+    pub fn smt(mut self, smt: bool) -> Self {
+        self.wish.smt = smt;
+        self
+    }
+
+    /// Whether all workers may be active at once: without it no more than this process may use CPUs, or than its CPU
+    /// quota gives, rounded up, are woken at a time. For tests, and for operators that block.
+    ///
+    /// ```
+    /// let pool = millstream::Pool::builder().workers(64).oversubscribe(true).build()?;
+    /// assert_eq!(pool.placement().active(), 64);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn oversubscribe(mut self, oversubscribe: bool) -> Self {
+        self.wish.oversubscribe = oversubscribe;
         self
     }
 
     /// Which workers are bound to CPUs; [`Pinning::Auto`] without it.
     pub fn pinning(mut self, pinning: Pinning) -> Self {
-        self.pinning = pinning;
+        self.wish.pinning = pinning;
+        self
+    }
+
+    /// Whether it is an error if the system refuses to bind a worker: `false` without it, and [`Pool::placement`] says why
+    /// which worker is not bound.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Places the workers on this machine in place of what [`Topology::detect`] finds. Workers are bound only if it
+    /// [is this machine](Topology::is_this_machine), and never to CPUs that the process may not use when the pool is made.
+    ///
+    /// For another machine the pool has the workers it would have there, unbound, of which no more are active at once than
+    /// can be here.
+    pub fn topology(mut self, topology: Topology) -> Self {
+        self.topology = Some(topology);
         self
     }
 
@@ -48,49 +118,185 @@ impl Builder {
         self
     }
 
+    /// How many bytes each worker's stack has; what the standard library gives a thread without it. Joins, and operators
+    /// that call themselves, take place there.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Called by each worker's thread with the worker's number, once it is bound and before it works. If it panics the pool
+    /// is not made.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// let started = Arc::new(AtomicUsize::new(0));
+    /// let count = Arc::clone(&started);
+    /// let builder = millstream::Pool::builder().workers(3);
+    /// let pool = builder.on_thread_start(move |_worker| _ = count.fetch_add(1, Ordering::Relaxed)).build()?;
+    /// assert_eq!(started.load(Ordering::Relaxed), pool.workers());
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn on_thread_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.hooks.start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called by each worker's thread with the worker's number, when it has worked for the last time. A panic goes no
+    /// further. Not called by a thread whose start hook panicked.
+    pub fn on_thread_exit(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.hooks.exit = Some(Arc::new(hook));
+        self
+    }
+
+    /// Says where the workers would run, and makes no pool.
+    ///
+    /// # Errors
+    /// If there are no workers, or more than 32 000.
+    ///
+    /// ```
+    /// use millstream::{Pool, Topology};
+    ///
+    /// let server = Topology::synthetic("numa:4 core:16 pu:2")?;
+    /// let placement = Pool::builder().topology(server).workers(8).placement()?;
+    /// assert_eq!(placement.reason(), "8 workers for 64 cores: the system spreads them");
+    /// assert_eq!(placement.workers()[7].cpus().map(|cpus| cpus.to_string()), Some("96-127".to_owned()));
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn placement(&self) -> Result<Placement, Error> {
+        let topology = self.machine()?;
+        let decide = |claims: &Claims| Placement::decide(&self.wish, &topology, claims);
+        let (mut placement, why) = if topology.is_this_machine() {
+            (register::look(decide), "no thread was asked for")
+        } else {
+            (decide(&Claims::default()), ANOTHER_MACHINE)
+        };
+        placement.leave_unbound(why);
+        Ok(placement)
+    }
+
     /// Makes the pool and waits until its threads run.
     ///
     /// # Errors
-    /// If there are no workers, or more than 32 000, or a name that a thread cannot have, or if the system refuses a
-    /// thread; then no thread is left. A binding that the system refuses is no error: see [`Pool::placement`].
+    /// If there are no workers, or more than 32 000, or a name that a thread cannot have; if the system refuses a thread;
+    /// if [a hook](Self::on_thread_start) panics; if it is [strict](Self::strict) and a worker of this machine cannot be
+    /// bound where it was to be. Then no thread is left.
     pub fn build(self) -> Result<Pool, Error> {
-        let topology = Topology::detect()?;
-        let workers = self.workers.unwrap_or(topology.cores().len());
-        if workers == 0 || workers > MAX_THREADS - super::GUESTS {
-            return Err(PoolError::workers(workers, MAX_THREADS - super::GUESTS).into());
-        }
         if self.name.contains('\0') {
             return Err(PoolError::name(&self.name).into());
         }
-        let placement = Placement::decide(self.pinning, workers, &topology);
-        let mut pool = Pool { shared: Arc::new(Shared::new(workers)), threads: Vec::with_capacity(workers), placement };
+        let topology = self.machine()?;
+        let (placement, claim) = self.claim(&topology);
+        let workers = placement.workers().len();
+        let shared = Arc::new(Shared::new(workers, placement.active()));
+        let mut pool = Pool { shared, threads: Vec::with_capacity(workers), placement, _claim: claim };
         let (report, reports) = mpsc::channel();
         for worker in 0..workers {
-            let (shared, report) = (Arc::clone(&pool.shared), report.clone());
-            let cpu = pool.placement.workers()[worker].cpu();
-            let body = move || {
-                let bound = cpu.map_or(Ok(()), bind::bind_current_thread);
-                let _ = report.send((worker, bound)); // nobody listens if a later thread failed to start
-                drop(report);
-                Worker::at(&shared, &shared.seats[worker], Worker::live);
-            };
-            let thread = thread::Builder::new().name(format!("{}-{worker}", self.name)).spawn(body);
+            let thread = self.start(worker, &pool, report.clone());
             pool.threads.push(thread.map_err(|error| PoolError::thread(worker, error))?);
         }
         drop(report);
-        for (worker, bound) in reports {
+        let mut started: Vec<Started> = reports.into_iter().collect();
+        started.sort_by_key(|started| started.worker);
+        for Started { worker, bound, hook } in started {
+            hook.map_err(|text| PoolError::hook(worker, &text))?;
             if let Err(why) = bound {
                 pool.placement.refuse(worker, why);
             }
         }
+        let mut unbound = pool.placement.workers().iter().filter(|place| place.why_not().is_some());
+        if self.strict
+            && topology.is_this_machine()
+            && let Some(place) = unbound.next()
+        {
+            return Err(PoolError::unbound(place).into());
+        }
         Ok(pool)
+    }
+
+    /// The machine to place workers on, if so many workers can be.
+    fn machine(&self) -> Result<Topology, Error> {
+        let topology = self.topology.clone().map_or_else(Topology::detect, Ok)?;
+        match self.wish.workers_on(&topology) {
+            1..=MAX_WORKERS => Ok(topology),
+            workers => Err(PoolError::workers(workers, MAX_WORKERS).into()),
+        }
+    }
+
+    /// Decides where the workers go, and claims it.
+    fn claim(&self, topology: &Topology) -> (Placement, Claim) {
+        let here = self.topology.as_ref().and_then(|_| Usable::read(Path::new("/"))); // else it was just read
+        let decide = |claims: &Claims| {
+            let mut placement = Placement::decide(&self.wish, topology, claims);
+            if let Some(here) = &here {
+                placement.confine(&self.wish, here);
+            }
+            placement
+        };
+        if topology.is_this_machine() {
+            return register::claim(decide);
+        }
+        let mut placement = decide(&Claims::default());
+        placement.leave_unbound(ANOTHER_MACHINE);
+        (placement, Claim::default())
+    }
+
+    /// Starts a worker's thread.
+    fn start(&self, worker: usize, pool: &Pool, report: mpsc::Sender<Started>) -> io::Result<thread::JoinHandle<()>> {
+        let place = &pool.placement.workers()[worker];
+        let cpus = place.cpus().filter(|_| place.is_bound()).cloned();
+        let (shared, hooks) = (Arc::clone(&pool.shared), self.hooks.clone());
+        let body = move || {
+            let bound = cpus.map_or(Ok(()), |cpus| bind::Thread::current().bind(&cpus));
+            let hook = Hooks::call(hooks.start.as_ref(), worker);
+            let is_well = hook.is_ok();
+            let _ = report.send(Started { worker, bound, hook }); // nobody listens if a later thread failed to start
+            drop(report);
+            if is_well {
+                Worker::at(&shared, &shared.seats[worker], Worker::live);
+                let _ = Hooks::call(hooks.exit.as_ref(), worker);
+            }
+            unwind::drop_value(hooks);
+        };
+        let thread = thread::Builder::new().name(format!("{}-{worker}", self.name));
+        self.stack_size.into_iter().fold(thread, thread::Builder::stack_size).spawn(body)
+    }
+}
+
+/// Why no worker is bound by the plan of another machine.
+const ANOTHER_MACHINE: &str = "another machine";
+
+const MAX_WORKERS: usize = MAX_THREADS - super::GUESTS;
+
+impl Hooks {
+    /// Calls a hook if there is one.
+    ///
+    /// # Errors
+    /// What its panic says.
+    fn call(hook: Option<&Hook>, worker: usize) -> Result<(), String> {
+        let Some(hook) = hook else { return Ok(()) };
+        catch_unwind(AssertUnwindSafe(|| hook(worker))).map_err(|payload| {
+            let text = unwind::text(&*payload).to_owned();
+            unwind::drop_payload(payload);
+            text
+        })
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (start, exit) = (self.start.is_some(), self.exit.is_some());
+        f.debug_struct("Hooks").field("start", &start).field("exit", &exit).finish()
     }
 }
 
 /// A pool without threads of its own: the checker's driver lets its virtual workers live.
 #[cfg(all(test, not(loom)))]
 pub(crate) fn without_threads(workers: usize) -> Pool {
-    let topology = Topology::detect().expect("some CPU");
-    let placement = Placement::decide(Pinning::Off, workers, &topology);
-    Pool { shared: Arc::new(Shared::new(workers)), threads: Vec::new(), placement }
+    let wish = Wish { workers: Some(workers), pinning: Pinning::Off, oversubscribe: true, smt: false };
+    let placement = Placement::decide(&wish, &Topology::detect().expect("some CPU"), &Claims::default());
+    let shared = Arc::new(Shared::new(workers, placement.active()));
+    Pool { shared, threads: Vec::new(), placement, _claim: Claim::default() }
 }

@@ -20,10 +20,12 @@ mod join;
 mod leaves;
 mod parallel;
 mod placement;
+mod register;
 mod ring;
 mod scope;
 mod seat;
 mod tree;
+mod spots;
 pub(crate) mod worker;
 
 use std::fmt;
@@ -89,14 +91,15 @@ pub(crate) struct ActiveRun {
 unsafe impl Send for ActiveRun {}
 
 impl Shared {
-    fn new(workers: usize) -> Self {
+    /// For so many workers, of which at most `active` are woken to be active at once.
+    fn new(workers: usize, active: usize) -> Self {
         let seats = workers + GUESTS;
         Self {
             seats: (0..seats).map(|index| Seat::new(index, index as u64 + 1)).collect(),
             workers,
             guests: Claims::new(u32::try_from(GUESTS).expect("few")),
             injector: Injector::default(),
-            idle: EventCount::new(workers, seats),
+            idle: EventCount::new(active, seats),
             closing: AtomicBool::new(false),
             runs: Mutex::new(Runs::default()),
             runs_ended: Condvar::default(),
@@ -273,6 +276,8 @@ pub struct Pool {
     pub(crate) shared: Arc<Shared>,
     threads: Vec<thread::JoinHandle<()>>,
     placement: Placement,
+    /// Given up when the threads have ended.
+    _claim: register::Claim,
 }
 
 impl Pool {
@@ -297,8 +302,8 @@ impl Pool {
 
     /// Where the workers run, and why there.
     #[must_use]
-    pub fn placement(&self) -> &Placement {
-        &self.placement
+    pub fn placement(&self) -> Placement {
+        self.placement.clone()
     }
 
     /// Ends the pool's threads: (C1) to (C4) of the module.

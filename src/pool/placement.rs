@@ -2,67 +2,166 @@
 
 use std::fmt;
 
-use crate::topology::Topology;
+use super::register::Claims;
+use super::spots;
+use crate::topology::{CpuSet, Topology, Usable, count, parallelism};
 
 /// Which workers are bound to CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pinning {
-    /// [`Cores`](Self::Cores) if the pool has a worker for every allowed core and no CPU quota is below the allowed
-    /// CPUs, else [`Off`](Self::Off): with fewer workers, every such pool on a host would sit on the same first cores.
+    /// [`Cores`](Self::Cores) if the pool has a worker for every allowed core, no more workers than allowed CPUs, and no
+    /// CPU quota is below those: else every pool of a host would sit on the same first cores. Otherwise
+    /// [`Nodes`](Self::Nodes), or [`Off`](Self::Off) where there is one node only.
     #[default]
     Auto,
-    /// Each worker on a core of its own, as far as there are cores.
+    /// Each worker on one CPU, of a core of its own as far as there are cores. Cores that no other pool of this process
+    /// has claimed come first, then those near each other.
     Cores,
+    /// Each worker on the CPUs of one NUMA node, as many on each as its share of the allowed cores is.
+    Nodes,
     /// No worker is bound.
     Off,
 }
 
 /// Where a pool's workers run; see [`Pool::placement`](crate::Pool::placement).
+///
+/// ```
+/// use millstream::{Pinning, Pool, Topology};
+///
+/// let server = Topology::synthetic("numa:2 core:4 pu:2")?; // a machine that is not here
+/// let placement = Pool::builder().topology(server).placement()?; // no pool is made
+/// assert_eq!(placement.pinning(), Pinning::Cores);
+/// assert_eq!(placement.workers().len(), 8);
+/// assert_eq!(placement.workers()[5].to_string(), "worker 5: cpu 10, node 1, not bound: another machine");
+/// # Ok::<(), millstream::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Placement {
     pinning: Pinning,
     reason: String,
+    active: usize,
     workers: Vec<WorkerPlace>,
 }
 
-/// Where one worker runs.
+/// Where one worker runs. Written out: `worker 0: cpu 0, node 0, bound`.
 #[derive(Clone, Debug)]
 pub struct WorkerPlace {
     worker: usize,
-    cpu: Option<usize>,
-    refused: Option<String>,
+    cpus: Option<CpuSet>,
+    node: Option<usize>,
+    why_not: Option<String>,
+}
+
+/// What is asked of a placement.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    pub(super) workers: Option<usize>,
+    pub(super) pinning: Pinning,
+    pub(super) smt: bool,
+    pub(super) oversubscribe: bool,
+}
+
+impl Wish {
+    /// How many workers are wanted on a machine.
+    pub(super) fn workers_on(&self, topology: &Topology) -> usize {
+        self.workers.unwrap_or(self.places(topology).0)
+    }
+
+    /// How many places for a worker there are, and what they are called.
+    fn places(&self, topology: &Topology) -> (usize, &'static str) {
+        if self.smt { (topology.allowed_cpus().len(), "CPU") } else { (topology.cores().len(), "core") }
+    }
+
+    /// Why workers should not have a CPU each.
+    fn against_cores(&self, topology: &Topology) -> Option<String> {
+        let workers = self.workers_on(topology);
+        let (places, name) = self.places(topology);
+        let cpus = topology.allowed_cpus().len();
+        let spread = |what: String| Some(format!("{} for {what}: the system spreads them", count(workers, "worker")));
+        if workers < places {
+            return spread(count(places, name));
+        }
+        if workers > cpus {
+            return spread(count(cpus, "CPU"));
+        }
+        let quota = topology.cpu_quota().filter(|quota| *quota < cpus as f64)?;
+        Some(format!("a CPU quota of {quota:.2} is below the {}", count(cpus, "allowed CPU")))
+    }
 }
 
 impl Placement {
-    /// Decides for `workers` workers on `topology`.
-    pub(super) fn decide(wanted: Pinning, workers: usize, topology: &Topology) -> Self {
-        let cores = topology.cores();
-        let cpus = topology.allowed_cpus().len();
-        let short = topology.cpu_quota().filter(|quota| *quota < cpus as f64);
-        let (pinning, reason) = match wanted {
-            Pinning::Auto if cores.len() > workers => {
-                (Pinning::Off, format!("{workers} workers for {} cores: the system spreads them", cores.len()))
+    /// Decides where workers go on `topology`, where others have made `claims`.
+    pub(super) fn decide(wish: &Wish, topology: &Topology, claims: &Claims) -> Self {
+        let workers = wish.workers_on(topology);
+        let (pinning, mut reason) = match (wish.pinning, wish.against_cores(topology)) {
+            (Pinning::Auto, None) => {
+                let (places, name) = wish.places(topology);
+                (Pinning::Cores, format!("a worker for each of {}, no quota", count(places, name)))
             }
-            Pinning::Auto if let Some(quota) = short => {
-                (Pinning::Off, format!("a CPU quota of {quota:.2} is below the {cpus} allowed CPUs"))
-            }
-            Pinning::Auto => (Pinning::Cores, format!("a worker for each of {} cores, no quota", cores.len())),
-            asked => (asked, "as asked for".to_owned()),
+            (Pinning::Auto, Some(why)) if spots::node_count(topology) > 1 => (Pinning::Nodes, why),
+            (Pinning::Auto, Some(why)) => (Pinning::Off, why),
+            (asked, _) => (asked, "as asked for".to_owned()),
         };
-        let place = |worker: usize| match pinning {
+        let places: Vec<(Option<CpuSet>, Option<usize>)> = match pinning {
             Pinning::Cores => {
-                let cpus = cores[worker % cores.len()].cpus();
-                cpus.iter().nth(worker / cores.len() % cpus.len())
+                let spots = spots::on_cores(topology, workers, claims);
+                let core = |spot: &spots::Spot| &topology.cores()[spot.core];
+                let shared = |spot: &&spots::Spot| core(spot).cpus().iter().any(|cpu| claims.of(cpu) > 0);
+                let shared = spots.iter().filter(shared).count();
+                if shared > 0 {
+                    let all = count(workers, "worker");
+                    reason += &format!("; {shared} of {all} on cores that other pools of this process have claimed");
+                }
+                spots.iter().map(|spot| (Some(CpuSet::from_iter([spot.cpu])), core(spot).node())).collect()
             }
-            _ => None,
+            Pinning::Nodes => {
+                spots::on_nodes(topology, workers).into_iter().map(|(node, cpus)| (Some(cpus), node)).collect()
+            }
+            Pinning::Auto | Pinning::Off => {
+                let only = topology.cores()[0].node().filter(|_| spots::node_count(topology) == 1);
+                vec![(None, only); workers]
+            }
         };
-        let workers = (0..workers).map(|worker| WorkerPlace { worker, cpu: place(worker), refused: None }).collect();
-        Self { pinning, reason, workers }
+        let place = |(worker, (cpus, node))| WorkerPlace { worker, cpus, node, why_not: None };
+        let at_once = parallelism(topology.allowed_cpus(), topology.cpu_quota());
+        Self {
+            pinning,
+            reason,
+            active: if wish.oversubscribe { workers } else { workers.min(at_once) },
+            workers: places.into_iter().enumerate().map(place).collect(),
+        }
+    }
+
+    /// Keeps to what this process may use here and now, if the topology is of another machine or time.
+    pub(super) fn confine(&mut self, wish: &Wish, here: &Usable) {
+        if !wish.oversubscribe {
+            self.active = self.active.min(parallelism(&here.cpus, here.quota));
+        }
+        for place in &mut self.workers {
+            if place.cpus.as_ref().is_some_and(|cpus| !cpus.is_subset(&here.cpus)) {
+                place.why_not = Some(format!("the process may use {} only", here.cpus));
+            }
+        }
+    }
+
+    /// Binds no worker, and says why.
+    pub(super) fn leave_unbound(&mut self, why: &str) {
+        let asked = self.workers.iter_mut().filter(|place| place.cpus.is_some());
+        asked.for_each(|place| place.why_not = Some(why.to_owned()));
     }
 
     pub(super) fn refuse(&mut self, worker: usize, why: String) {
-        self.workers[worker].refused = Some(why);
+        self.workers[worker].why_not = Some(why);
+    }
+
+    /// The CPUs that a worker each has for itself.
+    pub(super) fn own_cpus(&self) -> impl Iterator<Item = usize> {
+        let is_on_cores = self.pinning == Pinning::Cores;
+        self.workers
+            .iter()
+            .filter(move |place| is_on_cores && place.is_bound())
+            .filter_map(|place| place.cpus()?.first())
     }
 
     /// What was decided; never [`Pinning::Auto`].
@@ -75,6 +174,13 @@ impl Placement {
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// How many workers are woken to be active at once; the others sleep. No more than CPUs are allowed, or than the CPU
+    /// quota gives, rounded up; all of them in a pool with [`oversubscribe`](crate::Builder::oversubscribe).
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.active
     }
 
     /// The workers, by number.
@@ -91,31 +197,43 @@ impl WorkerPlace {
         self.worker
     }
 
-    /// The CPU it was to be bound to.
+    /// The CPUs it was to be bound to; none if it was not to be bound.
     #[must_use]
-    pub fn cpu(&self) -> Option<usize> {
-        self.cpu
+    pub fn cpus(&self) -> Option<&CpuSet> {
+        self.cpus.as_ref()
+    }
+
+    /// The NUMA node it runs on, by the system's number; none if it may run on several, or if its core is on none.
+    #[must_use]
+    pub fn node(&self) -> Option<usize> {
+        self.node
     }
 
     /// Whether it is bound.
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        self.cpu.is_some() && self.refused.is_none()
+        self.cpus.is_some() && self.why_not.is_none()
     }
 
-    /// Why the system did not bind it, if it was asked to.
+    /// Why it is not bound, if it was to be.
     #[must_use]
-    pub fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+    pub fn why_not(&self) -> Option<&str> {
+        self.why_not.as_deref()
     }
 }
 
 impl fmt::Display for WorkerPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.cpu, &self.refused) {
-            (Some(cpu), None) => write!(f, "worker {}: CPU {cpu}, bound", self.worker),
-            (Some(cpu), Some(why)) => write!(f, "worker {}: CPU {cpu}, not bound: {why}", self.worker),
-            (None, _) => write!(f, "worker {}: not bound", self.worker),
+        write!(f, "worker {}: ", self.worker)?;
+        if let Some(cpus) = &self.cpus {
+            write!(f, "cpu{} {cpus}, ", if cpus.len() == 1 { "" } else { "s" })?;
+        }
+        if let Some(node) = self.node {
+            write!(f, "node {node}, ")?;
+        }
+        match &self.why_not {
+            Some(why) => write!(f, "not bound: {why}"),
+            None => f.write_str(if self.is_bound() { "bound" } else { "not bound" }),
         }
     }
 }
@@ -123,6 +241,9 @@ impl fmt::Display for WorkerPlace {
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "pinning: {:?} ({})", self.pinning, self.reason)?;
+        if self.active < self.workers.len() {
+            writeln!(f, "active: at most {} of {}", self.active, count(self.workers.len(), "worker"))?;
+        }
         self.workers.iter().try_for_each(|worker| writeln!(f, "  {worker}"))
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod thread {
 }
 
 pub(crate) use parking_lot::Mutex;
+pub(crate) use std::sync::LazyLock;
 
 /// Waits for a condition under a [`Mutex`].
 #[derive(Debug, Default)]

@@ -54,7 +54,7 @@ pub(crate) mod shares;
 pub(crate) mod turnstile;
 
 pub(crate) use crossbeam_utils::CachePadded;
-pub(crate) use imp::{Condvar, Mutex, UnsafeCell, atomic, deque, thread};
+pub(crate) use imp::{Condvar, LazyLock, Mutex, UnsafeCell, atomic, deque, thread};
 pub(crate) use imp::{edge, fence_edge};
 
 #[cfg(all(test, loom))]

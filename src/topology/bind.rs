@@ -1,18 +1,91 @@
-//! Binds the calling thread to one CPU.
+//! Binds a thread to CPUs.
+//!
+//! Linux binds any thread of the process to any set, and is asked afterwards what it made of it: it leaves out what the
+//! process's cpuset does not have, and says nothing. Other systems bind the calling thread to one CPU.
 
-/// Asks the system to run the calling thread on `cpu` only.
-///
-/// # Errors
-/// Why it is not bound, in words.
-pub(crate) fn bind_current_thread(cpu: usize) -> Result<(), String> {
-    // core_affinity's mask ends there.
-    const MASK: usize = 1024;
-    if cpu >= MASK {
-        return Err(format!("CPU {cpu} is beyond the {MASK} CPUs of the binding call"));
+#![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "the system's calls for affinity masks"))]
+
+use super::CpuSet;
+
+/// A thread of this process, as the system's calls know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Thread(Id);
+
+#[cfg(target_os = "linux")]
+use linux::Id;
+#[cfg(not(target_os = "linux"))]
+type Id = std::thread::ThreadId;
+
+impl Thread {
+    /// The calling thread.
+    pub(crate) fn current() -> Self {
+        #[cfg(target_os = "linux")]
+        let id = linux::current();
+        #[cfg(not(target_os = "linux"))]
+        let id = std::thread::current().id();
+        Self(id)
     }
-    if core_affinity::set_for_current(core_affinity::CoreId { id: cpu }) {
-        Ok(())
-    } else {
-        Err(format!("the system refused to bind the thread to CPU {cpu}"))
+
+    /// Asks the system to run this thread on `cpus` only.
+    ///
+    /// # Errors
+    /// Why it is not bound, in words.
+    pub(crate) fn bind(self, cpus: &CpuSet) -> Result<(), String> {
+        #[cfg(target_os = "linux")]
+        return linux::bind(self.0, cpus);
+        #[cfg(not(target_os = "linux"))]
+        match cpus.first() {
+            _ if self != Self::current() => Err("this system binds the calling thread only".to_owned()),
+            // Those are core_affinity's limits.
+            Some(cpu) if cpus.len() == 1 && cpu < 1024 => {
+                let bound = core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+                if bound { Ok(()) } else { Err(format!("the system refused to bind it to CPU {cpu}")) }
+            }
+            _ => Err("a thread can be bound to one CPU below 1024 on this system".to_owned()),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io;
+
+    use super::CpuSet;
+
+    pub(super) type Id = libc::pid_t;
+
+    const BITS: usize = libc::c_ulong::BITS as usize;
+
+    /// As long as any kernel's mask: it asks for all its bits to be taken when a mask is read.
+    type Mask = [libc::c_ulong; CpuSet::MAX / BITS];
+
+    pub(super) fn current() -> Id {
+        // SAFETY: takes nothing, and cannot fail.
+        unsafe { libc::gettid() }
+    }
+
+    pub(super) fn bind(thread: Id, cpus: &CpuSet) -> Result<(), String> {
+        let mut mask: Mask = [0; CpuSet::MAX / BITS];
+        cpus.iter().for_each(|cpu| mask[cpu / BITS] |= 1 << (cpu % BITS));
+        // SAFETY: (1) the call reads so many bytes from the mask, and keeps nothing.
+        let result = unsafe { libc::sched_setaffinity(thread, size_of::<Mask>(), (&raw const mask).cast()) };
+        if result != 0 {
+            return Err(format!("the system refused it: {}", io::Error::last_os_error()));
+        }
+        match mask_of(thread) {
+            Ok(got) if got == *cpus => Ok(()),
+            Ok(got) => Err(format!("the system bound it to {got} in place of {cpus}")),
+            Err(error) => Err(format!("the system does not say whether it did it: {error}")),
+        }
+    }
+
+    fn mask_of(thread: Id) -> io::Result<CpuSet> {
+        let mut mask: Mask = [0; CpuSet::MAX / BITS];
+        // SAFETY: (1) the call writes at most so many bytes to the mask, and keeps nothing.
+        let result = unsafe { libc::sched_getaffinity(thread, size_of::<Mask>(), (&raw mut mask).cast()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((0..CpuSet::MAX).filter(|cpu| mask[cpu / BITS] & (1 << (cpu % BITS)) != 0).collect())
     }
 }

@@ -148,7 +148,8 @@ impl<'t> Tree<'t> {
     }
 }
 
-fn count(count: usize, what: &str) -> String {
+/// "1 core", "2 cores".
+pub(crate) fn count(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -31,6 +31,7 @@ mod synthetic;
 use std::path::Path;
 
 pub use cpuset::{CpuSet, ParseCpuSetError};
+pub(crate) use display::count;
 pub use parts::{Core, L3Domain, NumaNode, Package};
 
 use crate::Error;
@@ -74,9 +75,8 @@ impl Topology {
     pub fn detect() -> Result<Self, Error> {
         let read = if cfg!(target_os = "linux") { linux::read(Path::new("/")) } else { None };
         let mut draft = read.unwrap_or_else(|| {
-            let cpus =
-                (0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(CpuSet::MAX)).collect();
-            Draft::flat(cpus, vec!["the system shows nothing but the number of CPUs: each counts as a core".to_owned()])
+            let note = "the system shows nothing but the number of CPUs: each counts as a core";
+            Draft::flat(counted_cpus(), vec![note.to_owned()])
         });
         draft.is_this_machine = true;
         Ok(draft.finish())
@@ -196,6 +196,31 @@ impl Topology {
     pub fn is_this_machine(&self) -> bool {
         self.is_this_machine
     }
+}
+
+/// What this process may use at a moment: read from a few files, where a whole machine takes thousands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Usable {
+    pub(crate) cpus: CpuSet,
+    pub(crate) quota: Option<f64>,
+}
+
+impl Usable {
+    /// Reads it now, below a root path. None if it is a Linux's that shows no CPUs.
+    pub(crate) fn read(root: &Path) -> Option<Self> {
+        if cfg!(target_os = "linux") { linux::usable(root) } else { Some(Self { cpus: counted_cpus(), quota: None }) }
+    }
+}
+
+/// How many threads can run at once on these CPUs and with this quota, which is rounded up.
+pub(crate) fn parallelism(cpus: &CpuSet, quota: Option<f64>) -> usize {
+    let cpus = cpus.len();
+    quota.map_or(cpus, |quota| (1..cpus).find(|count| *count as f64 >= quota).unwrap_or(cpus))
+}
+
+/// As many CPUs as the system says there are.
+fn counted_cpus() -> CpuSet {
+    (0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(CpuSet::MAX)).collect()
 }
 
 #[cfg(all(test, not(loom)))]

@@ -13,30 +13,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::CpuSet;
 use super::draft::Draft;
 use super::parts::{L3Domain, Package};
+use super::{CpuSet, Usable};
 use files::{list, list_or_mask, number, size, text};
 
 /// Reads what is there. Nothing if there are no files about CPUs.
 pub(super) fn read(root: &Path) -> Option<Draft> {
     let mut notes = Vec::new();
+    let Process { status, online, limits, allowed } = Process::read(root, &mut notes)?;
     let cpus = Cpus { root: root.to_owned() };
-    let status = Status::read(root);
-    let online = match cpus.online(&mut notes) {
-        Some(online) => online,
-        None => {
-            let mask = status.cpus.clone()?;
-            notes.push("no CPUs in sys/devices/system/cpu: those of the affinity mask are taken".to_owned());
-            mask
-        }
-    };
-    let limits = cgroup::Limits::read(root, &mut notes);
-    if status.cpus.is_none() {
-        notes.push("no affinity mask in proc/self/status: taken as all online CPUs".to_owned());
-    }
-    let allowed = narrowed(&online, [("affinity mask", &status.cpus), ("cpuset", &limits.cpus)], &mut notes);
-
     let cores = cpus.cores(&allowed, &mut notes);
     let kinds = kinds::read(root, &cores, &mut notes);
     let packages = cpus.packages(&allowed, &mut notes);
@@ -44,6 +30,40 @@ pub(super) fn read(root: &Path) -> Option<Draft> {
     let nodes = nodes::read(root, &online, [&status.mems, &limits.mems], &mut notes);
     let is_this_machine = false;
     Some(Draft { online, allowed, cores, kinds, packages, l3, nodes, quota: limits.quota, notes, is_this_machine })
+}
+
+/// Reads what the process may use, and nothing else of the machine.
+pub(super) fn usable(root: &Path) -> Option<Usable> {
+    let process = Process::read(root, &mut Vec::new())?;
+    Some(Usable { cpus: process.allowed, quota: process.limits.quota })
+}
+
+/// What the process may use, and by what it is limited.
+struct Process {
+    status: Status,
+    online: CpuSet,
+    limits: cgroup::Limits,
+    allowed: CpuSet,
+}
+
+impl Process {
+    fn read(root: &Path, notes: &mut Vec<String>) -> Option<Self> {
+        let status = Status::read(root);
+        let online = match (Cpus { root: root.to_owned() }).online(notes) {
+            Some(online) => online,
+            None => {
+                let mask = status.cpus.clone()?;
+                notes.push("no CPUs in sys/devices/system/cpu: those of the affinity mask are taken".to_owned());
+                mask
+            }
+        };
+        let limits = cgroup::Limits::read(root, notes);
+        if status.cpus.is_none() {
+            notes.push("no affinity mask in proc/self/status: taken as all online CPUs".to_owned());
+        }
+        let allowed = narrowed(&online, [("affinity mask", &status.cpus), ("cpuset", &limits.cpus)], notes);
+        Some(Self { status, online, limits, allowed })
+    }
 }
 
 /// What the kernel says about the process.
