@@ -136,6 +136,9 @@ impl PoolError {
     pub(crate) fn thread(worker: usize, source: io::Error) -> Self {
         Self { message: format!("the thread of worker {worker} cannot be made"), source: Some(source) }
     }
+    pub(crate) fn watcher(source: io::Error) -> Self {
+        Self { message: "the thread that an elastic pool needs cannot be made".to_owned(), source: Some(source) }
+    }
     pub(crate) fn unbound(place: &impl fmt::Display) -> Self {
         Self { message: format!("the pool is strict, and {place}"), source: None }
     }

@@ -436,3 +436,69 @@ fn no_more_workers_run_at_once_than_may_be_active() {
     let all = Barrier::new(16);
     pool.scope(|s| (0..16).for_each(|_| s.spawn(|_| _ = all.wait())));
 }
+
+// ---- elastic pools --------------------------------------------------------------------------------------------------
+
+/// Where the threads of this process with this name may run.
+fn masks(name: &str) -> Vec<CpuSet> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a Linux").map(|task| task.expect("an entry").path());
+    let file = |path: std::path::PathBuf| path.join("status").to_str().expect("digits").to_owned();
+    let named = tasks.map(file).filter(|file| status(file, "Name").starts_with(name));
+    named.map(|file| status(&file, "Cpus_allowed_list").parse().expect("a list")).collect()
+}
+
+#[track_caller]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it never comes that {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_elastic_pool_follows_the_mask() {
+    alone("an_elastic_pool_follows_the_mask", || {
+        let Some([first, second]) = two_cpus() else { return };
+        allow(&[first, second]);
+        let count = threads();
+        let set = |cpus: &[usize]| cpus.iter().copied().collect::<CpuSet>();
+        let bound = Pool::builder().workers(4).pinning(Pinning::Cores).smt(true).elastic(true).name("bound");
+        let bound = bound.build().expect("a pool");
+        let free = Pool::builder().workers(3).pinning(Pinning::Off).elastic(true).name("free").build().expect("a pool");
+        let active = || [bound.placement().active(), free.placement().active()];
+        let placed = || cpus(&bound.placement());
+        let [one, other] = [first, second].map(|cpu| cpu.to_string());
+        let asked = [&one, &other, &one, &other].map(Clone::clone);
+        assert_eq!((placed(), active()), (asked.to_vec(), [2, 2]));
+
+        allow(&[second]);
+        wait_until("both pools have one active worker", || active() == [1, 1]);
+        assert_eq!(placed(), vec![other.clone(); 4]);
+        assert!(bound.placement().workers().iter().all(|place| place.is_bound()), "{}", bound.placement());
+        wait_until("all workers keep to the mask", || {
+            [masks("bound-"), masks("free-")].concat().iter().filter(|mask| **mask == set(&[second])).count() >= 7
+        });
+        (0..20).for_each(|_| assert_works(&bound));
+        (0..20).for_each(|_| assert_works(&free));
+
+        allow(&[first, second]);
+        wait_until("both pools have two active workers", || active() == [2, 2]);
+        assert_eq!(placed(), asked);
+        let wide = || masks("free-").iter().filter(|mask| **mask == set(&[first, second])).count();
+        wait_until("unbound workers may run on both CPUs again", || wide() >= 3);
+        assert_works(&bound);
+        drop((bound, free));
+        assert_threads(count);
+    });
+}
+
+#[test]
+fn an_elastic_pool_ends_at_once() {
+    let start = Instant::now();
+    for _ in 0..30 {
+        let pool = Pool::builder().workers(2).elastic(true).build().expect("a pool");
+        assert_works(&pool);
+    }
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?} for 30 pools", start.elapsed());
+}

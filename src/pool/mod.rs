@@ -10,6 +10,7 @@
 //! if that is a worker of its own: it ends by itself).
 
 mod builder;
+mod elastic;
 mod errand;
 mod grain;
 mod halves;
@@ -120,6 +121,14 @@ impl Shared {
     fn closing(&self) -> bool {
         // Relaxed: a sleeper looks at it after a fence, everybody else again and again.
         self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Changes how many are to be active at once: those who are too many park after the job they are at, those who may be
+    /// active again are woken if there is work.
+    pub(crate) fn set_active(&self, active: usize) {
+        self.idle.set_limit(active);
+        let most = u32::try_from(active).expect("no more than workers");
+        self.idle.pass_on(usize::MAX, most, |only| self.has_work(only));
     }
 
     /// Gives a job that has its token to whoever may run it; one without a group first of all to whoever waits for it.
@@ -275,7 +284,9 @@ impl Drop for HandOver<'_, '_> {
 pub struct Pool {
     pub(crate) shared: Arc<Shared>,
     threads: Vec<thread::JoinHandle<()>>,
-    placement: Placement,
+    placement: Arc<Mutex<Placement>>,
+    /// Of an elastic pool.
+    watcher: Option<elastic::Watcher>,
     /// Given up when the threads have ended.
     _claim: register::Claim,
 }
@@ -300,14 +311,21 @@ impl Pool {
         self.shared.workers
     }
 
-    /// Where the workers run, and why there.
+    /// Where the workers run, and why there; in an [elastic](Builder::elastic) pool, where they run now.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        self.placement.clone()
+        self.placement.lock().clone()
+    }
+
+    /// A pool without threads yet.
+    fn new_empty(shared: Arc<Shared>, placement: Placement, claim: register::Claim) -> Self {
+        let placement = Arc::new(Mutex::new(placement));
+        Self { shared, threads: Vec::new(), placement, watcher: None, _claim: claim }
     }
 
     /// Ends the pool's threads: (C1) to (C4) of the module.
     fn close(&mut self) {
+        self.watcher = None;
         let shared = &self.shared;
         let mut runs = shared.runs.lock();
         runs.closed = true; // (C1)
@@ -346,3 +364,6 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool").field("workers", &self.shared.workers).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

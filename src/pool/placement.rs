@@ -155,6 +155,22 @@ impl Placement {
         self.workers[worker].why_not = Some(why);
     }
 
+    /// From now on so many are woken to be active at once.
+    pub(super) fn set_active(&mut self, active: usize) {
+        self.active = active;
+    }
+
+    /// From now on this worker, which was asked to go where `asked` says, runs on `cpus`, or was to.
+    pub(super) fn moved(&mut self, asked: &WorkerPlace, cpus: &CpuSet, bound: Result<(), String>) {
+        let is_within = asked.cpus().is_some_and(|wanted| cpus.is_subset(wanted));
+        self.workers[asked.worker] = WorkerPlace {
+            worker: asked.worker,
+            cpus: asked.cpus.as_ref().map(|_| cpus.clone()),
+            node: asked.node.filter(|_| is_within || asked.cpus.is_none()),
+            why_not: bound.err().filter(|_| asked.cpus.is_some()),
+        };
+    }
+
     /// The CPUs that a worker each has for itself.
     pub(super) fn own_cpus(&self) -> impl Iterator<Item = usize> {
         let is_on_cores = self.pinning == Pinning::Cores;

@@ -272,7 +272,9 @@ impl<'p> Worker<'p> {
     /// Finds one job and runs it.
     pub(crate) fn step(&self) -> Step {
         self.point(Point::Find);
-        if let Some(job) = self.find_here(None) {
+        if self.shared.idle.is_crowded() && !self.shared.closing() {
+            self.show_all(); // the limit was lowered, and this one is too many
+        } else if let Some(job) = self.find_here(None) {
             self.execute(job);
             return Step::Ran;
         }

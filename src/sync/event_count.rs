@@ -23,6 +23,7 @@
 //! * exit, when a thread leaves: (X1) it is not active any more. Then it passes on what is in sight, by N1 to N4 with the
 //!   look at the queues after N1: for those who woke nobody because `limit` were active, and for a thread that may run
 //!   anything, which sleeps without a look while they are.
+//! * raise, when more may be active: (R1) the new limit. Then it passes on what is in sight, by N1 to N4.
 //! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
 //!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
 //!
@@ -31,13 +32,15 @@
 //! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
 //! S3, or F1 and F2: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
 //! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. A thread that may not run
-//! the work it sees at S3 passes it on to those who may, because with it an active place has become free.
+//! the work it sees at S3 passes it on to those who may, because with it an active place has become free. If the limit is
+//! raised meanwhile, either N1 of the raiser comes first, and N2 and S3 of the others go by the new limit, or the raiser
+//! sees the job and the sleeper.
 //!
 //! # Edges
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
-//! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up` |
-//! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up` |
+//! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up`, `loom_event_count_raise_is_handed_on` |
+//! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up`, `loom_event_count_raised_limit_wakes` |
 //! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on` |
 
 use std::num::NonZeroUsize;
@@ -85,7 +88,9 @@ struct Sleeper {
 pub(crate) struct EventCount {
     word: CachePadded<AtomicU64>,
     sleepers: Mutex<Vec<Sleeper>>,
-    limit: u64,
+    limit: AtomicU64,
+    /// The limit at the start: it may be lowered, and raised again.
+    most: u64,
     /// Jobs for which the limit does not hold.
     urgent: AtomicU64,
 }
@@ -97,7 +102,8 @@ impl EventCount {
         Self {
             word: CachePadded::new(AtomicU64::new(0)),
             sleepers: Mutex::new(Vec::with_capacity(threads)),
-            limit: limit as u64,
+            limit: AtomicU64::new(limit as u64),
+            most: limit as u64,
             urgent: AtomicU64::new(0),
         }
     }
@@ -117,14 +123,14 @@ impl EventCount {
     #[inline]
     pub(crate) fn is_hungry(&self) -> bool {
         let word = self.load();
-        word.0 >= SEARCHING || (word.sleeping() > 0 && word.active() < self.limit)
+        word.0 >= SEARCHING || (word.sleeping() > 0 && word.active() < self.limit())
     }
 
     /// How many could take a job now, because they look for one or may be woken: a hint, one relaxed load.
     #[inline]
     pub(crate) fn idle(&self) -> usize {
         let word = self.load();
-        let idle = word.searching() + word.sleeping().min(self.limit.saturating_sub(word.active()));
+        let idle = word.searching() + word.sleeping().min(self.limit().saturating_sub(word.active()));
         usize::try_from(idle).expect("two 16-bit fields")
     }
 
@@ -135,7 +141,25 @@ impl EventCount {
 
     /// Whether more are.
     pub(crate) fn is_over_limit(&self) -> bool {
-        self.load().active() > self.limit && !self.is_urgent()
+        self.load().active() > self.limit() && !self.is_urgent()
+    }
+
+    /// Whether more are because the limit was lowered. One load from a line that hardly changes, as long as it was not.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.limit() < self.most && self.is_over_limit()
+    }
+
+    /// Changes how many are to be active at once: at most as many as at the start. Who is too many finds out by itself;
+    /// after it was raised the caller passes on what is in sight. (R1)
+    pub(crate) fn set_limit(&self, limit: usize) {
+        debug_assert!(limit as u64 <= self.most, "the limit of {} is raised to {limit}", self.most);
+        // Relaxed: ordered by the fences, as the jobs are.
+        self.limit.store(limit as u64, Ordering::Relaxed); // (R1)
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
     }
 
     /// There is one more job that only a worker may run, and a thread blocks for it (`more`), or one less: while there are
@@ -154,7 +178,7 @@ impl EventCount {
     }
 
     fn is_full(&self, word: Word) -> bool {
-        word.active() >= self.limit && !self.is_urgent()
+        word.active() >= self.limit() && !self.is_urgent()
     }
 
     /// The calling thread begins to look for work.

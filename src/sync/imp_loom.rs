@@ -67,6 +67,15 @@ impl Condvar {
         self.0.wait(guard).expect("a model that panics has ended")
     }
 
+    /// Time does not pass in a model: waits.
+    pub(crate) fn wait_for<'a, T>(
+        &self,
+        guard: loom::sync::MutexGuard<'a, T>,
+        _time: std::time::Duration,
+    ) -> loom::sync::MutexGuard<'a, T> {
+        self.wait(guard)
+    }
+
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }

@@ -25,6 +25,16 @@ impl Condvar {
         guard
     }
 
+    /// Waits for at most this long.
+    pub(crate) fn wait_for<'a, T>(
+        &self,
+        mut guard: parking_lot::MutexGuard<'a, T>,
+        time: std::time::Duration,
+    ) -> parking_lot::MutexGuard<'a, T> {
+        self.0.wait_for(&mut guard, time);
+        guard
+    }
+
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }

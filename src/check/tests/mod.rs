@@ -1,5 +1,6 @@
 //! Whole runs on virtual workers and on real ones.
 
+mod elastic;
 mod failures;
 mod joins;
 mod loops;

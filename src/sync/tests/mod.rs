@@ -454,3 +454,61 @@ fn loom_request_is_not_forgotten() {
         assert!(idle.is_hungry() && request.is_up(), "somebody is hungry: the flag is up");
     });
 }
+
+/// A worker that is one too many goes to sleep with a job in sight, while the limit is raised: it wakes.
+#[test]
+fn loom_event_count_raised_limit_wakes() {
+    check(&["event_count.pushed", "event_count.asleep"], || {
+        let shared = Arc::new(EventCount::new(2, 2));
+        shared.set_limit(1);
+        shared.enter(); // one that is busy all the time
+        let worker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let parker = Arc::new(Parker::new());
+                shared.enter();
+                shared.search();
+                while shared.is_crowded() {
+                    shared.sleep(&parker, None, || !shared.is_at_limit());
+                }
+                shared.found();
+                shared.exit(false);
+            })
+        };
+        shared.set_limit(2);
+        shared.pass_on(1, 1, |_| true);
+        worker.join().expect("no panic");
+        shared.exit(false);
+        assert_eq!(shared.idle(), 0, "all counts are back at zero");
+    });
+}
+
+/// A job is pushed by one that wakes nobody because of the limit, while the limit is raised: one of the two wakes the worker
+/// that had parked.
+#[test]
+fn loom_event_count_raise_is_handed_on() {
+    check(&["event_count.pushed"], || {
+        let shared = Arc::new((EventCount::new(2, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, sleeper) = &*shared;
+        idle.set_limit(1);
+        idle.enter();
+        idle.search();
+        idle.announce(sleeper, None);
+        idle.enter(); // one that is busy all the time
+        let raiser = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.set_limit(2);
+                idle.pass_on(1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(None, 1, 1);
+        raiser.join().expect("no panic");
+        assert!(sleeper.try_take(), "one of them has woken the sleeper");
+        idle.exit(true);
+        idle.exit(false);
+        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+    });
+}

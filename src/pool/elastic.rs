@@ -1,0 +1,97 @@
+//! Follows what the process may use, as long as an elastic pool lives.
+//!
+//! A thread of its own, the watcher, reads the process's affinity mask and CPU quota every [`PERIOD`]. From them comes how
+//! many workers are to be active: who is too many shows what it has and parks after the job it is at, who may be active
+//! again is woken if there is work ([`Shared::set_active`]). When the mask changes, workers that were bound keep to those
+//! of their CPUs that are left, or to the whole mask if none is, and the others keep to the mask.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::placement::Placement;
+use crate::sync::{Condvar, Mutex, thread};
+use crate::topology::{Usable, bind, parallelism};
+
+/// How long the watcher sleeps between two looks.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What the watcher looks after.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Where the system's files are.
+    pub(super) root: PathBuf,
+    pub(super) shared: Arc<Shared>,
+    /// Where the workers are now.
+    pub(super) placement: Arc<Mutex<Placement>>,
+    /// Where they were asked to be when the pool was made.
+    pub(super) asked: Placement,
+    /// By number.
+    pub(super) threads: Vec<bind::Thread>,
+    pub(super) oversubscribe: bool,
+    /// What was found at the last look.
+    pub(super) last: Usable,
+}
+
+impl Watch {
+    /// Looks once, and does what follows.
+    pub(super) fn look(&mut self) {
+        let Some(now) = Usable::read(&self.root).filter(|now| *now != self.last) else { return };
+        if now.cpus != self.last.cpus {
+            for (asked, thread) in self.asked.workers().iter().zip(&self.threads) {
+                let left = asked.cpus().map(|cpus| cpus.intersection(&now.cpus)).filter(|left| !left.is_empty());
+                let cpus = left.unwrap_or_else(|| now.cpus.clone());
+                let bound = thread.bind(&cpus);
+                self.placement.lock().moved(asked, &cpus, bound);
+            }
+        }
+        if !self.oversubscribe {
+            let active = parallelism(&now.cpus, now.quota).min(self.asked.workers().len());
+            self.placement.lock().set_active(active);
+            self.shared.set_active(active);
+        }
+        self.last = now;
+    }
+}
+
+/// The watcher's thread; ends at once when dropped.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    end: Arc<End>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// Whether the watcher is to end.
+#[derive(Debug, Default)]
+struct End {
+    has_come: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Watcher {
+    pub(super) fn start(name: &str, mut watch: Watch) -> io::Result<Self> {
+        let end = Arc::new(End::default());
+        let ended = Arc::clone(&end);
+        let body = move || {
+            let mut has_come = ended.has_come.lock();
+            while !*has_come {
+                watch.look();
+                has_come = ended.told.wait_for(has_come, PERIOD);
+            }
+        };
+        let thread = thread::Builder::new().name(format!("{name}-watch")).spawn(body)?;
+        Ok(Self { end, thread: Some(thread) })
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        *self.end.has_come.lock() = true;
+        self.end.told.notify_one();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the watcher does not unwind");
+        }
+    }
+}
