@@ -25,8 +25,8 @@ pub(super) fn on_cores(topology: &Topology, workers: usize, claims: &Claims) -> 
         let keys: Vec<_> = keys.collect();
         let least = keys.iter().min().expect("some core");
         let free = (0..cores.len()).filter(|core| keys[*core] == *least).collect();
-        let mut round = nearest(cores, free, workers - spots.len(), &[Core::package, Core::node, Core::l3]);
-        round.sort_unstable_by_key(|core| (cores[*core].package(), cores[*core].node(), cores[*core].l3(), *core));
+        let mut round = nearest(cores, free, workers - spots.len(), LEVELS);
+        round.sort_unstable_by_key(|core| (LEVELS[0](&cores[*core]), *core));
         spots.extend(round.into_iter().map(|core| {
             let (claims, cpu) = load[core].iter_mut().min().expect("a core has a CPU");
             *claims += 1;
@@ -40,24 +40,49 @@ fn total(cpus: &[(usize, usize)]) -> usize {
     cpus.iter().map(|(claims, _)| claims).sum()
 }
 
-/// At most `count` of some cores. Level by level, from the outermost: the smallest part that has enough of them, or else
-/// the largest first.
-fn nearest(cores: &[Core], from: Vec<usize>, count: usize, levels: &[fn(&Core) -> Option<usize>]) -> Vec<usize> {
-    let [part_of, inner @ ..] = levels else { return from.into_iter().take(count).collect() };
+/// The part of the machine that a core is in.
+type Part = [Option<usize>; 3];
+
+/// L3 domains, nodes and packages: parts inside parts, from the innermost.
+const LEVELS: &[fn(&Core) -> Part] = &[
+    |core| [core.package(), core.node(), core.l3()],
+    |core| [core.package(), core.node(), None],
+    |core| [core.package(), None, None],
+];
+
+/// At most `count` of some cores: all in the smallest part that has enough of them, at the innermost of the levels that has
+/// one.
+fn nearest(cores: &[Core], from: Vec<usize>, count: usize, levels: &[fn(&Core) -> Part]) -> Vec<usize> {
     if from.len() <= count {
         return from;
     }
-    let mut parts: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-    from.into_iter().for_each(|core| parts.entry(part_of(&cores[core])).or_default().push(core));
-    let mut taken = Vec::with_capacity(count);
-    while taken.len() < count {
-        let left = count - taken.len();
-        let size = |part: &[usize]| if part.len() >= left { (0, part.len()) } else { (1, usize::MAX - part.len()) };
-        let best = parts.iter().min_by_key(|(_, part)| size(part)).map(|(key, _)| *key);
-        let part = best.and_then(|key| parts.remove(&key)).expect("there are more than are wanted");
-        taken.extend(nearest(cores, part, left, inner));
+    for (depth, part_of) in levels.iter().enumerate() {
+        let parts = parts(cores, &from, *part_of).into_values();
+        if let Some(part) = parts.filter(|part| part.len() >= count).min_by_key(Vec::len) {
+            return fill(cores, part, count, &levels[..depth]);
+        }
     }
+    fill(cores, from, count, levels)
+}
+
+/// `count` of some cores, of which no part of these levels has enough: the largest part as a whole, then of the others.
+fn fill(cores: &[Core], mut from: Vec<usize>, count: usize, levels: &[fn(&Core) -> Part]) -> Vec<usize> {
+    let Some(part_of) = levels.last() else {
+        from.truncate(count);
+        return from;
+    };
+    let parts = parts(cores, &from, *part_of);
+    let (largest, mut taken) = parts.into_iter().rev().max_by_key(|(_, part)| part.len()).expect("some core");
+    from.retain(|core| part_of(&cores[*core]) != largest);
+    let left = count - taken.len();
+    taken.extend(nearest(cores, from, left, levels));
     taken
+}
+
+fn parts(cores: &[Core], from: &[usize], part_of: fn(&Core) -> Part) -> BTreeMap<Part, Vec<usize>> {
+    let mut parts: BTreeMap<Part, Vec<usize>> = BTreeMap::new();
+    from.iter().for_each(|core| parts.entry(part_of(&cores[*core])).or_default().push(*core));
+    parts
 }
 
 /// The nodes that have cores, each with its allowed CPUs. Cores that are on none count as one.

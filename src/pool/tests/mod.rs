@@ -1,5 +1,7 @@
 //! Where workers go; and what a pool does when the system changes under it, with made-up files in the system's place.
 
+mod spots;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
