@@ -16,6 +16,8 @@ use crate::sync::Mutex;
 pub enum Error {
     /// A machine cannot be read or made up.
     Topology(TopologyError),
+    /// Memory cannot be had on a NUMA node, or moved there.
+    Memory(MemoryError),
     /// A pool cannot be made.
     Pool(PoolError),
     /// A graph has defects; nothing was run.
@@ -42,6 +44,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topology(error) => error.fmt(f),
+            Self::Memory(error) => error.fmt(f),
             Self::Pool(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Run(error) => error.fmt(f),
@@ -53,6 +56,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Topology(error) => error.source(),
+            Self::Memory(error) => error.source(),
             Self::Pool(error) => error.source(),
             Self::Build(error) => error.source(),
             Self::Run(error) => error.source(),
@@ -63,6 +67,11 @@ impl StdError for Error {
 impl From<TopologyError> for Error {
     fn from(error: TopologyError) -> Self {
         Self::Topology(error)
+    }
+}
+impl From<MemoryError> for Error {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
     }
 }
 impl From<PoolError> for Error {
@@ -111,6 +120,44 @@ impl fmt::Display for TopologyError {
 }
 
 impl StdError for TopologyError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|error| error as _)
+    }
+}
+
+/// Why memory cannot be had on a NUMA node, or moved there.
+#[derive(Debug)]
+pub struct MemoryError {
+    message: String,
+    source: Option<io::Error>,
+}
+
+impl MemoryError {
+    pub(crate) fn no_node(node: usize, all: &dyn fmt::Display) -> Self {
+        Self { message: format!("there is no NUMA node {node}: this machine has {all}"), source: None }
+    }
+    pub(crate) fn no_memory(node: usize) -> Self {
+        Self { message: format!("NUMA node {node} has no memory"), source: None }
+    }
+    pub(crate) fn not_allowed(node: usize, allowed: &dyn fmt::Display) -> Self {
+        let what = format!("this process may not allocate on NUMA node {node}: its cpuset leaves it {allowed}");
+        Self { message: what, source: None }
+    }
+    pub(crate) fn bytes(len: usize, size: usize, source: io::Error) -> Self {
+        Self { message: format!("memory for {len} numbers of {size} bytes cannot be had"), source: Some(source) }
+    }
+    pub(crate) fn refused(node: usize, source: io::Error) -> Self {
+        Self { message: format!("the system moves no pages to NUMA node {node}"), source: Some(source) }
+    }
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for MemoryError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_ref().map(|error| error as _)
     }

@@ -6,7 +6,8 @@
 //!   is, [`Report`] what it did.
 //! * [`Pool`] has the threads, joins, scopes and loops; [`Builder`] its options, [`Placement`] where they run.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
-//! * [`Error`] is one of [`TopologyError`], [`PoolError`], [`BuildError`] and [`RunError`].
+//! * [`memory`] is about the memory of NUMA nodes: to have it, to find it, to move it.
+//! * [`Error`] is one of [`TopologyError`], [`MemoryError`], [`PoolError`], [`BuildError`] and [`RunError`].
 
 #[cfg(all(test, not(loom)))]
 mod check;
@@ -20,7 +21,7 @@ mod sync;
 mod topology;
 mod unwind;
 
-pub use error::{BuildError, Defect, Error, PoolError, RunError, RunErrorKind, TopologyError};
+pub use error::{BuildError, Defect, Error, MemoryError, PoolError, RunError, RunErrorKind, TopologyError};
 pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Keyed, Pipe, Read, Stream, Table, Write};
 pub use plan::{Data, Explain, Plan};
 pub use pool::{Builder, Indexed, Integer, Pinning, Placement, Pool, Scope, WorkerPlace};
@@ -30,4 +31,9 @@ pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, 
 /// The iterators of a [`Table`].
 pub mod table {
     pub use crate::graph::{IntoIter, Iter};
+}
+
+/// Memory of this process and the NUMA nodes it is on.
+pub mod memory {
+    pub use crate::topology::memory::{NodeMemory, Plain, move_to, node_of};
 }

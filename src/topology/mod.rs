@@ -25,6 +25,7 @@ mod cpuset;
 mod display;
 mod draft;
 mod linux;
+pub(crate) mod memory;
 mod parts;
 mod synthetic;
 

@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
-use super::parts::{L3Domain, Package};
+use super::parts::{L3Domain, NumaNode, Package};
 use super::{CpuSet, Usable};
 use files::{list, list_or_mask, number, size, text};
 
@@ -64,6 +64,11 @@ impl Process {
         let allowed = narrowed(&online, [("affinity mask", &status.cpus), ("cpuset", &limits.cpus)], notes);
         Some(Self { status, online, limits, allowed })
     }
+}
+
+/// The nodes alone, without their CPUs.
+pub(super) fn nodes(root: &Path) -> Vec<NumaNode> {
+    nodes::read(root, &CpuSet::new(), [&Status::read(root).mems, &None], &mut Vec::new())
 }
 
 /// What the kernel says about the process.
