@@ -111,6 +111,10 @@ impl TopologyError {
     pub(crate) fn synthetic(description: &str, what: &str) -> Self {
         Self { message: format!("the description \"{description}\" makes no machine: {what}"), source: None }
     }
+    #[cfg(feature = "hwloc")]
+    pub(crate) fn hwloc(message: &str, what: &str) -> Self {
+        Self { message: format!("{message}: {what}"), source: None }
+    }
 }
 
 impl fmt::Display for TopologyError {

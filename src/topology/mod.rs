@@ -5,8 +5,8 @@
 //! fails over an odd file: a hole makes a flat part, and a line in [`Topology::notes`]. The words are hwloc's.
 //!
 //! # Roles
-//! A reader (`linux`, `synthetic`) collects sets of CPUs in a draft; `draft` makes them fit together, and is the only
-//! place that makes a [`Topology`]. Nothing here has global state, a thread or a lock; a topology is plain data.
+//! A reader (`linux`, `synthetic`, `hwloc`) collects sets of CPUs in a draft; `draft` makes them fit together, and is the
+//! only place that makes a [`Topology`]. Nothing here has global state, a thread or a lock; a topology is plain data.
 //!
 //! # Invariants
 //! - I1: Some CPU is allowed, and every allowed CPU is online.
@@ -24,6 +24,8 @@ pub(crate) mod bind;
 mod cpuset;
 mod display;
 mod draft;
+#[cfg(feature = "hwloc")]
+mod hwloc;
 mod linux;
 pub(crate) mod memory;
 mod parts;
@@ -132,6 +134,46 @@ impl Topology {
     pub fn synthetic(description: &str) -> Result<Self, Error> {
         let draft = synthetic::machine(description).map_err(|what| TopologyError::synthetic(description, &what))?;
         Ok(draft.finish())
+    }
+
+    /// Reads the machine this process runs on with hwloc: on other systems than Linux, more than
+    /// [`detect`](Self::detect) sees.
+    ///
+    /// hwloc heeds its environment variables: one such as `HWLOC_XMLFILE` names another machine.
+    ///
+    /// # Errors
+    /// If hwloc cannot read the machine.
+    ///
+    /// ```
+    /// use millstream::Topology;
+    ///
+    /// let here = Topology::from_hwloc()?;
+    /// assert!(!here.allowed_cpus().is_empty());
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[cfg(feature = "hwloc")]
+    pub fn from_hwloc() -> Result<Self, Error> {
+        Ok(hwloc::this_machine()
+            .map_err(|what| TopologyError::hwloc("hwloc cannot read this machine", &what))?
+            .finish())
+    }
+
+    /// Reads a machine from the text of an XML file of hwloc's, as `lstopo machine.xml` writes it.
+    ///
+    /// # Errors
+    /// If the text is no such file.
+    ///
+    /// ```
+    /// use millstream::Topology;
+    ///
+    /// let error = Topology::from_hwloc_xml("<html/>").unwrap_err().to_string();
+    /// assert!(error.starts_with("the text is no machine in hwloc's XML"), "{error}");
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[cfg(feature = "hwloc")]
+    pub fn from_hwloc_xml(xml: &str) -> Result<Self, Error> {
+        let draft = hwloc::from_xml(xml);
+        Ok(draft.map_err(|what| TopologyError::hwloc("the text is no machine in hwloc's XML", &what))?.finish())
     }
 
     /// All CPUs that are there and online, whether this process may use them or not.

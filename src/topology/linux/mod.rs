@@ -66,6 +66,12 @@ impl Process {
     }
 }
 
+/// The CPU quota alone.
+#[cfg(feature = "hwloc")]
+pub(super) fn quota(root: &Path, notes: &mut Vec<String>) -> Option<f64> {
+    cgroup::Limits::read(root, notes).quota
+}
+
 /// The nodes alone, without their CPUs.
 pub(super) fn nodes(root: &Path) -> Vec<NumaNode> {
     nodes::read(root, &CpuSet::new(), [&Status::read(root).mems, &None], &mut Vec::new())

@@ -150,8 +150,8 @@ impl<T: Plain> fmt::Debug for NodeMemory<T> {
 ///
 /// Pages that nobody has written yet are nowhere, and do not count. Of a slice of more than 64 pages, 64 are asked for:
 /// two neighbours of each 32nd part, so that interleaved memory is not taken for memory on one node. None if no node
-/// has so many, if all is untouched, and where the system does not tell. (Kernels 6.1 to 6.5 do not tell of pages that
-/// they look at to balance memory by themselves, and do not move them either.)
+/// has so many, if all is untouched, and where the system does not tell. (Some kernels, Linux 6.1 is one, neither tell
+/// of pages that they look at to balance memory by themselves, nor move them.)
 ///
 /// No page is touched. It costs one system call, 3 us for 64 KiB, 15 us from 256 KiB on: ask once, for memory worth it.
 ///
