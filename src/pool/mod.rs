@@ -25,8 +25,8 @@ mod register;
 mod ring;
 mod scope;
 mod seat;
-mod tree;
 mod spots;
+mod tree;
 pub(crate) mod worker;
 
 use std::fmt;
