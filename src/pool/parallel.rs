@@ -98,7 +98,8 @@ impl Pool {
             }
         };
         if let Some(made) = self.tree(count as u64, made, Made::join) {
-            debug_assert_eq!(ManuallyDrop::new(made).len, count);
+            let made = ManuallyDrop::new(made);
+            debug_assert_eq!(made.len, count);
             // SAFETY: all of them are made, and are the vector's now.
             #[expect(unsafe_code, reason = "each leaf has filled a part of its own")]
             unsafe {
