@@ -1,0 +1,71 @@
+//! Who takes part, and their pools.
+
+use std::fmt;
+use std::num::NonZero;
+
+use clap::ValueEnum;
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Peer {
+    /// The same function without any library
+    Serial,
+    /// This project
+    Millstream,
+    /// Parallel iterators, join, scope
+    Rayon,
+    /// Join with a heartbeat
+    Chili,
+    /// Join with a split deque; its threads never sleep
+    LaceWs,
+    /// Spawned futures on a multi-threaded runtime
+    Tokio,
+    /// A loop over crossbeam-deque, written for just this graph
+    ByHand,
+    /// Two threads that wake each other
+    FutexWake,
+    /// oneTBB
+    #[cfg(feature = "tbb")]
+    Tbb,
+}
+
+impl Peer {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Serial => "serial",
+            Self::Millstream => "millstream",
+            Self::Rayon => "rayon",
+            Self::Chili => "chili",
+            Self::LaceWs => "lace-ws",
+            Self::Tokio => "tokio",
+            Self::ByHand => "by-hand",
+            Self::FutexWake => "futex-wake",
+            #[cfg(feature = "tbb")]
+            Self::Tbb => "tbb",
+        }
+    }
+
+    /// Whether it is there to compare others with, and takes no part in who is best.
+    pub fn is_yardstick(self) -> bool {
+        matches!(self, Self::Serial | Self::FutexWake)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+pub fn rayon_pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads for a pool")
+}
+
+/// The calling thread is one of the threads.
+pub fn chili_pool(threads: usize) -> chili::ThreadPool {
+    chili::ThreadPool::with_config(chili::Config { thread_count: NonZero::new(threads), ..chili::Config::default() })
+}
+
+pub fn tokio_runtime(threads: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().expect("threads for a runtime")
+}

@@ -1,0 +1,121 @@
+// oneTBB's side of the workloads: each function does one call of a pool. What tasks do comes from Rust.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+
+#include <tbb/flow_graph.h>
+#include <tbb/global_control.h>
+#include <tbb/parallel_invoke.h>
+#include <tbb/task_arena.h>
+
+namespace {
+
+using Body = void (*)(const void *context, std::uint32_t task);
+
+// At most so many threads, the calling one among them.
+struct Pool {
+    tbb::global_control limit;
+    tbb::task_arena arena;
+
+    explicit Pool(std::size_t threads)
+        : limit(tbb::global_control::max_allowed_parallelism, threads), arena(static_cast<int>(threads)) {
+        arena.initialize();
+    }
+};
+
+struct Graph {
+    using Node = tbb::flow::continue_node<tbb::flow::continue_msg>;
+
+    Pool &pool;
+    std::unique_ptr<tbb::flow::graph> graph;
+    std::deque<Node> nodes;
+    std::deque<Node *> roots;
+
+    explicit Graph(Pool &pool) : pool(pool) {
+        pool.arena.execute([&] { graph = std::make_unique<tbb::flow::graph>(); });
+    }
+};
+
+// As in src/workloads/w2.rs.
+struct TreeNode {
+    std::uint64_t value;
+    const TreeNode *left;
+    const TreeNode *right;
+};
+
+std::uint64_t fib(std::uint64_t n) {
+    if (n < 2) {
+        return n;
+    }
+    std::uint64_t a, b;
+    tbb::parallel_invoke([&] { a = fib(n - 1); }, [&] { b = fib(n - 2); });
+    return a + b;
+}
+
+// The calling thread runs the last of the functions itself, first.
+std::uint64_t tree_sum(const TreeNode *node) {
+    if (node == nullptr) {
+        return 0;
+    }
+    std::uint64_t left, right;
+    tbb::parallel_invoke([&] { left = tree_sum(node->left); }, [&] { right = tree_sum(node->right); });
+    return node->value + left + right;
+}
+
+} // namespace
+
+extern "C" {
+
+Pool *peers_tbb_pool(std::size_t threads) { return new Pool(threads); }
+
+void peers_tbb_pool_free(Pool *pool) { delete pool; }
+
+void peers_tbb_execute(Pool *pool, Body body, const void *context) {
+    pool->arena.execute([&] { body(context, 0); });
+}
+
+// The context belongs to the body.
+void peers_tbb_enqueue(Pool *pool, Body body, const void *context) {
+    pool->arena.enqueue([=] { body(context, 0); });
+}
+
+std::uint64_t peers_tbb_fib(Pool *pool, std::uint64_t n) {
+    return pool->arena.execute([=] { return fib(n); });
+}
+
+std::uint64_t peers_tbb_tree_sum(Pool *pool, const TreeNode *root) {
+    return pool->arena.execute([=] { return tree_sum(root); });
+}
+
+// The tasks before task `t` are `before[ends[t - 1]..ends[t]]`.
+Graph *peers_tbb_graph(Pool *pool, std::size_t tasks, const std::uint32_t *ends, const std::uint32_t *before, Body body,
+                       const void *context) {
+    auto graph = std::make_unique<Graph>(*pool);
+    std::uint32_t begin = 0;
+    for (std::uint32_t task = 0; task < tasks; begin = ends[task], task++) {
+        auto work = [=](const tbb::flow::continue_msg &) { body(context, task); };
+        Graph::Node &node = graph->nodes.emplace_back(*graph->graph, work);
+        for (std::uint32_t edge = begin; edge < ends[task]; edge++) {
+            tbb::flow::make_edge(graph->nodes[before[edge]], node);
+        }
+        if (begin == ends[task]) {
+            graph->roots.push_back(&node);
+        }
+    }
+    return graph.release();
+}
+
+void peers_tbb_graph_run(Graph *graph) {
+    graph->pool.arena.execute([=] {
+        for (Graph::Node *root : graph->roots) {
+            root->try_put(tbb::flow::continue_msg());
+        }
+        graph->graph->wait_for_all();
+    });
+}
+
+void peers_tbb_graph_free(Graph *graph) { delete graph; }
+}

@@ -1,0 +1,128 @@
+//! W6: what an idle pool costs. Each pool has a process of its own: this program, started with a hidden option.
+
+use std::process::Command;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use lace_ws::{Worker, lace_run, lace_task};
+use millstream::Graph;
+
+use super::Workload;
+use crate::byhand::Crew;
+use crate::cli::Options;
+use crate::machine;
+use crate::measure::{Figures, Lineup, Metric};
+use crate::peers::{self, Peer};
+use crate::shape::Shape;
+use crate::tasks;
+
+const PEERS: &[Peer] = &[
+    Peer::Millstream,
+    Peer::Rayon,
+    Peer::Chili,
+    Peer::LaceWs,
+    Peer::Tokio,
+    Peer::ByHand,
+    #[cfg(feature = "tbb")]
+    Peer::Tbb,
+];
+
+pub fn workloads() -> Vec<Workload> {
+    vec![Workload::new("W6", "CPU time of an idle pool in 5 s, and peak memory, in a process of its own", lineup)]
+}
+
+fn lineup(options: &Options) -> Lineup {
+    let mut lineup = Lineup::with_threads(options, vec![options.most_threads()]);
+    for &peer in PEERS {
+        lineup.each(peer, |threads| {
+            let options = options.clone();
+            move |run| {
+                let warm_up = run == 0; // it shows that the child works; there is nothing to warm
+                child_says(peer, threads, &options, warm_up)
+            }
+        });
+    }
+    lineup
+}
+
+/// Starts a child, and reads its two numbers.
+fn child_says(peer: Peer, threads: usize, options: &Options, quick: bool) -> Figures {
+    let own = std::env::current_exe().expect("the path of this program");
+    let mut command = Command::new(own);
+    command.args(["--idle-child", value_of(peer).get_name(), "--threads", &threads.to_string()]);
+    command.args(["--pinning", options.pinning.to_possible_value().expect("none is hidden").get_name()]);
+    if quick || options.quick {
+        command.arg("--quick");
+    }
+    let output = command.output().expect("this program can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("numbers");
+    let mut numbers = text.split_whitespace().map(|number| number.parse().expect("a number"));
+    let mut next = || numbers.next().expect("two numbers");
+    vec![(Metric::CpuMs, next()), (Metric::PeakRssMib, next())]
+}
+
+fn value_of(peer: Peer) -> clap::builder::PossibleValue {
+    peer.to_possible_value().expect("none is hidden")
+}
+
+/// In the child: one task in the peer's pool, then nothing for a while.
+pub fn child(peer: Peer, options: &Options) {
+    let threads = options.most_threads();
+    let idle = || idle(options.size(Duration::from_secs(5), Duration::from_millis(50)));
+    match peer {
+        Peer::Serial | Peer::FutexWake => panic!("{peer} has no pool"),
+        Peer::Millstream => {
+            let pool = options.millstream(threads);
+            let g = Graph::new();
+            g.task((), |()| tasks::count());
+            pool.run(g).expect("nothing fails");
+            idle();
+        }
+        Peer::Rayon => {
+            let pool = peers::rayon_pool(threads);
+            pool.install(tasks::count);
+            idle();
+        }
+        Peer::Chili => {
+            let pool = peers::chili_pool(threads);
+            pool.scope().join(|_| (), |_| tasks::count());
+            idle();
+        }
+        Peer::LaceWs => {
+            let mut pool = lace_ws::Lace::init(threads);
+            lace_run!(pool, lace_one());
+            idle();
+        }
+        Peer::Tokio => {
+            let runtime = peers::tokio_runtime(threads);
+            runtime.block_on(async { tokio::spawn(async { tasks::count() }).await.expect("no panic") });
+            idle();
+        }
+        Peer::ByHand => {
+            let crew = Crew::new(threads, &Shape::independent(1), |_| tasks::count());
+            crew.run();
+            idle();
+        }
+        #[cfg(feature = "tbb")]
+        Peer::Tbb => {
+            let pool = crate::tbb::Pool::new(threads);
+            pool.execute(tasks::count);
+            idle();
+        }
+    }
+}
+
+#[lace_task]
+fn lace_one() {
+    tasks::count();
+}
+
+fn idle(time: Duration) {
+    assert_eq!(tasks::counted(), 1, "the task ran once");
+    std::thread::sleep(Duration::from_millis(20)); // what spins for a little while may come to rest
+    let before = machine::own_time();
+    std::thread::sleep(time);
+    let used = machine::own_time() - before;
+    println!("{} {}", used.as_secs_f64() * 1e3, machine::peak_rss_mib());
+}
