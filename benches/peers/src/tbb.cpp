@@ -1,14 +1,18 @@
 // oneTBB's side of the workloads: each function does one call of a pool. What tasks do comes from Rust.
 
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
 
+#include <tbb/blocked_range.h>
 #include <tbb/flow_graph.h>
 #include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
 #include <tbb/parallel_invoke.h>
+#include <tbb/parallel_reduce.h>
 #include <tbb/task_arena.h>
 
 namespace {
@@ -80,6 +84,25 @@ void peers_tbb_execute(Pool *pool, Body body, const void *context) {
 // The context belongs to the body.
 void peers_tbb_enqueue(Pool *pool, Body body, const void *context) {
     pool->arena.enqueue([=] { body(context, 0); });
+}
+
+void peers_tbb_for(Pool *pool, std::uint32_t tasks, Body body, const void *context) {
+    pool->arena.execute([&] { tbb::parallel_for(0U, tasks, [=](std::uint32_t task) { body(context, task); }); });
+}
+
+double peers_tbb_sum_of_roots(Pool *pool, const double *items, std::size_t count) {
+    using Range = tbb::blocked_range<const double *>;
+    auto fold = [](const Range &range, double sum) {
+        for (double item : range) {
+            sum += std::sqrt(item);
+        }
+        return sum;
+    };
+    double sum = 0;
+    pool->arena.execute([&] {
+        sum = tbb::parallel_reduce(Range(items, items + count, 1024), 0.0, fold, [](double a, double b) { return a + b; });
+    });
+    return sum;
 }
 
 std::uint64_t peers_tbb_fib(Pool *pool, std::uint64_t n) {

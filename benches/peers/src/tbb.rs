@@ -13,6 +13,8 @@ unsafe extern "C" {
     fn peers_tbb_pool_free(pool: *mut c_void);
     fn peers_tbb_execute(pool: *mut c_void, body: Body, context: *const c_void);
     fn peers_tbb_enqueue(pool: *mut c_void, body: Body, context: *const c_void);
+    fn peers_tbb_for(pool: *mut c_void, tasks: u32, body: Body, context: *const c_void);
+    fn peers_tbb_sum_of_roots(pool: *mut c_void, items: *const f64, count: usize) -> f64;
     fn peers_tbb_fib(pool: *mut c_void, n: u64) -> u64;
     fn peers_tbb_tree_sum(pool: *mut c_void, root: *const Node) -> u64;
     fn peers_tbb_graph(
@@ -57,6 +59,17 @@ impl Pool {
         let work = Box::into_raw(Box::new(work));
         // SAFETY: the pool lives; the work belongs to who calls it.
         unsafe { peers_tbb_enqueue(self.0, body, work.cast()) };
+    }
+
+    /// Calls `body` with the numbers below `tasks`.
+    pub fn for_each(&self, tasks: u32, body: impl Fn(u32) + Send + Sync) {
+        // SAFETY: the pool lives; the body lives until the call is over.
+        unsafe { peers_tbb_for(self.0, tasks, call_of(&body), (&raw const body).cast()) };
+    }
+
+    pub fn sum_of_roots(&self, items: &[f64]) -> f64 {
+        // SAFETY: the pool and the items live.
+        unsafe { peers_tbb_sum_of_roots(self.0, items.as_ptr(), items.len()) }
     }
 
     pub fn fib(&self, n: u64) -> u64 {

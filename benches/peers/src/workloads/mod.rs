@@ -5,6 +5,8 @@ pub mod w2;
 pub mod w3;
 pub mod w5;
 pub mod w6;
+pub mod w7;
+pub mod w9;
 
 use crate::cli::Options;
 use crate::measure::Lineup;
@@ -29,10 +31,18 @@ impl Workload {
 }
 
 pub fn all() -> Vec<Workload> {
-    [w1::workloads(), w2::workloads(), w3::workloads(), w5::workloads(), w6::workloads()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        w1::workloads(),
+        w2::workloads(),
+        w3::workloads(),
+        w5::workloads(),
+        w6::workloads(),
+        w7::workloads(),
+        w9::workloads(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub fn names() -> Vec<&'static str> {
