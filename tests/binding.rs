@@ -319,6 +319,9 @@ fn a_refused_thread_is_an_error_and_leaves_none() {
         assert!(error.starts_with("the thread of worker ") && error.ends_with(" cannot be made"), "{error}");
         assert_threads(count);
         assert!(exits.load(Ordering::Relaxed) <= 2);
+        let error = pool_error(Pool::builder().workers(2).elastic(true));
+        assert!(error.ends_with(" cannot be made"), "{error}");
+        assert_threads(count);
     });
 }
 

@@ -1,5 +1,7 @@
 //! Machines from made-up trees of files, from random broken ones, and from descriptions.
 
+#[cfg(target_os = "linux")]
+mod bind;
 mod broken;
 mod groups;
 mod machines;
