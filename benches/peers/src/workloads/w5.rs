@@ -247,7 +247,7 @@ fn futex_wake(options: &Options, threads: usize, run: u32, ask: Ask) -> Figures 
     let (asked, answered) = (Arc::new(Word::default()), Arc::new(Word::default()));
     let (theirs, back) = (Arc::clone(&asked), Arc::clone(&answered));
     let waiter = std::thread::spawn(move || {
-        if let (true, Some(id)) = (place.is_bound(), place.cpu()) {
+        if let (true, Some(id)) = (place.is_bound(), place.cpus().and_then(|cpus| cpus.iter().next())) {
             assert!(core_affinity::set_for_current(core_affinity::CoreId { id }), "it could be bound before");
         }
         let mut last = 0;
