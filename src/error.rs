@@ -24,6 +24,8 @@ pub enum Error {
     Build(BuildError),
     /// A run has failed.
     Run(RunError),
+    /// A handle's pool was dropped.
+    Closed(Closed),
 }
 
 impl Error {
@@ -48,6 +50,7 @@ impl fmt::Display for Error {
             Self::Pool(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Run(error) => error.fmt(f),
+            Self::Closed(error) => error.fmt(f),
         }
     }
 }
@@ -60,6 +63,7 @@ impl StdError for Error {
             Self::Pool(error) => error.source(),
             Self::Build(error) => error.source(),
             Self::Run(error) => error.source(),
+            Self::Closed(error) => error.source(),
         }
     }
 }
@@ -89,6 +93,24 @@ impl From<RunError> for Error {
         Self::Run(error)
     }
 }
+
+impl From<Closed> for Error {
+    fn from(error: Closed) -> Self {
+        Self::Closed(error)
+    }
+}
+
+/// The pool of a [`Handle`](crate::Handle) was dropped: what was asked of it was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the pool is closed: it was dropped while handles to it were kept")
+    }
+}
+
+impl StdError for Closed {}
 
 /// Why a machine cannot be read or made up.
 #[derive(Debug)]

@@ -4,10 +4,11 @@
 //! * [`Graph`] describes, [`Stream`] and [`Data`] are what it is made of, [`Keyed`] and [`Table`] what `key_by` leads to.
 //! * [`Plan`] is a graph that was checked and laid out for a pool; it runs, and keeps the results. [`Explain`] says what it
 //!   is, [`Report`] what it did.
-//! * [`Pool`] has the threads, joins, scopes and loops; [`Builder`] its options, [`Placement`] where they run.
+//! * [`Pool`] has the threads, joins, scopes and loops; [`Builder`] its options, [`Placement`] where they run; [`Handle`] is a
+//!   pool to keep.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
 //! * [`memory`] is about the memory of NUMA nodes: to have it, to find it, to move it.
-//! * [`Error`] is one of [`TopologyError`], [`MemoryError`], [`PoolError`], [`BuildError`] and [`RunError`].
+//! * [`Error`] is one of [`TopologyError`], [`MemoryError`], [`PoolError`], [`BuildError`], [`RunError`] and [`Closed`].
 
 #[cfg(all(test, not(loom)))]
 mod check;
@@ -21,10 +22,10 @@ mod sync;
 mod topology;
 mod unwind;
 
-pub use error::{BuildError, Defect, Error, MemoryError, PoolError, RunError, RunErrorKind, TopologyError};
+pub use error::{BuildError, Closed, Defect, Error, MemoryError, PoolError, RunError, RunErrorKind, TopologyError};
 pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Keyed, Pipe, Read, Stream, Table, Write};
 pub use plan::{Data, Explain, Plan};
-pub use pool::{Builder, Indexed, Integer, Pinning, Placement, Pool, Scope, WorkerPlace};
+pub use pool::{Builder, Handle, Indexed, Integer, Pinning, Placement, Pool, Scope, WorkerPlace};
 pub use report::{OperatorReport, Report, StageReport, WorkerReport};
 pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
 

@@ -10,24 +10,12 @@ use std::time::{Duration, Instant};
 
 use millstream::{Error, Graph, Pool, RunErrorKind};
 
-/// How long to wait for what should take milliseconds: a machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+#[path = "patience/mod.rs"]
+mod patience;
+use patience::{PATIENCE, within_patience};
 
 fn pool(workers: usize) -> Pool {
     Pool::builder().workers(workers).oversubscribe(true).build().expect("a pool")
-}
-
-/// Calls `work` on a thread of its own, so that a deadlock fails the test instead of hanging it.
-fn within_patience<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, result) = mpsc::channel();
-    let thread = thread::spawn(move || done.send(work()).expect("somebody waits"));
-    match result.recv_timeout(PATIENCE) {
-        Ok(result) => result,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("deadlock: not done after {PATIENCE:?}"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().expect_err("it sent nothing"))
-        }
-    }
 }
 
 /// What a panic of `work` throws, as text.

@@ -36,7 +36,7 @@ pub use table::{IntoIter, Iter, Table};
 use crate::error::{BuildError, Error};
 use crate::plan::draft::{Draft, SourceDraft};
 use crate::plan::{Data, Plan};
-use crate::pool::{Integer, Pool};
+use crate::pool::{Handle, Integer, Pool};
 use crate::run::dag::TaskBody;
 use crate::run::names::Names;
 use crate::run::slot::Slot;
@@ -295,6 +295,16 @@ impl Pool {
         let mut plan = graph.plan(self)?;
         plan.run()?;
         Ok(plan)
+    }
+}
+
+impl Handle {
+    /// [`Pool::run`].
+    ///
+    /// # Errors
+    /// If the pool was dropped; the defects of the graph, or the failure of the run.
+    pub fn run<'env>(&self, graph: Graph<'env>) -> Result<Plan<'env>, Error> {
+        self.with(|pool| pool.run(graph))?
     }
 }
 

@@ -1,5 +1,6 @@
 //! Options for a pool.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::{fmt, io};
@@ -7,12 +8,13 @@ use std::{fmt, io};
 use super::elastic::{Watch, Watcher};
 use super::placement::{Pinning, Placement, Wish, WorkerPlace};
 use super::register::{self, Claim, Claims};
+use super::spawn::PanicHandler;
 use super::worker::Worker;
 use super::{Pool, Shared};
 use crate::error::{Error, PoolError};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread;
-use crate::topology::{Topology, Usable, bind};
+use crate::topology::{CpuSet, Topology, Usable, bind};
 use crate::unwind;
 
 /// Options for a [`Pool`].
@@ -32,6 +34,7 @@ pub struct Builder {
     stack_size: Option<usize>,
     topology: Option<Topology>,
     hooks: Hooks,
+    panic_handler: Option<PanicHandler>,
 }
 
 /// What the threads call at their start and at their end.
@@ -63,6 +66,7 @@ impl Builder {
             stack_size: None,
             topology: None,
             hooks: Hooks::default(),
+            panic_handler: None,
         }
     }
 
@@ -199,6 +203,23 @@ impl Builder {
         Ok(placement)
     }
 
+    /// What a panic of a [spawned](Pool::spawn) closure is given to, on the worker that called the closure; without it the
+    /// payload is dropped. A panic of the handler goes no further.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// let (send, panics) = mpsc::channel();
+    /// let pool = millstream::Pool::builder().panic_handler(move |payload| _ = send.send(payload)).build()?;
+    /// pool.spawn(|| std::panic::panic_any(7));
+    /// assert_eq!(panics.recv().expect("one panic").downcast_ref(), Some(&7));
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn panic_handler(mut self, handler: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static) -> Self {
+        self.panic_handler = Some(PanicHandler(Arc::new(handler)));
+        self
+    }
+
     /// Makes the pool and waits until its threads run.
     ///
     /// # Errors
@@ -213,9 +234,10 @@ impl Builder {
         let here = self.usable(&topology);
         let (mut placement, claim) = self.claim(&topology, &here);
         let workers = placement.workers().len();
-        let shared = Arc::new(Shared::new(workers, if self.elastic { workers } else { placement.active() }));
-        shared.set_active(placement.active());
-        let mut pool = Pool::new_empty(shared, placement.clone(), claim);
+        let mut shared = Shared::new(workers, if self.elastic { workers } else { placement.active() });
+        shared.panic_handler = self.panic_handler.clone();
+        let mut pool = Pool::new_empty(Arc::new(shared), placement.clone(), claim);
+        pool.shared.set_active(placement.active());
         let (report, reports) = mpsc::channel();
         for place in placement.workers() {
             let (worker, thread) = (place.worker(), self.start(place, &pool.shared, report.clone()));
@@ -238,6 +260,7 @@ impl Builder {
             return Err(PoolError::unbound(place).into());
         }
         *pool.placement.lock() = placement.clone();
+        let cpus = here.cpus.clone();
         if self.elastic {
             let watch = Watch {
                 root: ROOT.into(),
@@ -250,6 +273,7 @@ impl Builder {
             };
             pool.watcher = Some(Watcher::start(&self.name, watch).map_err(PoolError::watcher)?);
         }
+        self.open_spares(&pool.shared, cpus);
         Ok(pool)
     }
 
@@ -304,10 +328,29 @@ impl Builder {
                 Worker::at(&shared, &shared.seats[worker], Worker::live);
                 let _ = Hooks::call(hooks.exit.as_ref(), worker);
             }
-            unwind::drop_value(hooks);
         };
-        let thread = thread::Builder::new().name(format!("{}-{worker}", self.name));
-        self.stack_size.into_iter().fold(thread, thread::Builder::stack_size).spawn(body)
+        self.thread(worker).spawn(body)
+    }
+
+    /// Lets the pool make spares: their threads are like workers', on any of these CPUs.
+    fn open_spares(self, shared: &Arc<Shared>, cpus: CpuSet) {
+        let workers = shared.workers();
+        shared.open_spares(move |spare, live| {
+            let (hooks, cpus) = (self.hooks.clone(), cpus.clone());
+            let body = move || {
+                let _ = bind::Thread::current().bind(&cpus); // else where the thread is that made it
+                let _ = Hooks::call(hooks.start.as_ref(), workers + spare);
+                live();
+                let _ = Hooks::call(hooks.exit.as_ref(), workers + spare);
+            };
+            self.thread(format_args!("spare-{spare}")).spawn(body)
+        });
+    }
+
+    /// A thread to be, with a name that ends in `suffix`.
+    fn thread(&self, suffix: impl fmt::Display) -> thread::Builder {
+        let thread = thread::Builder::new().name(format!("{}-{suffix}", self.name));
+        self.stack_size.into_iter().fold(thread, thread::Builder::stack_size)
     }
 }
 
@@ -318,6 +361,14 @@ const ROOT: &str = "/";
 const ANOTHER_MACHINE: &str = "another machine";
 
 const MAX_WORKERS: usize = MAX_THREADS - super::GUESTS;
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        // The last of those who have them drops what the hooks hold.
+        unwind::drop_value(self.start.take());
+        unwind::drop_value(self.exit.take());
+    }
+}
 
 impl Hooks {
     /// Calls a hook if there is one.

@@ -78,7 +78,7 @@ impl Watcher {
             let mut has_come = ended.has_come.lock();
             while !*has_come {
                 watch.look();
-                has_come = ended.told.wait_for(has_come, PERIOD);
+                has_come = ended.told.wait_for(has_come, &ended.has_come, PERIOD);
             }
         };
         let thread = thread::Builder::new().name(format!("{name}-watch")).spawn(body)?;

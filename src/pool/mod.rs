@@ -6,14 +6,18 @@
 //!
 //! # Closing
 //! (C1) No run may begin any more; runs that are under way are cancelled. (C2) Wait until they have ended. (C3) Tell the
-//! workers to end once they find nothing, and wake them all. (C4) Join every thread (but not the one that drops the pool,
-//! if that is a worker of its own: it ends by itself).
+//! workers to end once they find nothing, and wake them all: so all that was spawned is run. (C4) Join every thread, workers
+//! first, for they may still make spares. If a thread of the pool's own, or one that is in the middle of something here,
+//! drops it, nothing is waited for: whoever ends last does (C3), and the threads end by themselves.
 
+mod blocking;
+mod broadcast;
 mod builder;
 mod elastic;
 mod errand;
 mod grain;
 mod halves;
+mod handle;
 mod indexed;
 mod injector;
 pub(crate) mod job;
@@ -25,6 +29,7 @@ mod register;
 mod ring;
 mod scope;
 mod seat;
+mod spawn;
 mod spots;
 mod tree;
 pub(crate) mod worker;
@@ -36,18 +41,21 @@ use std::sync::Arc;
 pub use builder::Builder;
 #[cfg(all(test, not(loom)))]
 pub(crate) use builder::without_threads;
+pub use handle::Handle;
 pub use indexed::{Indexed, Integer};
 pub use placement::{Pinning, Placement, WorkerPlace};
 pub use scope::Scope;
 
-use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::claim::Claims;
 use crate::sync::event_count::{EventCount, Only};
 use crate::sync::parker::Parker;
 use crate::sync::{Condvar, Mutex, thread};
+use blocking::{Back, Spares};
+use broadcast::Broadcasts;
 use injector::Injector;
 use job::{Group, Job};
 use seat::Seat;
+use spawn::PanicHandler;
 use worker::Worker;
 
 /// Threads from outside that can work in a pool at the same time; more of them wait.
@@ -56,13 +64,17 @@ pub(crate) const GUESTS: usize = 8;
 /// What a pool's threads share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Workers first, then guests.
+    /// Workers first, then guests, then spares.
     pub(crate) seats: Box<[Seat]>,
     workers: usize,
     guests: Claims,
     injector: Injector,
     pub(crate) idle: EventCount,
-    closing: AtomicBool,
+    spares: Spares,
+    broadcasts: Broadcasts,
+    /// Of the closures that nobody waits for.
+    detached: Group,
+    panic_handler: Option<PanicHandler>,
     runs: Mutex<Runs>,
     runs_ended: Condvar,
 }
@@ -73,8 +85,8 @@ struct Runs {
     closed: bool,
     /// The pool was dropped by an operator of one of them: the last one to end ends the workers.
     abandoned: bool,
-    /// Threads that are about to begin a run, or have one under way.
-    visitors: usize,
+    /// Threads that are about to begin a run, or have one under way; one may be several times.
+    visitors: Vec<thread::ThreadId>,
     active: Vec<ActiveRun>,
 }
 
@@ -94,14 +106,18 @@ unsafe impl Send for ActiveRun {}
 impl Shared {
     /// For so many workers, of which at most `active` are woken to be active at once.
     fn new(workers: usize, active: usize) -> Self {
-        let seats = workers + GUESTS;
+        let spares = Spares::new(workers);
+        let seats = workers + GUESTS + spares.most();
         Self {
             seats: (0..seats).map(|index| Seat::new(index, index as u64 + 1)).collect(),
             workers,
             guests: Claims::new(u32::try_from(GUESTS).expect("few")),
             injector: Injector::default(),
             idle: EventCount::new(active, seats),
-            closing: AtomicBool::new(false),
+            spares,
+            broadcasts: Broadcasts::default(),
+            detached: spawn::group(),
+            panic_handler: None,
             runs: Mutex::new(Runs::default()),
             runs_ended: Condvar::default(),
         }
@@ -112,23 +128,11 @@ impl Shared {
         self.workers
     }
 
-    /// Lets the workers end once they find nothing.
-    fn end_workers(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-        self.idle.wake_all();
-    }
-
-    fn closing(&self) -> bool {
-        // Relaxed: a sleeper looks at it after a fence, everybody else again and again.
-        self.closing.load(Ordering::Relaxed)
-    }
-
     /// Changes how many are to be active at once: those who are too many park after the job they are at, those who may be
     /// active again are woken if there is work.
     pub(crate) fn set_active(&self, active: usize) {
         self.idle.set_limit(active);
-        let most = u32::try_from(active).expect("no more than workers");
-        self.idle.pass_on(usize::MAX, most, |only| self.has_work(only));
+        self.pass_on_jobs(usize::MAX, u32::try_from(active).expect("no more than workers"));
     }
 
     /// Gives a job that has its token to whoever may run it; one without a group first of all to whoever waits for it.
@@ -139,7 +143,15 @@ impl Shared {
         if is_given_back {
             self.idle.give_back(id);
         }
-        self.idle.notify(Some(id), 1, 1);
+        self.notify(Some(id), 1);
+    }
+
+    /// Wakes a thread that may run a job of `group`, if fewer look for work than there are `jobs` in sight. Call it after
+    /// the jobs are visible.
+    fn notify(&self, group: Only, jobs: usize) {
+        if self.idle.notify(group, jobs, 1) {
+            self.miss_spare();
+        }
     }
 
     /// Makes room for the jobs of a plan, for as long as it lives.
@@ -157,11 +169,12 @@ impl Shared {
         struct Visit<'a>(&'a Shared);
         impl Drop for Visit<'_> {
             fn drop(&mut self) {
-                let mut runs = self.0.runs.lock();
-                runs.visitors -= 1;
-                if runs.visitors == 0 && runs.abandoned {
+                let (mut runs, me) = (self.0.runs.lock(), thread::current().id());
+                let place = runs.visitors.iter().rposition(|visitor| *visitor == me).expect("it came in");
+                runs.visitors.swap_remove(place);
+                if runs.visitors.is_empty() && runs.abandoned {
                     drop(runs);
-                    return self.0.end_workers(); // (C3) on behalf of the thread that dropped the pool
+                    return self.0.idle.end(); // (C3) on behalf of the thread that dropped the pool
                 }
                 self.0.runs_ended.notify_one();
             }
@@ -171,7 +184,7 @@ impl Shared {
             if runs.closed {
                 return None;
             }
-            runs.visitors += 1;
+            runs.visitors.push(thread::current().id());
         }
         let _visit = Visit(self);
         Some(work())
@@ -191,11 +204,18 @@ impl Shared {
         self.runs.lock().active.retain(|active| !std::ptr::eq(active.run, run));
     }
 
-    /// Does `work` on a thread of this pool: on this one if it is one, else on this one in a guest seat, else, if all
-    /// seats are taken, on a worker while this thread waits.
+    /// Does `work` on a thread of this pool: on this one if it is one, or has a seat below, else on this one in a guest
+    /// seat, else, if all seats are taken, on a worker while this thread waits.
     pub(crate) fn on_worker<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
         if let Some(worker) = Worker::here(self) {
             return work(worker);
+        }
+        // It has a seat, but is away from it, or in the middle of what it does in another pool.
+        if let Some((seat, is_away)) = Worker::find_inside(self, |at| Some((at.seat.index, at.is_away()))) {
+            return Worker::at(self, &self.seats[seat], |worker| {
+                let _back = is_away.then(|| Back::new(worker));
+                work(worker)
+            });
         }
         let Some(place) = self.guests.take() else { return self.elsewhere(work) };
         let _leave = Leave { shared: self, place };
@@ -208,7 +228,7 @@ impl Shared {
 
     /// Whether there is a job in sight that a thread that waits for `only` may run.
     fn has_work(&self, only: Only) -> bool {
-        self.injector.has(only) || self.seats.iter().any(|seat| worker::may_hold(seat, only))
+        self.injector.has(only) || self.seats_in_use().iter().any(|seat| worker::may_hold(seat, only))
     }
 
     /// Whether there is a job in sight for a worker that is about to sleep; who shows none is asked to, when it has one.
@@ -222,7 +242,14 @@ impl Shared {
 
     /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything.
     fn pass_on(&self) {
-        self.idle.pass_on(1, 1, |only| self.has_work(only));
+        self.pass_on_jobs(1, 1);
+    }
+
+    /// Wakes up to `most` threads that may run what is in sight, as long as fewer look for work than there are `jobs`.
+    fn pass_on_jobs(&self, jobs: usize, most: u32) {
+        if self.idle.pass_on(jobs, most, |only| self.has_work(only)) && self.misses_spare() && self.has_work(None) {
+            self.miss_spare();
+        }
     }
 
     /// Runs `work` on some worker, and blocks this thread until it is done.
@@ -270,7 +297,8 @@ impl Drop for HandOver<'_, '_> {
 /// Each worker sits on a core of its own where that is possible ([`Pool::placement`]), keeps its work near, and steals
 /// when it has none. An idle pool uses no CPU. Any number of threads may use a pool at once.
 ///
-/// Dropping it cancels the runs under way and returns when all its threads have ended.
+/// Dropping it cancels the runs under way, lets all that was [spawned](Self::spawn) be called, and returns when all its
+/// threads have ended; on a thread of its own it waits for nothing, and they end by themselves.
 ///
 /// ```
 /// use millstream::{Graph, Pool};
@@ -289,6 +317,8 @@ pub struct Pool {
     watcher: Option<elastic::Watcher>,
     /// Given up when the threads have ended.
     _claim: register::Claim,
+    /// Its drop closes the pool: this is not just the pool that a [`Handle`] gives.
+    closes: bool,
 }
 
 impl Pool {
@@ -320,13 +350,13 @@ impl Pool {
     /// A pool without threads yet.
     fn new_empty(shared: Arc<Shared>, placement: Placement, claim: register::Claim) -> Self {
         let placement = Arc::new(Mutex::new(placement));
-        Self { shared, threads: Vec::new(), placement, watcher: None, _claim: claim }
+        Self { shared, threads: Vec::new(), placement, watcher: None, _claim: claim, closes: true }
     }
 
     /// Ends the pool's threads: (C1) to (C4) of the module.
     fn close(&mut self) {
         self.watcher = None;
-        let shared = &self.shared;
+        let (shared, me) = (&self.shared, thread::current().id());
         let mut runs = shared.runs.lock();
         runs.closed = true; // (C1)
         for run in &runs.active {
@@ -336,26 +366,31 @@ impl Pool {
                 (run.cancel)(run.run);
             }
         }
-        if runs.visitors > 0 && Worker::is_inside(shared) {
-            runs.abandoned = true; // a run waits for this very thread
-            self.threads.clear();
+        let is_inside = Worker::is_inside(shared) || runs.visitors.contains(&me);
+        if is_inside && !runs.visitors.is_empty() {
+            runs.abandoned = true; // a run, or another visitor, waits for this very thread
             return;
         }
-        while runs.visitors > 0 {
+        while !runs.visitors.is_empty() {
             runs = shared.runs_ended.wait(runs); // (C2)
         }
         drop(runs);
-        shared.end_workers(); // (C3)
-        let me = thread::current().id();
-        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != me) {
-            thread.join().expect("a worker thread does not unwind"); // (C4)
+        shared.idle.end(); // (C3)
+        let mut threads = std::mem::take(&mut self.threads);
+        while !is_inside && !threads.is_empty() {
+            for thread in threads.drain(..).filter(|thread| thread.thread().id() != me) {
+                thread.join().expect("a worker thread does not unwind"); // (C4)
+            }
+            threads = shared.spares.take_threads();
         }
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.close();
+        if self.closes {
+            self.close();
+        }
     }
 }
 

@@ -52,8 +52,12 @@ pub(crate) struct Worker<'p> {
     pub(crate) shared: &'p Shared,
     pub(crate) seat: &'p Seat,
     /// Whether this thread counts as searching in the event count.
-    searching: Cell<bool>,
+    pub(super) searching: Cell<bool>,
+    /// Which worker this thread is, here or below; none: a guest or a spare.
+    pub(super) number: Option<usize>,
     pub(super) driven: bool,
+    /// The pool for which this is the thread's worker now: none while it blocks.
+    pub(super) serves: Cell<*const Shared>,
     /// What this thread was before: a worker of another pool, or at another seat.
     outer: Current,
 }
@@ -101,8 +105,10 @@ impl<'p> Worker<'p> {
                 CURRENT.set(self.0);
             }
         }
-        let worker =
-            Self { shared, seat, searching: Cell::new(false), driven: seam::is_driven(), outer: CURRENT.get() };
+        let (searching, serves) = (Cell::new(false), Cell::new(std::ptr::from_ref(shared)));
+        let is_worker = seat.index < shared.workers();
+        let number = if is_worker { Some(seat.index) } else { Self::find_inside(shared, |below| below.number) };
+        let worker = Self { shared, seat, searching, number, driven: seam::is_driven(), serves, outer: CURRENT.get() };
         let request = &raw const seat.shown.request;
         let _restore = Restore(CURRENT.replace(Current { worker: Some(NonNull::from(&worker).cast()), request }));
         work(&worker)
@@ -110,17 +116,24 @@ impl<'p> Worker<'p> {
 
     /// Whether this thread works in this pool, perhaps below what it does for another one.
     pub(crate) fn is_inside(shared: &Shared) -> bool {
+        Self::find_inside(shared, |_| Some(())).is_some()
+    }
+
+    /// What `look` finds at one of this thread's seats in this pool, also below what it does elsewhere or while it blocks.
+    pub(super) fn find_inside<R>(shared: &Shared, look: impl Fn(&Worker<'_>) -> Option<R>) -> Option<R> {
         let mut next = CURRENT.get().worker;
         while let Some(worker) = next {
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
             // SAFETY: as in `here`; an outer worker stands further down than the inner one, and outlives it.
             let worker: &Worker<'_> = unsafe { worker.as_ref() };
-            if std::ptr::eq(worker.shared, shared) {
-                return true;
+            if std::ptr::eq(worker.shared, shared)
+                && let Some(found) = look(worker)
+            {
+                return Some(found);
             }
             next = worker.outer.worker;
         }
-        false
+        None
     }
 
     /// This thread's worker, if it is one of this pool's. To be used on this stack, and not kept.
@@ -131,7 +144,7 @@ impl<'p> Worker<'p> {
         // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
         // before the worker goes, and whoever asks is called from there; (3) it points into this pool, if that is its own.
         let worker: &Worker<'p> = unsafe { worker.cast().as_ref() };
-        std::ptr::eq(worker.shared, shared).then_some(worker)
+        std::ptr::eq(worker.serves.get(), shared).then_some(worker)
     }
 
     #[inline]
@@ -192,6 +205,13 @@ impl<'p> Worker<'p> {
         }
     }
 
+    /// Queues what was to continue the running job, behind all others: this thread does not come to it soon.
+    fn queue_next(&self) {
+        if let Some(next) = self.local(|local| local.next.take()) {
+            self.push_last(next);
+        }
+    }
+
     /// Moves the older half of a full ring to the injector.
     fn make_room(&self) {
         if self.local(|local| local.ring.is_full()) {
@@ -203,7 +223,7 @@ impl<'p> Worker<'p> {
     fn spill(&self) {
         let half = RING / 2;
         self.local(|local| self.shared.injector.push((0..half).map_while(|_| local.ring.pop_oldest())));
-        self.shared.idle.notify(None, half, 1);
+        self.shared.notify(None, half);
     }
 
     /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
@@ -253,11 +273,12 @@ impl<'p> Worker<'p> {
             local.public.len()
         });
         self.point(Point::Publish);
-        self.shared.idle.notify(group, shown, 1);
+        self.shared.notify(group, shown);
     }
 
-    /// Shows everything: this thread is about to block.
-    fn show_all(&self) {
+    /// Shows everything, also what was to continue the running job: this thread is about to block.
+    pub(super) fn show_all(&self) {
+        self.queue_next();
         while let Some(job) = self.local(|local| local.pop_oldest(self.seat)) {
             if self.local(|local| local.public.len()) < PUBLIC {
                 self.show(job);
@@ -272,9 +293,10 @@ impl<'p> Worker<'p> {
     /// Finds one job and runs it.
     pub(crate) fn step(&self) -> Step {
         self.point(Point::Find);
-        if self.shared.idle.is_crowded() && !self.shared.closing() {
+        if self.shared.idle.is_crowded() && !self.shared.idle.is_ending() {
             self.show_all(); // the limit was lowered, and this one is too many
-        } else if let Some(job) = self.find_here(None) {
+        } else if let Some(job) = self.take_call(false).or_else(|| self.find_here(None)) {
+            self.found();
             self.execute(job);
             return Step::Ran;
         }
@@ -282,15 +304,22 @@ impl<'p> Worker<'p> {
         if !self.searching.replace(true) {
             self.shared.idle.search();
         }
-        if self.shared.idle.is_over_limit() && !self.shared.closing() {
+        if self.shared.idle.is_over_limit() && !self.shared.idle.is_ending() {
             return Step::Idle; // a guest came while this one searched: one thread too many
         }
         let Some(found) = self.find_elsewhere(None) else { return Step::Idle };
-        self.searching.set(false);
-        self.shared.idle.found();
-        self.wake_for_rest();
+        self.found();
         self.execute(found);
         Step::Ran
+    }
+
+    /// This thread has a job: it searches no more.
+    #[inline]
+    fn found(&self) {
+        if self.searching.replace(false) {
+            self.shared.idle.found();
+            self.wake_for_rest();
+        }
     }
 
     /// The newest job of this seat that may be run.
@@ -325,7 +354,7 @@ impl<'p> Worker<'p> {
     }
 
     fn steal(&self, only: Only) -> Option<Job> {
-        let seats = &self.shared.seats;
+        let seats = self.shared.seats_in_use();
         let first = usize::try_from(self.local(Local::random) % seats.len() as u64).expect("below a usize");
         let victims = seats[first..].iter().chain(&seats[..first]).filter(|seat| seat.index != self.seat.index);
         for victim in victims {
@@ -359,13 +388,13 @@ impl<'p> Worker<'p> {
     /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
     /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
     fn wake_for_rest(&self) {
-        if !self.shared.idle.can_wake() {
+        if !self.shared.idle.can_wake() && !self.shared.misses_spare() {
             return;
         }
-        let shown: usize = self.shared.seats.iter().map(|seat| seat.stealer.len()).sum();
+        let shown: usize = self.shared.seats_in_use().iter().map(|seat| seat.stealer.len()).sum();
         let jobs = shown + self.shared.injector.len();
         if jobs > 0 {
-            self.shared.idle.pass_on(jobs, 2, |only| self.shared.has_work(only));
+            self.shared.pass_on_jobs(jobs, 2);
         }
     }
 
@@ -433,11 +462,12 @@ impl<'p> Worker<'p> {
     /// Works for the group `only` until `latch` is set; blocks when that group has nothing to do.
     pub(crate) fn wait(&self, latch: &Latch, only: Only) {
         debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
-        let outer = self.local(|local| (std::mem::take(&mut local.purse), local.next.take()));
+        self.queue_next();
+        let outer = self.local(|local| std::mem::take(&mut local.purse));
         let backoff = crossbeam_utils::Backoff::new();
         while !latch.is_set() {
             self.point(Point::Find);
-            let mut job = self.find_here(only);
+            let mut job = self.take_call(true).or_else(|| self.find_here(only));
             if job.is_none() {
                 self.settle();
                 if latch.is_set() {
@@ -454,18 +484,18 @@ impl<'p> Worker<'p> {
                     self.show_all();
                     Counts::bump(&self.seat.counts.parks);
                     self.shared.idle.sleep(&self.seat.parker, only, || {
-                        let stays = latch.is_set() || self.shared.has_work(only);
+                        let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
                         if !stays {
                             self.shared.pass_on(); // an active place is free, and what is in sight is for others
                         }
-                        stays
+                        stays || self.park_lending()
                     });
                 }
                 None => backoff.snooze(),
             }
         }
         self.settle();
-        self.local(|local| (local.purse, local.next) = outer);
+        self.local(|local| local.purse = outer);
     }
 
     /// Leaves nothing private behind: the thread leaves the seat.
@@ -495,20 +525,25 @@ impl<'p> Worker<'p> {
         self.shared.idle.enter();
         let backoff = crossbeam_utils::Backoff::new();
         loop {
+            let ending = self.shared.idle.is_ending(); // before the last look for jobs
             match self.step() {
                 Step::Ran => backoff.reset(),
-                Step::Idle if self.shared.closing() => break,
+                Step::Idle if ending => break,
                 Step::Idle if backoff.is_completed() || self.driven || self.shared.idle.is_over_limit() => {
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, None, || {
-                        self.shared.closing() || (!self.shared.idle.is_at_limit() && self.shared.asks_for_work())
-                    });
+                    self.shared.idle.sleep(&self.seat.parker, None, || self.must_stay());
                     backoff.reset();
                 }
                 Step::Idle => backoff.snooze(),
             }
         }
         self.shared.idle.exit(self.searching.get());
+    }
+
+    /// Whether a worker that is about to sleep must go on.
+    pub(super) fn must_stay(&self) -> bool {
+        let may_work = !self.shared.idle.is_at_limit();
+        self.shared.idle.is_ending() || (may_work && self.shared.asks_for_work()) || self.has_call(false)
     }
 }
 

@@ -90,7 +90,7 @@ impl Report {
         &self.stages
     }
 
-    /// The workers, then the guests from outside that did something.
+    /// The workers, then the guests from outside and the spare threads that did something.
     #[must_use]
     pub fn workers(&self) -> &[WorkerReport] {
         &self.workers
@@ -162,7 +162,7 @@ impl OperatorReport {
 }
 
 impl WorkerReport {
-    /// `worker 0`, or `guest 0` for a thread from outside.
+    /// `worker 0`; `guest 0` for a thread from outside, `spare 0` for one that stood in for a blocked one.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Run;
 use super::cancel::{Cause, Index};
 use crate::error::{RunError, RunErrorKind};
+use crate::pool::GUESTS;
 use crate::report::{OperatorReport, Report, StageReport, WorkerReport};
 use crate::unwind;
 
@@ -99,7 +100,11 @@ impl Run<'_> {
             if seat < workers {
                 reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, parks });
             } else if jobs > 0 {
-                reports.push(WorkerReport { name: format!("guest {}", seat - workers), jobs, steals, parks });
+                let name = match seat - workers {
+                    guest if guest < GUESTS => format!("guest {guest}"),
+                    spare => format!("spare {}", spare - GUESTS),
+                };
+                reports.push(WorkerReport { name, jobs, steals, parks });
             }
         }
         reports

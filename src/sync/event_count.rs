@@ -24,6 +24,10 @@
 //!   look at the queues after N1: for those who woke nobody because `limit` were active, and for a thread that may run
 //!   anything, which sleeps without a look while they are.
 //! * raise, when more may be active: (R1) the new limit. Then it passes on what is in sight, by N1 to N4.
+//! * lend, when a thread blocks and its place is for a *spare*, a thread that works only in a lent place: (L1) one place more
+//!   is lent. Then it passes on what is in sight, as after X1.
+//! * end, when no job will come any more but from those under way: (E1) say so, after the last job came. (E2) Wake everybody.
+//!   Who reads it at (E3) and finds no job after that has seen all.
 //! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
 //!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
 //!
@@ -34,21 +38,24 @@
 //! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. A thread that may not run
 //! the work it sees at S3 passes it on to those who may, because with it an active place has become free. If the limit is
 //! raised meanwhile, either N1 of the raiser comes first, and N2 and S3 of the others go by the new limit, or the raiser
-//! sees the job and the sleeper.
+//! sees the job and the sleeper. If it wakes nobody because the sleepers are spares and no place is lent, whoever lends one
+//! later does so by L1 and N1.
 //!
 //! # Edges
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
 //! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up`, `loom_event_count_raise_is_handed_on` |
 //! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up`, `loom_event_count_raised_limit_wakes` |
+//! | `event_count.end` | the job, then E1 | E3, then the look at the queues | not (E3 sees E1 and misses the job) | `loom_event_count_end_comes_after_all_jobs` |
+//! | `event_count.ended` | the same | the same | the same | `loom_event_count_end_comes_after_all_jobs` |
 //! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on` |
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::atomic::{AtomicU64, Ordering};
+use super::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::parker::Parker;
-use super::{CachePadded, Mutex, fence_edge};
+use super::{CachePadded, Mutex, edge, fence_edge};
 
 const SLEEPING: u64 = 1;
 const ACTIVE: u64 = 1 << 16;
@@ -81,6 +88,8 @@ pub(crate) type Only = Option<NonZeroUsize>;
 struct Sleeper {
     parker: Arc<Parker>,
     only: Only,
+    /// It is a spare that waits for a place.
+    spare: bool,
 }
 
 /// Sleep and wake for workers; see the module.
@@ -93,6 +102,11 @@ pub(crate) struct EventCount {
     most: u64,
     /// Jobs for which the limit does not hold.
     urgent: AtomicU64,
+    /// Places that are there for spares.
+    lent: AtomicU64,
+    /// Spares that are not asleep for want of work or of a place. Changes under the lock of the list.
+    spares: AtomicU64,
+    ending: AtomicBool,
 }
 
 impl EventCount {
@@ -105,12 +119,70 @@ impl EventCount {
             limit: AtomicU64::new(limit as u64),
             most: limit as u64,
             urgent: AtomicU64::new(0),
+            lent: AtomicU64::new(0),
+            spares: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
         }
     }
 
     /// A thread begins to work here.
     pub(crate) fn enter(&self) {
         self.add(ACTIVE);
+    }
+
+    /// A spare begins to work here, in a lent place.
+    pub(crate) fn enter_spare(&self) {
+        let _list = self.sleepers.lock();
+        self.count_spare(true);
+        self.enter();
+    }
+
+    /// A spare ends to work here, or could not begin; see [`exit`](Self::exit).
+    pub(crate) fn exit_spare(&self, searching: bool) {
+        let _list = self.sleepers.lock();
+        self.count_spare(false);
+        self.exit(searching);
+    }
+
+    /// A thread that blocks lends its place to a spare, and passes on what is in sight after this (L1), or takes it back.
+    pub(crate) fn lend(&self, more: bool) {
+        // Relaxed: ordered by the fences, as the jobs are.
+        if more {
+            self.lent.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.lent.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many places are lent.
+    pub(crate) fn lent(&self) -> u64 {
+        self.lent.load(Ordering::Relaxed)
+    }
+
+    /// Whether more spares are about than places are lent.
+    pub(crate) fn has_too_many_spares(&self) -> bool {
+        self.spares.load(Ordering::Relaxed) > self.lent()
+    }
+
+    fn has_place_for_spare(&self) -> bool {
+        self.spares.load(Ordering::Relaxed) < self.lent()
+    }
+
+    fn count_spare(&self, more: bool) {
+        self.spares.fetch_add(if more { 1 } else { u64::MAX }, Ordering::Relaxed);
+    }
+
+    /// Whether no job will come any more but from those under way; the jobs that came before it was so are visible. (E3)
+    pub(crate) fn is_ending(&self) -> bool {
+        // Acquire: pairs with E1.
+        self.ending.load(edge!("event_count.ended", Acquire))
+    }
+
+    /// No job will come any more but from those under way. (E1), (E2)
+    pub(crate) fn end(&self) {
+        // Release: who sees it sees the jobs that came before.
+        self.ending.store(true, edge!("event_count.end", Release));
+        self.wake_all();
     }
 
     /// A thread ends to work here; `searching`: it was looking for work. Pushes may have woken nobody because of it: it
@@ -200,9 +272,9 @@ impl EventCount {
     }
 
     /// Wakes at most `most` sleepers that may run a job of `group`, as long as fewer threads look for work than there are
-    /// `jobs` in sight. Call it after the jobs are visible.
-    pub(crate) fn notify(&self, group: Only, jobs: usize, most: u32) {
-        self.wake(jobs, most, |only| only.is_none() || only == group);
+    /// `jobs` in sight; `true`: there is a place for one more, but nobody sleeps who may. Call it after the jobs are visible.
+    pub(crate) fn notify(&self, group: Only, jobs: usize, most: u32) -> bool {
+        self.wake(jobs, most, |only| only.is_none() || only == group)
     }
 
     /// Wakes the one that sleeps for this very thing, whoever searches and however many are active: those may all be blocked
@@ -217,21 +289,25 @@ impl EventCount {
     }
 
     /// An active place has become free, or there are `jobs` left for others: wakes at most `most` sleepers for which
-    /// `has_work` sees one.
-    pub(crate) fn pass_on(&self, jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) {
-        self.wake(jobs, most, has_work);
+    /// `has_work` sees one; `true`: there is a place for one more, but nobody sleeps who may.
+    pub(crate) fn pass_on(&self, jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) -> bool {
+        self.wake(jobs, most, has_work)
     }
 
-    fn wake(&self, jobs: usize, most: u32, may: impl Fn(Only) -> bool) {
+    fn wake(&self, jobs: usize, most: u32, may: impl Fn(Only) -> bool) -> bool {
         fence_edge!("event_count.pushed"); // (N1)
         for _ in 0..most {
             let word = self.load(); // (N2)
-            if word.sleeping() == 0 || word.searching() >= jobs as u64 || self.is_full(word) {
-                return;
+            if word.searching() >= jobs as u64 || self.is_full(word) {
+                return false;
             }
-            let Some(parker) = self.take_sleeper(&may) else { return }; // (N3)
+            if word.sleeping() == 0 {
+                return true;
+            }
+            let Some(parker) = self.take_sleeper(&may) else { return true }; // (N3)
             parker.unpark(); // (N4)
         }
+        false
     }
 
     /// Wakes everybody, whatever they wait for.
@@ -239,8 +315,7 @@ impl EventCount {
         fence_edge!("event_count.pushed");
         let mut sleepers = self.sleepers.lock();
         for sleeper in sleepers.drain(..) {
-            self.sub(SLEEPING);
-            self.add(Self::awake(sleeper.only));
+            self.wakes(&sleeper);
             sleeper.parker.unpark();
         }
     }
@@ -249,15 +324,26 @@ impl EventCount {
     /// there is work for it, or another reason not to sleep, now that pushes see it asleep. A thread that may run anything
     /// is searching before and after; one that waits for a group is neither.
     pub(crate) fn sleep(&self, parker: &Arc<Parker>, only: Only, must_stay: impl FnOnce() -> bool) {
-        self.announce(parker, only); // (S1)
+        self.announce(parker, only, false); // (S1)
+        self.sleep_on(parker, must_stay);
+    }
+
+    /// Sleeps as [`sleep`](Self::sleep) does, as a spare that may run anything once a place is lent; `must_stay`: whether
+    /// there is work, if there is a place.
+    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, must_stay: impl FnOnce(bool) -> bool) {
+        self.announce(parker, None, true); // (S1)
+        self.sleep_on(parker, || must_stay(self.has_place_for_spare()));
+    }
+
+    fn sleep_on(&self, parker: &Arc<Parker>, must_stay: impl FnOnce() -> bool) {
         fence_edge!("event_count.asleep"); // (S2)
         if !must_stay() {
             parker.park(); // (S3), (S4)
         }
         let mut sleepers = self.sleepers.lock();
         if let Some(place) = sleepers.iter().position(|sleeper| Arc::ptr_eq(&sleeper.parker, parker)) {
-            sleepers.swap_remove(place);
-            self.word.fetch_add(Self::awake(only).wrapping_sub(SLEEPING), Ordering::Relaxed);
+            let sleeper = sleepers.swap_remove(place);
+            self.wakes(&sleeper);
         } else {
             drop(sleepers);
             parker.try_take(); // a wake-up that came after S3 saw work is spent
@@ -265,18 +351,30 @@ impl EventCount {
     }
 
     /// Enters the list of sleepers.
-    pub(super) fn announce(&self, parker: &Arc<Parker>, only: Only) {
+    pub(super) fn announce(&self, parker: &Arc<Parker>, only: Only, spare: bool) {
         let mut sleepers = self.sleepers.lock();
-        sleepers.push(Sleeper { parker: Arc::clone(parker), only });
+        sleepers.push(Sleeper { parker: Arc::clone(parker), only, spare });
+        if spare {
+            self.count_spare(false);
+        }
         self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
     }
 
     fn take_sleeper(&self, may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
         let mut sleepers = self.sleepers.lock();
-        let place = sleepers.iter().rposition(|sleeper| may(sleeper.only))?;
+        let has_place = |sleeper: &Sleeper| !sleeper.spare || self.has_place_for_spare();
+        let place = sleepers.iter().rposition(|sleeper| has_place(sleeper) && may(sleeper.only))?;
         let sleeper = sleepers.remove(place);
-        self.word.fetch_add(Self::awake(sleeper.only).wrapping_sub(SLEEPING), Ordering::Relaxed);
+        self.wakes(&sleeper);
         Some(sleeper.parker)
+    }
+
+    /// This one was taken out of the list.
+    fn wakes(&self, sleeper: &Sleeper) {
+        if sleeper.spare {
+            self.count_spare(true);
+        }
+        self.word.fetch_add(Self::awake(sleeper.only).wrapping_sub(SLEEPING), Ordering::Relaxed);
     }
 
     /// What a thread counts as when it is not asleep.

@@ -1,5 +1,7 @@
 //! The real types.
 
+use std::time::Duration;
+
 pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }
@@ -9,7 +11,7 @@ pub(crate) mod deque {
 }
 
 pub(crate) mod thread {
-    pub(crate) use std::thread::{Builder, JoinHandle, current};
+    pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
 }
 
 pub(crate) use parking_lot::Mutex;
@@ -25,13 +27,14 @@ impl Condvar {
         guard
     }
 
-    /// Waits for at most this long.
+    /// Waits for so long at most; the guard is one of this lock's.
     pub(crate) fn wait_for<'a, T>(
         &self,
         mut guard: parking_lot::MutexGuard<'a, T>,
-        time: std::time::Duration,
+        _: &'a Mutex<T>,
+        patience: Duration,
     ) -> parking_lot::MutexGuard<'a, T> {
-        self.0.wait_for(&mut guard, time);
+        self.0.wait_for(&mut guard, patience);
         guard
     }
 

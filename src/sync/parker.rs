@@ -12,13 +12,15 @@
 //! park: (P1) NOTIFIED? make it EMPTY, return. (P2) Lock. (P3) EMPTY to PARKED, or take the token that just came.
 //! (P4) Wait on the condition until NOTIFIED, make it EMPTY. unpark: (U1) swap in NOTIFIED. (U2) If it was PARKED:
 //! lock, unlock, notify. The lock in U2 lies after P3 of the sleeper, who holds it until the condition wait: the
-//! notification cannot fall between.
+//! notification cannot fall between. A sleeper that gives up: (P5) PARKED to EMPTY, or take the token that just came.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
 //! | `parker.unpark` | U1 | P1, P3, P4 | what the waker did before | `loom_parker_hands_over` |
-//! | `parker.park` | U1 | P1 | the same, without sleeping | `loom_parker_hands_over` |
+//! | `parker.park` | U1 | P1, P5 | the same, without sleeping | `loom_parker_hands_over` |
+
+use std::time::Duration;
 
 use super::atomic::{AtomicU32, Ordering};
 use super::{Condvar, Mutex, edge, seam};
@@ -65,6 +67,25 @@ impl Parker {
             }
         }
         self.try_take(); // (P3) the token came between P1 and P3
+    }
+
+    /// Waits for the token for so long at most; whether it took it. Owner only. A virtual worker has no clock: it waits.
+    pub(crate) fn park_for(&self, patience: Duration) -> bool {
+        if self.try_take() {
+            return true; // (P1)
+        }
+        if seam::is_driven() {
+            self.park();
+            return true;
+        }
+        let guard = self.lock.lock(); // (P2)
+        if self.state.compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            drop(self.woken.wait_for(guard, &self.lock, patience)); // (P4)
+            if self.state.compare_exchange(PARKED, EMPTY, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                return false; // (P5)
+            }
+        }
+        self.try_take()
     }
 
     /// Leaves the token, and wakes the owner if it sleeps.

@@ -1,6 +1,7 @@
 //! Joins and scopes in any order: every half is called once, panics come out, and nothing hangs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
@@ -17,13 +18,33 @@ enum Tree {
     Panic,
     Join(Box<Tree>, Box<Tree>),
     Scope(Vec<Tree>),
+    /// Somebody else has the place meanwhile.
+    Block(Box<Tree>),
+    /// Every worker calls something.
+    Everywhere,
+    /// Nobody waits for it, but it is called.
+    Spawn,
+}
+
+/// What a tree has come to.
+#[derive(Default)]
+struct Seen {
+    leaves: AtomicU64,
+    spawns: AtomicU64,
+    spawned: Arc<AtomicU64>,
 }
 
 fn trees() -> impl Strategy<Value = Tree> {
-    let leaf = prop_oneof![9 => (0..4_u8).prop_map(Tree::Leaf), 1 => Just(Tree::Panic)];
+    let leaf = prop_oneof![
+        9 => (0..4_u8).prop_map(Tree::Leaf),
+        1 => Just(Tree::Panic),
+        1 => Just(Tree::Everywhere),
+        1 => Just(Tree::Spawn),
+    ];
     leaf.prop_recursive(6, 40, 4, |inner| {
         prop_oneof![
             4 => (inner.clone(), inner.clone()).prop_map(|(a, b)| Tree::Join(a.into(), b.into())),
+            1 => inner.clone().prop_map(|tree| Tree::Block(tree.into())),
             1 => prop::collection::vec(inner, 0..4).prop_map(Tree::Scope),
         ]
     })
@@ -33,7 +54,8 @@ impl Tree {
     fn leaves(&self) -> u64 {
         match self {
             Self::Leaf(_) => 1,
-            Self::Panic => 0,
+            Self::Panic | Self::Everywhere | Self::Spawn => 0,
+            Self::Block(tree) => tree.leaves(),
             Self::Join(a, b) => a.leaves() + b.leaves(),
             Self::Scope(all) => all.iter().map(Self::leaves).sum(),
         }
@@ -41,33 +63,46 @@ impl Tree {
 
     fn panics(&self) -> bool {
         match self {
-            Self::Leaf(_) => false,
+            Self::Leaf(_) | Self::Everywhere | Self::Spawn => false,
             Self::Panic => true,
+            Self::Block(tree) => tree.panics(),
             Self::Join(a, b) => a.panics() || b.panics(),
             Self::Scope(all) => all.iter().any(Self::panics),
         }
     }
 
-    fn walk(&self, pool: &Pool, leaves: &AtomicU64) {
+    fn walk(&self, pool: &Pool, seen: &Seen) {
         match self {
             Self::Leaf(rounds) => {
                 work(u64::from(*rounds));
-                leaves.fetch_add(1, Ordering::Relaxed);
+                seen.leaves.fetch_add(1, Ordering::Relaxed);
             }
             Self::Panic => panic!("trap"),
-            Self::Join(a, b) => drop(pool.join(|| a.walk(pool, leaves), || b.walk(pool, leaves))),
-            Self::Scope(all) => pool.scope(|s| all.iter().for_each(|tree| s.spawn(|_| tree.walk(pool, leaves)))),
+            Self::Join(a, b) => drop(pool.join(|| a.walk(pool, seen), || b.walk(pool, seen))),
+            Self::Scope(all) => pool.scope(|s| all.iter().for_each(|tree| s.spawn(|_| tree.walk(pool, seen)))),
+            Self::Block(tree) => pool.block_in_place(|| tree.walk(pool, seen)),
+            Self::Everywhere => assert!(pool.broadcast(|worker| worker).into_iter().eq(0..pool.workers())),
+            Self::Spawn => {
+                seen.spawns.fetch_add(1, Ordering::Relaxed);
+                let spawned = Arc::clone(&seen.spawned);
+                pool.spawn(move || _ = spawned.fetch_add(1, Ordering::Relaxed));
+            }
         }
     }
 }
 
 /// Walks the tree, and says whether that was right.
-fn walks(tree: &Tree, pool: &Pool) {
-    let leaves = AtomicU64::new(0);
-    let result = catch_unwind(AssertUnwindSafe(|| tree.walk(pool, &leaves)));
+fn walks(tree: &Tree, pool: &Pool, seen: &Seen) {
+    let before = seen.leaves.load(Ordering::Relaxed);
+    let result = catch_unwind(AssertUnwindSafe(|| tree.walk(pool, seen)));
     assert_eq!(result.is_err(), tree.panics());
-    let leaves = leaves.into_inner();
+    let leaves = seen.leaves.load(Ordering::Relaxed) - before;
     assert!(leaves == tree.leaves() || (tree.panics() && leaves < tree.leaves()), "each leaf once");
+}
+
+/// When the pool has ended.
+fn all_were_called(seen: &Seen) {
+    assert_eq!(seen.spawned.load(Ordering::Relaxed), seen.spawns.load(Ordering::Relaxed), "each spawned closure once");
 }
 
 proptest! {
@@ -75,7 +110,9 @@ proptest! {
     fn every_half_is_called_once(tree in trees(), seed in any::<u64>()) {
         quiet();
         for (workers, seed) in [(1, seed), (2, seed), (2, !seed), (3, seed), (64, seed)] {
-            once(workers, seed, |pool| (0..2).for_each(|_| walks(&tree, pool)));
+            let seen = Seen::default();
+            once(workers, seed, |pool| (0..2).for_each(|_| walks(&tree, pool, &seen)));
+            all_were_called(&seen);
         }
     }
 
@@ -84,8 +121,11 @@ proptest! {
         quiet();
         let threads = 1 + Dice::new(seed).roll(11); // more than there are guest seats
         for workers in [1, 2, 3] {
-            let body = |_| Box::new(|pool: &Pool| walks(&tree, pool)) as Body<'_, ()>;
-            drive(workers, Order::Random(seed), (0..threads).map(body).collect());
+            let seen: Vec<Seen> = (0..threads).map(|_| Seen::default()).collect();
+            let tree = &tree;
+            let body = |seen| Box::new(move |pool: &Pool| walks(tree, pool, seen)) as Body<'_, ()>;
+            drive(workers, Order::Random(seed), seen.iter().map(body).collect());
+            seen.iter().for_each(all_were_called);
         }
     }
 }

@@ -21,6 +21,8 @@ use super::request::Request;
 use super::shares::Shares;
 use super::turnstile::{Turn, Turnstile};
 
+mod composed;
+
 /// Explores `model`, then again with each edge weakened.
 fn check(edges: &[&'static str], model: fn()) {
     loom::model(model);
@@ -378,7 +380,7 @@ fn loom_event_count_exit_is_handed_on() {
         let (idle, jobs, sleeper) = &*shared;
         idle.enter();
         idle.search();
-        idle.announce(sleeper, None);
+        idle.announce(sleeper, None, false);
         idle.enter();
         let guest = {
             let shared = shared.clone();
@@ -407,7 +409,7 @@ fn loom_event_count_search_is_handed_on() {
         // The sleeper has gone through S1 to S3 and is parked.
         idle.enter();
         idle.search();
-        idle.announce(sleeper, None);
+        idle.announce(sleeper, None, false);
         let searcher = {
             let shared = shared.clone();
             idle.enter();
@@ -493,7 +495,7 @@ fn loom_event_count_raise_is_handed_on() {
         idle.set_limit(1);
         idle.enter();
         idle.search();
-        idle.announce(sleeper, None);
+        idle.announce(sleeper, None, false);
         idle.enter(); // one that is busy all the time
         let raiser = {
             let shared = shared.clone();

@@ -1,0 +1,310 @@
+//! Threads that block lend their places to spare threads.
+//!
+//! A worker that is in [`Pool::block_in_place`], or waits for longer than [`PATIENCE`], takes no core. Its place is *lent*:
+//! another worker that is parked goes on in it, or else a *spare*, a thread at a seat of its own that works only while more
+//! places are lent than spares are about ([`crate::sync::event_count`]). When the place is taken back a spare shows what it
+//! has and sleeps behind its job.
+//!
+//! A spare is made when a job is in sight, a place is free, nobody sleeps who may take it, and more places are lent than
+//! spares were made; so a pool in which nobody blocks has none. There are at most as many as workers. They end with the
+//! pool. If the system refuses a thread the pool goes on without it.
+
+use std::io;
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::seat::{Counts, Seat};
+use super::worker::{Step, Worker};
+use super::{GUESTS, Pool, Shared};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::event_count::MAX_THREADS;
+use crate::sync::thread::JoinHandle;
+
+/// A wait that is longer lends its place: about what it costs twice to wake a thread.
+const PATIENCE: Duration = Duration::from_micros(100);
+
+/// Makes the thread of the spare with this number.
+type Make = Box<dyn Fn(usize) -> io::Result<JoinHandle<()>> + Send>;
+
+/// The spare threads of a pool.
+#[derive(Debug)]
+pub(super) struct Spares {
+    most: usize,
+    /// Changes under the lock; read without it as a hint.
+    made: AtomicUsize,
+    refused: AtomicUsize,
+    pub(super) crew: Mutex<Crew>,
+}
+
+/// Who makes the threads, and those that were made.
+#[derive(Default)]
+pub(super) struct Crew {
+    pub(super) make: Option<Make>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Crew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crew").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+impl Spares {
+    /// At most as many as there are workers.
+    pub(super) fn new(workers: usize) -> Self {
+        let most = workers.min((MAX_THREADS - GUESTS).saturating_sub(workers));
+        Self { most, made: AtomicUsize::new(0), refused: AtomicUsize::new(0), crew: Mutex::default() }
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many there are: all that there were.
+    pub(super) fn made(&self) -> usize {
+        // Relaxed: a spare's own jobs are found by fences that come after it was made.
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// The threads that nobody has asked for yet.
+    pub(super) fn take_threads(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut self.crew.lock().threads)
+    }
+}
+
+impl Shared {
+    /// The seats at which there is, or was, or may come somebody soon.
+    #[inline]
+    pub(super) fn seats_in_use(&self) -> &[Seat] {
+        &self.seats[..self.workers + GUESTS + self.spares.made()]
+    }
+
+    /// Whether a place is lent for which there is no spare, and there may be one more.
+    #[inline]
+    pub(super) fn misses_spare(&self) -> bool {
+        let made = self.spares.made();
+        made < self.spares.most && (made as u64) < self.idle.lent()
+    }
+
+    /// There is a place for one more, and work that nobody is there for: makes a spare, if that place is a lent one.
+    #[inline]
+    pub(super) fn miss_spare(&self) {
+        if self.misses_spare() {
+            self.make_spare();
+        }
+    }
+
+    /// From now on there may be spares: `thread` starts the thread of one, which lives by what it is given.
+    pub(super) fn open_spares(
+        self: &Arc<Self>,
+        thread: impl Fn(usize, Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> + Send + 'static,
+    ) {
+        let shared = Arc::downgrade(self);
+        self.spares.crew.lock().make = Some(Box::new(move |spare| {
+            let shared = shared.upgrade().expect("a thread of the pool asks");
+            let seat = shared.workers + GUESTS + spare;
+            thread(spare, Box::new(move || Worker::at(&shared, &shared.seats[seat], Worker::live_as_spare)))
+        }));
+    }
+
+    #[cold]
+    fn make_spare(&self) {
+        let mut crew = self.spares.crew.lock();
+        let Some(make) = crew.make.as_ref().filter(|_| self.misses_spare()) else { return };
+        let spare = self.spares.made();
+        // It counts from here on: so nobody makes one more for the same work. It looks at all queues when it begins.
+        self.spares.made.store(spare + 1, Ordering::Relaxed);
+        self.idle.enter_spare();
+        match make(spare) {
+            Ok(thread) => crew.threads.push(thread),
+            Err(_) => {
+                self.spares.made.store(spare, Ordering::Relaxed);
+                self.spares.refused.fetch_add(1, Ordering::Relaxed);
+                self.idle.exit_spare(false);
+            }
+        }
+    }
+}
+
+/// A thread's absence from its place.
+struct Away<'a, 'p>(&'a Worker<'p>);
+
+impl<'a, 'p> Away<'a, 'p> {
+    fn new(worker: &'a Worker<'p>) -> Self {
+        worker.serves.set(ptr::null());
+        worker.leave();
+        Self(worker)
+    }
+}
+
+impl Drop for Away<'_, '_> {
+    fn drop(&mut self) {
+        self.0.come_back();
+        self.0.serves.set(self.0.shared);
+    }
+}
+
+/// What a thread that is away calls of its pool all the same: for that time it has its place.
+pub(super) struct Back<'a, 'p>(&'a Worker<'p>);
+
+impl<'a, 'p> Back<'a, 'p> {
+    pub(super) fn new(worker: &'a Worker<'p>) -> Self {
+        worker.come_back();
+        Self(worker)
+    }
+}
+
+impl Drop for Back<'_, '_> {
+    fn drop(&mut self) {
+        self.0.show_all();
+        self.0.leave();
+    }
+}
+
+impl Worker<'_> {
+    /// Whether this is a spare.
+    fn is_spare(&self) -> bool {
+        self.seat.index >= self.shared.workers + GUESTS
+    }
+
+    /// Whether this is a worker or a spare, and no guest.
+    pub(super) fn has_place(&self) -> bool {
+        self.seat.index < self.shared.workers || self.is_spare()
+    }
+
+    /// Whether this thread lends its place when it blocks: nobody makes threads for virtual workers.
+    fn lends(&self) -> bool {
+        !self.driven && self.has_place()
+    }
+
+    /// Whether this thread has left its place.
+    pub(super) fn is_away(&self) -> bool {
+        self.serves.get().is_null()
+    }
+
+    /// Leaves the place to others.
+    fn leave(&self) {
+        if self.lends() {
+            self.shared.idle.lend(true);
+        }
+        self.shared.idle.exit(false);
+        self.shared.pass_on();
+    }
+
+    /// Takes the place again: who is one too many parks when its job is done.
+    fn come_back(&self) {
+        self.shared.idle.enter();
+        if self.lends() {
+            self.shared.idle.lend(false);
+        }
+    }
+
+    /// Parks this thread, which sleeps already as the event count sees it, and lends its place if that takes long; whether
+    /// it was woken by then.
+    pub(super) fn park_lending(&self) -> bool {
+        if !self.lends() {
+            return false;
+        }
+        let parker = &self.seat.parker;
+        if !parker.park_for(PATIENCE) {
+            self.shared.idle.lend(true);
+            self.shared.pass_on();
+            parker.park();
+            self.shared.idle.lend(false);
+        }
+        true
+    }
+
+    /// The life of a spare thread, which counts as about already: until the pool closes.
+    fn live_as_spare(&self) {
+        let idle = &self.shared.idle;
+        let backoff = crossbeam_utils::Backoff::new();
+        loop {
+            let ending = idle.is_ending();
+            let over = !ending && idle.has_too_many_spares();
+            match if over { self.stop() } else { self.step() } {
+                Step::Ran => backoff.reset(),
+                Step::Idle if ending => break,
+                Step::Idle if over || backoff.is_completed() || idle.is_over_limit() => {
+                    Counts::bump(&self.seat.counts.parks);
+                    idle.sleep_spare(&self.seat.parker, |has_place| {
+                        let stays = idle.is_ending() || (has_place && self.must_stay());
+                        if !stays {
+                            self.shared.pass_on(); // the place is free again, for a worker
+                        }
+                        stays
+                    });
+                    backoff.reset();
+                }
+                Step::Idle => backoff.snooze(),
+            }
+        }
+        idle.exit_spare(self.searching.get());
+    }
+
+    /// Leaves the work to others, as if it had looked for it in vain.
+    fn stop(&self) -> Step {
+        self.hand_over();
+        if !self.searching.replace(true) {
+            self.shared.idle.search();
+        }
+        Step::Idle
+    }
+
+    /// Of [`Pool::block_in_place`].
+    fn block<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.show_all();
+        let _away = Away::new(self);
+        work()
+    }
+}
+
+impl Pool {
+    /// Calls `work`, which may block: meanwhile another thread works in the place of this one.
+    ///
+    /// On a worker, all jobs that only it could reach are made visible to others first, and a parked worker takes its place,
+    /// or a spare thread, which is made when there is work for it. When `work` ends this thread goes on at once; who is then
+    /// one too many parks when its job is done. On any other thread, and inside another `block_in_place`, this just calls
+    /// `work`.
+    ///
+    /// What `work` spawns is given to others; when it waits in a join, scope or run this thread takes its place for that
+    /// time. There are
+    /// at most as many spare threads as workers: if `work` waits for what another job gives, and so do all of these, nobody
+    /// is left to run that job. Blocking without this costs a worker for that time, on any thread that works here.
+    ///
+    /// Costs a few atomic operations, and microseconds if a thread must be woken.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// let pool = &millstream::Pool::builder().workers(1).build()?;
+    /// let (send, receive) = mpsc::channel();
+    /// let (seven, ()) = pool.join(
+    ///     move || pool.block_in_place(|| receive.recv()), // blocks until the other closure is called
+    ///     move || send.send(7).expect("somebody receives"),
+    /// );
+    /// assert_eq!(seven, Ok(7));
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn block_in_place<R>(&self, work: impl FnOnce() -> R) -> R {
+        match Worker::here(&self.shared) {
+            Some(worker) => worker.block(work),
+            None => work(),
+        }
+    }
+
+    /// How many spare threads there are: one for each thread that was ever blocked at the same time as others, as far as
+    /// there was work for it, at most as many as workers. They sleep unless somebody blocks.
+    #[must_use]
+    pub fn spare_threads(&self) -> usize {
+        self.shared.spares.made()
+    }
+
+    /// How often the system refused a spare thread. The pool goes on without it.
+    #[must_use]
+    pub fn spare_threads_refused(&self) -> usize {
+        self.shared.spares.refused.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,126 @@
+//! A pool that one can keep and give away, but not keep alive.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::register::Claim;
+use super::{Pool, Scope};
+use crate::error::Closed;
+
+/// A pool, for threads and closures that cannot borrow it.
+///
+/// It has the pool's methods, which give [`Closed`] once the pool is being dropped, and [`with`](Self::with) for all the
+/// others. It does not keep the pool: dropping that waits for what handles have begun, and then ends its threads.
+///
+/// ```
+/// use millstream::{Closed, Pool};
+///
+/// let pool = Pool::new()?;
+/// let handle = pool.handle();
+/// let elsewhere = std::thread::spawn(move || (handle.join(|| 1, || 2), handle));
+/// let (both, handle) = elsewhere.join().expect("no panic");
+/// assert_eq!(both, Ok((1, 2)));
+/// drop(pool);
+/// assert_eq!(handle.join(|| 1, || 2), Err(Closed));
+/// # Ok::<(), millstream::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    /// Not the owner: its drop closes nothing.
+    pool: Arc<Pool>,
+}
+
+impl Pool {
+    /// A pool that can be kept and given away; see [`Handle`].
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        let pool = Self {
+            shared: Arc::clone(&self.shared),
+            threads: Vec::new(),
+            placement: Arc::clone(&self.placement),
+            watcher: None,
+            _claim: Claim::default(),
+            closes: false,
+        };
+        Handle { pool: Arc::new(pool) }
+    }
+}
+
+impl Handle {
+    /// Does `work` with the pool, which stays open meanwhile: its drop waits.
+    ///
+    /// The other methods do the same for one call. Each takes a lock for a moment: recursion belongs into one `with`.
+    ///
+    /// # Errors
+    /// If the pool was dropped; then `work` is not called.
+    ///
+    /// ```
+    /// fn fib(pool: &millstream::Pool, n: u64) -> u64 {
+    ///     if n < 2 {
+    ///         return n;
+    ///     }
+    ///     let (a, b) = pool.join(|| fib(pool, n - 1), || fib(pool, n - 2));
+    ///     a + b
+    /// }
+    ///
+    /// let pool = millstream::Pool::new()?;
+    /// let handle = pool.handle();
+    /// assert_eq!(handle.with(|pool| fib(pool, 15))?, 610);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn with<R>(&self, work: impl FnOnce(&Pool) -> R) -> Result<R, Closed> {
+        self.pool.shared.visit(|| work(&self.pool)).ok_or(Closed)
+    }
+
+    /// [`Pool::join`].
+    ///
+    /// # Errors
+    /// If the pool was dropped; then no closure is called.
+    pub fn join<A, B, RA, RB>(&self, first: A, second: B) -> Result<(RA, RB), Closed>
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        self.with(|pool| pool.join(first, second))
+    }
+
+    /// [`Pool::scope`].
+    ///
+    /// # Errors
+    /// If the pool was dropped; then `body` is not called.
+    pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope, '_>) -> R + Send) -> Result<R, Closed> {
+        self.with(|pool| pool.scope(body))
+    }
+
+    /// [`Pool::spawn`].
+    ///
+    /// # Errors
+    /// If the pool was dropped; then `work` is not called, but dropped.
+    pub fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
+        self.with(|pool| pool.spawn(work))
+    }
+
+    /// [`Pool::broadcast`].
+    ///
+    /// # Errors
+    /// If the pool was dropped; then `work` is not called.
+    pub fn broadcast<R: Send>(&self, work: impl Fn(usize) -> R + Sync) -> Result<Vec<R>, Closed> {
+        self.with(|pool| pool.broadcast(work))
+    }
+
+    /// [`Pool::block_in_place`]. The pool's drop waits for `work`.
+    ///
+    /// # Errors
+    /// If the pool was dropped; then `work` is not called.
+    pub fn block_in_place<R>(&self, work: impl FnOnce() -> R) -> Result<R, Closed> {
+        self.with(|pool| pool.block_in_place(work))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("workers", &self.pool.workers()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! Models of several primitives together, as the pool puts them together.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+use super::super::claim::Claims;
+use super::super::event_count::EventCount;
+use super::super::latch::Latch;
+use super::super::parker::Parker;
+use super::super::quiescence::Quiescence;
+use super::{Plain, check};
+
+/// Takes a job from a queue that has only a length.
+fn take(jobs: &AtomicUsize) -> bool {
+    jobs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |jobs| jobs.checked_sub(1)).is_ok()
+}
+
+/// A thread waits for its group; another one makes a job of the group and then ends its own. Whoever ends last sets the
+/// latch.
+#[test]
+fn loom_wait_ends_with_its_group() {
+    struct Wait {
+        idle: EventCount,
+        jobs: AtomicUsize,
+        tokens: Quiescence,
+        latch: Latch,
+        parker: Arc<Parker>,
+        done: Plain,
+    }
+    fn end(wait: &Wait) {
+        if wait.tokens.give_back(1) {
+            #[expect(unsafe_code, reason = "the setter's contract is part of the model")]
+            // SAFETY: (1) alive in the Arc; (2) once: by the last one.
+            unsafe {
+                Latch::set(&raw const wait.latch, &wait.parker);
+            }
+        }
+    }
+    let edges = ["event_count.pushed", "event_count.asleep", "quiescence.give", "latch.set", "latch.seen"];
+    check(&edges, || {
+        let wait = Arc::new(Wait {
+            idle: EventCount::new(1, 2),
+            jobs: AtomicUsize::new(0),
+            tokens: Quiescence::new(2), // the maker's own, and that of the job it makes
+            latch: Latch::new(),
+            parker: Arc::new(Parker::new()),
+            done: Plain::new(),
+        });
+        let id = NonZeroUsize::new(7);
+        wait.idle.enter();
+        let maker = {
+            let wait = wait.clone();
+            thread::spawn(move || {
+                wait.jobs.store(1, Ordering::Relaxed);
+                wait.idle.notify(id, 1, 1);
+                wait.done.add();
+                end(&wait);
+            })
+        };
+        while !wait.latch.is_set() {
+            if take(&wait.jobs) {
+                end(&wait);
+            } else {
+                let seen = || wait.latch.is_set() || wait.jobs.load(Ordering::Relaxed) > 0;
+                wait.idle.sleep(&wait.parker, id, seen);
+            }
+        }
+        assert_eq!(wait.done.get(), 1, "what the group did is visible");
+        maker.join().expect("no panic");
+        wait.idle.exit(false);
+        assert_eq!(wait.idle.idle(), 0, "all counts are back at zero");
+    });
+}
+
+/// Guests take the one guest seat and leave a job there, while the one worker sleeps: the seat has one owner at a time, and
+/// the worker is woken for what they left. A guest without a seat gives its job to the worker. (That the release is one no
+/// control sees here: the fence of the notification before it does the same.)
+#[test]
+fn loom_guests_hand_over() {
+    check(&["claim.take"], || {
+        let shared = Arc::new((EventCount::new(1, 3), Claims::new(1), Plain::new(), AtomicUsize::new(0)));
+        let worker = Arc::new(Parker::new());
+        let (idle, claims, seat, jobs) = &*shared;
+        idle.enter();
+        idle.search();
+        idle.announce(&worker, None, false); // through S1 to S3, and parked
+        fn visit((idle, claims, seat, jobs): &(EventCount, Claims, Plain, AtomicUsize)) -> u32 {
+            let Some(place) = claims.take() else {
+                idle.set_urgent(true);
+                jobs.fetch_add(1, Ordering::Relaxed);
+                idle.notify(None, 1, 1);
+                return 0;
+            };
+            idle.enter();
+            seat.add();
+            jobs.fetch_add(1, Ordering::Relaxed);
+            idle.notify(None, 1, 1);
+            claims.release(place);
+            idle.exit(false);
+            idle.pass_on(1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+            1
+        }
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || visit(&shared))
+        };
+        let seated = visit(&shared) + other.join().expect("no panic");
+        assert_eq!(jobs.load(Ordering::Relaxed), 2, "nothing is lost");
+        assert!(worker.try_take(), "the worker is woken for it");
+        assert_eq!(claims.take(), Some(0), "the seat was given back");
+        assert_eq!(seat.get(), seated, "one at a time");
+    });
+}
+
+/// A thread from outside spawns, unless the pool is closed already, while another one closes it; the worker looks for jobs
+/// and ends if it finds none though it knew that none would come: each job is run or refused.
+#[test]
+fn loom_event_count_end_comes_after_all_jobs() {
+    check(&["event_count.end", "event_count.ended"], || {
+        let shared = Arc::new((EventCount::new(1, 1), AtomicUsize::new(0), Mutex::new((false, false))));
+        let spawner = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, visits) = &*shared;
+                {
+                    let mut visits = visits.lock().expect("no panic");
+                    if visits.0 {
+                        return false; // refused
+                    }
+                    visits.1 = true;
+                }
+                jobs.store(1, Ordering::Relaxed);
+                let mut visits = visits.lock().expect("no panic");
+                visits.1 = false;
+                if visits.0 {
+                    idle.end(); // on behalf of the one who closed
+                }
+                true
+            })
+        };
+        let closer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, _, visits) = &*shared;
+                let mut visits = visits.lock().expect("no panic");
+                visits.0 = true;
+                if !visits.1 {
+                    idle.end();
+                }
+            })
+        };
+        let (idle, jobs, _) = &*shared;
+        let ending = idle.is_ending();
+        let mut ran = take(jobs);
+        let spawned = spawner.join().expect("no panic");
+        closer.join().expect("no panic");
+        if !ending {
+            ran |= take(jobs); // it goes on until it has seen the end
+        }
+        assert_eq!(ran, spawned, "what was spawned is run");
+    });
+}
+
+/// A worker blocks, and lends its place to a spare, while another thread makes a job for which there is no place.
+#[test]
+fn loom_event_count_lends_a_place() {
+    check(&["event_count.pushed"], || {
+        let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, spare) = &*shared;
+        idle.enter_spare();
+        idle.search();
+        idle.announce(spare, None, true);
+        idle.enter();
+        let worker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.lend(true);
+                idle.exit(false);
+                idle.pass_on(1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(None, 1, 1);
+        worker.join().expect("no panic");
+        assert!(spare.try_take(), "one of them has woken the spare");
+        assert!(!idle.has_too_many_spares());
+        idle.lend(false);
+        assert!(idle.has_too_many_spares());
+        idle.exit_spare(true);
+        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+    });
+}
+
+/// A thread gives up waiting, and waits again, while it is woken.
+#[test]
+fn loom_parker_gives_up() {
+    check(&["parker.unpark", "parker.park"], || {
+        let shared = Arc::new((Parker::new(), Plain::new()));
+        let waker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.add();
+                shared.0.unpark();
+            })
+        };
+        if !shared.0.park_for(std::time::Duration::ZERO) {
+            shared.0.park();
+        }
+        assert_eq!(shared.1.get(), 1, "the waker's write is visible");
+        waker.join().expect("no panic");
+        assert!(!shared.0.try_take(), "the token was taken");
+    });
+}
