@@ -1,4 +1,4 @@
-//! Running a plan again allocates nothing: allocations are counted on all threads. A binary of its own, with one test: what
+//! Running a plan again allocates nothing, nor does a loop: allocations are counted on all threads. A binary of its own, with one test: what
 //! else runs in the process is counted too.
 
 #![expect(unsafe_code, reason = "counts in the global allocator")]
@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use millstream::{Data, Graph, Plan, Pool};
+use millstream::{Data, Graph, Pool};
 
 /// Counts while it is told to, and remembers where the first allocation came from.
 struct Counting;
@@ -61,17 +61,14 @@ const ITEMS: u64 = 40_000;
 
 /// Allocations in each of `runs` runs after the first `before`, and where one came from: the first one of the last run that
 /// had any.
-fn allocations(mut plan: Plan<'_>, before: usize, runs: usize) -> (Vec<usize>, String) {
-    for _ in 0..before {
-        plan.run().expect("a good run");
-    }
+fn allocations(mut run: impl FnMut(), before: usize, runs: usize) -> (Vec<usize>, String) {
+    (0..before).for_each(|_| run());
     let mut place = String::new();
     let counts = (0..runs).map(|_| {
         COUNT.store(0, Ordering::Relaxed);
         COUNTS.store(true, Ordering::Relaxed);
-        let result = plan.run();
+        run();
         COUNTS.store(false, Ordering::Relaxed);
-        result.expect("a good run");
         if let Some(first) = FIRST.lock().expect("no panic").take() {
             place = first.to_string();
         }
@@ -80,16 +77,22 @@ fn allocations(mut plan: Plan<'_>, before: usize, runs: usize) -> (Vec<usize>, S
     (counts.collect(), place)
 }
 
-/// No run of the graph's plan but the first allocates, apart from what threads do for the first time.
-fn never(what: &str, pool: &Pool, graph: Graph<'_>) {
-    let (counts, place) = allocations(graph.plan(pool).expect("a sound graph"), 1, 50);
+/// No run but the first allocates, apart from what threads do for the first time.
+fn never(what: &str, run: impl FnMut()) {
+    let (counts, place) = allocations(run, 1, 50);
     assert!(counts.iter().sum::<usize>() <= FIRST_TIMES, "{what}: {counts:?} allocations by run, one at\n{place}");
+}
+
+/// Runs the graph's plan, again and again.
+fn plan<'env>(pool: &Pool, graph: Graph<'env>) -> impl FnMut() + use<'env> {
+    let mut plan = graph.plan(pool).expect("a sound graph");
+    move || plan.run().expect("a good run")
 }
 
 /// The runs of the graph's plan allocate only where more batches are in flight at once than ever before: most do not. With
 /// few credits that comes to an end soon.
 fn seldom(what: &str, pool: &Pool, graph: Graph<'_>) {
-    let (counts, place) = allocations(graph.plan(pool).expect("a sound graph"), 8, 20);
+    let (counts, place) = allocations(plan(pool, graph), 8, 20);
     let none = counts.iter().filter(|count| **count == 0).count();
     assert!(2 * none > counts.len(), "{what}: {counts:?} allocations by run, one at\n{place}");
 }
@@ -122,20 +125,37 @@ fn tasks() -> Graph<'static> {
     g
 }
 
+/// Loops from outside, and inside each other.
+fn loops(pool: &Pool, numbers: &mut [u64]) {
+    never("for_each", || pool.for_each(&*numbers, |x| _ = black_box(x)));
+    never("for_each_mut", || pool.for_each_mut(numbers, |_, x| *x = black_box(*x)));
+    never("reduce", || {
+        let sum = pool.reduce(&*numbers, || 0, |sum, x| sum + x, |a, b| a + b);
+        assert_eq!(sum, ITEMS * (ITEMS - 1) / 2);
+    });
+    never("reduce in for_each", || {
+        pool.for_each(0..20, |_| {
+            black_box(pool.reduce(0..100_u64, || 0, |sum, x| sum + black_box(x), |a, b| a + b));
+        });
+    });
+}
+
 #[test]
 fn running_again_allocates_nothing() {
     let pool = Pool::builder().workers(2).build().expect("a pool");
-    let numbers: Vec<u64> = (0..ITEMS).collect();
+    let mut numbers: Vec<u64> = (0..ITEMS).collect();
 
-    never("tasks", &pool, tasks());
+    loops(&pool, &mut numbers);
+
+    never("tasks", plan(&pool, tasks()));
 
     let g = Graph::new();
     g.slice(&numbers).for_each(|x| _ = black_box(x));
-    never("slice.for_each", &pool, g);
+    never("slice.for_each", plan(&pool, g));
 
     let g = Graph::new();
     g.range(0..ITEMS).map(|x| x * 3).filter(|x| x % 5 != 0).for_each(|x| _ = black_box(x));
-    never("range.map.filter.for_each", &pool, g);
+    never("range.map.filter.for_each", plan(&pool, g));
 
     let g = Graph::new();
     let sum = g.source_fn(|| 0..ITEMS).credits(4).map(|x| x * 3).filter(|x| x % 5 != 0).fold(0, |sum, x| sum + x);

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use super::job::{Awaited, Job, Target};
+use super::job::{Awaited, Group, Job, Target};
 use super::worker::Worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -70,6 +70,7 @@ pub(super) trait Body: Sync {
 #[repr(C)]
 struct Loop<'a, B> {
     target: Target,
+    group: NonNull<Group>,
     leaves: Leaves,
     body: &'a B,
     /// No leaf behind this one is begun any more.
@@ -83,6 +84,7 @@ pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Res
     let jobs = Awaited::new(worker);
     let this = Loop {
         target: Target { run: Loop::<B>::run, group: Some(jobs.group()) },
+        group: jobs.group(),
         leaves,
         body,
         cut: AtomicU32::new(u32::MAX),
@@ -107,7 +109,7 @@ impl<B: Body> Loop<'_, B> {
         let mut go_on = || {
             // Relaxed: whether a leaf behind a panic is begun makes no difference.
             while leaves.start < leaves.end && leaves.start <= self.cut.load(Ordering::Relaxed) {
-                while leaves.len() > 1 && worker.wants_more(if leaves.len() > FEW { 1 } else { usize::MAX }) {
+                while leaves.len() > 1 && self.wants_split(worker, leaves.len()) {
                     self.split(worker, &mut leaves);
                 }
                 let leaf = leaves.start;
@@ -121,6 +123,11 @@ impl<B: Body> Loop<'_, B> {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut go_on)) {
             self.fail(at.get(), panic);
         }
+    }
+
+    #[inline]
+    fn wants_split(&self, worker: &Worker<'_>, left: usize) -> bool {
+        worker.wants_more(self.group, if left > FEW { 1 } else { usize::MAX })
     }
 
     /// Makes the upper half of what is left a job: cut at a round number, so that few parts of a tree lie on both sides.

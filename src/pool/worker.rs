@@ -237,12 +237,13 @@ impl<'p> Worker<'p> {
         self.show_up_to(PUBLIC);
     }
 
-    /// Before a leaf of a loop: whether not so many jobs are shown, or fewer than others could take now, though all that
-    /// there are may be.
+    /// Before a leaf of a loop: whether fewer than `least` jobs are shown, or than others could take now, though all that
+    /// there are may be. While jobs of another group are, those are to be taken first: what is around a loop is larger.
     #[inline]
-    pub(super) fn wants_more(&self, least: usize) -> bool {
+    pub(super) fn wants_more(&self, group: NonNull<Group>, least: usize) -> bool {
         let wanted = self.shared.idle.idle().max(least).min(PUBLIC);
-        let wants = || self.local(|local| local.public.len()) < wanted;
+        let shown = || self.local(|local| local.public.len());
+        let wants = || shown() < wanted && (tag(self.seat) == group_id(Some(group)) || shown() == 0);
         wants() && {
             self.show_up_to(wanted);
             wants()

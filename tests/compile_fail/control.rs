@@ -31,5 +31,12 @@ fn main() -> Result<(), Error> {
     let mut outside = 0;
     pool.scope(|s| s.spawn(|_| outside = 1));
     assert_eq!(outside, 1);
+
+    let seen = AtomicU32::new(0);
+    pool.for_each(0..10_u32, |i| _ = seen.fetch_max(i, Ordering::Relaxed));
+    pool.for_each(std::slice::from_ref(&seen), |seen| _ = seen.fetch_add(1, Ordering::Relaxed));
+    let mut all = pool.map_collect(0..10, Arc::new);
+    pool.for_each_mut(&mut all, |_, one| *one = Arc::new(2));
+    assert_eq!((seen.into_inner(), *all[9]), (10, 2));
     Ok(())
 }

@@ -276,6 +276,16 @@ fn loops_use_all_workers() {
     }
 }
 
+#[test]
+fn nested_loops_use_all_workers() {
+    for (outer, inner) in [(8, 64), (64, 8), (512, 1), (4, 160)] {
+        check(&format!("{outer} loops of {inner}"), outer * inner, 1, |pool| {
+            work(10);
+            pool.for_each(0..outer, |_| pool.for_each(0..inner, |_| work(BODY)));
+        });
+    }
+}
+
 /// Every seed's makespan of a loop with these costs is within 1.15 × the ideal, and 50 rounds.
 fn within_bar(name: &str, costs: &[u64]) {
     let ideal = costs.iter().sum::<u64>().div_ceil(64).max(*costs.iter().max().expect("some"));
