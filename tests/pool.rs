@@ -34,9 +34,15 @@ fn sum_by_joins(pool: &Pool, start: u64, end: u64) -> u64 {
     left + right
 }
 
+/// The sum of `0..n` by a loop.
+fn sum_by_a_loop(pool: &Pool, n: u64) -> u64 {
+    pool.reduce(0..n, || 0, |sum, i| sum + i, |a, b| a + b)
+}
+
 /// Shows that a pool still does all it should.
 fn assert_usable(pool: &Pool) {
     assert_eq!(sum_by_joins(pool, 0, 1000), 499_500);
+    assert_eq!(sum_by_a_loop(pool, 1000), 499_500);
     let count = AtomicUsize::new(0);
     pool.scope(|s| {
         for _ in 0..10 {
@@ -238,6 +244,7 @@ fn many_threads_use_one_pool() {
                     barrier.wait();
                     for _ in 0..5 {
                         assert_eq!(sum_by_joins(pool, 0, n), n * (n - 1) / 2);
+                        assert_eq!(sum_by_a_loop(pool, 10 * n), 5 * n * (10 * n - 1));
                         let mut places = vec![0; 50];
                         pool.scope(|s| {
                             for (i, place) in places.iter_mut().enumerate() {
@@ -313,6 +320,59 @@ fn joins_and_scopes_inside_each_other_and_in_operators() {
 }
 
 /// A waiting stack that runs other work deadlocks here: that work takes the lock too (rayon#592).
+#[test]
+fn loops_inside_each_other_and_in_operators() {
+    within_patience(|| {
+        let pool = pool(2);
+        let sums = |n: u64| pool.map_collect(0..n, |i| sum_by_a_loop(&pool, 100 * i));
+        let g = Graph::new();
+        let made = g.range(0..40).map(sums).collect();
+        let mut run = pool.run(g).expect("a good run");
+        let expected: Vec<u64> = (0..40_u64).map(|i| 100 * i * (100 * i).saturating_sub(1) / 2).collect();
+        assert!(run.take(made).iter().enumerate().all(|(n, sums)| *sums == expected[..n]));
+
+        let mut table = vec![[0; 300]; 300];
+        pool.for_each_mut(&mut table, |i, row| pool.for_each_mut(row, |j, place| *place = i * j));
+        assert!((0..300).all(|i| (0..300).all(|j| table[i][j] == i * j)));
+    });
+}
+
+/// The answer of a reduction depends on nothing but its items.
+#[test]
+fn floats_add_up_to_the_same_bits() {
+    let items: Vec<f64> = (0..100_000).map(|i| f64::from(i).sqrt()).collect();
+    let sum = |workers| {
+        let pool = pool(workers);
+        (0..20).map(|_| pool.reduce(&items, || 0.0, |sum, x| sum + x, |a, b| a + b).to_bits()).collect::<HashSet<_>>()
+    };
+    let alone = sum(1);
+    assert_eq!((alone.len(), sum(2), sum(5)), (1, alone.clone(), alone));
+}
+
+#[test]
+fn a_panic_leaves_a_loop_after_all_have_ended() {
+    let pool = pool(2);
+    let under_way = AtomicUsize::new(0);
+    for _ in 0..20 {
+        let text = panic_text(|| {
+            pool.for_each(0..10_000, |i| {
+                under_way.fetch_add(1, Ordering::Relaxed);
+                let end = if i == 700 { Some("first") } else { (i > 700 && i % 100 == 0).then_some("later") };
+                under_way.fetch_sub(1, Ordering::Relaxed);
+                if let Some(text) = end {
+                    panic_any(text);
+                }
+            });
+        });
+        assert_eq!((text, under_way.load(Ordering::Relaxed)), ("first", 0));
+        let text = panic_text(|| {
+            pool.reduce(0..10_000, || (), |(), _| (), |(), ()| panic_any("combine"));
+        });
+        assert_eq!(text, "combine");
+    }
+    assert_usable(&pool);
+}
+
 #[test]
 fn a_lock_held_across_a_join_is_safe() {
     within_patience(|| {

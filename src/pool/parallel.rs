@@ -130,7 +130,6 @@ impl Pool {
     /// assert_eq!(text, "0123456789");
     /// # Ok::<(), millstream::Error>(())
     /// ```
-    #[must_use]
     pub fn reduce<I: Indexed, A: Send>(
         &self,
         items: I,

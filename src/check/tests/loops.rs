@@ -271,7 +271,7 @@ fn loops_use_all_workers() {
         });
         check(&format!("reduction of {n}"), n, 1, |pool| {
             work(10);
-            let () = pool.reduce(0..n, || (), |(), _| work(BODY), |(), ()| ());
+            pool.reduce(0..n, || (), |(), _| work(BODY), |(), ()| ());
         });
     }
 }
