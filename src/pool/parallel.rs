@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Range;
 use std::panic::resume_unwind;
 
@@ -88,18 +88,17 @@ impl Pool {
     pub fn map_collect<I: Indexed, R: Send>(&self, items: I, f: impl Fn(I::Item) -> R + Sync) -> Vec<R> {
         let count = usize::try_from(items.count()).expect("too many items for a vector");
         let mut all = Vec::with_capacity(count);
-        let first = Place(all.as_mut_ptr());
+        let room = Place(all.spare_capacity_mut().as_mut_ptr());
         let made = |numbers: Range<u64>| {
-            let place = places(&numbers).start;
-            // SAFETY: (1), (2) within the vector's room, and a leaf's places are its own.
+            // SAFETY: (1) within the vector's room; (2) a leaf's places are its own.
             #[expect(unsafe_code, reason = "each leaf fills a part of its own")]
             unsafe {
-                Made::fill(first, place, items.part(numbers).map(&f))
+                Made::fill(room, places(&numbers), items.part(numbers).map(&f))
             }
         };
         if let Some(made) = self.tree(count as u64, made, Made::join) {
             let made = ManuallyDrop::new(made);
-            debug_assert_eq!(made.len, count);
+            debug_assert_eq!(made.places, 0..count);
             // SAFETY: all of them are made, and are the vector's now.
             #[expect(unsafe_code, reason = "each leaf has filled a part of its own")]
             unsafe {
@@ -217,48 +216,45 @@ impl<T> Place<T> {
 
 /// Items of a vector that are made; they are its own until they are the vector's.
 struct Made<R> {
-    first: Place<R>,
-    len: usize,
+    room: Place<MaybeUninit<R>>,
+    places: Range<usize>,
 }
 
 impl<R> Made<R> {
-    /// Writes items to `place` and on.
+    /// Fills these places with items, of which there are as many.
     ///
     /// # Safety
-    /// (1) There is room for them. (2) Nobody else writes there, and it lasts as long as the result.
+    /// (1) There is room at these places. (2) Nobody else uses it as long as the result lives.
     #[expect(unsafe_code, reason = "fills a part of a vector's room")]
     #[inline]
-    unsafe fn fill(all: Place<R>, place: usize, items: impl Iterator<Item = R>) -> Self {
-        // SAFETY: (1).
-        let first = unsafe { all.0.add(place) };
-        let mut made = Self { first: Place(first), len: 0 };
-        for item in items {
-            // SAFETY: (1).
-            let next = unsafe { first.add(made.len) };
-            // SAFETY: (1), (2).
-            unsafe { next.write(item) };
-            made.len += 1;
+    unsafe fn fill(room: Place<MaybeUninit<R>>, places: Range<usize>, items: impl Iterator<Item = R>) -> Self {
+        let mut made = Self { room, places: places.start..places.start };
+        // SAFETY: (1), and nothing need be in it; (2).
+        let part = unsafe { room.part(places) };
+        for (place, item) in part.iter_mut().zip(items) {
+            place.write(item);
+            made.places.end += 1;
         }
         made
     }
 
     /// Two adjacent parts are one.
     fn join(mut self, right: Self) -> Self {
-        debug_assert_eq!(self.first.0.wrapping_add(self.len), right.first.0, "adjacent");
-        self.len += ManuallyDrop::new(right).len;
+        let right = ManuallyDrop::new(right);
+        debug_assert_eq!(self.places.end, right.places.start, "adjacent");
+        self.places.end = right.places.end;
         self
     }
 }
 
 impl<R> Drop for Made<R> {
     fn drop(&mut self) {
-        for place in 0..self.len {
-            // SAFETY: made, and nobody else's.
-            #[expect(unsafe_code, reason = "takes items out of a vector's room")]
-            let item = unsafe { self.first.0.add(place) };
-            // SAFETY: as before.
-            #[expect(unsafe_code, reason = "takes items out of a vector's room")]
-            unwind::drop_value(unsafe { item.read() });
+        // SAFETY: (1) these are made; (2) they are its own.
+        #[expect(unsafe_code, reason = "drops items in a vector's room")]
+        for item in unsafe { self.room.part(self.places.clone()) } {
+            // SAFETY: made, and not looked at again.
+            #[expect(unsafe_code, reason = "drops items in a vector's room")]
+            unwind::drop_value(unsafe { item.assume_init_read() });
         }
     }
 }
