@@ -13,7 +13,6 @@
 //! on the schedule: nothing before it was left out, and nothing behind it counts.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -60,10 +59,10 @@ impl Leaves {
 /// What a loop does. What it keeps while it goes through adjacent leaves is a run.
 pub(super) trait Body: Sync {
     type Run: Default;
-    /// The next leaf of a run. `at`: the leaf to blame if user code panics now, at first this one.
-    fn leaf(&self, run: &mut Self::Run, leaf: u32, items: Range<u64>, at: &Cell<u32>);
+    /// The next leaf of a run.
+    fn leaf(&self, run: &mut Self::Run, leaf: u32, items: Range<u64>);
     /// There are no more leaves in this run. Called again if it has panicked.
-    fn end(&self, run: &mut Self::Run, at: &Cell<u32>);
+    fn end(&self, run: &mut Self::Run);
 }
 
 /// A loop under way; see the module.
@@ -105,24 +104,25 @@ impl<B: Body> Loop<'_, B> {
 
     /// Goes through some leaves, but for those that it gives to others.
     fn work(&self, worker: &Worker<'_>, mut leaves: Range<u32>) {
-        let (mut run, at) = (B::Run::default(), Cell::new(leaves.start));
-        let mut go_on = || {
-            // Relaxed: whether a leaf behind a panic is begun makes no difference.
-            while leaves.start < leaves.end && leaves.start <= self.cut.load(Ordering::Relaxed) {
-                while leaves.len() > 1 && self.wants_split(worker, leaves.len()) {
-                    self.split(worker, &mut leaves);
-                }
-                let leaf = leaves.start;
-                leaves.start += 1;
-                at.set(leaf);
-                self.body.leaf(&mut run, leaf, self.leaves.items(leaf), &at);
-            }
-            self.body.end(&mut run, &at);
-        };
+        let mut run = B::Run::default();
         // Each time a leaf or a part of the run less is left.
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut go_on)) {
-            self.fail(at.get(), panic);
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go_on(worker, &mut leaves, &mut run))) {
+            self.fail(leaves.start - 1, panic);
         }
+    }
+
+    #[inline]
+    fn go_on(&self, worker: &Worker<'_>, leaves: &mut Range<u32>, run: &mut B::Run) {
+        // Relaxed: whether a leaf behind a panic is begun makes no difference.
+        while leaves.start < leaves.end && leaves.start <= self.cut.load(Ordering::Relaxed) {
+            while leaves.len() > 1 && self.wants_split(worker, leaves.len()) {
+                self.split(worker, leaves);
+            }
+            let leaf = leaves.start;
+            leaves.start += 1;
+            self.body.leaf(run, leaf, self.leaves.items(leaf));
+        }
+        self.body.end(run);
     }
 
     #[inline]
@@ -140,7 +140,7 @@ impl<B: Body> Loop<'_, B> {
         leaves.end = middle;
     }
 
-    /// User code has panicked at a leaf.
+    /// User code has panicked at a leaf, or behind it but before the next one of its run.
     #[cold]
     fn fail(&self, at: u32, panic: Box<dyn Any + Send>) {
         let mut first = self.panic.lock();

@@ -1,7 +1,6 @@
 //! Loops over ranges and slices, from all workers at once.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -177,11 +176,11 @@ struct Each<L>(L);
 impl<L: Fn(Range<u64>) + Sync> Body for Each<L> {
     type Run = ();
     #[inline]
-    fn leaf(&self, _: &mut (), _: u32, items: Range<u64>, _: &Cell<u32>) {
+    fn leaf(&self, _: &mut (), _: u32, items: Range<u64>) {
         (self.0)(items);
     }
     #[inline]
-    fn end(&self, _: &mut (), _: &Cell<u32>) {}
+    fn end(&self, (): &mut ()) {}
 }
 
 /// The first of many items in memory, of which each leaf of a loop has a part.

@@ -6,8 +6,10 @@
 //! Whoever goes through adjacent leaves (a run) puts together what it has both sides of, in memory of its own: at most
 //! one left node a level waits there. A right node whose left neighbour is of another run, and what is left at the end of
 //! the run, goes to a table that all share: who comes second finds the other side there, and goes on upwards.
+//!
+//! What panics while a node is put together counts at the last leaf of the run that does it. That is a leaf of the node,
+//! and which one makes no difference: all of the node has gone well, so the other panics are before it or behind it.
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use super::leaves::{Body, Leaves, MAX_LEAVES};
@@ -42,26 +44,15 @@ impl Node {
     fn first(self) -> u32 {
         self.index << self.level
     }
-
-    /// The last leaf, if there are so many.
-    fn last(self, leaves: u32) -> u32 {
-        leaves.min((self.index + 1) << self.level) - 1
-    }
 }
 
-/// Left nodes of a run that wait for their right neighbour, by level.
+/// Left nodes of a run that wait for their right neighbour, by level. None is left when the run has ended.
 pub(super) struct Run<A>([Option<(Node, A)>; LEVELS]);
 
 impl<A> Default for Run<A> {
     #[inline]
     fn default() -> Self {
         Self([const { None }; LEVELS])
-    }
-}
-
-impl<A> Drop for Run<A> {
-    fn drop(&mut self) {
-        self.0.iter_mut().filter_map(Option::take).for_each(unwind::drop_value);
     }
 }
 
@@ -123,15 +114,13 @@ where
 
     /// Takes a part up the tree, as far as the other sides are there.
     #[cold]
-    fn climb(&self, run: &mut Run<A>, mut node: Node, mut part: A, at: &Cell<u32>) {
+    fn climb(&self, run: &mut Run<A>, mut node: Node, mut part: A) {
         while node != self.root() {
-            let parent = node.parent();
             if node.is_right() || node.neighbour().first() < self.leaves.count {
                 let Some((left, right)) = self.meet(run, node, part) else { return };
-                at.set(parent.last(self.leaves.count));
                 part = (self.combine)(left, right);
             }
-            node = parent;
+            node = node.parent();
         }
         self.table.lock().put(node, part);
     }
@@ -168,21 +157,21 @@ where
     type Run = Run<A>;
 
     #[inline]
-    fn leaf(&self, run: &mut Run<A>, leaf: u32, items: Range<u64>, at: &Cell<u32>) {
+    fn leaf(&self, run: &mut Run<A>, leaf: u32, items: Range<u64>) {
         let mut part = (self.leaf)(items);
         let mut node = Node { level: 0, index: leaf };
         while node.is_right() {
-            let Some(left) = run.take(node.neighbour()) else { return self.climb(run, node, part, at) };
+            let Some(left) = run.take(node.neighbour()) else { return self.climb(run, node, part) };
             part = (self.combine)(left, part);
             node = node.parent();
         }
         run.0[node.level as usize] = Some((node, part));
     }
 
-    fn end(&self, run: &mut Run<A>, at: &Cell<u32>) {
+    fn end(&self, run: &mut Run<A>) {
         for level in 0..LEVELS {
             if let Some((node, part)) = run.0[level].take() {
-                self.climb(run, node, part, at);
+                self.climb(run, node, part);
             }
         }
     }
