@@ -27,8 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("topology", &["error"]),
     ("pool", &["unwind", "sync", "error", "topology"]),
     ("run", &["report", "unwind", "sync", "error", "pool"]),
-    ("plan", &["report", "error", "pool", "run"]),
-    ("graph", &["unwind", "sync", "error", "pool", "run", "plan"]),
+    ("plan", &["report", "error", "topology", "pool", "run"]),
+    ("graph", &["unwind", "sync", "error", "topology", "pool", "run", "plan"]),
     // The driver of tests: it builds, runs and looks into everything, and only tests name it.
     ("check", &["report", "unwind", "sync", "error", "topology", "pool", "run", "plan", "graph"]),
 ];

@@ -6,6 +6,7 @@ use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
 use crate::run::batch::{Family, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
+use crate::run::source::Piece;
 use crate::run::stage::{Cx, Ended, Extent, Parcel, Pull, Room, Stage};
 use crate::unwind;
 
@@ -126,6 +127,9 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn prepare(&mut self, room: Room) {
         self.pipe.head_mut().prepare(room);
         self.tail.prepare(room);
+    }
+    fn memory(&self) -> Vec<Piece> {
+        self.pipe.head().memory()
     }
     fn is_ready(&self) -> bool {
         self.pipe.head().is_ready()

@@ -35,11 +35,12 @@ pub use table::{IntoIter, Iter, Table};
 
 use crate::error::{BuildError, Error};
 use crate::plan::draft::{Draft, SourceDraft};
-use crate::plan::{Data, Plan};
+use crate::plan::{Blueprint, Data, Plan};
 use crate::pool::{Handle, Integer, Pool};
 use crate::run::dag::TaskBody;
 use crate::run::names::Names;
 use crate::run::slot::Slot;
+use crate::topology::Topology;
 use access::slot_of;
 use moved::Moved;
 use pipe::{Feed, Root};
@@ -254,6 +255,31 @@ impl<'env> Graph<'env> {
         Data::new(Arc::clone(&self.names), slot, op)
     }
 
+    /// Checks the graph and lays it out for a machine that need not be here, with a worker for each of its cores: nothing
+    /// runs, and the graph is as before.
+    ///
+    /// Where memory is, is known of this machine only: elsewhere data and sources are where they were told to be.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    ///
+    /// ```
+    /// use millstream::{Graph, Place, Pool, Topology};
+    ///
+    /// let g = Graph::new();
+    /// let tile = g.data(1).named("tile").place(Place::Node(0));
+    /// g.task(tile.write(), |tile| *tile += 1).named("step");
+    /// for machine in ["numa:4 l3:2 core:8 pu:2", "core:2 pu:1"] {
+    ///     let explain = g.plan_for(&Topology::synthetic(machine)?)?.explain();
+    ///     assert_eq!(explain.operator("step").and_then(|step| step.node()), Some(0));
+    ///     println!("{explain}");
+    /// }
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn plan_for(&self, machine: &Topology) -> Result<Blueprint, BuildError> {
+        Blueprint::new(&self.draft.borrow(), machine)
+    }
+
     /// Checks the graph and lays it out for a pool.
     ///
     /// It takes time and memory in proportion to what the graph describes.
@@ -268,7 +294,9 @@ impl<'env> Graph<'env> {
     /// * a stream that is held until the end of something that cannot end before it, where all of it would be kept; it may
     ///   be if it is [`spooled`](Stream::spooled);
     /// * [`credits`](Stream::credits) or [`batch_size`](Stream::batch_size) out of range, or of a stream that comes from
-    ///   several sources.
+    ///   several sources;
+    /// * a [`place`](Data::place) on a node that the machine does not have, or on one without allowed CPUs for something that
+    ///   runs; or near data of another graph, or near what is itself near it.
     pub fn plan(self, pool: &Pool) -> Result<Plan<'env>, BuildError> {
         Plan::new(self.draft.borrow_mut().take(), pool)
     }

@@ -4,6 +4,7 @@
 //! what nobody asks for is dropped with the source.
 
 use super::source::{Batch, Indexed};
+use crate::run::source::Piece;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::unwind;
@@ -123,6 +124,12 @@ impl<T: Send> Indexed for Moved<T> {
     }
     fn discard(&self, batch: Batch) -> u64 {
         self.take(&batch).left as u64
+    }
+    fn memory(&self) -> Vec<Piece> {
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: (1) of `Sync`: asked while nothing runs.
+        let items = self.items.with(|items| unsafe { &*items });
+        vec![Piece::of(&items[..])]
     }
     fn is_ready(&self) -> bool {
         !self.used.load(Ordering::Relaxed)

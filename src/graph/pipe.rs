@@ -19,6 +19,7 @@ use std::fmt;
 use crate::run::batch::{Family, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
+use crate::run::source::Piece;
 use crate::run::stage::{Extent, Parcel, Pull, Room};
 
 /// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
@@ -62,6 +63,10 @@ pub(crate) trait Head: Send + Sync {
     /// Drops the items of a piece, and says how many.
     fn discard(&self, parcel: Parcel) -> u64;
     fn prepare(&mut self, _room: Room) {}
+    /// The memory that a source reads, in order, as far as that is known.
+    fn memory(&self) -> Vec<Piece> {
+        Vec::new()
+    }
     /// Whether it can run again.
     fn is_ready(&self) -> bool {
         true

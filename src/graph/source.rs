@@ -12,6 +12,7 @@ use super::pipe::{Feed, Head};
 use crate::pool::Integer;
 use crate::run::batch::{BATCH, BatchSize, least_batch};
 use crate::run::slot::Slot;
+use crate::run::source::Piece;
 use crate::run::stage::{Extent, Parcel, Pull, Room};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, UnsafeCell};
@@ -233,6 +234,10 @@ pub(crate) trait Indexed: Send + Sync {
     fn is_ready(&self) -> bool {
         true
     }
+    /// The memory that it reads, in order, as far as that is known.
+    fn memory(&self) -> Vec<Piece> {
+        Vec::new()
+    }
     /// Drops what a failed run left.
     fn clear(&mut self) {}
 }
@@ -321,6 +326,9 @@ impl<C: Indexed> Head for Numbered<C> {
     fn is_ready(&self) -> bool {
         self.items.is_ready()
     }
+    fn memory(&self) -> Vec<Piece> {
+        self.items.memory()
+    }
     fn clear(&mut self) -> u64 {
         self.items.clear();
         if let Some(thrown) = self.thrown.get_mut().take() {
@@ -369,6 +377,9 @@ impl<'env, T: Sync> Indexed for SliceItems<'env, T> {
         for item in &self.0[batch.indices()] {
             out(item);
         }
+    }
+    fn memory(&self) -> Vec<Piece> {
+        vec![Piece::of(self.0)]
     }
 }
 
@@ -469,6 +480,9 @@ impl<'env> Indexed for Records<'env> {
             let index = |place: u64| usize::try_from(place - begin).expect("within a buffer");
             self.each_of(buffer, index(start.max(*begin))..index(end).min(buffer.len()), out);
         }
+    }
+    fn memory(&self) -> Vec<Piece> {
+        self.buffers.iter().map(|buffer| Piece::of(*buffer)).collect()
     }
     /// Nobody knows how many records there are.
     fn count(&self, _: &Batch) -> u64 {

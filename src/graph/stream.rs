@@ -14,7 +14,7 @@ use super::ops::{Boxed, Emitting, Filter, FilterMap, FlatMap, FlatMapInto, Inspe
 use super::pipe::{Pipe, Root, Spot};
 use super::seam::{Edge, Emit, Seam};
 use crate::plan::draft::{Draft, SourceDraft, TailKind};
-use crate::plan::{Data, MAX_CREDITS};
+use crate::plan::{Data, MAX_CREDITS, Place};
 use crate::run::slot::Slot;
 use crate::run::stage::Stage;
 
@@ -126,10 +126,7 @@ impl<'env, T, P> Stream<'env, T, P> {
         set: impl FnOnce(&mut SourceDraft),
     ) -> Self {
         let mut draft = self.describe(what, at);
-        let mut stage = self.stage;
-        while let [input] = draft.stages[stage].inputs[..] {
-            stage = input;
-        }
+        let stage = self.first_stage(&draft);
         match &mut draft.stages[stage].source {
             _ if number == 0 => draft.defect(self.op, format!("{what}(0): at least 1")),
             _ if number > most => draft.defect(self.op, format!("{what}({number}): at most {most}")),
@@ -138,6 +135,40 @@ impl<'env, T, P> Stream<'env, T, P> {
         }
         drop(draft);
         self
+    }
+
+    /// Places the batches of the stream's source: where the source's jobs go first, and with them all that is done with a
+    /// batch up to the next seam that others take it from. A stream that comes from several sources is a defect; so is a
+    /// node that the machine does not have, or that has no CPU which the process may use.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Place, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let node = millstream::Topology::detect()?.cores()[0].node().unwrap_or(0);
+    /// let g = Graph::new();
+    /// let sum = g.range(0..100_u64).place(Place::Node(node)).map(|x| x * x).sum::<u64>();
+    /// assert_eq!(pool.run(g)?.take(sum), 328_350);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn place(self, place: Place<'_>) -> Self {
+        let mut draft = self.describe("place", Location::caller());
+        let first = &draft.stages[self.first_stage(&draft)];
+        match first.source {
+            Some(_) => draft.names.place(first.ops[0].0, place.told(&draft.names)),
+            None => draft.defect(self.op, "place is said of one source; this stream comes from several"),
+        }
+        drop(draft);
+        self
+    }
+
+    /// The stage that this stream comes from, over all those with a single input: its source's, unless it has several.
+    fn first_stage(&self, draft: &Draft<'_>) -> usize {
+        let mut stage = self.stage;
+        while let [input] = draft.stages[stage].inputs[..] {
+            stage = input;
+        }
+        stage
     }
 
     /// Allows what comes next to keep the items of this stream in memory for as long as it must hold them: the second

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::draft::SlotId;
+use super::place::Place;
 use crate::run::names::Names;
 
 /// A place in memory that tasks read and write, and where the results of tasks and sinks are.
@@ -29,6 +30,33 @@ impl<T> Data<T> {
     #[expect(clippy::must_use_candidate, reason = "the name is given, whether the handle is used or not")]
     pub fn named(self, name: &str) -> Self {
         self.names.rename(self.op, name);
+        self
+    }
+
+    /// Places this data, and the task that makes it, if one does: their home is there. What was said last counts.
+    ///
+    /// Data does not move: it says where its memory is, and so where the tasks that access it run. A node that the machine
+    /// does not have is a defect, and so is one without a CPU that the process may use, if a task is to run there.
+    ///
+    /// ```
+    /// use millstream::{Graph, Place, Topology};
+    ///
+    /// let g = Graph::new();
+    /// let left = g.data(vec![0_u8; 1 << 20]).named("left").place(Place::Node(1));
+    /// g.task(left.write(), |left| left.fill(1)).named("fill"); // where 'left' is
+    /// g.task(left.read(), |left| left.len()).named("len").place(Place::Node(3));
+    ///
+    /// let explain = g.plan_for(&Topology::synthetic("numa:4 core:8 pu:1")?)?.explain();
+    /// let node = |name| explain.operator(name).and_then(|operator| operator.node());
+    /// assert_eq!((node("left"), node("fill"), node("len")), (Some(1), Some(1), Some(3)));
+    ///
+    /// let error = g.plan_for(&Topology::synthetic("core:8 pu:1")?).unwrap_err();
+    /// assert!(error.to_string().contains("it is to be on node 1"), "{error}");
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "the place is set, whether the handle is used or not")]
+    pub fn place(self, place: Place<'_>) -> Self {
+        self.names.place(self.op, place.told(&self.names));
         self
     }
 

@@ -1,32 +1,120 @@
 //! A plan in words, before it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::draft::{Draft, NodeDraft, TailKind};
+use super::edges::Edges;
+use super::picture::{Card, Drawing, Picture, Thing};
+use super::place::{Homes, Why};
 use crate::run::names::Names;
 
-/// A plan in words: stages and the seams between them, credits, and what is kept in memory.
+/// A plan in words and pictures: stages and the seams between them, credits, what is kept in memory, and where everything is
+/// at home.
 ///
 /// `Display` prints it.
 ///
 /// ```
-/// use millstream::{Graph, Pool};
+/// use millstream::{Graph, Place, Topology};
 ///
-/// let pool = Pool::builder().workers(2).build()?;
 /// let g = Graph::new();
-/// let squares = g.source(0..100_u64).credits(32).named("numbers").map(|x| x * x).named("square").collect();
-/// let plan = g.plan(&pool)?;
-/// let text = plan.explain().to_string();
-/// assert!(text.contains("numbers > square > collect"), "{text}");
-/// assert!(text.contains("32 credits"), "{text}");
-/// # drop(squares);
+/// let squares = g.source(0..100_u64).credits(32).place(Place::Node(1)).named("numbers").map(|x| x * x).collect();
+/// g.task(squares.read(), |squares| squares.len()).named("len").place(Place::Spread);
+/// let explain = g.plan_for(&Topology::synthetic("numa:2 core:8 pu:1")?)?.explain();
+/// let text = explain.to_string();
+/// assert!(text.contains("numbers > map at") && text.contains("32 credits"), "{text}");
+/// assert!(text.contains("node 1: 'numbers' (as told)"), "{text}");
+/// assert!(explain.to_dot().starts_with("digraph"));
 /// # Ok::<(), millstream::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Explain {
     stages: Vec<String>,
     tasks: String,
+    places: Vec<String>,
     kept: Vec<String>,
+    operators: Vec<OperatorExplain>,
+    drawing: Drawing,
+}
+
+impl Explain {
+    /// The operator with this name, the first of several: data that is given is one too.
+    #[must_use]
+    pub fn operator(&self, name: &str) -> Option<&OperatorExplain> {
+        self.operators.iter().find(|operator| operator.name == name)
+    }
+
+    /// All operators, in the order in which they were added to the graph.
+    #[must_use]
+    pub fn operators(&self) -> &[OperatorExplain] {
+        &self.operators
+    }
+
+    /// A picture in the language of Graphviz: a box for each stage, an ellipse for each task, a cylinder for data that is
+    /// given, a frame around what is at home on the same node. Streams are drawn, the order that data asks for is dashed.
+    ///
+    /// Of stages, tasks and data the first 1000 of each are drawn; the others share a box that says how many they are.
+    #[must_use]
+    pub fn to_dot(&self) -> String {
+        self.drawing.to_dot()
+    }
+
+    /// The picture of [`to_dot`](Self::to_dot) as a Mermaid flowchart.
+    #[must_use]
+    pub fn to_mermaid(&self) -> String {
+        self.drawing.to_mermaid()
+    }
+}
+
+/// What is said of one operator: where it is at home, and why; see [`Explain::operator`].
+#[derive(Clone, Debug)]
+pub struct OperatorExplain {
+    name: String,
+    nodes: Vec<usize>,
+    reason: String,
+}
+
+impl OperatorExplain {
+    /// Its name: as given, else method and source line.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The NUMA node that it is at home on; none: it has no home, or several.
+    #[must_use]
+    pub fn node(&self) -> Option<usize> {
+        if let [node] = self.nodes[..] { Some(node) } else { None }
+    }
+
+    /// The NUMA nodes that it is at home on, in the order of their numbers: several for a source that is spread, or whose
+    /// memory is.
+    #[must_use]
+    pub fn nodes(&self) -> &[usize] {
+        &self.nodes
+    }
+
+    /// Why it is at home there, or nowhere; empty if there is no reason for any node.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for OperatorExplain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}': {}", self.name, on(&self.nodes))?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+    }
+}
+
+/// Nodes in words.
+fn on(nodes: &[usize]) -> String {
+    match nodes {
+        [] => "no home".to_owned(),
+        [node] => format!("node {node}"),
+        nodes => format!("nodes {}", nodes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// What is said of a stage, names apart.
@@ -48,10 +136,17 @@ pub(super) struct Facts {
     stages: Vec<StageFacts>,
     tasks: usize,
     edges: usize,
+    /// How many operators there are.
+    operators: usize,
+    homes: Homes,
+    picture: Picture,
 }
 
+/// Of what is at home on a node, so many are named.
+const NAMED: usize = 8;
+
 impl Facts {
-    pub(super) fn of(draft: &Draft<'_>, edges: usize, free: &[bool], credits: &[u32]) -> Self {
+    pub(super) fn of(draft: &Draft<'_>, edges: &Edges, free: &[bool], credits: &[u32], homes: Homes) -> Self {
         let stages = draft.stages.iter().enumerate().map(|(index, stage)| StageFacts {
             ops: stage.ops.iter().map(|(op, _)| *op).collect(),
             source: stage.source.map(|source| {
@@ -72,7 +167,14 @@ impl Facts {
             keeps: stage.keeps,
         });
         let tasks = draft.nodes.iter().filter(|node| matches!(node, NodeDraft::Task { .. })).count();
-        Self { stages: stages.collect(), tasks, edges }
+        Self {
+            stages: stages.collect(),
+            tasks,
+            edges: edges.list.len(),
+            operators: draft.names.len(),
+            homes,
+            picture: Picture::of(draft, edges),
+        }
     }
 
     pub(super) fn explain(&self, names: &Names) -> Explain {
@@ -115,8 +217,84 @@ impl Facts {
             1 => "1 task".to_owned(),
             count => format!("{count} tasks, {} edges between them", self.edges),
         };
-        Explain { stages, tasks, kept }
+        let mut operators: Vec<_> = (0..self.operators).map(|op| self.operator(op, names)).collect();
+        let places = places(&operators);
+        for stage in self.stages.iter().filter(|stage| stage.source.is_some()) {
+            let OperatorExplain { name, nodes, .. } = operators[stage.ops[0]].clone();
+            for op in stage.ops[1..].iter().filter(|_| !nodes.is_empty()) {
+                if operators[*op].nodes.is_empty() {
+                    operators[*op].nodes.clone_from(&nodes);
+                    operators[*op].reason = format!("with the batches of '{name}'");
+                }
+            }
+        }
+        let drawing = self.drawing(&operators);
+        Explain { stages, tasks, places, kept, operators, drawing }
     }
+
+    fn operator(&self, op: usize, names: &Names) -> OperatorExplain {
+        let home = self.homes.get(op);
+        let mut nodes: Vec<usize> = self.homes.parts(op).into_iter().flatten().collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let by = |what: &str, other: usize| {
+            let rest = match self.homes.get(other).node {
+                None => ", which has no home",
+                node if node != home.node => ", on the nearest node with CPUs",
+                _ => "",
+            };
+            format!("{what} '{}'{rest}", names.get(other))
+        };
+        let reason = match home.why {
+            Why::Nothing => String::new(),
+            Why::Told => "as told".to_owned(),
+            Why::Spread => "spread, as told".to_owned(),
+            Why::Memory => "its memory is there".to_owned(),
+            Why::Near(other) => by("near", other),
+            Why::Writes(other) => by("it writes", other),
+            Why::Accesses(other) => by("it accesses", other),
+        };
+        OperatorExplain { name: names.get(op), nodes, reason }
+    }
+
+    fn drawing(&self, operators: &[OperatorExplain]) -> Drawing {
+        let named = |op: usize| (vec![operators[op].name.clone()], operators[op].node());
+        let cards = self.picture.things.iter().map(|thing| {
+            let (lines, node) = match *thing {
+                Thing::Task(op) | Thing::Data(op) => named(op),
+                Thing::More(count, kind) => (vec![format!("{count} more {kind}")], None),
+                Thing::Stage(index) => {
+                    let stage = &self.stages[index];
+                    let mut lines: Vec<String> = stage.ops.iter().map(|op| operators[*op].name.clone()).collect();
+                    lines.extend(stage.keeps.map(|what| format!("(keeps {what})")));
+                    lines.extend(
+                        stage.spooled.then(|| "(spooled: keeps its items until it may let them through)".to_owned()),
+                    );
+                    let nodes = if stage.source.is_some() { &operators[stage.ops[0]].nodes[..] } else { &[] };
+                    if nodes.len() > 1 {
+                        lines.push(format!("({})", on(nodes)));
+                    }
+                    (lines, if let [node] = nodes { Some(*node) } else { None })
+                }
+            };
+            Card { thing: *thing, lines, node }
+        });
+        Drawing { cards: cards.collect(), arrows: self.picture.arrows.clone() }
+    }
+}
+
+/// What is at home where, in words.
+fn places(operators: &[OperatorExplain]) -> Vec<String> {
+    let mut by_nodes: BTreeMap<&[usize], Vec<&OperatorExplain>> = BTreeMap::new();
+    for operator in operators.iter().filter(|operator| !operator.nodes.is_empty()) {
+        by_nodes.entry(&operator.nodes).or_default().push(operator);
+    }
+    let line = |(nodes, at_home): (&[usize], Vec<&OperatorExplain>)| {
+        let named = at_home.iter().take(NAMED).map(|operator| format!("'{}' ({})", operator.name, operator.reason));
+        let more = at_home.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!("and {more} more"));
+        format!("{}: {}", on(nodes), named.chain(more).collect::<Vec<_>>().join(", "))
+    };
+    by_nodes.into_iter().map(line).collect()
 }
 
 impl fmt::Display for Explain {
@@ -125,6 +303,7 @@ impl fmt::Display for Explain {
         if !self.tasks.is_empty() {
             writeln!(f, "{}", self.tasks)?;
         }
+        self.places.iter().try_for_each(|place| writeln!(f, "{place}"))?;
         match &self.kept[..] {
             [] => writeln!(f, "nothing is kept beyond the batches in flight"),
             kept => kept.iter().try_for_each(|what| writeln!(f, "kept: {what}")),

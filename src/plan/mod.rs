@@ -1,37 +1,42 @@
 //! The frozen form of a graph: checked, laid out, ready to run again and again.
 //!
-//! A graph hands over a [`draft::Draft`]. [`validate`] finds every defect, [`edges`] derives the task graph from the
-//! accesses, and [`Plan::new`] lays out what a run needs ([`crate::run`]). Nothing is allocated for the engine after that.
+//! A graph hands over a [`draft::Draft`]. [`edges`] derives the task graph from the accesses, [`place`] finds the homes,
+//! [`validate`] every defect, and [`Plan::new`] lays out what a run needs ([`crate::run`]). Nothing is allocated for the
+//! engine after that. What the graph comes to be, on a machine that need not be here, is also told without that
+//! ([`blueprint`]).
 
+mod blueprint;
 mod circles;
 mod data;
 pub(crate) mod draft;
 mod edges;
 mod explain;
+mod picture;
+mod place;
 mod validate;
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{BuildError, RunError, RunErrorKind};
-use crate::pool::{Pool, Shared};
+use crate::pool::Pool;
 use crate::report::Report;
 use crate::run::batch::{BatchSize, Numbering};
-use crate::run::dag::{Dag, Node};
+use crate::run::dag::{Dag, Home, Node};
 use crate::run::names::Names;
 use crate::run::slot::{AnySlot, Slot};
 use crate::run::source::Source;
 use crate::run::stage::{Room, StageCell, StageParts};
 use crate::run::{Parts, Seated};
-use draft::{Draft, NodeDraft, TailKind};
-use edges::Edges;
+use blueprint::Checked;
+use draft::{Draft, NodeDraft};
 use explain::Facts;
 
+pub use blueprint::Blueprint;
 pub use data::Data;
-pub use explain::Explain;
+pub use explain::{Explain, OperatorExplain};
+pub use place::{AnyData, Place};
 
-/// Batches of a source that may be in flight, unless the user says otherwise.
-const CREDITS: usize = 256;
 /// What the user may say: each of them has a place in memory, whether there is a batch in it or not.
 pub(crate) const MAX_CREDITS: usize = 1 << 20;
 
@@ -78,23 +83,29 @@ struct PlannedSlot<'env> {
 impl<'env> Plan<'env> {
     /// Checks a draft and lays it out.
     pub(crate) fn new(draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
-        let edges = Edges::derive(&draft);
-        let defects = validate::defects(&draft, &edges);
-        if !defects.is_empty() {
-            return Err(BuildError::new(defects));
-        }
         let shared = &pool.shared;
-        let credits: Vec<u32> = credits(&draft, shared);
-        let free: Vec<bool> = draft.stages.iter().map(is_free).collect();
-        let facts = Facts::of(&draft, edges.list.len(), &free, &credits);
+        let Checked { edges, homes, credits, free } = Checked::of(&draft, pool.topology(), shared.workers())?;
+        let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
+        let tasks = draft.nodes.iter().map(|node| match node {
+            NodeDraft::Task { op, .. } => group(homes.get(*op).node),
+            NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
+        });
+        let tasks: Vec<Home> = tasks.collect();
+        let source_homes = draft.stages.iter().map(|stage| {
+            let parts = stage.source.map_or_else(Vec::new, |_| homes.parts(stage.ops[0].0));
+            let parts: Box<[Home]> = parts.into_iter().map(group).collect();
+            if parts.iter().all(Option::is_none) { Box::default() } else { parts }
+        });
+        let source_homes: Vec<Box<[Home]>> = source_homes.collect();
+        let facts = Facts::of(&draft, &edges, &free, &credits, homes);
         let mut used = vec![false; draft.slots.len()];
         draft.accesses.iter().for_each(|(_, slot, _)| used[slot.0] = true);
         let slots = draft.slots.into_iter().zip(used);
         let slots = slots.map(|(draft, used)| PlannedSlot { slot: draft.slot, op: draft.op, given: draft.given, used });
         let slots = slots.collect();
 
-        let nodes = draft.nodes.into_iter().map(|node| match node {
-            NodeDraft::Task { op, body } => Node::Task { op, body },
+        let nodes = draft.nodes.into_iter().zip(tasks).map(|(node, home)| match node {
+            NodeDraft::Task { op, body } => Node::Task { op, body, home },
             NodeDraft::Gate { stage } => Node::Gate { stage },
             NodeDraft::End { .. } => Node::End,
         });
@@ -104,11 +115,11 @@ impl<'env> Plan<'env> {
         let numberings = numbered.into_iter().zip(draft.numberings);
         let numberings = numberings.map(|(stages, ordered)| Numbering::new(stages, ordered)).collect();
         let (mut sources, mut stages) = (Vec::new(), Vec::new());
-        for (index, stage) in draft.stages.into_iter().enumerate() {
+        for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
             let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
             let room = Room { credits: credits[index] as usize, seats: shared.seats.len(), size, free: free[index] };
             let source = stage.source.map(|_| {
-                sources.push(Source::new(index, size, credits[index], free[index]));
+                sources.push(Source::new(index, size, credits[index], free[index], homes));
                 sources.len() - 1
             });
             let (body, _) = stage.body.expect("a loose end is a defect");
@@ -273,19 +284,4 @@ impl fmt::Debug for Plan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plan").field("explain", &self.explain()).finish_non_exhaustive()
     }
-}
-
-/// The credits of each stage's source.
-///
-/// The number must not depend on the pool, as far as it can: a graph that stalls for lack of credits does so everywhere.
-fn credits(draft: &Draft<'_>, shared: &Shared) -> Vec<u32> {
-    let usual = CREDITS.max(2 * shared.workers());
-    let credits = draft.stages.iter().map(|stage| stage.source.and_then(|source| source.credits).unwrap_or(usual));
-    credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
-}
-
-/// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.
-fn is_free(stage: &draft::StageDraft<'_>) -> bool {
-    let parallel = stage.body.as_ref().is_some_and(|(_, tail)| *tail == TailKind::Parallel);
-    parallel && stage.source.is_some_and(|source| source.indexed)
 }

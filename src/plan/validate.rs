@@ -3,11 +3,13 @@
 use super::circles::{Circles, Held};
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use super::edges::Edges;
+use super::place::Homes;
 use crate::error::Defect;
 
 /// All defects, in the order of the operators.
-pub(super) fn defects(draft: &Draft<'_>, edges: &Edges) -> Vec<Defect> {
+pub(super) fn defects(draft: &Draft<'_>, edges: &Edges, homes: &Homes) -> Vec<Defect> {
     let mut found = draft.defects.clone();
+    found.extend_from_slice(&homes.defects);
     loose_ends(draft, &mut found);
     aliases(draft, &mut found);
     consumed(draft, &mut found);

@@ -230,13 +230,13 @@ impl Builder {
         if self.name.contains('\0') {
             return Err(PoolError::name(&self.name).into());
         }
-        let topology = self.machine()?;
+        let topology = Arc::new(self.machine()?);
         let here = self.usable(&topology);
         let (mut placement, claim) = self.claim(&topology, &here);
         let workers = placement.workers().len();
         let mut shared = Shared::new(workers, if self.elastic { workers } else { placement.active() });
         shared.panic_handler = self.panic_handler.clone();
-        let mut pool = Pool::new_empty(Arc::new(shared), placement.clone(), claim);
+        let mut pool = Pool::new_empty(Arc::new(shared), placement.clone(), claim, Arc::clone(&topology));
         pool.shared.set_active(placement.active());
         let (report, reports) = mpsc::channel();
         for place in placement.workers() {
@@ -392,11 +392,12 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// A pool without threads of its own: the checker's driver lets its virtual workers live.
+/// A pool without threads of its own, on a machine with four nodes: the checker's driver lets its virtual workers live.
 #[cfg(all(test, not(loom)))]
 pub(crate) fn without_threads(workers: usize) -> Pool {
+    let topology = Topology::synthetic("numa:4 core:16 pu:1").expect("a machine");
     let wish = Wish { workers: Some(workers), pinning: Pinning::Off, oversubscribe: true, smt: false };
-    let placement = Placement::decide(&wish, &Topology::detect().expect("some CPU"), &Claims::default());
+    let placement = Placement::decide(&wish, &topology, &Claims::default());
     let shared = Arc::new(Shared::new(workers, placement.active()));
-    Pool::new_empty(shared, placement, Claim::default())
+    Pool::new_empty(shared, placement, Claim::default(), Arc::new(topology))
 }

@@ -38,6 +38,7 @@ impl Pool {
             shared: Arc::clone(&self.shared),
             threads: Vec::new(),
             placement: Arc::clone(&self.placement),
+            topology: Arc::clone(&self.topology),
             watcher: None,
             _claim: Claim::default(),
             closes: false,

@@ -50,6 +50,7 @@ use crate::sync::claim::Claims;
 use crate::sync::event_count::{EventCount, Only};
 use crate::sync::parker::Parker;
 use crate::sync::{Condvar, Mutex, thread};
+use crate::topology::Topology;
 use blocking::{Back, Spares};
 use broadcast::Broadcasts;
 use injector::Injector;
@@ -133,6 +134,12 @@ impl Shared {
     pub(crate) fn set_active(&self, active: usize) {
         self.idle.set_limit(active);
         self.pass_on_jobs(usize::MAX, u32::try_from(active).expect("no more than workers"));
+    }
+
+    /// The group of the workers on the NUMA node with the system's number `node`; none: there are none, or all are on one.
+    #[expect(clippy::unused_self, reason = "all workers are in one group")]
+    pub(crate) fn home_of(&self, node: usize) -> Option<usize> {
+        cfg!(test).then_some(node)
     }
 
     /// Gives a job that has its token to whoever may run it; one without a group first of all to whoever waits for it.
@@ -313,6 +320,7 @@ pub struct Pool {
     pub(crate) shared: Arc<Shared>,
     threads: Vec<thread::JoinHandle<()>>,
     placement: Arc<Mutex<Placement>>,
+    topology: Arc<Topology>,
     /// Of an elastic pool.
     watcher: Option<elastic::Watcher>,
     /// Given up when the threads have ended.
@@ -348,9 +356,19 @@ impl Pool {
     }
 
     /// A pool without threads yet.
-    fn new_empty(shared: Arc<Shared>, placement: Placement, claim: register::Claim) -> Self {
+    fn new_empty(
+        shared: Arc<Shared>,
+        placement: Placement,
+        claim: register::Claim,
+        topology: Arc<Topology>,
+    ) -> Self {
         let placement = Arc::new(Mutex::new(placement));
-        Self { shared, threads: Vec::new(), placement, watcher: None, _claim: claim, closes: true }
+        Self { shared, threads: Vec::new(), placement, topology, watcher: None, _claim: claim, closes: true }
+    }
+
+    /// The machine that the workers were placed on.
+    pub(crate) fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// Ends the pool's threads: (C1) to (C4) of the module.

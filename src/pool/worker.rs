@@ -175,6 +175,16 @@ impl<'p> Worker<'p> {
         self.feed();
     }
 
+    /// Queues a job for the workers of the node group `home`; none: as [`push`](Self::push).
+    pub(crate) fn push_home(&self, job: Job, _home: Option<usize>) {
+        self.push(job);
+    }
+
+    /// Queues a job for the workers of the node group `home`, behind all others; none: as [`push_last`](Self::push_last).
+    pub(crate) fn push_last_home(&self, job: Job, _home: Option<usize>) {
+        self.push_last(job);
+    }
+
     /// Queues a job whose token is out already, newest first.
     pub(crate) fn push_counted(&self, job: Job) {
         self.make_room();

@@ -4,6 +4,9 @@
 //! one list, the number of missing predecessors in one array that is copied for each run. A node with a single
 //! predecessor needs no counter. Whoever finishes a node continues with the first task that it made ready, and queues the
 //! others; those of its successors that wait for it alone are adjacent in the list, and are queued as one range.
+//!
+//! Where tasks have homes, these lists are in the order of homes, and each home gets a range of its own. Whoever finishes a
+//! task continues only with one that has the same home, or none.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -38,10 +41,13 @@ pub(crate) trait TaskBody: Send {
     unsafe fn torn(&mut self);
 }
 
+/// The group of workers that a job goes to first.
+pub(crate) type Home = Option<u16>;
+
 /// What a node stands for.
 pub(crate) enum Node<'env> {
-    /// Fires once: the operator, and what it does.
-    Task { op: usize, body: Box<dyn TaskBody + 'env> },
+    /// Fires once: the operator, what it does, and where.
+    Task { op: usize, body: Box<dyn TaskBody + 'env>, home: Home },
     /// Opens a stage.
     Gate { stage: usize },
     /// A stage has ended: the stage finishes it.
@@ -81,6 +87,8 @@ pub(crate) struct Dag<'env> {
     /// Successor lists, then the tasks without predecessors.
     list: Box<[u32]>,
     roots: u32,
+    /// The home of each node; empty if none has one.
+    homes: Box<[Home]>,
     /// Tasks from this node on do not fire.
     limit: AtomicU32,
     /// Nanoseconds of each task that has fired, at least one (exact, or one sampled in [`SAMPLE`]).
@@ -104,7 +112,13 @@ impl<'env> Dag<'env> {
         edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
         let is_task = |node: u32| matches!(nodes[node as usize], Node::Task { .. });
         let alone = |node: u32| before[node as usize] == 1 && is_task(node);
-        edges.sort_by_key(|(from, to)| (*from, !alone(*to), *to));
+        let home = |node: &Node<'_>| if let Node::Task { home, .. } = node { *home } else { None };
+        let homes: Box<[Home]> = match nodes.iter().any(|node| home(node).is_some()) {
+            true => nodes.iter().map(home).collect(),
+            false => Box::default(),
+        };
+        let home = |node: u32| homes.get(node as usize).copied().flatten();
+        edges.sort_by_key(|(from, to)| (*from, !alone(*to), home(*to), *to));
         let mut first = vec![0_u32; nodes.len() + 1];
         let mut lone = vec![0_u32; nodes.len()];
         for (from, to) in &edges {
@@ -118,9 +132,10 @@ impl<'env> Dag<'env> {
         let roots = u32::try_from(list.len()).expect("fewer than 2^32 edges");
         let count = u32::try_from(nodes.len()).expect("fewer than 2^32 nodes");
         list.extend((0..count).filter(|node| before[*node as usize] == 0 && is_task(*node)));
+        list[roots as usize..].sort_by_key(|node| home(*node));
         let mut tasks = Vec::new();
         let kinds = nodes.into_iter().map(|node| match node {
-            Node::Task { op, body } => {
+            Node::Task { op, body, .. } => {
                 tasks.push(Task { op, body: UnsafeCell::new(body) });
                 Kind::Task(u32::try_from(tasks.len() - 1).expect("fewer than 2^32 nodes"))
             }
@@ -137,6 +152,7 @@ impl<'env> Dag<'env> {
             lone: lone.into(),
             list: list.into(),
             roots,
+            homes,
             limit: AtomicU32::new(u32::MAX),
             nanos: tasks.iter().map(|_| AtomicU64::new(0)).collect(),
             tasks: tasks.into(),
@@ -163,8 +179,11 @@ impl<'env> Dag<'env> {
     /// Queues what waits for nothing.
     pub(crate) fn start(&self, run: &Run<'static>, worker: &Worker<'_>) {
         let end = u32::try_from(self.list.len()).expect("checked in `new`");
-        if self.roots < end {
-            worker.push(self.job(self.roots, end));
+        let mut first = self.roots;
+        while first < end {
+            let last = self.end_of_home(first, end);
+            self.push::<true>(first, last, worker);
+            first = last;
         }
         for (kind, before) in self.kinds.iter().zip(&self.before) {
             if let (Kind::Gate(stage), 0) = (kind, before) {
@@ -181,12 +200,37 @@ impl<'env> Dag<'env> {
 
     /// A node is done: its successors may be ready.
     pub(crate) fn finish(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
-        let node = node as usize;
+        if self.homes.is_empty() {
+            self.finish_as::<false>(node as usize, run, worker);
+        } else {
+            self.finish_at_homes(node as usize, run, worker);
+        }
+    }
+
+    /// The same where some task has a home: apart, so that it costs nothing where none has.
+    #[inline(never)]
+    fn finish_at_homes(&self, node: usize, run: &Run<'static>, worker: &Worker<'_>) {
+        self.finish_as::<true>(node, run, worker);
+    }
+
+    /// The same; `HOMES`: some task has a home.
+    #[inline]
+    fn finish_as<const HOMES: bool>(&self, node: usize, run: &Run<'static>, worker: &Worker<'_>) {
         let (begin, end) = (self.first[node], self.first[node + 1]);
         let shared = begin + self.lone[node];
-        let mut next = (begin < shared).then_some(begin);
-        if begin + 1 < shared {
-            worker.push(self.job(begin + 1, shared));
+        let stays = |place: u32| !HOMES || self.home(place).is_none_or(|home| self.homes[node] == Some(home));
+        let mut next = None;
+        let mut first = begin;
+        while first < shared {
+            let last = if HOMES { self.end_of_home(first, shared) } else { shared };
+            if next.is_none() && stays(first) {
+                next = Some(first);
+                first += 1;
+            }
+            if first < last {
+                self.push::<HOMES>(first, last, worker);
+            }
+            first = last;
         }
         for place in shared..end {
             let successor = self.list[place as usize] as usize;
@@ -194,14 +238,39 @@ impl<'env> Dag<'env> {
                 continue;
             }
             match self.kinds[successor] {
-                Kind::Task(_) if next.is_none() => next = Some(place),
-                Kind::Task(_) => worker.push(self.job(place, place + 1)),
+                Kind::Task(_) if next.is_none() && stays(place) => next = Some(place),
+                Kind::Task(_) => self.push::<HOMES>(place, place + 1, worker),
                 Kind::Gate(stage) => run.cx(stage as usize, worker).open(),
                 Kind::End => unreachable!("the end of a stage has no predecessors"),
             }
         }
         if let Some(place) = next {
             worker.continue_with(self.job(place, place + 1));
+        }
+    }
+
+    /// The home of the task in a place of the list.
+    fn home(&self, place: u32) -> Home {
+        self.homes.get(self.list[place as usize] as usize).copied().flatten()
+    }
+
+    /// Where the tasks end that have the same home as the first one of a part of the list.
+    fn end_of_home(&self, first: u32, end: u32) -> u32 {
+        let home = self.home(first);
+        let (mut low, mut high) = (first, end);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.home(middle) == home { low = middle } else { high = middle }
+        }
+        high
+    }
+
+    /// Queues the tasks in a range of the list, which have one home.
+    fn push<const HOMES: bool>(&self, first: u32, last: u32, worker: &Worker<'_>) {
+        let job = self.job(first, last);
+        match HOMES {
+            true => worker.push_home(job, self.home(first).map(usize::from)),
+            false => worker.push(job),
         }
     }
 

@@ -256,7 +256,7 @@ impl Run<'static> {
     /// Queues what waits for nothing.
     fn begin(&self, worker: &Worker<'_>) {
         for source in self.sources.iter().filter(|source| self.stages[source.stage].gate.is_none()) {
-            worker.push(source.issue_job());
+            source.start(worker);
         }
         self.dag.start(self, worker);
     }

@@ -10,6 +10,19 @@ pub(crate) struct Names {
     list: Mutex<Vec<Operator>>,
     /// Explicit edges between operators: the second comes after the first.
     after: Mutex<Vec<(usize, usize)>>,
+    /// Where operators are to be, in the order in which it was said.
+    places: Mutex<Vec<(usize, Told)>>,
+}
+
+/// Where the user wants an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Node(usize),
+    /// Near the data that this operator makes.
+    Near(usize),
+    /// Near data of another graph.
+    NearForeign,
+    Spread,
 }
 
 #[derive(Debug)]
@@ -50,6 +63,21 @@ impl Names {
 
     pub(crate) fn location(&self, op: usize) -> &'static Location<'static> {
         self.list.lock()[op].location
+    }
+
+    /// How many operators there are.
+    pub(crate) fn len(&self) -> usize {
+        self.list.lock().len()
+    }
+
+    /// `op` is to be there.
+    pub(crate) fn place(&self, op: usize, told: Told) {
+        self.places.lock().push((op, told));
+    }
+
+    /// All that was said of places.
+    pub(crate) fn places(&self) -> Vec<(usize, Told)> {
+        self.places.lock().clone()
     }
 
     /// `op` is to come after `first`.

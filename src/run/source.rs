@@ -10,6 +10,11 @@
 //! batches of one turn form a chain of places, and the job for them is the chain: whoever takes it splits it in half as
 //! long as it is longer than one, so that the other half can be stolen.
 //!
+//! # Homes
+//! A source may be at home in one place, or have homes for equal parts of it. Batches go to the home of their part; a chain
+//! or range goes to the home of its first batch, and a range is cut where the home changes. Of a source whose length is
+//! not known the chains are dealt out in turn. The issue job stays where the source is, if that is one place.
+//!
 //! # Without credits
 //! A source whose batches are known by number alone, and whose stage ends in a parallel sink, keeps nothing: its job is a
 //! range of numbers, split in half again and again.
@@ -18,6 +23,7 @@ use std::ptr::NonNull;
 
 use super::Run;
 use super::batch::{BatchSize, Family, Ticket};
+use super::dag::Home;
 use super::stage::{Cx, Extent, Parcel, Pull};
 use crate::pool::job::{Group, Job, Target};
 use crate::pool::worker::Worker;
@@ -41,7 +47,22 @@ pub(crate) struct Source {
     pub(crate) free: bool,
     credits: Credits,
     places: Box<[Place]>,
+    /// The homes of equal parts of it; empty if it has none.
+    homes: Box<[Home]>,
     turn: UnsafeCell<Turn>,
+}
+
+/// A piece of memory that is only spoken of, never read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) start: *const u8,
+    pub(crate) bytes: usize,
+}
+
+impl Piece {
+    pub(crate) fn of<T: ?Sized>(value: &T) -> Self {
+        Self { start: std::ptr::from_ref(value).cast(), bytes: size_of_val(value) }
+    }
 }
 
 /// One batch in flight.
@@ -58,6 +79,8 @@ struct Turn {
     ended: bool,
     extent: Option<u64>,
     next: u64,
+    /// Chains that were issued.
+    chains: u64,
     taken: u64,
     /// Free places that were taken out of the credit list: the first, linked.
     free: Option<u32>,
@@ -72,7 +95,7 @@ unsafe impl Sync for Source {}
 unsafe impl Send for Source {}
 
 impl Source {
-    pub(crate) fn new(stage: usize, size: BatchSize, credits: u32, free: bool) -> Self {
+    pub(crate) fn new(stage: usize, size: BatchSize, credits: u32, free: bool, homes: Box<[Home]>) -> Self {
         Self {
             issue: Target { run: issue, group: None },
             run: std::ptr::null(),
@@ -81,6 +104,7 @@ impl Source {
             free,
             credits: Credits::new(if free { 0 } else { credits }),
             places: (0..if free { 0 } else { credits }).map(|_| Place::default()).collect(),
+            homes,
             turn: UnsafeCell::new(Turn::default()),
         }
     }
@@ -102,14 +126,29 @@ impl Source {
     }
 
     /// The job that issues the next batches.
-    pub(crate) fn issue_job(&self) -> Job {
+    fn issue_job(&self) -> Job {
         Job { target: NonNull::from(self).cast(), payload: 0 }
+    }
+
+    /// Queues the first issue job of a run.
+    pub(crate) fn start(&self, worker: &Worker<'_>) {
+        worker.push_home(self.issue_job(), self.home());
+    }
+
+    /// Queues the issue job again, behind all else.
+    fn restart(&self, worker: &Worker<'_>) {
+        worker.push_last_home(self.issue_job(), self.home());
+    }
+
+    /// Where all of it is at home, if that is one place.
+    fn home(&self) -> Option<usize> {
+        if let [home] = *self.homes { home.map(usize::from) } else { None }
     }
 
     /// Nobody wants more items. If it sleeps for lack of credits it is started once more, and ends.
     pub(crate) fn stop(&self, worker: &Worker<'_>) {
         if self.credits.stop() {
-            worker.push_last(self.issue_job());
+            self.restart(worker);
         }
     }
 
@@ -121,7 +160,7 @@ impl Source {
     /// A piece of the batch in `place` has ended; the last one gives the credit back.
     pub(crate) fn release(&self, place: u32, worker: &Worker<'_>) {
         if self.places[place as usize].live.end() && self.credits.put(place) {
-            worker.push_last(self.issue_job());
+            self.restart(worker);
         }
     }
 
@@ -173,9 +212,43 @@ impl Source {
         if issued.again {
             self.hand_on(cx);
         }
-        if let Some((first, count)) = issued.chain {
+        let Some((first, count)) = issued.chain else { return };
+        if self.homes.is_empty() {
             cx.worker.continue_with(cx.stage.fire_job(pack(first, count)));
+        } else if self.free {
+            self.push_parts(count, cx);
+        } else {
+            cx.worker.push_home(cx.stage.fire_job(pack(first, count)), issued.home.map(usize::from));
         }
+    }
+
+    /// Queues all batches of a source without credits at the homes of their parts.
+    fn push_parts(&self, count: u32, cx: &Cx<'_>) {
+        let mut part = 0;
+        for same in self.homes.chunk_by(|home, next| home == next) {
+            let (first, last) = (self.part_start(part, count), self.part_start(part + same.len(), count));
+            part += same.len();
+            if first < last {
+                cx.worker.push_home(cx.stage.fire_job(pack(first, last - first)), same[0].map(usize::from));
+            }
+        }
+    }
+
+    /// The first of `count` batches that is in a part, or behind all before it.
+    fn part_start(&self, part: usize, count: u32) -> u32 {
+        let start = (part as u64 * u64::from(count)).div_ceil(self.homes.len() as u64);
+        u32::try_from(start).expect("at most `count`")
+    }
+
+    /// The home of the chain that begins with the next batch.
+    fn next_home(&self, turn: &Turn) -> Home {
+        let homes = self.homes.len() as u64;
+        let part = match turn.extent {
+            _ if homes == 0 => return None,
+            Some(batches) => turn.next.saturating_mul(homes) / batches.max(1), // none left: behind the last part
+            None => turn.chains % homes,
+        };
+        self.homes.get(usize::try_from(part).ok()?).copied().flatten()
     }
 
     /// Queues the issue job again, or leaves the turn in the credit list.
@@ -184,7 +257,7 @@ impl Source {
         // SAFETY: still this job's turn.
         let spare = self.turn.with(|turn| unsafe { (*turn).free.is_some() });
         if spare || self.credits.any() || !self.credits.sleep() {
-            cx.worker.push_last(self.issue_job());
+            self.restart(cx.worker);
         }
     }
 
@@ -203,7 +276,8 @@ impl Source {
             turn.ended = true;
             turn.next = batches;
             let count = u32::try_from(batches).expect("batches are made large enough");
-            return Issued { total: Some(batches), again: false, chain: (count > 0).then_some((0, count)) };
+            let chain = (count > 0).then_some((0, count));
+            return Issued { total: Some(batches), again: false, chain, home: None };
         }
         self.load_chain(turn, cx)
     }
@@ -228,6 +302,7 @@ impl Source {
         let wanted = 1 + cx.worker.shared.idle.idle().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
+        let home = self.next_home(turn);
         let mut ended = self.credits.is_stopped(); // seen late it costs some batches
         for _ in 0..wanted {
             if ended {
@@ -264,7 +339,8 @@ impl Source {
             chain = Some(chain.map_or((place, 1), |(first, count)| (first, count + 1)));
         }
         turn.ended = ended;
-        Issued { total: ended.then_some(turn.next), again: !ended, chain }
+        turn.chains += u64::from(chain.is_some());
+        Issued { total: ended.then_some(turn.next), again: !ended, chain, home }
     }
 
     fn pull(&self, turn: &Turn, place: u32, cx: &Cx<'_>) -> Pull {
@@ -283,7 +359,10 @@ struct Issued {
     /// All numbers, if the source has ended.
     total: Option<u64>,
     again: bool,
+    /// The first place or number, and how many.
     chain: Option<(u32, u32)>,
+    /// Where the chain is at home.
+    home: Home,
 }
 
 #[expect(unsafe_code, reason = "jobs reach a source by pointer")]

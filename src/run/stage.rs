@@ -17,6 +17,7 @@ use super::batch::{BatchSize, Family, Numbering, Ticket};
 use super::cancel::{Carried, Failure, Fault, Item, Site};
 use super::frame::{Frame, SAMPLE_EVERY};
 use super::ledger::Ledger;
+use super::source::Piece;
 use crate::pool::job::{Group, Job, Target};
 use crate::pool::worker::Worker;
 use crate::sync::Mutex;
@@ -99,6 +100,10 @@ pub(crate) trait Stage: Send + Sync {
     /// Loads the batch `number` of about `size` items into `place`.
     fn pull(&self, _place: u32, _number: u64, _size: usize) -> Pull {
         unreachable!("only a source is pulled");
+    }
+    /// The memory that its source reads, in order, as far as that is known.
+    fn memory(&self) -> Vec<Piece> {
+        Vec::new()
     }
     /// The last piece has retired.
     fn end(&self, cx: &Cx<'_>) -> Ended;
@@ -345,7 +350,7 @@ impl<'a> Cx<'a> {
     pub(crate) fn open(&self) {
         let held = self.stage.gate.as_ref().map(Gate::open);
         if let Some(source) = self.stage.source {
-            return self.worker.push(self.run.sources[source].issue_job());
+            return self.run.sources[source].start(self.worker);
         }
         for load in held.into_iter().flatten() {
             self.worker.push(self.stage.fire_job(load));

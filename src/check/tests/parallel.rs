@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use super::program::{Cut, Meaning, Op, Sink, SourceKind, Step, TaskKind, walk};
 use super::sequential::{better, copies, key, mix, source_item};
 use crate::check::work;
-use crate::{Data, Graph, Plan, Stream, Table};
+use crate::{Data, Graph, NumaNode, Place, Plan, Pool, Stream, Table};
 
 /// What a graph borrows, and what goes wrong in it.
 #[derive(Debug)]
@@ -20,10 +20,12 @@ pub(super) struct Env {
     error: AtomicBool,
     numbers: Vec<i64>,
     text: Vec<u8>,
+    /// The NUMA nodes of the pool's machine.
+    nodes: Vec<usize>,
 }
 
 impl Env {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pool: &Pool) -> Self {
         let numbers: Vec<i64> = (0..64).map(source_item).collect();
         let text = numbers.iter().flat_map(|number| format!("{number};").into_bytes()).collect();
         Self {
@@ -34,6 +36,7 @@ impl Env {
             error: AtomicBool::new(false),
             numbers,
             text,
+            nodes: pool.topology().numa_nodes().iter().map(NumaNode::id).collect(),
         }
     }
 
@@ -202,6 +205,16 @@ impl<'env> Parallel<'env> {
         int
     }
 
+    /// What the number of a place means.
+    fn place<'a>(&self, place: u8, near: Option<&'a Data<i64>>) -> Option<Place<'a>> {
+        match place % 4 {
+            0 => None,
+            1 => Some(Place::Spread),
+            2 => Some(Place::Node(self.env.nodes[usize::from(place / 4) % self.env.nodes.len()])),
+            _ => near.map(|near| Place::Near(near)),
+        }
+    }
+
     fn or_none(&self, best: &Data<Option<Item<'env>>>) -> Data<i64> {
         self.graph.task(best.read(), |best| best.as_ref().map_or(-1, |best| *best.value))
     }
@@ -262,8 +275,12 @@ impl<'env> Meaning for Parallel<'env> {
             Some(items) => stream.batch_size(items),
             None => stream,
         };
-        match cut.credits {
+        let stream = match cut.credits {
             Some(credits) => stream.credits(credits),
+            None => stream,
+        };
+        match self.place(cut.place, self.handles.ints.last()) {
+            Some(place) => stream.place(place),
             None => stream,
         }
     }
@@ -405,13 +422,16 @@ impl<'env> Meaning for Parallel<'env> {
         self.handles.tables.push(keyed.named(&name(id)).key_by(|key| *key).count());
     }
 
-    fn cell(&mut self, value: i64) -> Data<i64> {
+    fn cell(&mut self, value: i64, place: u8) -> Data<i64> {
         let cell = self.graph.data(value);
+        if let Some(place) = self.place(place, self.handles.ints.last()) {
+            cell.clone().place(place);
+        }
         self.handles.cells.push((cell.clone(), value));
         cell
     }
 
-    fn task(&mut self, id: usize, kind: TaskKind, a: &Data<i64>, b: &Data<i64>) -> Data<i64> {
+    fn task(&mut self, id: usize, kind: TaskKind, a: &Data<i64>, b: &Data<i64>, place: u8) -> Data<i64> {
         let env = self.env;
         let g = &self.graph;
         let result = match kind {
@@ -437,6 +457,9 @@ impl<'env> Meaning for Parallel<'env> {
                 .after(a),
         };
         let result = result.named(&name(id));
+        if let Some(place) = self.place(place, Some(a)) {
+            result.clone().place(place);
+        }
         self.keep(result)
     }
 

@@ -14,6 +14,7 @@ pub(super) enum Step {
         len: u8,
         batch: Option<u8>,
         credits: Option<u8>,
+        place: u8,
     },
     Apply {
         stream: u8,
@@ -30,12 +31,13 @@ pub(super) enum Step {
         stream: u8,
         kind: u8,
     },
-    /// Data with a value of the user's.
-    Cell(i8),
+    /// Data with a value of the user's, and its place.
+    Cell(i8, u8),
     Task {
         kind: u8,
         a: u8,
         b: u8,
+        place: u8,
     },
     /// A stream with data that tasks write later, and its end.
     WithCell {
@@ -111,6 +113,8 @@ pub(super) enum TaskKind {
 pub(super) struct Cut {
     pub(super) batch: Option<usize>,
     pub(super) credits: Option<usize>,
+    /// Where it is to be, by a number that means something or nothing.
+    pub(super) place: u8,
 }
 
 /// What a program means.
@@ -130,8 +134,8 @@ pub(super) trait Meaning {
     fn sink(&mut self, stream: Self::Stream, id: usize, sink: Sink) -> Self::Int;
     fn collect(&mut self, stream: Self::Stream, ordered: bool) -> Self::List;
     fn count_keys(&mut self, stream: Self::Stream, id: usize);
-    fn cell(&mut self, value: i64) -> Self::Int;
-    fn task(&mut self, id: usize, kind: TaskKind, a: &Self::Int, b: &Self::Int) -> Self::Int;
+    fn cell(&mut self, value: i64, place: u8) -> Self::Int;
+    fn task(&mut self, id: usize, kind: TaskKind, a: &Self::Int, b: &Self::Int, place: u8) -> Self::Int;
     fn with_data(&mut self, stream: Self::Stream, id: usize, data: &Self::Int) -> Self::Stream;
     fn items(&mut self, list: &Self::List) -> Self::Stream;
 }
@@ -189,12 +193,12 @@ impl<M: Meaning> Walk<'_, M> {
     fn step(&mut self, step: &Step) {
         let room = self.open.len() < WIDTH;
         match *step {
-            Step::Source { kind, len, batch, credits } if room => {
+            Step::Source { kind, len, batch, credits, place } if room => {
                 use SourceKind::*;
                 let kind = [Iterator, Made, Range, Slice, Vector, Split][kind as usize % 6];
                 let size = |size: u8| 1 + usize::from(size);
                 let id = self.id(true);
-                let cut = Cut { batch: batch.map(size), credits: credits.map(size) };
+                let cut = Cut { batch: batch.map(size), credits: credits.map(size), place };
                 let stream = self.to.source(id, kind, u64::from(len), cut);
                 self.open.push(Flow { stream, ordered: true });
             }
@@ -249,11 +253,11 @@ impl<M: Meaning> Walk<'_, M> {
                     any.into_iter().chain(ordered.into_iter().filter(|_| self.open[place].ordered)).collect();
                 self.end(place, all[kind as usize % all.len()]);
             }
-            Step::Cell(value) => {
-                let cell = self.to.cell(i64::from(value));
+            Step::Cell(value, place) => {
+                let cell = self.to.cell(i64::from(value), place);
                 self.cells.push(cell);
             }
-            Step::Task { kind, a, b } => self.task(kind, a as usize, b as usize),
+            Step::Task { kind, a, b, place } => self.task(kind, a as usize, b as usize, place),
             Step::WithCell { stream, cell } if !self.cells.is_empty() => {
                 let Some(Flow { stream, ordered }) = self.take(stream) else { return };
                 let (id, sum) = (self.id(ordered), self.id(ordered));
@@ -320,15 +324,17 @@ impl<M: Meaning> Walk<'_, M> {
         }
     }
 
-    fn task(&mut self, kind: u8, a: usize, b: usize) {
+    fn task(&mut self, kind: u8, a: usize, b: usize, place: u8) {
         use TaskKind::*;
         let kind = [Write, ReadWrite, ReadRead, After][kind as usize % 4];
         let (ints, cells) = (self.ints.len(), self.cells.len());
         let id = self.walked.ordered.len();
         let result = match kind {
-            Write if cells > 0 => self.to.task(id, kind, &self.cells[a % cells], &self.cells[a % cells]),
-            ReadWrite if ints > 0 && cells > 0 => self.to.task(id, kind, &self.ints[a % ints], &self.cells[b % cells]),
-            ReadRead | After if ints > 0 => self.to.task(id, kind, &self.ints[a % ints], &self.ints[b % ints]),
+            Write if cells > 0 => self.to.task(id, kind, &self.cells[a % cells], &self.cells[a % cells], place),
+            ReadWrite if ints > 0 && cells > 0 => {
+                self.to.task(id, kind, &self.ints[a % ints], &self.cells[b % cells], place)
+            }
+            ReadRead | After if ints > 0 => self.to.task(id, kind, &self.ints[a % ints], &self.ints[b % ints], place),
             _ => return,
         };
         self.walked.ordered.push(false);
@@ -340,8 +346,8 @@ impl<M: Meaning> Walk<'_, M> {
 pub(super) fn programs(steps: usize, credits: bool) -> impl Strategy<Value = Vec<Step>> {
     let number = || 0..=u8::MAX;
     let few = if credits { prop::option::of(0..4_u8).boxed() } else { Just(None).boxed() };
-    let source = (number(), 0..40_u8, prop::option::of(0..9_u8), few)
-        .prop_map(|(kind, len, batch, credits)| Step::Source { kind, len, batch, credits });
+    let source = (number(), 0..40_u8, prop::option::of(0..9_u8), few, number())
+        .prop_map(|(kind, len, batch, credits, place)| Step::Source { kind, len, batch, credits, place });
     let step = prop_oneof![
         4 => source.clone(),
         8 => (number(), number(), 1..12_u8).prop_map(|(stream, op, k)| Step::Apply { stream, op, k }),
@@ -352,8 +358,8 @@ pub(super) fn programs(steps: usize, credits: bool) -> impl Strategy<Value = Vec
         2 => (number(), number()).prop_map(|(left, right)| Step::Merge(left, right)),
         1 => number().prop_map(Step::Unordered),
         4 => (number(), number()).prop_map(|(stream, kind)| Step::Sink { stream, kind }),
-        2 => (-9..9_i8).prop_map(Step::Cell),
-        5 => (number(), number(), number()).prop_map(|(kind, a, b)| Step::Task { kind, a, b }),
+        2 => (-9..9_i8, number()).prop_map(|(value, place)| Step::Cell(value, place)),
+        5 => (number(), number(), number(), number()).prop_map(|(kind, a, b, place)| Step::Task { kind, a, b, place }),
         2 => (number(), number()).prop_map(|(stream, cell)| Step::WithCell { stream, cell }),
         2 => (number(), number()).prop_map(|(stream, int)| Step::WithResult { stream, int }),
         2 => number().prop_map(Step::Items),

@@ -59,10 +59,12 @@ fn expected(program: &[Step]) -> (Answers, Sequential, Walked) {
 
 /// Runs a program `runs` times on a pool, and compares.
 fn same(program: &[Step], pool: &Pool, expected: &Answers, runs: usize) -> Result<(), TestCaseError> {
-    let env = Env::new();
+    let env = Env::new(pool);
     {
         let (graph, handles) = Parallel::build(program, &env, runs == 1);
         let mut plan = graph.plan(pool).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let explain = plan.explain();
+        prop_assert!(!explain.operators().is_empty(), "a source at least: {}", explain.to_dot());
         for _ in 0..runs {
             handles.set_cells(&mut plan);
             plan.run().map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -113,7 +115,7 @@ impl Trap {
 /// Runs a program that fails, then again without the trap. Whether it has failed: behind the end of a stream there is no
 /// failure.
 fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Result<bool, TestCaseError> {
-    let env = Env::new();
+    let env = Env::new(pool);
     let mut failed = Vec::new();
     {
         let (graph, handles) = Parallel::build(program, &env, false);
@@ -143,7 +145,7 @@ fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Resu
 
 /// Whether a program with few credits stalls. If not, its answers are the expected ones; if so, the stall names who waits.
 fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, TestCaseError> {
-    let env = Env::new();
+    let env = Env::new(pool);
     let mut stalled = Vec::new();
     {
         let (graph, handles) = Parallel::build(program, &env, false);

@@ -152,12 +152,12 @@ impl Meaning for Sequential {
         self.tables.push(table);
     }
 
-    fn cell(&mut self, value: i64) -> Int {
+    fn cell(&mut self, value: i64, _: u8) -> Int {
         self.cells.push(value);
         Int::Cell(self.cells.len() - 1)
     }
 
-    fn task(&mut self, id: usize, kind: TaskKind, a: &Int, b: &Int) -> Int {
+    fn task(&mut self, id: usize, kind: TaskKind, a: &Int, b: &Int, _: u8) -> Int {
         let (one, two) = (self.int(*a), self.int(*b));
         let value = match kind {
             TaskKind::Write | TaskKind::ReadWrite => mix(two, one),

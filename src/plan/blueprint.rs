@@ -1,0 +1,81 @@
+//! A graph that was checked, for a machine that need not be here.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::draft::{Draft, StageDraft, TailKind};
+use super::edges::Edges;
+use super::explain::{Explain, Facts};
+use super::place::Homes;
+use super::validate;
+use crate::error::BuildError;
+use crate::run::names::Names;
+use crate::topology::Topology;
+
+/// Batches of a source that may be in flight, unless the user says otherwise.
+const CREDITS: usize = 256;
+
+/// What a graph comes to be on some machine, which need not be this one: made by
+/// [`Graph::plan_for`](crate::Graph::plan_for). It explains itself, but does not run.
+pub struct Blueprint {
+    facts: Facts,
+    names: Arc<Names>,
+}
+
+impl Blueprint {
+    /// For a pool with one worker for every core of the machine.
+    pub(crate) fn new(draft: &Draft<'_>, machine: &Topology) -> Result<Self, BuildError> {
+        let Checked { edges, homes, credits, free } = Checked::of(draft, machine, machine.cores().len())?;
+        Ok(Self { facts: Facts::of(draft, &edges, &free, &credits, homes), names: Arc::clone(&draft.names) })
+    }
+
+    /// The plan in words and pictures, as [`Plan::explain`](crate::Plan::explain) gives it.
+    #[must_use]
+    pub fn explain(&self) -> Explain {
+        self.facts.explain(&self.names)
+    }
+}
+
+impl fmt::Debug for Blueprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blueprint").field("explain", &self.explain()).finish_non_exhaustive()
+    }
+}
+
+/// What is found out about a draft without defects.
+pub(super) struct Checked {
+    pub(super) edges: Edges,
+    pub(super) homes: Homes,
+    /// By stage.
+    pub(super) credits: Vec<u32>,
+    /// Of each stage whether its source needs no credits.
+    pub(super) free: Vec<bool>,
+}
+
+impl Checked {
+    pub(super) fn of(draft: &Draft<'_>, machine: &Topology, workers: usize) -> Result<Self, BuildError> {
+        let edges = Edges::derive(draft);
+        let homes = Homes::of(draft, machine);
+        let defects = validate::defects(draft, &edges, &homes);
+        if !defects.is_empty() {
+            return Err(BuildError::new(defects));
+        }
+        let free = draft.stages.iter().map(is_free).collect();
+        Ok(Self { edges, homes, credits: credits(draft, workers), free })
+    }
+}
+
+/// The credits of each stage's source.
+///
+/// The number must not depend on the pool, as far as it can: a graph that stalls for lack of credits does so everywhere.
+fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
+    let usual = CREDITS.max(2 * workers);
+    let credits = draft.stages.iter().map(|stage| stage.source.and_then(|source| source.credits).unwrap_or(usual));
+    credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
+}
+
+/// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.
+fn is_free(stage: &StageDraft<'_>) -> bool {
+    let parallel = stage.body.as_ref().is_some_and(|(_, tail)| *tail == TailKind::Parallel);
+    parallel && stage.source.is_some_and(|source| source.indexed)
+}

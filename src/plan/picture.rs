@@ -1,0 +1,233 @@
+//! A plan as a picture: boxes for stages, tasks and given data, arrows between them, a frame around what is at home on a node.
+
+use std::fmt::{self, Write};
+
+use super::draft::{Draft, Mode, NodeDraft, Who};
+use super::edges::Edges;
+
+/// Of stages, tasks and data so many have a box each; the others of a kind share one.
+pub(super) const DRAWN: usize = 1000;
+
+/// What a box stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thing {
+    Stage(usize),
+    /// The operator.
+    Task(usize),
+    /// The operator.
+    Data(usize),
+    /// So many more of a kind.
+    More(usize, &'static str),
+}
+
+/// What is drawn, names apart.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Picture {
+    pub(super) things: Vec<Thing>,
+    pub(super) arrows: Vec<Arrow>,
+}
+
+/// From one thing to another, by number, and what it stands for.
+pub(super) type Arrow = (usize, usize, Goes);
+
+/// What goes along an arrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Goes {
+    Batches,
+    /// Data, or the word that something is done.
+    Data,
+}
+
+impl Picture {
+    pub(super) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
+        let mut picture = Self::default();
+        let stages = picture.add((0..draft.stages.len()).map(Thing::Stage), "stages");
+        let tasks = draft.nodes.iter().filter_map(|node| match node {
+            NodeDraft::Task { op, .. } => Some(Thing::Task(*op)),
+            NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
+        });
+        let mut tasks = picture.add(tasks, "tasks").into_iter();
+        let nodes = draft.nodes.iter().map(|node| match node {
+            NodeDraft::Task { .. } => tasks.next().expect("one for each"),
+            NodeDraft::Gate { stage } | NodeDraft::End { stage } => stages[*stage],
+        });
+        let nodes: Vec<usize> = nodes.collect();
+
+        // Given data has arrows to those who find it as it was given.
+        let mut fresh: Vec<bool> = draft.slots.iter().map(|slot| slot.given).collect();
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        for (who, slot, mode) in &draft.accesses {
+            if fresh[slot.0] {
+                let by = match who {
+                    Who::Task(node) => nodes[*node],
+                    Who::Stage { stage, .. } | Who::Sink(stage) => stages[*stage],
+                };
+                found.push((slot.0, by));
+                fresh[slot.0] = *mode == Mode::Read;
+            }
+        }
+        found.sort_unstable();
+        let by_slot = || found.chunk_by(|(slot, _), (next, _)| slot == next);
+        let data = picture.add(by_slot().map(|by| Thing::Data(draft.slots[by[0].0].op)), "data");
+
+        let mut arrows: Vec<Arrow> = edges
+            .list
+            .iter()
+            .map(|(from, to)| (nodes[*from as usize], nodes[*to as usize], Goes::Data))
+            .chain(data.iter().zip(by_slot()).flat_map(|(data, by)| by.iter().map(|(_, by)| (*data, *by, Goes::Data))))
+            .chain(
+                draft
+                    .stages
+                    .iter()
+                    .zip(&stages)
+                    .flat_map(|(stage, from)| stage.outputs.iter().map(|to| (*from, stages[*to], Goes::Batches))),
+            )
+            .filter(|(from, to, _)| from != to)
+            .collect();
+        arrows.sort_unstable();
+        arrows.dedup();
+        Self { arrows, ..picture }
+    }
+
+    /// Adds boxes for things of a kind; gives the box of each.
+    fn add(&mut self, things: impl Iterator<Item = Thing>, kind: &'static str) -> Vec<usize> {
+        let first = self.things.len();
+        let mut count = 0;
+        let boxes = things.map(|thing| {
+            match count {
+                _ if count < DRAWN => self.things.push(thing),
+                DRAWN => self.things.push(Thing::More(1, kind)),
+                _ => self.things[first + DRAWN] = Thing::More(count + 1 - DRAWN, kind),
+            }
+            count += 1;
+            first + (count - 1).min(DRAWN)
+        });
+        boxes.collect()
+    }
+}
+
+/// A box with what is written in it.
+#[derive(Clone, Debug)]
+pub(super) struct Card {
+    pub(super) thing: Thing,
+    pub(super) lines: Vec<String>,
+    /// The node that it is at home on, if that is one.
+    pub(super) node: Option<usize>,
+}
+
+/// A picture with its words.
+#[derive(Clone, Debug)]
+pub(super) struct Drawing {
+    pub(super) cards: Vec<Card>,
+    pub(super) arrows: Vec<Arrow>,
+}
+
+impl Drawing {
+    /// In the language of Graphviz.
+    pub(super) fn to_dot(&self) -> String {
+        let mut text = String::from("digraph plan {\n  rankdir=LR;\n");
+        let card = |text: &mut String, indent: &str, place: usize, card: &Card| {
+            let lines: Vec<String> = card.lines.iter().map(|line| dot(line)).collect();
+            let form = match card.thing {
+                Thing::Stage(_) => "shape=box",
+                Thing::Task(_) => "shape=ellipse",
+                Thing::Data(_) => "shape=cylinder",
+                Thing::More(..) => "shape=box, style=dotted",
+            };
+            writeln!(text, "{indent}n{place} [{form}, label=\"{}\"];", lines.join("\\n"))
+        };
+        let frame = |text: &mut String, node: usize| {
+            writeln!(text, "  subgraph cluster_node{node} {{\n    label=\"node {node}\";")
+        };
+        let arrow = |text: &mut String, (from, to, goes): Arrow| {
+            writeln!(text, "  n{from} -> n{to}{};", if goes == Goes::Batches { "" } else { " [style=dashed]" })
+        };
+        self.draw(&mut text, card, frame, "  }\n", arrow).expect("a string takes all");
+        text + "}\n"
+    }
+
+    /// In the language of Mermaid.
+    pub(super) fn to_mermaid(&self) -> String {
+        let mut text = String::from("flowchart LR\n");
+        let card = |text: &mut String, indent: &str, place: usize, card: &Card| {
+            let lines: Vec<String> = card.lines.iter().map(|line| mermaid(line)).collect();
+            let (open, close) = match card.thing {
+                Thing::Stage(_) | Thing::More(..) => ("[", "]"),
+                Thing::Task(_) => ("([", "])"),
+                Thing::Data(_) => ("[(", ")]"),
+            };
+            writeln!(text, "{indent}n{place}{open}\"{}\"{close}", lines.join("<br/>"))
+        };
+        let frame = |text: &mut String, node: usize| writeln!(text, "  subgraph node{node}[\"node {node}\"]");
+        let arrow = |text: &mut String, (from, to, goes): Arrow| {
+            writeln!(text, "  n{from} {} n{to}", if goes == Goes::Batches { "-->" } else { "-.->" })
+        };
+        self.draw(&mut text, card, frame, "  end\n", arrow).expect("a string takes all");
+        text
+    }
+
+    /// Draws the cards node by node, those without a home behind them, and the arrows.
+    fn draw(
+        &self,
+        text: &mut String,
+        card: impl Fn(&mut String, &str, usize, &Card) -> fmt::Result,
+        frame: impl Fn(&mut String, usize) -> fmt::Result,
+        frame_end: &str,
+        arrow: impl Fn(&mut String, Arrow) -> fmt::Result,
+    ) -> fmt::Result {
+        let mut places: Vec<usize> = (0..self.cards.len()).collect();
+        places.sort_by_key(|place| (self.cards[*place].node.is_none(), self.cards[*place].node));
+        for same in places.chunk_by(|a, b| self.cards[*a].node == self.cards[*b].node) {
+            let node = self.cards[same[0]].node;
+            if let Some(node) = node {
+                frame(text, node)?;
+            }
+            let indent = if node.is_some() { "    " } else { "  " };
+            same.iter().try_for_each(|place| card(text, indent, *place, &self.cards[*place]))?;
+            if node.is_some() {
+                text.push_str(frame_end);
+            }
+        }
+        self.arrows.iter().try_for_each(|one| arrow(text, *one))
+    }
+}
+
+/// A text between quotation marks in DOT. What cannot be seen is a space.
+fn dot(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A text between quotation marks in Mermaid, which reads it as HTML with entities of its own.
+fn mermaid(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("<br/>"),
+            '"' | '#' | '&' | '<' | '>' | '`' | '\\' => write!(out, "#{};", u32::from(c)).expect("a string takes all"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{dot, mermaid};
+
+    #[test]
+    fn names_stay_inside_their_quotation_marks() {
+        let name = "a\"b\\c\nd\u{7}<i>#35;&`";
+        assert_eq!(dot(name), "a\\\"b\\\\c\\nd <i>#35;&`");
+        assert_eq!(mermaid(name), "a#34;b#92;c<br/>d #60;i#62;#35;35;#38;#96;");
+    }
+}

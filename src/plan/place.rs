@@ -1,0 +1,476 @@
+//! Where data, tasks and sources are at home, and why.
+//!
+//! * Data is where it was told to be, else where the kernel says its memory is; the result of a task is where the task is.
+//! * A task is where it was told to be, else where the data is that it writes, else the first data it accesses that has a
+//!   home.
+//! * A source is where it was told to be, else where its memory is: part by part, if that lies on several nodes; else where
+//!   the data is whose items it gives.
+//!
+//! Work is done by CPUs: what is near a node without any is on the nearest node with some. The kernel is asked on this
+//! machine alone, only if it has more than one node, and only for [`LEAST`] bytes or more.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::data::Data;
+use super::draft::{Draft, Mode, NodeDraft, Who};
+use crate::run::names::{Names, Told};
+use crate::run::source::Piece;
+use crate::topology::{CpuSet, NumaNode, Topology};
+
+/// Where data, a task or a source is to be: its home, where its jobs go first.
+///
+/// Workers elsewhere take them only when they find nothing to do at home. A place never changes an answer. Without one,
+/// * data is where the kernel says its memory is, if the value itself takes 64 KiB or more (an array does; of a `Vec` the
+///   items are elsewhere: say [`Place::of`] them); the result of a task is where the task is;
+/// * a task is where the data is that it writes, else the first data it accesses that has a home;
+/// * a source over memory of 64 KiB or more (`slice`, `vec`, `split`, `split_all`) is where that memory is, part by part if
+///   it lies on several nodes; `items` is where its data is.
+///
+/// The kernel is asked when the graph is planned. What has no home runs wherever a worker is free.
+///
+/// ```
+/// use millstream::{Graph, Place, Topology};
+///
+/// let server = Topology::synthetic("numa:2 core:8 pu:1")?;
+/// let g = Graph::new();
+/// let tile = g.data([0_u8; 1024]).named("tile").place(Place::Node(1));
+/// let halo = g.data([0_u8; 64]).named("halo").place(Place::Near(&tile));
+/// g.task((tile.read(), halo.write()), |(tile, halo)| halo.copy_from_slice(&tile[..64])).named("copy");
+/// let explain = g.plan_for(&server)?.explain();
+/// for name in ["tile", "halo", "copy"] {
+///     assert_eq!(explain.operator(name).and_then(|operator| operator.node()), Some(1));
+/// }
+/// # Ok::<(), millstream::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// On the NUMA node with the system's number `k`; a machine that shows none has number 0 alone.
+    Node(usize),
+    /// Where that data of the same graph is.
+    Near(&'a dyn AnyData),
+    /// On no node in particular, whatever is known of memory. A source's batches are dealt out to all nodes with workers: in
+    /// equal parts if its length is known, else in turn.
+    Spread,
+}
+
+impl Place<'_> {
+    /// Where the kernel says that memory is, now: on a [`Node`](Self::Node); [`Spread`](Self::Spread) if it lies on several,
+    /// or if the kernel does not say, as of memory that nobody has written yet.
+    ///
+    /// ```
+    /// use millstream::{Graph, Place};
+    ///
+    /// let tile = vec![0.0_f64; 1 << 16];
+    /// let place = Place::of(&tile);
+    /// let g = Graph::new();
+    /// let tile = g.data(tile).place(place);
+    /// # drop(tile);
+    /// ```
+    #[must_use]
+    pub fn of<T>(memory: &[T]) -> Self {
+        node_of(Piece::of(memory)).map_or(Self::Spread, Self::Node)
+    }
+
+    /// The same for a graph with these names.
+    pub(crate) fn told(self, names: &Arc<Names>) -> Told {
+        match self {
+            Self::Node(node) => Told::Node(node),
+            Self::Spread => Told::Spread,
+            Self::Near(data) => match data.made_by() {
+                (graph, op) if Arc::ptr_eq(graph, names) => Told::Near(op),
+                _ => Told::NearForeign,
+            },
+        }
+    }
+}
+
+/// [`Data`] of any type, for [`Place::Near`].
+pub trait AnyData: fmt::Debug + private::Sealed {
+    /// The names of its graph, and the operator that makes it.
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "sealed: called by the graph")]
+    fn made_by(&self) -> (&Arc<Names>, usize);
+}
+
+mod private {
+    #[expect(unnameable_types, reason = "that is what seals it")]
+    pub trait Sealed {}
+    impl<T> Sealed for super::Data<T> {}
+}
+
+#[expect(private_interfaces, reason = "sealed: called by the graph")]
+impl<T> AnyData for Data<T> {
+    fn made_by(&self) -> (&Arc<Names>, usize) {
+        (&self.names, self.op)
+    }
+}
+
+/// Bytes from which on the kernel is asked.
+const LEAST: usize = 64 * 1024;
+/// Memory is looked at in equal parts of at least so many bytes, a large page.
+const PART: usize = 2 * 1024 * 1024;
+/// In so many parts at most.
+const PARTS: usize = 256;
+
+/// The nodes of equal parts of some pieces of memory, one after the other; empty if they are small or nothing is known.
+fn nodes_of(pieces: &[Piece], ask: impl Fn(Piece) -> Option<usize>) -> Vec<Option<usize>> {
+    let bytes: usize = pieces.iter().map(|piece| piece.bytes).sum();
+    if bytes < LEAST {
+        return Vec::new();
+    }
+    let parts = bytes.div_ceil(PART).min(PARTS);
+    let size = bytes / parts;
+    let (mut before, mut pieces) = (0, pieces.iter().peekable());
+    let nodes = (0..parts).map(|part| {
+        let middle = size * part + size / 2;
+        while let Some(piece) = pieces.next_if(|piece| before + piece.bytes <= middle) {
+            before += piece.bytes;
+        }
+        // What of the part lies in the same piece as its middle.
+        let piece = pieces.peek()?;
+        let from = (size * part).max(before) - before;
+        ask(Piece { start: piece.start.wrapping_add(from), bytes: size.min(piece.bytes - from) })
+    });
+    let nodes: Vec<_> = nodes.collect();
+    if nodes.iter().all(Option::is_none) { Vec::new() } else { nodes }
+}
+
+/// The NUMA node that most of a piece of memory is on, as the kernel says now.
+fn node_of(_: Piece) -> Option<usize> {
+    None
+}
+
+/// What the memory of given data and of sources says, by operator: the nodes of equal parts.
+fn memory(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
+    let data = draft.slots.iter().filter(|slot| slot.given && size_of_val(&*slot.slot) >= LEAST);
+    let data = data.map(|slot| (slot.op, vec![Piece::of(&*slot.slot)]));
+    let sources = draft.stages.iter().filter(|stage| stage.source.is_some());
+    let sources = sources.filter_map(|stage| Some((stage.ops[0].0, stage.body.as_ref()?.0.memory())));
+    let nodes = data.chain(sources).map(|(op, pieces)| (op, nodes_of(&pieces, node_of)));
+    nodes.filter(|(_, nodes)| !nodes.is_empty()).collect()
+}
+
+/// Why something is where it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It has no home, and nobody has said anything of one.
+    #[default]
+    Nothing,
+    Told,
+    Spread,
+    /// Its memory is there.
+    Memory,
+    /// Near the data that this operator makes.
+    Near(usize),
+    /// It writes the data that this operator makes.
+    Writes(usize),
+    Accesses(usize),
+}
+
+/// The home of an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Home {
+    /// None: none, or several.
+    pub(super) node: Option<usize>,
+    pub(super) why: Why,
+}
+
+/// The homes of a graph, on one machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Homes {
+    /// By operator; empty if nothing was said and nothing is known.
+    list: Vec<Home>,
+    /// Of sources with more than one: operator, and the nodes of its equal parts.
+    parts: Vec<(usize, Vec<Option<usize>>)>,
+    /// What is wrong with places.
+    pub(super) defects: Vec<(usize, String)>,
+}
+
+impl Homes {
+    pub(super) fn of(draft: &Draft<'_>, machine: &Topology) -> Self {
+        let told = draft.names.places();
+        let memory =
+            if machine.is_this_machine() && machine.numa_nodes().len() > 1 { memory(draft) } else { Vec::new() };
+        if told.is_empty() && memory.is_empty() {
+            return Self::default();
+        }
+        let mut finder = Finder::new(draft, machine, &memory);
+        (0..finder.list.len()).for_each(|op| finder.find(op));
+        let parts = finder.parts(memory);
+        Self { list: finder.list, parts, defects: finder.defects }
+    }
+
+    pub(super) fn get(&self, op: usize) -> Home {
+        self.list.get(op).copied().unwrap_or_default()
+    }
+
+    /// The nodes of equal parts of a source: one for all of it, or none if it has no home.
+    pub(super) fn parts(&self, op: usize) -> Vec<Option<usize>> {
+        match self.parts.binary_search_by_key(&op, |(op, _)| *op) {
+            Ok(place) => self.parts[place].1.clone(),
+            Err(_) => self.get(op).node.map(Some).into_iter().collect(),
+        }
+    }
+}
+
+/// What an operator is, as far as its home goes.
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Data that is given, or made by a sink.
+    Data,
+    /// A task, and which of the accesses are its own.
+    Task(Range<usize>),
+    /// And which of the accesses are its own.
+    Source(Range<usize>),
+    /// It goes where its batches go.
+    Other,
+}
+
+/// Where the search for a home is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    New,
+    Open,
+    Done,
+}
+
+/// Finds the homes.
+struct Finder<'a> {
+    draft: &'a Draft<'a>,
+    machine: &'a Topology,
+    kinds: Vec<Kind>,
+    told: Vec<Option<Told>>,
+    searches: Vec<Search>,
+    list: Vec<Home>,
+    defects: Vec<(usize, String)>,
+}
+
+impl<'a> Finder<'a> {
+    fn new(draft: &'a Draft<'_>, machine: &'a Topology, memory: &[(usize, Vec<Option<usize>>)]) -> Self {
+        let count = draft.names.len();
+        let mut finder = Self {
+            draft,
+            machine,
+            kinds: vec![Kind::Other; count],
+            told: vec![None; count],
+            searches: vec![Search::New; count],
+            list: vec![Home::default(); count],
+            defects: Vec::new(),
+        };
+        draft.slots.iter().for_each(|slot| finder.kinds[slot.op] = Kind::Data);
+        for stage in draft.stages.iter().filter(|stage| stage.source.is_some()) {
+            finder.kinds[stage.ops[0].0] = Kind::Source(0..0);
+        }
+        let mut begin = 0;
+        for own in draft.accesses.chunk_by(|(who, ..), (next, ..)| who == next) {
+            let range = begin..begin + own.len();
+            begin = range.end;
+            match own[0].0 {
+                Who::Task(node) => {
+                    if let NodeDraft::Task { op, .. } = &draft.nodes[node] {
+                        finder.kinds[*op] = Kind::Task(range);
+                    }
+                }
+                Who::Stage { op, .. } if matches!(finder.kinds[op], Kind::Source(_)) => {
+                    finder.kinds[op] = Kind::Source(range);
+                }
+                Who::Stage { .. } | Who::Sink(_) => {}
+            }
+        }
+        for (op, nodes) in memory {
+            let node = nodes[0].filter(|first| nodes.iter().all(|node| *node == Some(*first)));
+            finder.list[*op] = Home { node, why: Why::Memory };
+        }
+        draft.names.places().into_iter().for_each(|(op, told)| finder.told[op] = Some(told));
+        finder
+    }
+
+    /// Finds the home of an operator, after those of what it depends on: along a list, for they may be many.
+    fn find(&mut self, first: usize) {
+        let mut path = Vec::new();
+        let mut next = (self.searches[first] == Search::New).then_some(first);
+        loop {
+            if let Some(op) = next {
+                self.searches[op] = Search::Open;
+                path.push(op);
+            }
+            let Some(op) = path.last().copied() else { return };
+            next = self.depends_on(op).find(|other| self.searches[*other] != Search::Done);
+            match next {
+                Some(other) if self.searches[other] == Search::Open => {
+                    self.break_circle(&mut path, other);
+                    next = None;
+                }
+                Some(_) => {}
+                None => {
+                    self.list[op] = self.home(op);
+                    self.searches[op] = Search::Done;
+                    path.pop();
+                }
+            }
+        }
+    }
+
+    /// The operators whose homes say where this one is.
+    fn depends_on(&self, op: usize) -> impl Iterator<Item = usize> {
+        let near = if let Some(Told::Near(other)) = self.told[op] { Some(other) } else { None };
+        near.into_iter().chain(self.others(op).map(|(other, _)| other))
+    }
+
+    /// The data that a task or source accesses and that was not told where to be: the operators that make it, and how.
+    fn others(&self, op: usize) -> impl Iterator<Item = (usize, Mode)> {
+        let own = match (&self.kinds[op], self.told[op]) {
+            (Kind::Task(range) | Kind::Source(range), None) => range.clone(),
+            _ => 0..0,
+        };
+        let accesses = self.draft.accesses[own].iter().map(|(_, slot, mode)| (self.draft.slots[slot.0].op, *mode));
+        accesses.filter(move |(other, _)| *other != op) // not its result
+    }
+
+    /// What stands last in the path depends on `again`, which stands in it too: one of them is no longer told to be near
+    /// another, and the search goes on from there.
+    fn break_circle(&mut self, path: &mut Vec<usize>, again: usize) {
+        loop {
+            let op = *path.last().expect("all else is made after what its home depends on");
+            if matches!(self.told[op], Some(Told::Near(_))) {
+                self.told[op] = Some(Told::Spread);
+                return self.defect(op, "it is near data that is itself to be near it");
+            }
+            debug_assert_ne!(op, again, "something in the circle was told to be near the next");
+            self.searches[op] = Search::New;
+            path.pop();
+        }
+    }
+
+    fn home(&mut self, op: usize) -> Home {
+        match self.told[op] {
+            Some(Told::Node(node)) => Home { node: self.check(op, node), why: Why::Told },
+            Some(Told::Near(other)) => Home { node: self.near(op, self.list[other].node), why: Why::Near(other) },
+            Some(Told::NearForeign) => {
+                self.defect(op, "it is to be near data of another graph");
+                Home::default()
+            }
+            Some(Told::Spread) => Home { node: None, why: Why::Spread },
+            None if self.list[op].why == Why::Memory => {
+                Home { node: self.near(op, self.list[op].node), why: Why::Memory }
+            }
+            None => {
+                let known = |(other, mode): (usize, Mode)| self.list[other].node.map(|node| (node, other, mode));
+                let written = self.others(op).filter(|(_, mode)| *mode == Mode::Write).find_map(known);
+                match written.or_else(|| self.others(op).find_map(known)) {
+                    Some((node, other, Mode::Write)) => {
+                        Home { node: self.near(op, Some(node)), why: Why::Writes(other) }
+                    }
+                    Some((node, other, _)) => Home { node: self.near(op, Some(node)), why: Why::Accesses(other) },
+                    None => Home::default(),
+                }
+            }
+        }
+    }
+
+    /// The sources that have several homes.
+    fn parts(&self, memory: Vec<(usize, Vec<Option<usize>>)>) -> Vec<(usize, Vec<Option<usize>>)> {
+        let is =
+            |op: usize, why| matches!(self.kinds[op], Kind::Source(_)) && self.list[op] == Home { node: None, why };
+        let mut parts: Vec<_> = memory.into_iter().filter(|(op, _)| is(*op, Why::Memory)).collect();
+        for node in parts.iter_mut().flat_map(|(_, nodes)| nodes) {
+            *node = node.and_then(|node| with_cpus(self.machine, node));
+        }
+        let nodes = self.machine.numa_nodes().iter().filter(|node| !node.cpus().is_empty());
+        let nodes: Vec<_> = nodes.map(|node| Some(node.id())).collect();
+        parts.extend((0..self.list.len()).filter(|op| is(*op, Why::Spread)).map(|op| (op, nodes.clone())));
+        parts.sort_by_key(|(op, _)| *op);
+        parts
+    }
+
+    /// The node that an operator is told to be on, if it may be there.
+    fn check(&mut self, op: usize, node: usize) -> Option<usize> {
+        let nodes = self.machine.numa_nodes();
+        let numbers = |nodes: &mut dyn Iterator<Item = &NumaNode>| nodes.map(NumaNode::id).collect::<CpuSet>();
+        match self.machine.numa_node(node) {
+            None => {
+                let there = numbers(&mut nodes.iter());
+                self.defect(op, format!("it is to be on node {node}, which is none that this machine has: {there}"));
+                None
+            }
+            Some(found) if found.cpus().is_empty() && !matches!(self.kinds[op], Kind::Data) => {
+                let with = numbers(&mut nodes.iter().filter(|node| !node.cpus().is_empty()));
+                self.defect(
+                    op,
+                    format!("it is to run on node {node}, which has no CPU it may use; these have: {with}"),
+                );
+                None
+            }
+            Some(_) => Some(node),
+        }
+    }
+
+    /// Where an operator is whose data is on a node.
+    fn near(&self, op: usize, node: Option<usize>) -> Option<usize> {
+        if matches!(self.kinds[op], Kind::Data) { node } else { with_cpus(self.machine, node?) }
+    }
+
+    fn defect(&mut self, op: usize, what: impl fmt::Display) {
+        self.defects.push((op, what.to_string()));
+    }
+}
+
+/// The node itself if it has CPUs that may be used, else the nearest one that has.
+fn with_cpus(machine: &Topology, node: usize) -> Option<usize> {
+    let node = machine.numa_node(node)?;
+    if !node.cpus().is_empty() {
+        return Some(node.id());
+    }
+    let others = machine.numa_nodes().iter().filter(|other| !other.cpus().is_empty());
+    let near = others.filter_map(|other| Some((node.distance(other.id())?, other.id())));
+    near.min().map(|(_, id)| id)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{LEAST, PART, PARTS, Piece, nodes_of};
+
+    /// Memory that nobody looks at.
+    fn piece(start: usize, bytes: usize) -> Piece {
+        Piece { start: std::ptr::without_provenance(start), bytes }
+    }
+
+    /// Each page of so many bytes on the next of three nodes.
+    fn dealt(bytes: usize) -> impl Fn(Piece) -> Option<usize> {
+        move |piece| Some(piece.start.addr() / bytes % 3)
+    }
+
+    #[test]
+    fn small_memory_is_not_asked_about() {
+        assert_eq!(nodes_of(&[piece(0, LEAST - 1)], |_| panic!("asked")), []);
+        assert_eq!(nodes_of(&[], |_| panic!("asked")), []);
+        assert_eq!(nodes_of(&[piece(0, LEAST)], |_| Some(1)), [Some(1)]);
+        assert_eq!(nodes_of(&[piece(0, 5 * PART)], |_| None), [], "nothing is known");
+    }
+
+    #[test]
+    fn parts_are_asked_about_one_by_one() {
+        let nodes = nodes_of(&[piece(0, 6 * PART)], dealt(2 * PART));
+        assert_eq!(nodes, [0, 0, 1, 1, 2, 2].map(Some));
+        assert_eq!(nodes_of(&[piece(0, 3 * PARTS * PART)], dealt(PART)).len(), PARTS, "so many at most");
+    }
+
+    #[test]
+    fn what_is_asked_about_lies_in_one_piece() {
+        let pieces: Vec<Piece> = (0..100).map(|n| piece(n << 32, if n % 7 == 0 { 0 } else { n * PART / 40 })).collect();
+        let bytes: usize = pieces.iter().map(|piece| piece.bytes).sum();
+        let inside = |asked: Piece| {
+            let piece = pieces[asked.start.addr() >> 32];
+            assert!(
+                asked.bytes > 0 && asked.start.addr() - piece.start.addr() + asked.bytes <= piece.bytes,
+                "{asked:?}"
+            );
+            Some(asked.start.addr() >> 32)
+        };
+        let nodes = nodes_of(&pieces, inside);
+        assert_eq!(nodes.len(), bytes.div_ceil(PART));
+        assert!(nodes.is_sorted() && nodes.last() == Some(&Some(99)), "{nodes:?}");
+    }
+}
