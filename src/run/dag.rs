@@ -143,7 +143,7 @@ impl<'env> Dag<'env> {
             Node::End => Kind::End,
         });
         Self {
-            target: Target { run: fire, group: None },
+            target: Target { run: if homes.is_empty() { fire::<false> } else { fire::<true> }, group: None },
             run: std::ptr::null(),
             kinds: kinds.collect(),
             missing: before.iter().map(|_| Known::default()).collect(),
@@ -179,12 +179,7 @@ impl<'env> Dag<'env> {
     /// Queues what waits for nothing.
     pub(crate) fn start(&self, run: &Run<'static>, worker: &Worker<'_>) {
         let end = u32::try_from(self.list.len()).expect("checked in `new`");
-        let mut first = self.roots;
-        while first < end {
-            let last = self.end_of_home(first, end);
-            self.push::<true>(first, last, worker);
-            first = last;
-        }
+        self.push_homes(self.roots, end, worker, |_| false);
         for (kind, before) in self.kinds.iter().zip(&self.before) {
             if let (Kind::Gate(stage), 0) = (kind, before) {
                 run.cx(*stage as usize, worker).open();
@@ -198,39 +193,28 @@ impl<'env> Dag<'env> {
         self.limit.fetch_min(node, Ordering::Relaxed);
     }
 
-    /// A node is done: its successors may be ready.
+    /// The end of a stage is there: what waits for that node may be ready.
     pub(crate) fn finish(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
-        if self.homes.is_empty() {
-            self.finish_as::<false>(node as usize, run, worker);
-        } else {
-            self.finish_at_homes(node as usize, run, worker);
+        match self.homes.is_empty() {
+            true => self.finish_as::<false>(node, run, worker),
+            false => self.finish_as::<true>(node, run, worker),
         }
     }
 
-    /// The same where some task has a home: apart, so that it costs nothing where none has.
-    #[inline(never)]
-    fn finish_at_homes(&self, node: usize, run: &Run<'static>, worker: &Worker<'_>) {
-        self.finish_as::<true>(node, run, worker);
-    }
-
-    /// The same; `HOMES`: some task has a home.
-    #[inline]
-    fn finish_as<const HOMES: bool>(&self, node: usize, run: &Run<'static>, worker: &Worker<'_>) {
+    /// A node is done: its successors may be ready. `HOMES`: some task has a home.
+    fn finish_as<const HOMES: bool>(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        let node = node as usize;
         let (begin, end) = (self.first[node], self.first[node + 1]);
         let shared = begin + self.lone[node];
         let stays = |place: u32| !HOMES || self.home(place).is_none_or(|home| self.homes[node] == Some(home));
-        let mut next = None;
-        let mut first = begin;
-        while first < shared {
-            let last = if HOMES { self.end_of_home(first, shared) } else { shared };
-            if next.is_none() && stays(first) {
-                next = Some(first);
-                first += 1;
+        let mut next;
+        if HOMES {
+            next = self.push_homes(begin, shared, worker, stays);
+        } else {
+            next = (begin < shared).then_some(begin);
+            if begin + 1 < shared {
+                worker.push(self.job(begin + 1, shared));
             }
-            if first < last {
-                self.push::<HOMES>(first, last, worker);
-            }
-            first = last;
         }
         for place in shared..end {
             let successor = self.list[place as usize] as usize;
@@ -247,6 +231,23 @@ impl<'env> Dag<'env> {
         if let Some(place) = next {
             worker.continue_with(self.job(place, place + 1));
         }
+    }
+
+    /// Queues a part of the list that is in the order of homes: a range for each. Gives the first task that `stays` instead.
+    fn push_homes(&self, begin: u32, end: u32, worker: &Worker<'_>, stays: impl Fn(u32) -> bool) -> Option<u32> {
+        let (mut first, mut kept) = (begin, None);
+        while first < end {
+            let last = self.end_of_home(first, end);
+            if kept.is_none() && stays(first) {
+                kept = Some(first);
+                first += 1;
+            }
+            if first < last {
+                self.push::<true>(first, last, worker);
+            }
+            first = last;
+        }
+        kept
     }
 
     /// The home of the task in a place of the list.
@@ -279,7 +280,7 @@ impl<'env> Dag<'env> {
     }
 
     /// Fires the first task of a range, after making jobs of the others.
-    fn fire(&self, first: u32, mut end: u32, run: &Run<'static>, worker: &Worker<'_>) {
+    fn fire<const HOMES: bool>(&self, first: u32, mut end: u32, run: &Run<'static>, worker: &Worker<'_>) {
         while end - first > 1 {
             let middle = first + (end - first) / 2;
             worker.push(self.job(middle, end));
@@ -309,7 +310,7 @@ impl<'env> Dag<'env> {
         let nanos = start.map_or(0, |start| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
         self.nanos[index as usize].store(nanos.max(1), Ordering::Relaxed);
         match result {
-            Ok(()) => self.finish(node, run, worker),
+            Ok(()) => self.finish_as::<HOMES>(node, run, worker),
             Err(panic) => {
                 run.fail(Site::Task { node }, Failure::new(task.op, None, Cause::Panic(panic)));
             }
@@ -334,10 +335,10 @@ impl<'env> Dag<'env> {
 
 #[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
-unsafe fn fire(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
+unsafe fn fire<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
     // SAFETY: the target is the first field of a linked graph; the job's token keeps the run alive.
     let dag: &Dag<'_> = unsafe { target.cast().as_ref() };
     // SAFETY: `link` set the run that owns the graph.
     let run = unsafe { &*dag.run };
-    dag.fire((range >> 32) as u32, range as u32, run, worker);
+    dag.fire::<HOMES>((range >> 32) as u32, range as u32, run, worker);
 }
