@@ -14,6 +14,8 @@ use millstream::{NumaNode, Topology};
 
 #[path = "numa/memory.rs"]
 mod memory;
+#[path = "numa/places.rs"]
+mod places;
 
 /// This machine, which has several nodes.
 struct Machine {

@@ -17,7 +17,7 @@ use super::data::Data;
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use crate::run::names::{Names, Told};
 use crate::run::source::Piece;
-use crate::topology::{CpuSet, NumaNode, Topology};
+use crate::topology::{CpuSet, NumaNode, Topology, memory};
 
 /// Where data, a task or a source is to be: its home, where its jobs go first.
 ///
@@ -138,12 +138,12 @@ fn nodes_of(pieces: &[Piece], ask: impl Fn(Piece) -> Option<usize>) -> Vec<Optio
 }
 
 /// The NUMA node that most of a piece of memory is on, as the kernel says now.
-fn node_of(_: Piece) -> Option<usize> {
-    None
+fn node_of(piece: Piece) -> Option<usize> {
+    memory::node_of_bytes(piece.start.addr(), piece.bytes)
 }
 
 /// What the memory of given data and of sources says, by operator: the nodes of equal parts.
-fn memory(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
+fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
     let data = draft.slots.iter().filter(|slot| slot.given && size_of_val(&*slot.slot) >= LEAST);
     let data = data.map(|slot| (slot.op, vec![Piece::of(&*slot.slot)]));
     let sources = draft.stages.iter().filter(|stage| stage.source.is_some());
@@ -191,8 +191,8 @@ pub(super) struct Homes {
 impl Homes {
     pub(super) fn of(draft: &Draft<'_>, machine: &Topology) -> Self {
         let told = draft.names.places();
-        let memory =
-            if machine.is_this_machine() && machine.numa_nodes().len() > 1 { memory(draft) } else { Vec::new() };
+        let ask = machine.is_this_machine() && machine.numa_nodes().len() > 1;
+        let memory = if ask { known(draft) } else { Vec::new() };
         if told.is_empty() && memory.is_empty() {
             return Self::default();
         }

@@ -166,11 +166,15 @@ impl<T: Plain> fmt::Debug for NodeMemory<T> {
 /// ```
 #[must_use]
 pub fn node_of<T>(items: &[T]) -> Option<usize> {
+    node_of_bytes(items.as_ptr().addr(), size_of_val(items))
+}
+
+/// The same for so many bytes of memory from an address on.
+pub(crate) fn node_of_bytes(address: usize, bytes: usize) -> Option<usize> {
     let page = system::page_size();
-    let bytes = items.as_ptr_range();
-    let (first, end) = (bytes.start.addr() / page, bytes.end.addr().div_ceil(page));
+    let (first, end) = (address / page, (address + bytes).div_ceil(page));
     // Empty slices, and those of types without size, have no memory.
-    let pages = if size_of_val(items) > 0 { end - first } else { 0 };
+    let pages = if bytes > 0 { end - first } else { 0 };
     let asked: Vec<usize> = sample(pages).map(|index| (first + index) * page).collect();
     let mut found: Vec<usize> = system::nodes_of(&asked).ok()?.into_iter().flatten().collect();
     found.sort_unstable();
