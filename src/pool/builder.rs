@@ -9,6 +9,7 @@ use super::elastic::{Watch, Watcher};
 use super::placement::{Pinning, Placement, Wish, WorkerPlace};
 use super::register::{self, Claim, Claims};
 use super::spawn::PanicHandler;
+use super::victims::Layout;
 use super::worker::Worker;
 use super::{Pool, Shared};
 use crate::error::{Error, PoolError};
@@ -234,7 +235,10 @@ impl Builder {
         let here = self.usable(&topology);
         let (mut placement, claim) = self.claim(&topology, &here);
         let workers = placement.workers().len();
-        let mut shared = Shared::new(workers, if self.elastic { workers } else { placement.active() });
+        let at = |place: &WorkerPlace| (place.node().filter(|_| place.is_bound()), l3_of(place, &topology));
+        let layout: Vec<_> = placement.workers().iter().map(at).collect();
+        let layout = Layout::new(&layout, &topology);
+        let mut shared = Shared::new(layout, if self.elastic { workers } else { placement.active() });
         shared.panic_handler = self.panic_handler.clone();
         let mut pool = Pool::new_empty(Arc::new(shared), placement.clone(), claim, Arc::clone(&topology));
         pool.shared.set_active(placement.active());
@@ -354,6 +358,12 @@ impl Builder {
     }
 }
 
+/// The L3 domain where a bound worker stays.
+fn l3_of(place: &WorkerPlace, topology: &Topology) -> Option<usize> {
+    let cpus = place.cpus().filter(|_| place.is_bound())?;
+    topology.l3_domains().iter().position(|l3| cpus.is_subset(l3.cpus()))
+}
+
 /// Where the system's files are.
 const ROOT: &str = "/";
 
@@ -398,6 +408,10 @@ pub(crate) fn without_threads(workers: usize) -> Pool {
     let topology = Topology::synthetic("numa:4 core:16 pu:1").expect("a machine");
     let wish = Wish { workers: Some(workers), pinning: Pinning::Off, oversubscribe: true, smt: false };
     let placement = Placement::decide(&wish, &topology, &Claims::default());
-    let shared = Arc::new(Shared::new(workers, placement.active()));
+    // Spread over the nodes, however few.
+    let cores = topology.cores();
+    let at = |worker: usize| (cores[worker * cores.len() / workers % cores.len()].node(), None);
+    let layout = Layout::new(&(0..workers).map(at).collect::<Vec<_>>(), &topology);
+    let shared = Arc::new(Shared::new(layout, placement.active()));
     Pool::new_empty(shared, placement, Claim::default(), Arc::new(topology))
 }

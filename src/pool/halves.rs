@@ -186,7 +186,7 @@ mod tests {
     proptest! {
         #[test]
         fn joins_get_back_what_was_not_shown(steps in prop::collection::vec(0..4_u8, 0..60)) {
-            let (halves, seat) = (Halves::new(), Seat::new(0, 1));
+            let (halves, seat) = (Halves::new(), Seat::new(0, 0, 1));
             let mut heads: Vec<Head> = Vec::with_capacity(60);
             let (mut stack, mut shown) = (Vec::new(), 0);
             for step in steps {

@@ -29,7 +29,7 @@ const ENOUGH: u32 = 1024;
 pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;
 
 /// When so few leaves of a range are left, each is a job: the last ones decide when a loop ends.
-const FEW: usize = 4;
+const FEW: usize = 16;
 
 /// How the items of a loop are cut.
 #[derive(Clone, Copy, Debug)]

@@ -32,6 +32,7 @@ mod seat;
 mod spawn;
 mod spots;
 mod tree;
+mod victims;
 pub(crate) mod worker;
 
 use std::fmt;
@@ -46,6 +47,7 @@ pub use indexed::{Indexed, Integer};
 pub use placement::{Pinning, Placement, WorkerPlace};
 pub use scope::Scope;
 
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::claim::Claims;
 use crate::sync::event_count::{EventCount, Only};
 use crate::sync::parker::Parker;
@@ -57,6 +59,7 @@ use injector::Injector;
 use job::{Group, Job};
 use seat::Seat;
 use spawn::PanicHandler;
+use victims::{Layout, Victims};
 use worker::Worker;
 
 /// Threads from outside that can work in a pool at the same time; more of them wait.
@@ -69,7 +72,12 @@ pub(crate) struct Shared {
     pub(crate) seats: Box<[Seat]>,
     workers: usize,
     guests: Claims,
-    injector: Injector,
+    layout: Layout,
+    victims: Victims,
+    /// One for each NUMA node where workers are.
+    injectors: Box<[Injector]>,
+    /// Jobs from outside without a home go to the nodes in turn.
+    next_node: AtomicUsize,
     pub(crate) idle: EventCount,
     spares: Spares,
     broadcasts: Broadcasts,
@@ -105,15 +113,19 @@ pub(crate) struct ActiveRun {
 unsafe impl Send for ActiveRun {}
 
 impl Shared {
-    /// For so many workers, of which at most `active` are woken to be active at once.
-    fn new(workers: usize, active: usize) -> Self {
+    /// For the workers of `layout`, of whom at most `active` are woken to be active at once.
+    fn new(layout: Layout, active: usize) -> Self {
+        let workers = layout.workers();
         let spares = Spares::new(workers);
         let seats = workers + GUESTS + spares.most();
         Self {
-            seats: (0..seats).map(|index| Seat::new(index, index as u64 + 1)).collect(),
+            seats: (0..seats).map(|index| Seat::new(index, layout.node(index), index as u64 + 1)).collect(),
             workers,
             guests: Claims::new(u32::try_from(GUESTS).expect("few")),
-            injector: Injector::default(),
+            victims: layout.victims(seats),
+            injectors: (0..layout.nodes()).map(|_| Injector::default()).collect(),
+            next_node: AtomicUsize::new(0),
+            layout,
             idle: EventCount::new(active, seats),
             spares,
             broadcasts: Broadcasts::default(),
@@ -133,42 +145,57 @@ impl Shared {
     /// active again are woken if there is work.
     pub(crate) fn set_active(&self, active: usize) {
         self.idle.set_limit(active);
-        self.pass_on_jobs(usize::MAX, u32::try_from(active).expect("no more than workers"));
+        self.pass_on_jobs(0, usize::MAX, u32::try_from(active).expect("no more than workers"));
     }
 
-    /// The group of the workers on the NUMA node with the system's number `node`; none: there are none, or all are on one.
-    #[expect(clippy::unused_self, reason = "all workers are in one group")]
-    pub(crate) fn home_of(&self, node: usize) -> Option<usize> {
-        cfg!(test).then_some(node)
+    /// The workers' NUMA node with the system's number `id`, as the pool counts them; none: nobody is there, or all are.
+    pub(crate) fn home_of(&self, id: usize) -> Option<usize> {
+        if self.layout.nodes() > 1 { self.layout.index_of(id) } else { None }
     }
 
     /// Gives a job that has its token to whoever may run it; one without a group first of all to whoever waits for it.
     pub(crate) fn inject(&self, job: Job) {
+        let nodes = self.injectors.len();
+        // Relaxed: any order will do.
+        let node = if nodes > 1 { self.next_node.fetch_add(1, Ordering::Relaxed) % nodes } else { 0 };
+        self.inject_at(node, job);
+    }
+
+    /// Gives a job that has its token to the workers of a node first.
+    pub(crate) fn inject_at(&self, node: usize, job: Job) {
         let id = job.id();
         let is_given_back = job.group().is_none();
-        self.injector.push([job]);
+        self.injectors[node].push([job]);
         if is_given_back {
             self.idle.give_back(id);
         }
-        self.notify(Some(id), 1);
+        self.notify(node, Some(id), 1);
     }
 
-    /// Wakes a thread that may run a job of `group`, if fewer look for work than there are `jobs` in sight. Call it after
-    /// the jobs are visible.
-    fn notify(&self, group: Only, jobs: usize) {
-        if self.idle.notify(group, jobs, 1) {
+    /// Gives a job that has its token to the workers of a node where it is at home: one of them is woken, even if others
+    /// look for work elsewhere.
+    fn send_home(&self, node: usize, job: Job) {
+        let id = job.id();
+        self.injectors[node].push([job]);
+        self.notify(node, Some(id), usize::MAX);
+    }
+
+    /// Wakes a thread that may run a job of `group`, the nearest to `node` first, if fewer look for work than there are
+    /// `jobs` in sight. Call it after the jobs are visible.
+    fn notify(&self, node: usize, group: Only, jobs: usize) {
+        if self.idle.notify(self.layout.near(node), group, jobs, 1) {
             self.miss_spare();
         }
     }
 
     /// Makes room for the jobs of a plan, for as long as it lives.
     pub(crate) fn plan_jobs(&self, group: NonNull<Group>, jobs: usize) {
-        self.injector.plan(group.addr(), jobs);
+        self.injectors.iter().for_each(|injector| injector.plan(group.addr(), jobs));
     }
 
     /// Takes back what [`plan_jobs`](Self::plan_jobs) reserved.
     pub(crate) fn unplan_jobs(&self, group: NonNull<Group>) {
-        self.injector.unplan(group.addr());
+        self.injectors.iter().for_each(|injector| injector.unplan(group.addr()));
     }
 
     /// Keeps the pool's threads alive while `work` runs; `None`: the pool is closed.
@@ -235,7 +262,8 @@ impl Shared {
 
     /// Whether there is a job in sight that a thread that waits for `only` may run.
     fn has_work(&self, only: Only) -> bool {
-        self.injector.has(only) || self.seats_in_use().iter().any(|seat| worker::may_hold(seat, only))
+        let injected = self.injectors.iter().any(|injector| injector.has(only));
+        injected || self.seats_in_use().iter().any(|seat| worker::may_hold(seat, only))
     }
 
     /// Whether there is a job in sight for a worker that is about to sleep; who shows none is asked to, when it has one.
@@ -247,14 +275,19 @@ impl Shared {
         has_work
     }
 
-    /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything.
-    fn pass_on(&self) {
-        self.pass_on_jobs(1, 1);
+    /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything; the nearest to `node`
+    /// first.
+    fn pass_on(&self, node: usize) {
+        self.pass_on_jobs(node, 1, 1);
     }
 
-    /// Wakes up to `most` threads that may run what is in sight, as long as fewer look for work than there are `jobs`.
-    fn pass_on_jobs(&self, jobs: usize, most: u32) {
-        if self.idle.pass_on(jobs, most, |only| self.has_work(only)) && self.misses_spare() && self.has_work(None) {
+    /// Wakes up to `most` threads that may run what is in sight, as long as fewer look for work than there are `jobs`; the
+    /// nearest to `node` first.
+    fn pass_on_jobs(&self, node: usize, jobs: usize, most: u32) {
+        if self.idle.pass_on(self.layout.near(node), jobs, most, |only| self.has_work(only))
+            && self.misses_spare()
+            && self.has_work(None)
+        {
             self.miss_spare();
         }
     }
@@ -286,7 +319,7 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.shared.guests.release(self.place);
         self.shared.idle.exit(false);
-        self.shared.pass_on();
+        self.shared.pass_on(self.shared.layout.node(self.shared.workers + self.place as usize));
     }
 }
 
@@ -356,12 +389,7 @@ impl Pool {
     }
 
     /// A pool without threads yet.
-    fn new_empty(
-        shared: Arc<Shared>,
-        placement: Placement,
-        claim: register::Claim,
-        topology: Arc<Topology>,
-    ) -> Self {
+    fn new_empty(shared: Arc<Shared>, placement: Placement, claim: register::Claim, topology: Arc<Topology>) -> Self {
         let placement = Arc::new(Mutex::new(placement));
         Self { shared, threads: Vec::new(), placement, topology, watcher: None, _claim: claim, closes: true }
     }

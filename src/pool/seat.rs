@@ -22,6 +22,8 @@ pub(crate) const PUBLIC: usize = 48;
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) index: usize,
+    /// The NUMA node, as the pool's layout counts them.
+    pub(crate) node: usize,
     pub(crate) parker: Arc<Parker>,
     pub(crate) stealer: Stealer<Job>,
     pub(crate) shown: CachePadded<Shown>,
@@ -43,6 +45,8 @@ pub(crate) struct Shown {
 pub(crate) struct Counts {
     pub(crate) jobs: AtomicU64,
     pub(crate) steals: AtomicU64,
+    /// Jobs that came from another node.
+    pub(crate) remote: AtomicU64,
     pub(crate) parks: AtomicU64,
 }
 
@@ -85,10 +89,11 @@ unsafe impl Sync for Seat {}
 unsafe impl Send for Seat {}
 
 impl Seat {
-    pub(crate) fn new(index: usize, seed: u64) -> Self {
+    pub(crate) fn new(index: usize, node: usize, seed: u64) -> Self {
         let public = Deque::new_lifo();
         Self {
             index,
+            node,
             parker: Arc::new(Parker::new()),
             stealer: public.stealer(),
             shown: CachePadded::new(Shown { tag: AtomicUsize::new(0), request: Request::new() }),

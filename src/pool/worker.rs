@@ -3,8 +3,8 @@
 //! The same code drives an OS thread, a guest from outside, and a virtual worker of the checker.
 //!
 //! # Where a worker looks, in this order
-//! its private ring, newest first → its public deque → the injector → other seats' public deques, from a random one on.
-//! Every [`FAIRNESS`]th time the injector comes first.
+//! its private ring, newest first → its public deque → its node's injector → other seats' public deques, the nearest first
+//! ([`super::victims`]) → other nodes' injectors. Every [`FAIRNESS`]th time its node's injector comes first.
 //!
 //! # What a worker shows
 //! New jobs go to the private ring: plain stores. The oldest private job is moved to the public deque when that is empty
@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 
 use super::Shared;
 use super::grain::Spot;
+use super::injector::Injector;
 use super::job::{Group, Job, Target, group_id};
 use super::ring::RING;
 use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
@@ -175,14 +176,26 @@ impl<'p> Worker<'p> {
         self.feed();
     }
 
-    /// Queues a job for the workers of the node group `home`; none: as [`push`](Self::push).
-    pub(crate) fn push_home(&self, job: Job, _home: Option<usize>) {
-        self.push(job);
+    /// Queues a job for the workers of the node `home`; here or none: as [`push`](Self::push).
+    pub(crate) fn push_home(&self, job: Job, home: Option<usize>) {
+        match home {
+            Some(home) if home != self.seat.node => self.send(job, home),
+            _ => self.push(job),
+        }
     }
 
-    /// Queues a job for the workers of the node group `home`, behind all others; none: as [`push_last`](Self::push_last).
-    pub(crate) fn push_last_home(&self, job: Job, _home: Option<usize>) {
-        self.push_last(job);
+    /// Queues a job for the workers of the node `home`; here or none: as [`push_last`](Self::push_last).
+    pub(crate) fn push_last_home(&self, job: Job, home: Option<usize>) {
+        match home {
+            Some(home) if home != self.seat.node => self.send(job, home),
+            _ => self.push_last(job),
+        }
+    }
+
+    /// Gives a job to the workers of another node.
+    fn send(&self, job: Job, node: usize) {
+        self.local(|local| take_token(&mut local.purse, job.group()));
+        self.shared.send_home(node, job);
     }
 
     /// Queues a job whose token is out already, newest first.
@@ -232,8 +245,8 @@ impl<'p> Worker<'p> {
     #[cold]
     fn spill(&self) {
         let half = RING / 2;
-        self.local(|local| self.shared.injector.push((0..half).map_while(|_| local.ring.pop_oldest())));
-        self.shared.notify(None, half);
+        self.local(|local| self.injector().push((0..half).map_while(|_| local.ring.pop_oldest())));
+        self.shared.notify(self.seat.node, None, half);
     }
 
     /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
@@ -274,7 +287,7 @@ impl<'p> Worker<'p> {
         let group = group_id(job.group());
         if tag(self.seat) != group {
             while let Some(other) = self.local(|local| local.public.pop()) {
-                self.shared.inject(other);
+                self.shared.inject_at(self.seat.node, other);
             }
             // Relaxed: a hint; a thief looks at the job itself.
             self.seat.shown.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
@@ -284,7 +297,7 @@ impl<'p> Worker<'p> {
             local.public.len()
         });
         self.point(Point::Publish);
-        self.shared.notify(group, shown);
+        self.shared.notify(self.seat.node, group, shown);
     }
 
     /// Shows everything, also what was to continue the running job: this thread is about to block.
@@ -294,7 +307,7 @@ impl<'p> Worker<'p> {
             if self.local(|local| local.public.len()) < PUBLIC {
                 self.show(job);
             } else {
-                self.shared.inject(job);
+                self.shared.inject_at(self.seat.node, job);
             }
         }
     }
@@ -339,7 +352,7 @@ impl<'p> Worker<'p> {
             local.finds = local.finds.wrapping_add(1);
             !local.finds.is_multiple_of(FAIRNESS)
         });
-        if !unfair && let Some(job) = self.shared.injector.take(only) {
+        if !unfair && let Some(job) = self.injector().take(only) {
             return Some(job);
         }
         self.local(|local| match local.ring.newest() {
@@ -356,24 +369,36 @@ impl<'p> Worker<'p> {
         })
     }
 
-    /// A job from the injector or from another seat.
+    /// A job from the own node's injector, from another seat, or from another node's injector.
     fn find_elsewhere(&self, only: Only) -> Option<Job> {
-        let injected = self.shared.injector.take(only);
-        let found = injected.or_else(|| self.steal(only))?;
+        let injected = self.injector().take(only);
+        let found = injected.or_else(|| self.steal(only)).or_else(|| self.take_from_afar(only))?;
         self.point(Point::Steal);
         Some(found)
     }
 
+    /// What is at home on another node, the nearest first: nobody there has come for it.
+    fn take_from_afar(&self, only: Only) -> Option<Job> {
+        let near = self.shared.layout.near(self.seat.node);
+        let job = near[1..].iter().find_map(|node| self.shared.injectors[*node].take(only))?;
+        Counts::bump(&self.seat.counts.steals);
+        Counts::bump(&self.seat.counts.remote);
+        Some(job)
+    }
+
     fn steal(&self, only: Only) -> Option<Job> {
-        let seats = self.shared.seats_in_use();
-        let first = usize::try_from(self.local(Local::random) % seats.len() as u64).expect("below a usize");
-        let victims = seats[first..].iter().chain(&seats[..first]).filter(|seat| seat.index != self.seat.index);
-        for victim in victims {
+        let in_use = self.shared.seats_in_use();
+        let random = self.local(Local::random);
+        for (victim, at_home) in self.shared.victims.of(self.seat.index, random) {
+            let Some(victim) = in_use.get(victim) else { continue };
             while may_hold(victim, only) {
                 self.point(Point::Race);
                 match victim.stealer.steal() {
                     Steal::Success(job) if job.is_for(only) => {
                         Counts::bump(&self.seat.counts.steals);
+                        if !at_home {
+                            Counts::bump(&self.seat.counts.remote);
+                        }
                         if victim.stealer.is_empty() {
                             victim.shown.request.ask();
                         }
@@ -381,7 +406,7 @@ impl<'p> Worker<'p> {
                     }
                     Steal::Success(job) => {
                         self.point(Point::Race);
-                        self.shared.inject(job); // the hint was old: not ours to run
+                        self.shared.inject_at(victim.node, job); // the hint was old: not ours to run
                     }
                     Steal::Empty => break,
                     Steal::Retry => {}
@@ -394,6 +419,11 @@ impl<'p> Worker<'p> {
         None
     }
 
+    /// The injector of this seat's node.
+    fn injector(&self) -> &Injector {
+        &self.shared.injectors[self.seat.node]
+    }
+
     /// After a search that found something: wakes up to two others if more jobs are in sight than threads look for any.
     ///
     /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
@@ -403,10 +433,21 @@ impl<'p> Worker<'p> {
             return;
         }
         let shown: usize = self.shared.seats_in_use().iter().map(|seat| seat.stealer.len()).sum();
-        let jobs = shown + self.shared.injector.len();
+        let injected: usize = self.shared.injectors.iter().map(Injector::len).sum();
+        let jobs = shown + injected;
         if jobs > 0 {
-            self.shared.pass_on_jobs(jobs, 2);
+            self.shared.pass_on_jobs(self.nearest_with_work(), jobs, 2);
         }
+    }
+
+    /// The nearest node where there is something in sight.
+    fn nearest_with_work(&self) -> usize {
+        let (near, shared) = (self.shared.layout.near(self.seat.node), self.shared);
+        let shows =
+            |node: usize| shared.seats_in_use().iter().any(|seat| seat.node == node && !seat.stealer.is_empty());
+        let has_work = |node: usize| !shared.injectors[node].is_empty() || shows(node);
+        let alone = near.len() == 1;
+        near.iter().copied().find(|node| alone || has_work(*node)).unwrap_or(self.seat.node)
     }
 
     // ---- running jobs ------------------------------------------------------------------------------------------
@@ -494,10 +535,10 @@ impl<'p> Worker<'p> {
                 None if backoff.is_completed() || self.driven => {
                     self.show_all();
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, only, || {
+                    self.shared.idle.sleep(&self.seat.parker, self.seat.node, only, || {
                         let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
                         if !stays {
-                            self.shared.pass_on(); // an active place is free, and what is in sight is for others
+                            self.shared.pass_on(self.seat.node); // an active place is free, and what is in sight is for others
                         }
                         stays || self.park_lending()
                     });
@@ -517,7 +558,8 @@ impl<'p> Worker<'p> {
 
     /// Takes a job of this very target back that was shown, if nobody has taken it.
     pub(super) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
-        self.take_back_shown(target).or_else(|| self.shared.injector.take_back(target))
+        let from_injectors = || self.shared.injectors.iter().find_map(|injector| injector.take_back(target));
+        self.take_back_shown(target).or_else(from_injectors)
     }
 
     fn take_back_shown(&self, target: NonNull<Target>) -> Option<Job> {
@@ -542,7 +584,7 @@ impl<'p> Worker<'p> {
                 Step::Idle if ending => break,
                 Step::Idle if backoff.is_completed() || self.driven || self.shared.idle.is_over_limit() => {
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, None, || self.must_stay());
+                    self.shared.idle.sleep(&self.seat.parker, self.seat.node, None, || self.must_stay());
                     backoff.reset();
                 }
                 Step::Idle => backoff.snooze(),

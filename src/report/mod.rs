@@ -56,6 +56,7 @@ pub struct WorkerReport {
     pub(crate) name: String,
     pub(crate) jobs: u64,
     pub(crate) steals: u64,
+    pub(crate) remote: u64,
     pub(crate) parks: u64,
 }
 
@@ -178,6 +179,12 @@ impl WorkerReport {
     #[must_use]
     pub fn steals(&self) -> u64 {
         self.steals
+    }
+
+    /// How many of them were of another NUMA node.
+    #[must_use]
+    pub fn remote_steals(&self) -> u64 {
+        self.remote
     }
 
     /// How often it slept for lack of work.

@@ -35,9 +35,15 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         rows.add(row("task".to_owned(), task, busy));
     }
     rows.write(f, 2)?;
-    let mut rows = Table::new(["worker", "jobs", "steals", "parks"]);
+    let mut rows = Table::new(["worker", "jobs", "steals", "remote", "parks"]);
     for worker in &report.workers {
-        rows.add([worker.name.clone(), number(worker.jobs), number(worker.steals), number(worker.parks)]);
+        rows.add([
+            worker.name.clone(),
+            number(worker.jobs),
+            number(worker.steals),
+            number(worker.remote),
+            number(worker.parks),
+        ]);
     }
     rows.write(f, 1)
 }

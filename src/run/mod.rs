@@ -46,8 +46,8 @@ use names::Names;
 use source::Source;
 use stage::{Cx, StageCell};
 
-/// What a seat had done: jobs, steals, parks.
-type SeatCounts = [u64; 3];
+/// What a seat had done: jobs, steals, those of them from another node, parks.
+type SeatCounts = [u64; 4];
 
 /// The engine's part of a plan; see the module.
 #[repr(C)]
@@ -127,8 +127,8 @@ impl<'env> Seated<'env> {
             ending: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             wall: Duration::ZERO,
-            before: vec![[0; 3]; seats].into(),
-            after: vec![[0; 3]; seats].into(),
+            before: vec![[0; 4]; seats].into(),
+            after: vec![[0; 4]; seats].into(),
         });
         let place = NonNull::from(Box::leak(run));
         let mut seated = Self(place);
@@ -231,7 +231,8 @@ impl<'env> Run<'env> {
         let counts = if over { &mut self.after } else { &mut self.before };
         for (count, seat) in counts.iter_mut().zip(&self.pool.seats) {
             let seat = &seat.counts;
-            *count = [&seat.jobs, &seat.steals, &seat.parks].map(|counter| counter.load(Ordering::Relaxed));
+            *count =
+                [&seat.jobs, &seat.steals, &seat.remote, &seat.parks].map(|counter| counter.load(Ordering::Relaxed));
         }
     }
 

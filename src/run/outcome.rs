@@ -96,15 +96,15 @@ impl Run<'_> {
         let workers = self.pool.workers();
         let mut reports = Vec::new();
         for (seat, (before, after)) in self.before.iter().zip(&self.after).enumerate() {
-            let [jobs, steals, parks] = std::array::from_fn(|i| after[i] - before[i]);
+            let [jobs, steals, remote, parks] = std::array::from_fn(|i| after[i] - before[i]);
             if seat < workers {
-                reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, parks });
+                reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, remote, parks });
             } else if jobs > 0 {
                 let name = match seat - workers {
                     guest if guest < GUESTS => format!("guest {guest}"),
                     spare => format!("spare {}", spare - GUESTS),
                 };
-                reports.push(WorkerReport { name, jobs, steals, parks });
+                reports.push(WorkerReport { name, jobs, steals, remote, parks });
             }
         }
         reports

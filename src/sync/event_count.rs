@@ -88,6 +88,8 @@ pub(crate) type Only = Option<NonZeroUsize>;
 struct Sleeper {
     parker: Arc<Parker>,
     only: Only,
+    /// The NUMA node where it would work.
+    node: usize,
     /// It is a spare that waits for a place.
     spare: bool,
 }
@@ -273,8 +275,9 @@ impl EventCount {
 
     /// Wakes at most `most` sleepers that may run a job of `group`, as long as fewer threads look for work than there are
     /// `jobs` in sight; `true`: there is a place for one more, but nobody sleeps who may. Call it after the jobs are visible.
-    pub(crate) fn notify(&self, group: Only, jobs: usize, most: u32) -> bool {
-        self.wake(jobs, most, |only| only.is_none() || only == group)
+    /// `near`: all nodes, the nearest to the jobs first.
+    pub(crate) fn notify(&self, near: &[usize], group: Only, jobs: usize, most: u32) -> bool {
+        self.wake(near, jobs, most, |only| only.is_none() || only == group)
     }
 
     /// Wakes the one that sleeps for this very thing, whoever searches and however many are active: those may all be blocked
@@ -282,7 +285,7 @@ impl EventCount {
     pub(crate) fn give_back(&self, id: NonZeroUsize) {
         fence_edge!("event_count.pushed"); // (N1)
         if self.load().sleeping() > 0
-            && let Some(parker) = self.take_sleeper(|only| only == Some(id))
+            && let Some(parker) = self.take_sleeper(&[], |only| only == Some(id))
         {
             parker.unpark();
         }
@@ -290,11 +293,11 @@ impl EventCount {
 
     /// An active place has become free, or there are `jobs` left for others: wakes at most `most` sleepers for which
     /// `has_work` sees one; `true`: there is a place for one more, but nobody sleeps who may.
-    pub(crate) fn pass_on(&self, jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) -> bool {
-        self.wake(jobs, most, has_work)
+    pub(crate) fn pass_on(&self, near: &[usize], jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) -> bool {
+        self.wake(near, jobs, most, has_work)
     }
 
-    fn wake(&self, jobs: usize, most: u32, may: impl Fn(Only) -> bool) -> bool {
+    fn wake(&self, near: &[usize], jobs: usize, most: u32, may: impl Fn(Only) -> bool) -> bool {
         fence_edge!("event_count.pushed"); // (N1)
         for _ in 0..most {
             let word = self.load(); // (N2)
@@ -304,7 +307,7 @@ impl EventCount {
             if word.sleeping() == 0 {
                 return true;
             }
-            let Some(parker) = self.take_sleeper(&may) else { return true }; // (N3)
+            let Some(parker) = self.take_sleeper(near, &may) else { return true }; // (N3)
             parker.unpark(); // (N4)
         }
         false
@@ -323,15 +326,15 @@ impl EventCount {
     /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run; `must_stay`: whether
     /// there is work for it, or another reason not to sleep, now that pushes see it asleep. A thread that may run anything
     /// is searching before and after; one that waits for a group is neither.
-    pub(crate) fn sleep(&self, parker: &Arc<Parker>, only: Only, must_stay: impl FnOnce() -> bool) {
-        self.announce(parker, only, false); // (S1)
+    pub(crate) fn sleep(&self, parker: &Arc<Parker>, node: usize, only: Only, must_stay: impl FnOnce() -> bool) {
+        self.announce(parker, node, only, false); // (S1)
         self.sleep_on(parker, must_stay);
     }
 
     /// Sleeps as [`sleep`](Self::sleep) does, as a spare that may run anything once a place is lent; `must_stay`: whether
     /// there is work, if there is a place.
-    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, must_stay: impl FnOnce(bool) -> bool) {
-        self.announce(parker, None, true); // (S1)
+    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, node: usize, must_stay: impl FnOnce(bool) -> bool) {
+        self.announce(parker, node, None, true); // (S1)
         self.sleep_on(parker, || must_stay(self.has_place_for_spare()));
     }
 
@@ -351,19 +354,26 @@ impl EventCount {
     }
 
     /// Enters the list of sleepers.
-    pub(super) fn announce(&self, parker: &Arc<Parker>, only: Only, spare: bool) {
+    pub(super) fn announce(&self, parker: &Arc<Parker>, node: usize, only: Only, spare: bool) {
         let mut sleepers = self.sleepers.lock();
-        sleepers.push(Sleeper { parker: Arc::clone(parker), only, spare });
+        sleepers.push(Sleeper { parker: Arc::clone(parker), only, node, spare });
         if spare {
             self.count_spare(false);
         }
         self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
     }
 
-    fn take_sleeper(&self, may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
+    /// Takes the last that went to sleep on the first node of `near` where one may wake; of all if it names no two.
+    fn take_sleeper(&self, near: &[usize], may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
         let mut sleepers = self.sleepers.lock();
         let has_place = |sleeper: &Sleeper| !sleeper.spare || self.has_place_for_spare();
-        let place = sleepers.iter().rposition(|sleeper| has_place(sleeper) && may(sleeper.only))?;
+        let may = |sleeper: &Sleeper| has_place(sleeper) && may(sleeper.only);
+        let place = if near.len() < 2 {
+            sleepers.iter().rposition(may)
+        } else {
+            let at = |node: &usize| sleepers.iter().rposition(|sleeper| sleeper.node == *node && may(sleeper));
+            near.iter().find_map(at)
+        }?;
         let sleeper = sleepers.remove(place);
         self.wakes(&sleeper);
         Some(sleeper.parker)

@@ -4,6 +4,7 @@ mod elastic;
 mod failures;
 mod joins;
 mod loops;
+mod nodes;
 mod parallel;
 mod program;
 mod property;

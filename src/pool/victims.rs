@@ -1,0 +1,188 @@
+//! Who sits where, and from whom a seat steals first.
+//!
+//! Seats are grouped by the NUMA node that their worker is bound to. A seat has three rings of victims: those that share its
+//! L3 cache, the others of its node with all guests and spares, and those of other nodes, the nearer nodes first; each ring is gone
+//! through from a random place on. Where workers are not bound to nodes there is one node.
+
+use crate::topology::Topology;
+
+/// Which node and L3 domain each worker is at, and how far the nodes are from each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// For each worker: its node, as an index.
+    nodes: Vec<usize>,
+    /// For each worker: its L3 domain, if it is known and the worker stays there.
+    l3: Vec<Option<usize>>,
+    /// The system's numbers of the nodes.
+    ids: Vec<usize>,
+    /// For each node: all nodes, the nearest first, itself before all.
+    near: Vec<Vec<usize>>,
+}
+
+impl Layout {
+    /// Workers that are bound to nothing in particular.
+    pub(crate) fn flat(workers: usize) -> Self {
+        Self { nodes: vec![0; workers], l3: vec![None; workers], ids: vec![0], near: vec![vec![0]] }
+    }
+
+    /// Workers at these nodes (by the system's numbers) and L3 domains. If one is nowhere, all are on one node.
+    pub(crate) fn new(workers: &[(Option<usize>, Option<usize>)], topology: &Topology) -> Self {
+        let Some(at) = workers.iter().map(|(node, _)| *node).collect::<Option<Vec<usize>>>() else {
+            return Self::flat(workers.len());
+        };
+        let mut ids = at.clone();
+        ids.sort_unstable();
+        ids.dedup();
+        let index = |id: &usize| ids.binary_search(id).expect("all are in the list");
+        let nodes = at.iter().map(index).collect();
+        let distance = |from: usize, to: usize| {
+            let known = topology.numa_node(from).and_then(|node| node.distance(to));
+            known.unwrap_or(if from == to { 10 } else { 20 })
+        };
+        let near = ids.iter().enumerate().map(|(from, id)| {
+            let mut near: Vec<usize> = (0..ids.len()).collect();
+            // Of nodes that are equally far, each begins with another one.
+            near.sort_by_key(|to| (*to != from, distance(*id, ids[*to]), (to + ids.len() - from) % ids.len()));
+            near
+        });
+        let near = near.collect();
+        Self { nodes, l3: workers.iter().map(|(_, l3)| *l3).collect(), ids, near }
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// How many nodes there are; at least one.
+    pub(crate) fn nodes(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The node of a seat: workers first, then guests and spares, who are spread.
+    pub(crate) fn node(&self, seat: usize) -> usize {
+        self.nodes.get(seat).copied().unwrap_or_else(|| (seat - self.workers()) % self.nodes())
+    }
+
+    /// The node with the system's number `id`, if a worker is there.
+    pub(crate) fn index_of(&self, id: usize) -> Option<usize> {
+        self.ids.binary_search(&id).ok()
+    }
+
+    /// All nodes, the nearest to `node` first, itself before all.
+    pub(crate) fn near(&self, node: usize) -> &[usize] {
+        &self.near[node]
+    }
+
+    /// Whom the thieves of `seats` seats may rob.
+    pub(crate) fn victims(&self, seats: usize) -> Victims {
+        let at = |seat: usize| (self.node(seat), self.l3.get(seat).copied().flatten());
+        let mut spots: Vec<_> = (0..seats).map(at).collect();
+        let by_seat = spots.clone();
+        spots.sort_unstable();
+        spots.dedup();
+        let index = |spot| u32::try_from(spots.binary_search(spot).expect("all are in the list")).expect("few seats");
+        let spot = by_seat.iter().map(index).collect();
+        let rings = spots.iter().map(|spot| self.rings(*spot, seats)).collect();
+        Victims { rings, spot }
+    }
+
+    /// All seats in rings around a node and L3 domain.
+    fn rings(&self, (node, l3): (usize, Option<usize>), seats: usize) -> Rings {
+        let ring_of = |victim: usize| {
+            if victim >= self.workers() {
+                return 1; // guests and spares are anywhere
+            }
+            let rank = self.near(node).iter().position(|near| *near == self.node(victim));
+            let rank = rank.expect("every node is in the list");
+            let shares_l3 = rank == 0 && l3.is_some() && l3 == self.l3[victim];
+            if shares_l3 { 0 } else { 1 + rank }
+        };
+        let mut order: Vec<(usize, u32)> =
+            (0..seats).map(|seat| (ring_of(seat), u32::try_from(seat).expect("few seats"))).collect();
+        order.sort_unstable();
+        let home = order.partition_point(|(ring, _)| *ring <= 1);
+        let ends = (1..=seats).filter(|place| *place == seats || order[*place].0 != order[place - 1].0).collect();
+        Rings { order: order.into_iter().map(|(_, seat)| seat).collect(), ends, home }
+    }
+}
+
+/// Whom thieves may rob, by where they are.
+#[derive(Debug)]
+pub(crate) struct Victims {
+    /// For each spot, a node with an L3 domain or without.
+    rings: Box<[Rings]>,
+    /// The spot of each seat.
+    spot: Box<[u32]>,
+}
+
+/// All seats, in rings around a spot.
+#[derive(Debug)]
+struct Rings {
+    order: Box<[u32]>,
+    /// Where each ring ends.
+    ends: Box<[usize]>,
+    /// The first so many are on the node of the spot.
+    home: usize,
+}
+
+impl Victims {
+    /// All victims of `thief`, ring by ring, each ring from a place on that `random` gives; and whether they are on the
+    /// thief's own node.
+    pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, bool)> + '_ {
+        let Rings { order, ends, home } = &self.rings[self.spot[thief] as usize];
+        let begins = std::iter::once(0).chain(ends.iter().copied());
+        let rings = begins.zip(ends).map(move |(begin, end)| {
+            let first = begin + usize::try_from(random % (end - begin) as u64).expect("below a usize");
+            (first..*end).chain(begin..first)
+        });
+        let seats = rings.flatten().map(|place| (order[place] as usize, place < *home));
+        seats.filter(move |(seat, _)| *seat != thief)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_come_first() {
+        let server = Topology::synthetic("numa:2 l3:2 core:2 pu:1").expect("a machine");
+        let workers: Vec<_> = server.cores().iter().map(|core| (core.node(), core.l3())).collect();
+        let layout = Layout::new(&workers, &server);
+        assert_eq!((layout.workers(), layout.nodes()), (8, 2));
+        let victims = layout.victims(9);
+        for random in 0..100 {
+            let order: Vec<usize> = victims.of(5, random).map(|(seat, _)| seat).collect();
+            assert_eq!(order[0], 4, "the one in the same L3 domain");
+            let mut home = order[1..4].to_vec();
+            home.sort_unstable();
+            assert_eq!(home, [6, 7, 8], "the others of the node, and the guest");
+            assert!(order[4..].iter().all(|seat| *seat < 4));
+            assert_eq!(victims.of(5, random).filter(|(_, home)| *home).count(), 4);
+        }
+        let firsts: std::collections::BTreeSet<usize> =
+            (0..100).filter_map(|random| victims.of(5, random).nth(4)).map(|(seat, _)| seat).collect();
+        assert_eq!(firsts.len(), 4, "each may be the first of its ring");
+    }
+
+    #[test]
+    fn near_nodes_come_before_far_ones() {
+        let server = Topology::synthetic("pack:2 numa:2 core:1 pu:1").expect("a machine");
+        let workers: Vec<_> = server.cores().iter().map(|core| (core.node(), core.l3())).collect();
+        let layout = Layout::new(&workers, &server);
+        assert_eq!(layout.near(3), [3, 2, 0, 1]);
+        assert_eq!(layout.near(1)[..2], [1, 0]);
+        assert_eq!((layout.index_of(3), layout.index_of(4)), (Some(3), None));
+    }
+
+    #[test]
+    fn workers_that_are_nowhere_are_on_one_node() {
+        let here = Topology::synthetic("numa:2 core:1 pu:1").expect("a machine");
+        let layout = Layout::new(&[(Some(0), None), (None, None)], &here);
+        assert_eq!((layout.nodes(), layout.near(0)), (1, &[0][..]));
+        let victims = layout.victims(3);
+        let order: Vec<_> = victims.of(1, 7).collect();
+        assert_eq!(order.len(), 2);
+        assert!(order.iter().all(|(_, home)| *home));
+    }
+}
