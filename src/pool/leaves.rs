@@ -28,7 +28,8 @@ const ENOUGH: u32 = 1024;
 /// No loop has more.
 pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;
 
-/// When so few leaves of a range are left, each is a job: the last ones decide when a loop ends.
+/// When so few leaves of a range are left, each is a job if it is a single item, which may be heavy: the last ones decide
+/// when a loop ends. Where a leaf is one of a thousand that would cost more than it balances.
 const FEW: usize = 16;
 
 /// How the items of a loop are cut.
@@ -127,7 +128,8 @@ impl<B: Body> Loop<'_, B> {
 
     #[inline]
     fn wants_split(&self, worker: &Worker<'_>, left: usize) -> bool {
-        worker.wants_more(self.group, if left > FEW { 1 } else { usize::MAX })
+        let each = left <= FEW && self.leaves.size == 1;
+        worker.wants_more(self.group, if each { usize::MAX } else { 1 })
     }
 
     /// Makes the upper half of what is left a job: cut at a round number, so that few parts of a tree lie on both sides.
