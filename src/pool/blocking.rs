@@ -190,7 +190,7 @@ impl Worker<'_> {
             self.shared.idle.lend(true);
         }
         self.shared.idle.exit(false);
-        self.shared.pass_on(self.seat.node);
+        self.shared.pass_on(self.seat.at.node);
     }
 
     /// Takes the place again: who is one too many parks when its job is done.
@@ -210,7 +210,7 @@ impl Worker<'_> {
         let parker = &self.seat.parker;
         if !parker.park_for(PATIENCE) {
             self.shared.idle.lend(true);
-            self.shared.pass_on(self.seat.node);
+            self.shared.pass_on(self.seat.at.node);
             parker.park();
             self.shared.idle.lend(false);
         }
@@ -229,10 +229,10 @@ impl Worker<'_> {
                 Step::Idle if ending => break,
                 Step::Idle if over || backoff.is_completed() || idle.is_over_limit() => {
                     Counts::bump(&self.seat.counts.parks);
-                    idle.sleep_spare(&self.seat.parker, self.seat.node, |has_place| {
+                    idle.sleep_spare(&self.seat.parker, self.seat.at, |has_place| {
                         let stays = idle.is_ending() || (has_place && self.must_stay());
                         if !stays {
-                            self.shared.pass_on(self.seat.node); // the place is free again, for a worker
+                            self.shared.pass_on(self.seat.at.node); // the place is free again, for a worker
                         }
                         stays
                     });

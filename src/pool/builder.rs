@@ -237,7 +237,9 @@ impl Builder {
         let workers = placement.workers().len();
         let at = |place: &WorkerPlace| (place.node().filter(|_| place.is_bound()), l3_of(place, &topology));
         let layout: Vec<_> = placement.workers().iter().map(at).collect();
-        let layout = Layout::new(&layout, &topology);
+        let one_cpu = |place: &WorkerPlace| place.cpus().filter(|cpus| place.is_bound() && cpus.len() == 1)?.first();
+        let cpus = placement.workers().iter().map(one_cpu).collect();
+        let layout = Layout::new(&layout, &topology).bound_to(cpus);
         let mut shared = Shared::new(layout, if self.elastic { workers } else { placement.active() });
         shared.panic_handler = self.panic_handler.clone();
         let mut pool = Pool::new_empty(Arc::new(shared), placement.clone(), claim, Arc::clone(&topology));

@@ -179,6 +179,7 @@ mod tests {
     use super::{Halves, Head, Target};
     use crate::pool::seat::Seat;
     use crate::pool::worker::Worker;
+    use crate::sync::event_count::At;
 
     #[expect(unsafe_code, reason = "a target's code is unsafe to call")]
     unsafe fn nothing(_: std::ptr::NonNull<Target>, _: u64, _: &Worker<'_>) {}
@@ -186,7 +187,7 @@ mod tests {
     proptest! {
         #[test]
         fn joins_get_back_what_was_not_shown(steps in prop::collection::vec(0..4_u8, 0..60)) {
-            let (halves, seat) = (Halves::new(), Seat::new(0, 0, 1));
+            let (halves, seat) = (Halves::new(), Seat::new(0, At::default(), 1));
             let mut heads: Vec<Head> = Vec::with_capacity(60);
             let (mut stack, mut shown) = (Vec::new(), 0);
             for step in steps {

@@ -49,10 +49,10 @@ pub use scope::Scope;
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::claim::Claims;
-use crate::sync::event_count::{EventCount, Only};
+use crate::sync::event_count::{EventCount, Only, Prefer};
 use crate::sync::parker::Parker;
 use crate::sync::{Condvar, Mutex, thread};
-use crate::topology::Topology;
+use crate::topology::{Topology, bind};
 use blocking::{Back, Spares};
 use broadcast::Broadcasts;
 use injector::Injector;
@@ -119,7 +119,7 @@ impl Shared {
         let spares = Spares::new(workers);
         let seats = workers + GUESTS + spares.most();
         Self {
-            seats: (0..seats).map(|index| Seat::new(index, layout.node(index), index as u64 + 1)).collect(),
+            seats: (0..seats).map(|index| Seat::new(index, layout.at(index), index as u64 + 1)).collect(),
             workers,
             guests: Claims::new(u32::try_from(GUESTS).expect("few")),
             victims: layout.victims(seats),
@@ -180,10 +180,16 @@ impl Shared {
         self.notify(node, Some(id), usize::MAX);
     }
 
+    /// Whom to wake for what lies at `node`.
+    fn prefer(&self, node: usize) -> Prefer<'_> {
+        let busy = if self.layout.is_bound() && self.idle.can_wake() { bind::current_cpu() } else { None };
+        Prefer { near: self.layout.near(node), busy }
+    }
+
     /// Wakes a thread that may run a job of `group`, the nearest to `node` first, if fewer look for work than there are
     /// `jobs` in sight. Call it after the jobs are visible.
     fn notify(&self, node: usize, group: Only, jobs: usize) {
-        if self.idle.notify(self.layout.near(node), group, jobs, 1) {
+        if self.idle.notify(self.prefer(node), group, jobs, 1) {
             self.miss_spare();
         }
     }
@@ -284,7 +290,7 @@ impl Shared {
     /// Wakes up to `most` threads that may run what is in sight, as long as fewer look for work than there are `jobs`; the
     /// nearest to `node` first.
     fn pass_on_jobs(&self, node: usize, jobs: usize, most: u32) {
-        if self.idle.pass_on(self.layout.near(node), jobs, most, |only| self.has_work(only))
+        if self.idle.pass_on(self.prefer(node), jobs, most, |only| self.has_work(only))
             && self.misses_spare()
             && self.has_work(None)
         {

@@ -11,6 +11,7 @@ use super::job::{Group, Job};
 use super::ring::Ring;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
+use crate::sync::event_count::At;
 use crate::sync::parker::Parker;
 use crate::sync::request::Request;
 use crate::sync::{CachePadded, UnsafeCell};
@@ -22,8 +23,7 @@ pub(crate) const PUBLIC: usize = 48;
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) index: usize,
-    /// The NUMA node, as the pool's layout counts them.
-    pub(crate) node: usize,
+    pub(crate) at: At,
     pub(crate) parker: Arc<Parker>,
     pub(crate) stealer: Stealer<Job>,
     pub(crate) shown: CachePadded<Shown>,
@@ -89,11 +89,11 @@ unsafe impl Sync for Seat {}
 unsafe impl Send for Seat {}
 
 impl Seat {
-    pub(crate) fn new(index: usize, node: usize, seed: u64) -> Self {
+    pub(crate) fn new(index: usize, at: At, seed: u64) -> Self {
         let public = Deque::new_lifo();
         Self {
             index,
-            node,
+            at,
             parker: Arc::new(Parker::new()),
             stealer: public.stealer(),
             shown: CachePadded::new(Shown { tag: AtomicUsize::new(0), request: Request::new() }),

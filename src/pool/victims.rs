@@ -4,6 +4,7 @@
 //! L3 cache, the others of its node with all guests and spares, and those of other nodes, the nearer nodes first; each ring is gone
 //! through from a random place on. Where workers are not bound to nodes there is one node.
 
+use crate::sync::event_count::At;
 use crate::topology::Topology;
 
 /// Which node and L3 domain each worker is at, and how far the nodes are from each other.
@@ -13,6 +14,8 @@ pub(crate) struct Layout {
     nodes: Vec<usize>,
     /// For each worker: its L3 domain, if it is known and the worker stays there.
     l3: Vec<Option<usize>>,
+    /// For each worker: the one CPU that it is bound to.
+    cpus: Vec<Option<usize>>,
     /// The system's numbers of the nodes.
     ids: Vec<usize>,
     /// For each node: all nodes, the nearest first, itself before all.
@@ -22,7 +25,13 @@ pub(crate) struct Layout {
 impl Layout {
     /// Workers that are bound to nothing in particular.
     pub(crate) fn flat(workers: usize) -> Self {
-        Self { nodes: vec![0; workers], l3: vec![None; workers], ids: vec![0], near: vec![vec![0]] }
+        Self {
+            nodes: vec![0; workers],
+            l3: vec![None; workers],
+            cpus: vec![None; workers],
+            ids: vec![0],
+            near: vec![vec![0]],
+        }
     }
 
     /// Workers at these nodes (by the system's numbers) and L3 domains. If one is nowhere, all are on one node.
@@ -46,7 +55,25 @@ impl Layout {
             near
         });
         let near = near.collect();
-        Self { nodes, l3: workers.iter().map(|(_, l3)| *l3).collect(), ids, near }
+        let l3 = workers.iter().map(|(_, l3)| *l3).collect();
+        Self { nodes, l3, cpus: vec![None; workers.len()], ids, near }
+    }
+
+    /// The workers are bound to these CPUs, as far as each is to one.
+    pub(crate) fn bound_to(mut self, cpus: Vec<Option<usize>>) -> Self {
+        debug_assert_eq!(cpus.len(), self.workers());
+        self.cpus = cpus;
+        self
+    }
+
+    /// Whether a worker is bound to one CPU.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.cpus.first().is_some_and(Option::is_some)
+    }
+
+    /// Where a seat is.
+    pub(crate) fn at(&self, seat: usize) -> At {
+        At { node: self.node(seat), cpu: self.cpus.get(seat).copied().flatten() }
     }
 
     pub(crate) fn workers(&self) -> usize {

@@ -179,7 +179,7 @@ impl<'p> Worker<'p> {
     /// Queues a job for the workers of the node `home`; here or none: as [`push`](Self::push).
     pub(crate) fn push_home(&self, job: Job, home: Option<usize>) {
         match home {
-            Some(home) if home != self.seat.node => self.send(job, home),
+            Some(home) if home != self.seat.at.node => self.send(job, home),
             _ => self.push(job),
         }
     }
@@ -187,7 +187,7 @@ impl<'p> Worker<'p> {
     /// Queues a job for the workers of the node `home`; here or none: as [`push_last`](Self::push_last).
     pub(crate) fn push_last_home(&self, job: Job, home: Option<usize>) {
         match home {
-            Some(home) if home != self.seat.node => self.send(job, home),
+            Some(home) if home != self.seat.at.node => self.send(job, home),
             _ => self.push_last(job),
         }
     }
@@ -246,7 +246,7 @@ impl<'p> Worker<'p> {
     fn spill(&self) {
         let half = RING / 2;
         self.local(|local| self.injector().push((0..half).map_while(|_| local.ring.pop_oldest())));
-        self.shared.notify(self.seat.node, None, half);
+        self.shared.notify(self.seat.at.node, None, half);
     }
 
     /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
@@ -287,7 +287,7 @@ impl<'p> Worker<'p> {
         let group = group_id(job.group());
         if tag(self.seat) != group {
             while let Some(other) = self.local(|local| local.public.pop()) {
-                self.shared.inject_at(self.seat.node, other);
+                self.shared.inject_at(self.seat.at.node, other);
             }
             // Relaxed: a hint; a thief looks at the job itself.
             self.seat.shown.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
@@ -297,7 +297,7 @@ impl<'p> Worker<'p> {
             local.public.len()
         });
         self.point(Point::Publish);
-        self.shared.notify(self.seat.node, group, shown);
+        self.shared.notify(self.seat.at.node, group, shown);
     }
 
     /// Shows everything, also what was to continue the running job: this thread is about to block.
@@ -307,7 +307,7 @@ impl<'p> Worker<'p> {
             if self.local(|local| local.public.len()) < PUBLIC {
                 self.show(job);
             } else {
-                self.shared.inject_at(self.seat.node, job);
+                self.shared.inject_at(self.seat.at.node, job);
             }
         }
     }
@@ -379,7 +379,7 @@ impl<'p> Worker<'p> {
 
     /// What is at home on another node, the nearest first: nobody there has come for it.
     fn take_from_afar(&self, only: Only) -> Option<Job> {
-        let near = self.shared.layout.near(self.seat.node);
+        let near = self.shared.layout.near(self.seat.at.node);
         let job = near[1..].iter().find_map(|node| self.shared.injectors[*node].take(only))?;
         Counts::bump(&self.seat.counts.steals);
         Counts::bump(&self.seat.counts.remote);
@@ -406,7 +406,7 @@ impl<'p> Worker<'p> {
                     }
                     Steal::Success(job) => {
                         self.point(Point::Race);
-                        self.shared.inject_at(victim.node, job); // the hint was old: not ours to run
+                        self.shared.inject_at(victim.at.node, job); // the hint was old: not ours to run
                     }
                     Steal::Empty => break,
                     Steal::Retry => {}
@@ -421,7 +421,7 @@ impl<'p> Worker<'p> {
 
     /// The injector of this seat's node.
     fn injector(&self) -> &Injector {
-        &self.shared.injectors[self.seat.node]
+        &self.shared.injectors[self.seat.at.node]
     }
 
     /// After a search that found something: wakes up to two others if more jobs are in sight than threads look for any.
@@ -442,12 +442,12 @@ impl<'p> Worker<'p> {
 
     /// The nearest node where there is something in sight.
     fn nearest_with_work(&self) -> usize {
-        let (near, shared) = (self.shared.layout.near(self.seat.node), self.shared);
+        let (near, shared) = (self.shared.layout.near(self.seat.at.node), self.shared);
         let shows =
-            |node: usize| shared.seats_in_use().iter().any(|seat| seat.node == node && !seat.stealer.is_empty());
+            |node: usize| shared.seats_in_use().iter().any(|seat| seat.at.node == node && !seat.stealer.is_empty());
         let has_work = |node: usize| !shared.injectors[node].is_empty() || shows(node);
         let alone = near.len() == 1;
-        near.iter().copied().find(|node| alone || has_work(*node)).unwrap_or(self.seat.node)
+        near.iter().copied().find(|node| alone || has_work(*node)).unwrap_or(self.seat.at.node)
     }
 
     // ---- running jobs ------------------------------------------------------------------------------------------
@@ -535,10 +535,10 @@ impl<'p> Worker<'p> {
                 None if backoff.is_completed() || self.driven => {
                     self.show_all();
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, self.seat.node, only, || {
+                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, || {
                         let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
                         if !stays {
-                            self.shared.pass_on(self.seat.node); // an active place is free, and what is in sight is for others
+                            self.shared.pass_on(self.seat.at.node); // an active place is free, and what is in sight is for others
                         }
                         stays || self.park_lending()
                     });
@@ -584,7 +584,7 @@ impl<'p> Worker<'p> {
                 Step::Idle if ending => break,
                 Step::Idle if backoff.is_completed() || self.driven || self.shared.idle.is_over_limit() => {
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, self.seat.node, None, || self.must_stay());
+                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, || self.must_stay());
                     backoff.reset();
                 }
                 Step::Idle => backoff.snooze(),

@@ -81,6 +81,24 @@ impl Word {
     }
 }
 
+/// Where a thread works.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct At {
+    /// The NUMA node, as the pool counts them.
+    pub(crate) node: usize,
+    /// The one CPU that it is bound to.
+    pub(crate) cpu: Option<usize>,
+}
+
+/// Whom to wake rather than others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Prefer<'a> {
+    /// All nodes, the nearest to the jobs first; of one node none need be named.
+    pub(crate) near: &'a [usize],
+    /// The CPU of the waking thread: who is bound to it would have to wait for it.
+    pub(crate) busy: Option<usize>,
+}
+
 /// What a thread may be woken for: any job, or only those of one group.
 pub(crate) type Only = Option<NonZeroUsize>;
 
@@ -88,8 +106,7 @@ pub(crate) type Only = Option<NonZeroUsize>;
 struct Sleeper {
     parker: Arc<Parker>,
     only: Only,
-    /// The NUMA node where it would work.
-    node: usize,
+    at: At,
     /// It is a spare that waits for a place.
     spare: bool,
 }
@@ -275,9 +292,8 @@ impl EventCount {
 
     /// Wakes at most `most` sleepers that may run a job of `group`, as long as fewer threads look for work than there are
     /// `jobs` in sight; `true`: there is a place for one more, but nobody sleeps who may. Call it after the jobs are visible.
-    /// `near`: all nodes, the nearest to the jobs first.
-    pub(crate) fn notify(&self, near: &[usize], group: Only, jobs: usize, most: u32) -> bool {
-        self.wake(near, jobs, most, |only| only.is_none() || only == group)
+    pub(crate) fn notify(&self, prefer: Prefer<'_>, group: Only, jobs: usize, most: u32) -> bool {
+        self.wake(prefer, jobs, most, |only| only.is_none() || only == group)
     }
 
     /// Wakes the one that sleeps for this very thing, whoever searches and however many are active: those may all be blocked
@@ -285,7 +301,7 @@ impl EventCount {
     pub(crate) fn give_back(&self, id: NonZeroUsize) {
         fence_edge!("event_count.pushed"); // (N1)
         if self.load().sleeping() > 0
-            && let Some(parker) = self.take_sleeper(&[], |only| only == Some(id))
+            && let Some(parker) = self.take_sleeper(Prefer::default(), |only| only == Some(id))
         {
             parker.unpark();
         }
@@ -293,11 +309,11 @@ impl EventCount {
 
     /// An active place has become free, or there are `jobs` left for others: wakes at most `most` sleepers for which
     /// `has_work` sees one; `true`: there is a place for one more, but nobody sleeps who may.
-    pub(crate) fn pass_on(&self, near: &[usize], jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) -> bool {
-        self.wake(near, jobs, most, has_work)
+    pub(crate) fn pass_on(&self, prefer: Prefer<'_>, jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) -> bool {
+        self.wake(prefer, jobs, most, has_work)
     }
 
-    fn wake(&self, near: &[usize], jobs: usize, most: u32, may: impl Fn(Only) -> bool) -> bool {
+    fn wake(&self, prefer: Prefer<'_>, jobs: usize, most: u32, may: impl Fn(Only) -> bool) -> bool {
         fence_edge!("event_count.pushed"); // (N1)
         for _ in 0..most {
             let word = self.load(); // (N2)
@@ -307,7 +323,7 @@ impl EventCount {
             if word.sleeping() == 0 {
                 return true;
             }
-            let Some(parker) = self.take_sleeper(near, &may) else { return true }; // (N3)
+            let Some(parker) = self.take_sleeper(prefer, &may) else { return true }; // (N3)
             parker.unpark(); // (N4)
         }
         false
@@ -326,15 +342,15 @@ impl EventCount {
     /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run; `must_stay`: whether
     /// there is work for it, or another reason not to sleep, now that pushes see it asleep. A thread that may run anything
     /// is searching before and after; one that waits for a group is neither.
-    pub(crate) fn sleep(&self, parker: &Arc<Parker>, node: usize, only: Only, must_stay: impl FnOnce() -> bool) {
-        self.announce(parker, node, only, false); // (S1)
+    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce() -> bool) {
+        self.announce(parker, at, only, false); // (S1)
         self.sleep_on(parker, must_stay);
     }
 
     /// Sleeps as [`sleep`](Self::sleep) does, as a spare that may run anything once a place is lent; `must_stay`: whether
     /// there is work, if there is a place.
-    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, node: usize, must_stay: impl FnOnce(bool) -> bool) {
-        self.announce(parker, node, None, true); // (S1)
+    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, at: At, must_stay: impl FnOnce(bool) -> bool) {
+        self.announce(parker, at, None, true); // (S1)
         self.sleep_on(parker, || must_stay(self.has_place_for_spare()));
     }
 
@@ -354,26 +370,28 @@ impl EventCount {
     }
 
     /// Enters the list of sleepers.
-    pub(super) fn announce(&self, parker: &Arc<Parker>, node: usize, only: Only, spare: bool) {
+    pub(super) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) {
         let mut sleepers = self.sleepers.lock();
-        sleepers.push(Sleeper { parker: Arc::clone(parker), only, node, spare });
+        sleepers.push(Sleeper { parker: Arc::clone(parker), only, at, spare });
         if spare {
             self.count_spare(false);
         }
         self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
     }
 
-    /// Takes the last that went to sleep on the first node of `near` where one may wake; of all if it names no two.
-    fn take_sleeper(&self, near: &[usize], may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
+    /// Takes the last that went to sleep and may wake, on the nearest node where there is one, and on another CPU if there
+    /// is one.
+    fn take_sleeper(&self, prefer: Prefer<'_>, may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
         let mut sleepers = self.sleepers.lock();
         let has_place = |sleeper: &Sleeper| !sleeper.spare || self.has_place_for_spare();
         let may = |sleeper: &Sleeper| has_place(sleeper) && may(sleeper.only);
-        let place = if near.len() < 2 {
-            sleepers.iter().rposition(may)
-        } else {
-            let at = |node: &usize| sleepers.iter().rposition(|sleeper| sleeper.node == *node && may(sleeper));
-            near.iter().find_map(at)
-        }?;
+        let last = |more: &dyn Fn(&At) -> bool| sleepers.iter().rposition(|sleeper| more(&sleeper.at) && may(sleeper));
+        let is_free = |at: &At| prefer.busy.is_none() || at.cpu != prefer.busy;
+        let place = match prefer.near {
+            [] | [_] => last(&is_free),
+            near => near.iter().find_map(|node| last(&|at| at.node == *node && is_free(at))),
+        };
+        let place = place.or_else(|| last(&|_| true))?;
         let sleeper = sleepers.remove(place);
         self.wakes(&sleeper);
         Some(sleeper.parker)

@@ -8,7 +8,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use super::super::claim::Claims;
-use super::super::event_count::EventCount;
+use super::super::event_count::{At, EventCount, Prefer};
 use super::super::latch::Latch;
 use super::super::parker::Parker;
 use super::super::quiescence::Quiescence;
@@ -56,7 +56,7 @@ fn loom_wait_ends_with_its_group() {
             let wait = wait.clone();
             thread::spawn(move || {
                 wait.jobs.store(1, Ordering::Relaxed);
-                wait.idle.notify(&[], id, 1, 1);
+                wait.idle.notify(Prefer::default(), id, 1, 1);
                 wait.done.add();
                 end(&wait);
             })
@@ -66,7 +66,7 @@ fn loom_wait_ends_with_its_group() {
                 end(&wait);
             } else {
                 let seen = || wait.latch.is_set() || wait.jobs.load(Ordering::Relaxed) > 0;
-                wait.idle.sleep(&wait.parker, 0, id, seen);
+                wait.idle.sleep(&wait.parker, At::default(), id, seen);
             }
         }
         assert_eq!(wait.done.get(), 1, "what the group did is visible");
@@ -87,21 +87,21 @@ fn loom_guests_hand_over() {
         let (idle, claims, seat, jobs) = &*shared;
         idle.enter();
         idle.search();
-        idle.announce(&worker, 0, None, false); // through S1 to S3, and parked
+        idle.announce(&worker, At::default(), None, false); // through S1 to S3, and parked
         fn visit((idle, claims, seat, jobs): &(EventCount, Claims, Plain, AtomicUsize)) -> u32 {
             let Some(place) = claims.take() else {
                 idle.set_urgent(true);
                 jobs.fetch_add(1, Ordering::Relaxed);
-                idle.notify(&[], None, 1, 1);
+                idle.notify(Prefer::default(), None, 1, 1);
                 return 0;
             };
             idle.enter();
             seat.add();
             jobs.fetch_add(1, Ordering::Relaxed);
-            idle.notify(&[], None, 1, 1);
+            idle.notify(Prefer::default(), None, 1, 1);
             claims.release(place);
             idle.exit(false);
-            idle.pass_on(&[], 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+            idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
             1
         }
         let other = {
@@ -173,7 +173,7 @@ fn loom_event_count_lends_a_place() {
         let (idle, jobs, spare) = &*shared;
         idle.enter_spare();
         idle.search();
-        idle.announce(spare, 0, None, true);
+        idle.announce(spare, At::default(), None, true);
         idle.enter();
         let worker = {
             let shared = shared.clone();
@@ -181,11 +181,11 @@ fn loom_event_count_lends_a_place() {
                 let (idle, jobs, _) = &*shared;
                 idle.lend(true);
                 idle.exit(false);
-                idle.pass_on(&[], 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+                idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(&[], None, 1, 1);
+        idle.notify(Prefer::default(), None, 1, 1);
         worker.join().expect("no panic");
         assert!(spare.try_take(), "one of them has woken the spare");
         assert!(!idle.has_too_many_spares());

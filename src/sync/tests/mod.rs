@@ -11,7 +11,7 @@ use loom::thread;
 use super::claim::Claims;
 use super::countdown::{Countdown, Known};
 use super::credit::Credits;
-use super::event_count::EventCount;
+use super::event_count::{At, EventCount, Prefer};
 use super::gate::Gate;
 use super::imp_loom::fails_without;
 use super::latch::Latch;
@@ -331,7 +331,7 @@ fn loom_event_count_loses_no_wake_up() {
                 idle.search();
                 while jobs.load(Ordering::Relaxed) == 0 {
                     let seen = || jobs.load(Ordering::Relaxed) > 0;
-                    idle.sleep(&parker, 0, None, seen);
+                    idle.sleep(&parker, At::default(), None, seen);
                 }
                 idle.found();
                 idle.exit(false);
@@ -339,7 +339,7 @@ fn loom_event_count_loses_no_wake_up() {
         };
         let (idle, jobs, _) = &*shared;
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(&[], None, 1, 1);
+        idle.notify(Prefer::default(), None, 1, 1);
         worker.join().expect("no panic");
         assert_eq!(idle.idle(), 0, "all counts are back at zero");
     });
@@ -359,7 +359,7 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
                 let parker = Arc::new(Parker::new());
                 idle.enter();
                 while back.load(Ordering::Relaxed) == 0 {
-                    idle.sleep(&parker, 0, Some(id), || back.load(Ordering::Relaxed) > 0);
+                    idle.sleep(&parker, At::default(), Some(id), || back.load(Ordering::Relaxed) > 0);
                 }
                 idle.exit(false);
             })
@@ -380,18 +380,18 @@ fn loom_event_count_exit_is_handed_on() {
         let (idle, jobs, sleeper) = &*shared;
         idle.enter();
         idle.search();
-        idle.announce(sleeper, 0, None, false);
+        idle.announce(sleeper, At::default(), None, false);
         idle.enter();
         let guest = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
                 idle.exit(false);
-                idle.pass_on(&[], 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+                idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(&[], None, 1, 1);
+        idle.notify(Prefer::default(), None, 1, 1);
         guest.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
         idle.exit(true);
@@ -409,7 +409,7 @@ fn loom_event_count_search_is_handed_on() {
         // The sleeper has gone through S1 to S3 and is parked.
         idle.enter();
         idle.search();
-        idle.announce(sleeper, 0, None, false);
+        idle.announce(sleeper, At::default(), None, false);
         let searcher = {
             let shared = shared.clone();
             idle.enter();
@@ -418,13 +418,13 @@ fn loom_event_count_search_is_handed_on() {
                 let (idle, jobs, _) = &*shared;
                 idle.found();
                 if jobs.load(Ordering::Relaxed) > 0 {
-                    idle.notify(&[], None, 1, 2);
+                    idle.notify(Prefer::default(), None, 1, 2);
                 }
                 idle.exit(false);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(&[], None, 1, 1);
+        idle.notify(Prefer::default(), None, 1, 1);
         searcher.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
         idle.found();
@@ -444,7 +444,7 @@ fn loom_request_is_not_forgotten() {
             thread::spawn(move || {
                 let (idle, request) = &*shared;
                 idle.search();
-                idle.sleep(&Arc::new(Parker::new()), 0, None, || {
+                idle.sleep(&Arc::new(Parker::new()), At::default(), None, || {
                     request.ask();
                     true
                 });
@@ -471,14 +471,14 @@ fn loom_event_count_raised_limit_wakes() {
                 shared.enter();
                 shared.search();
                 while shared.is_crowded() {
-                    shared.sleep(&parker, 0, None, || !shared.is_at_limit());
+                    shared.sleep(&parker, At::default(), None, || !shared.is_at_limit());
                 }
                 shared.found();
                 shared.exit(false);
             })
         };
         shared.set_limit(2);
-        shared.pass_on(&[], 1, 1, |_| true);
+        shared.pass_on(Prefer::default(), 1, 1, |_| true);
         worker.join().expect("no panic");
         shared.exit(false);
         assert_eq!(shared.idle(), 0, "all counts are back at zero");
@@ -495,18 +495,18 @@ fn loom_event_count_raise_is_handed_on() {
         idle.set_limit(1);
         idle.enter();
         idle.search();
-        idle.announce(sleeper, 0, None, false);
+        idle.announce(sleeper, At::default(), None, false);
         idle.enter(); // one that is busy all the time
         let raiser = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
                 idle.set_limit(2);
-                idle.pass_on(&[], 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+                idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(&[], None, 1, 1);
+        idle.notify(Prefer::default(), None, 1, 1);
         raiser.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
         idle.exit(true);
