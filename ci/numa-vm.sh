@@ -16,6 +16,8 @@
 set -euo pipefail
 
 TIME_LIMIT=${NUMA_VM_SECONDS:-300}
+BOOT_LIMIT=${NUMA_VM_BOOT_SECONDS:-60} # seconds until the program starts
+BOOTS=3
 MEMORY=256 # MiB of a node
 cache=$(dirname "${BASH_SOURCE[0]}")/../target/numa-vm
 
@@ -148,6 +150,7 @@ done || true
     echo '/bin/busybox --install -s /bin'
     echo 'mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev && mount -t tmpfs tmp /tmp'
     echo 'export PATH=/bin RUST_BACKTRACE=1'
+    echo 'echo started >/dev/ttyS1'
     printf '/program'
     [ $# -eq 0 ] || printf ' %q' "$@"
     printf ' 2>&1\n'
@@ -159,18 +162,44 @@ chmod +x "$root/init"
 
 # ---- and its run -------------------------------------------------------------------------------------------------
 
-# The kernel does not move pages by itself: programs see where they put them.
-#
-# What is printed comes through the first serial line, the exit code through the second. Of the processors that can be
-# emulated only Intel's tell the kernel which CPUs share a core.
-timeout "$TIME_LIMIT" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none \
-    -machine q35 -accel tcg,thread=multi -cpu max,vendor=GenuineIntel -smp "$cpus" -m "${total}M" "${options[@]}" \
-    -kernel "$cache/kernel" -initrd "$work/files" -append 'console=ttyS0 quiet panic=-1 numa_balancing=disable' \
-    -serial stdio -serial "file:$work/code" </dev/null | tr -d '\r' || true
+# What is printed comes through the first serial line; through the second that the program starts, and its exit code.
+# The kernel does not move pages by itself: programs see where they put them. Of the processors that can be emulated
+# only Intel's tell the kernel which CPUs share a core.
+emulate() {
+    timeout "$TIME_LIMIT" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none \
+        -machine q35 -accel tcg,thread=multi -cpu max,vendor=GenuineIntel -smp "$cpus" -m "${total}M" "${options[@]}" \
+        -kernel "$cache/kernel" -initrd "$work/files" \
+        -append 'console=ttyS0 quiet panic=-1 numa_balancing=disable' \
+        -serial stdio -serial "file:$work/progress" -pidfile "$work/pid" </dev/null | tr -d '\r'
+}
 
-code=$(tr -cd 0-9 <"$work/code" 2>/dev/null || true)
+has_started() {
+    grep -q started "$work/progress" 2>/dev/null
+}
+
+# Now and then an emulated kernel hangs before it starts anything: that is tried again. A program that started has its
+# one run.
+for ((boot = 1; boot <= BOOTS; boot++)); do
+    rm -f "$work/progress" "$work/pid"
+    emulate &
+    emulation=$!
+    for ((second = 0; second < BOOT_LIMIT; second++)); do
+        if has_started || ! kill -0 "$emulation" 2>/dev/null; then break; fi
+        sleep 1
+    done
+    if ! has_started && [ -s "$work/pid" ]; then
+        kill "$(cat "$work/pid")" 2>/dev/null || true
+    fi
+    wait "$emulation" || true
+    if has_started; then break; fi
+    echo "the kernel of the machine '$machine' started nothing in $BOOT_LIMIT s, boot $boot of $BOOTS" >&2
+done
+
+code=$(sed -nE 's/^([0-9]+)\r?$/\1/p' "$work/progress" 2>/dev/null || true)
 if [ -z "$code" ]; then
-    echo "the machine '$machine' came to no end in $TIME_LIMIT s, or its kernel gave up" >&2
+    if has_started; then
+        echo "the program came to no end on the machine '$machine' in $TIME_LIMIT s, or the kernel gave up" >&2
+    fi
     exit 4
 fi
 exit "$code"
