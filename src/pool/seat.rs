@@ -74,6 +74,8 @@ pub(crate) struct Local {
     pub(super) grain: Grain,
     pub(crate) public: Deque<Job>,
     pub(crate) purse: Purse,
+    /// What is queued is not shown now.
+    pub(crate) quiet: bool,
     /// The job that continues the running one.
     pub(crate) next: Option<Job>,
     pub(crate) finds: u32,
@@ -104,6 +106,7 @@ impl Seat {
                 grain: Grain::new(),
                 public,
                 purse: Purse::default(),
+                quiet: false,
                 next: None,
                 finds: 0,
                 random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,

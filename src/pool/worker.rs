@@ -205,6 +205,20 @@ impl<'p> Worker<'p> {
         self.feed();
     }
 
+    /// Queues a job whose token is out already, and shows nothing: this thread is about to take it.
+    pub(crate) fn push_own(&self, job: Job) {
+        self.make_room();
+        self.local(|local| local.ring.push_newest(job));
+    }
+
+    /// Makes jobs and shows none of them: this thread is about to take one, and shows the others then. So one that is alone
+    /// wakes nobody.
+    pub(crate) fn quietly(&self, make: impl FnOnce()) {
+        self.local(|local| local.quiet = true);
+        make();
+        self.local(|local| local.quiet = false);
+    }
+
     /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is shown.
     pub(crate) fn push_last(&self, job: Job) {
         self.make_room();
@@ -252,7 +266,9 @@ impl<'p> Worker<'p> {
     /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
     #[inline(never)]
     pub(super) fn feed(&self) {
-        self.show_up_to(self.shared.idle.idle().max(1));
+        if !self.local(|local| local.quiet) {
+            self.show_up_to(self.shared.idle.idle().max(1));
+        }
     }
 
     /// Shows all private jobs: what comes next takes long against the few nanoseconds in which a job is shown.

@@ -188,7 +188,7 @@ impl<'env> Seated<'env> {
             return Err(closed());
         }
         let run = self.get();
-        worker.push_counted(Job { target: NonNull::from(&run.start).cast(), payload: 0 });
+        worker.push_own(Job { target: NonNull::from(&run.start).cast(), payload: 0 });
         worker.wait(&run.latch, group_id(run.start.target.group));
         worker.shared.end_run(place);
         let run = self.get_mut();
@@ -294,7 +294,7 @@ unsafe fn start(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
     let start: &Start = unsafe { target.cast().as_ref() };
     // SAFETY: `link` set the run that owns it; the job's token keeps it alive.
     let run = unsafe { &*start.run };
-    run.begin(worker);
+    worker.quietly(|| run.begin(worker));
 }
 
 #[expect(unsafe_code, reason = "the pool cancels runs by pointer")]
