@@ -14,6 +14,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::patience::Patience;
 use super::seat::{Counts, Seat};
 use super::worker::{Step, Worker};
 use super::{GUESTS, Pool, Shared};
@@ -220,14 +221,14 @@ impl Worker<'_> {
     /// The life of a spare thread, which counts as about already: until the pool closes.
     fn live_as_spare(&self) {
         let idle = &self.shared.idle;
-        let backoff = crossbeam_utils::Backoff::new();
+        let mut patience = Patience::new(self.shared.patience);
         loop {
             let ending = idle.is_ending();
             let over = !ending && idle.has_too_many_spares();
             match if over { self.stop() } else { self.step() } {
-                Step::Ran => backoff.reset(),
+                Step::Ran => patience.renew(),
                 Step::Idle if ending => break,
-                Step::Idle if over || backoff.is_completed() || idle.is_over_limit() => {
+                Step::Idle if over || idle.is_over_limit() || !patience.waits() => {
                     Counts::bump(&self.seat.counts.parks);
                     idle.sleep_spare(&self.seat.parker, self.seat.at, |has_place| {
                         let stays = idle.is_ending() || (has_place && self.must_stay());
@@ -236,9 +237,9 @@ impl Worker<'_> {
                         }
                         stays
                     });
-                    backoff.reset();
+                    patience.renew();
                 }
-                Step::Idle => backoff.snooze(),
+                Step::Idle => {}
             }
         }
         idle.exit_spare(self.searching.get());

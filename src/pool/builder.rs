@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::{fmt, io};
 
 use super::elastic::{Watch, Watcher};
+use super::patience::Idle;
 use super::placement::{Pinning, Placement, Wish, WorkerPlace};
 use super::register::{self, Claim, Claims};
 use super::spawn::PanicHandler;
@@ -36,6 +37,7 @@ pub struct Builder {
     topology: Option<Topology>,
     hooks: Hooks,
     panic_handler: Option<PanicHandler>,
+    idle: Idle,
 }
 
 /// What the threads call at their start and at their end.
@@ -68,6 +70,7 @@ impl Builder {
             topology: None,
             hooks: Hooks::default(),
             panic_handler: None,
+            idle: Idle::default(),
         }
     }
 
@@ -81,6 +84,19 @@ impl Builder {
     /// without it.
     pub fn smt(mut self, smt: bool) -> Self {
         self.wish.smt = smt;
+        self
+    }
+
+    /// How long workers, and threads that wait for a run, scope or join, look for work before they sleep;
+    /// [`Idle::Balanced`] without it.
+    ///
+    /// ```
+    /// let pool = millstream::Pool::builder().idle(millstream::Idle::Latency).build()?;
+    /// assert_eq!(pool.join(|| 1, || 2), (1, 2));
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn idle(mut self, idle: Idle) -> Self {
+        self.idle = idle;
         self
     }
 
@@ -242,6 +258,7 @@ impl Builder {
         let layout = Layout::new(&layout, &topology).bound_to(cpus);
         let mut shared = Shared::new(layout, if self.elastic { workers } else { placement.active() });
         shared.panic_handler = self.panic_handler.clone();
+        shared.patience = self.idle;
         let mut pool = Pool::new_empty(Arc::new(shared), placement.clone(), claim, Arc::clone(&topology));
         pool.shared.set_active(placement.active());
         let (report, reports) = mpsc::channel();

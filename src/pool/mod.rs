@@ -15,6 +15,7 @@ mod broadcast;
 mod builder;
 mod elastic;
 mod errand;
+mod find;
 mod grain;
 mod halves;
 mod handle;
@@ -24,6 +25,7 @@ pub(crate) mod job;
 mod join;
 mod leaves;
 mod parallel;
+mod patience;
 mod placement;
 mod register;
 mod ring;
@@ -44,6 +46,7 @@ pub use builder::Builder;
 pub(crate) use builder::without_threads;
 pub use handle::Handle;
 pub use indexed::{Indexed, Integer};
+pub use patience::Idle;
 pub use placement::{Pinning, Placement, WorkerPlace};
 pub use scope::Scope;
 
@@ -84,6 +87,8 @@ pub(crate) struct Shared {
     /// Of the closures that nobody waits for.
     detached: Group,
     panic_handler: Option<PanicHandler>,
+    /// How long workers look for work before they sleep.
+    patience: Idle,
     runs: Mutex<Runs>,
     runs_ended: Condvar,
 }
@@ -131,6 +136,7 @@ impl Shared {
             broadcasts: Broadcasts::default(),
             detached: spawn::group(),
             panic_handler: None,
+            patience: Idle::default(),
             runs: Mutex::new(Runs::default()),
             runs_ended: Condvar::default(),
         }

@@ -21,12 +21,11 @@ use std::ptr::NonNull;
 
 use super::Shared;
 use super::grain::Spot;
-use super::injector::Injector;
 use super::job::{Group, Job, Target, group_id};
+use super::patience::Patience;
 use super::ring::RING;
 use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
 use crate::sync::atomic::Ordering;
-use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::quiescence::BULK;
@@ -34,7 +33,7 @@ use crate::sync::request::Request;
 use crate::sync::seam::{self, Point};
 
 /// Every so many finds begin at the injector, so that jobs from outside are not starved.
-const FAIRNESS: u32 = 61;
+pub(super) const FAIRNESS: u32 = 61;
 /// A job may be continued directly this many times in a row.
 const STREAK: u32 = 16;
 
@@ -158,7 +157,7 @@ impl<'p> Worker<'p> {
         }
     }
 
-    fn point(&self, point: Point) {
+    pub(super) fn point(&self, point: Point) {
         if self.driven {
             seam::point(point);
         }
@@ -362,110 +361,6 @@ impl<'p> Worker<'p> {
         }
     }
 
-    /// The newest job of this seat that may be run.
-    fn find_here(&self, only: Only) -> Option<Job> {
-        let unfair = self.local(|local| {
-            local.finds = local.finds.wrapping_add(1);
-            !local.finds.is_multiple_of(FAIRNESS)
-        });
-        if !unfair && let Some(job) = self.injector().take(only) {
-            return Some(job);
-        }
-        self.local(|local| match local.ring.newest() {
-            Some(job) if job.is_for(only) => local.ring.pop_newest(),
-            Some(_) if only.is_some() => None,
-            _ => {
-                let job = local.public.pop()?;
-                if job.is_for(only) {
-                    return Some(job);
-                }
-                local.public.push(job);
-                None
-            }
-        })
-    }
-
-    /// A job from the own node's injector, from another seat, or from another node's injector.
-    fn find_elsewhere(&self, only: Only) -> Option<Job> {
-        let injected = self.injector().take(only);
-        let found = injected.or_else(|| self.steal(only)).or_else(|| self.take_from_afar(only))?;
-        self.point(Point::Steal);
-        Some(found)
-    }
-
-    /// What is at home on another node, the nearest first: nobody there has come for it.
-    fn take_from_afar(&self, only: Only) -> Option<Job> {
-        let near = self.shared.layout.near(self.seat.at.node);
-        let job = near[1..].iter().find_map(|node| self.shared.injectors[*node].take(only))?;
-        Counts::bump(&self.seat.counts.steals);
-        Counts::bump(&self.seat.counts.remote);
-        Some(job)
-    }
-
-    fn steal(&self, only: Only) -> Option<Job> {
-        let in_use = self.shared.seats_in_use();
-        let random = self.local(Local::random);
-        for (victim, at_home) in self.shared.victims.of(self.seat.index, random) {
-            let Some(victim) = in_use.get(victim) else { continue };
-            while may_hold(victim, only) {
-                self.point(Point::Race);
-                match victim.stealer.steal() {
-                    Steal::Success(job) if job.is_for(only) => {
-                        Counts::bump(&self.seat.counts.steals);
-                        if !at_home {
-                            Counts::bump(&self.seat.counts.remote);
-                        }
-                        if victim.stealer.is_empty() {
-                            victim.shown.request.ask();
-                        }
-                        return Some(job);
-                    }
-                    Steal::Success(job) => {
-                        self.point(Point::Race);
-                        self.shared.inject_at(victim.at.node, job); // the hint was old: not ours to run
-                    }
-                    Steal::Empty => break,
-                    Steal::Retry => {}
-                }
-            }
-            if only.is_none() {
-                victim.shown.request.ask();
-            }
-        }
-        None
-    }
-
-    /// The injector of this seat's node.
-    fn injector(&self) -> &Injector {
-        &self.shared.injectors[self.seat.at.node]
-    }
-
-    /// After a search that found something: wakes up to two others if more jobs are in sight than threads look for any.
-    ///
-    /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
-    /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
-    fn wake_for_rest(&self) {
-        if !self.shared.idle.can_wake() && !self.shared.misses_spare() {
-            return;
-        }
-        let shown: usize = self.shared.seats_in_use().iter().map(|seat| seat.stealer.len()).sum();
-        let injected: usize = self.shared.injectors.iter().map(Injector::len).sum();
-        let jobs = shown + injected;
-        if jobs > 0 {
-            self.shared.pass_on_jobs(self.nearest_with_work(), jobs, 2);
-        }
-    }
-
-    /// The nearest node where there is something in sight.
-    fn nearest_with_work(&self) -> usize {
-        let (near, shared) = (self.shared.layout.near(self.seat.at.node), self.shared);
-        let shows =
-            |node: usize| shared.seats_in_use().iter().any(|seat| seat.at.node == node && !seat.stealer.is_empty());
-        let has_work = |node: usize| !shared.injectors[node].is_empty() || shows(node);
-        let alone = near.len() == 1;
-        near.iter().copied().find(|node| alone || has_work(*node)).unwrap_or(self.seat.at.node)
-    }
-
     // ---- running jobs ------------------------------------------------------------------------------------------
 
     /// Runs a job and what continues it.
@@ -532,7 +427,7 @@ impl<'p> Worker<'p> {
         debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
         self.queue_next();
         let outer = self.local(|local| std::mem::take(&mut local.purse));
-        let backoff = crossbeam_utils::Backoff::new();
+        let mut patience = Patience::new(self.shared.patience);
         while !latch.is_set() {
             self.point(Point::Find);
             let mut job = self.take_call(true).or_else(|| self.find_here(only));
@@ -546,9 +441,9 @@ impl<'p> Worker<'p> {
             match job {
                 Some(job) => {
                     self.execute(job);
-                    backoff.reset();
+                    patience.renew();
                 }
-                None if backoff.is_completed() || self.driven => {
+                None if self.driven || !patience.waits() => {
                     self.show_all();
                     Counts::bump(&self.seat.counts.parks);
                     self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, || {
@@ -559,7 +454,7 @@ impl<'p> Worker<'p> {
                         stays || self.park_lending()
                     });
                 }
-                None => backoff.snooze(),
+                None => {}
             }
         }
         self.settle();
@@ -592,18 +487,18 @@ impl<'p> Worker<'p> {
     /// The life of a worker thread: until the pool closes.
     pub(crate) fn live(&self) {
         self.shared.idle.enter();
-        let backoff = crossbeam_utils::Backoff::new();
+        let mut patience = Patience::new(self.shared.patience);
         loop {
             let ending = self.shared.idle.is_ending(); // before the last look for jobs
             match self.step() {
-                Step::Ran => backoff.reset(),
+                Step::Ran => patience.renew(),
                 Step::Idle if ending => break,
-                Step::Idle if backoff.is_completed() || self.driven || self.shared.idle.is_over_limit() => {
+                Step::Idle if self.driven || self.shared.idle.is_over_limit() || !patience.waits() => {
                     Counts::bump(&self.seat.counts.parks);
                     self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, || self.must_stay());
-                    backoff.reset();
+                    patience.renew();
                 }
-                Step::Idle => backoff.snooze(),
+                Step::Idle => {}
             }
         }
         self.shared.idle.exit(self.searching.get());
