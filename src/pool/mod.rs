@@ -188,7 +188,9 @@ impl Shared {
 
     /// Whom to wake for what lies at `node`.
     fn prefer(&self, node: usize) -> Prefer<'_> {
-        let busy = if self.layout.is_bound() && self.idle.can_wake() { bind::current_cpu() } else { None };
+        // A thread of the pool goes on working here; one from outside is about to block, as a rule.
+        let stays = self.layout.is_bound() && self.idle.can_wake() && Worker::here(self).is_some();
+        let busy = if stays { bind::current_cpu() } else { None };
         Prefer { near: self.layout.near(node), busy }
     }
 

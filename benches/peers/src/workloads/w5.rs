@@ -277,21 +277,18 @@ fn on_a_worker(options: &Options) -> Lineup {
         let options = options.clone();
         move |run| futex_wake(&options, threads, run, ask)
     });
-    // The caller in the scope counts as one of the threads that may be active: with one worker nobody would be woken.
-    lineup.from(Peer::Millstream, 2, |threads| {
+    lineup.each(Peer::Millstream, |threads| {
         let options = options.clone();
         move |_| {
             let pool = options.millstream(threads);
             ask.measure(|| {
-                let done = Word::default();
-                let work = || {
+                let done = Arc::new(Word::default());
+                let theirs = Arc::clone(&done);
+                pool.spawn(move || {
                     tasks::count();
-                    done.set(1);
-                };
-                pool.scope(|scope| {
-                    scope.spawn(|_| work());
-                    done.changed(0);
+                    theirs.set(1);
                 });
+                done.changed(0);
             })
         }
     });
