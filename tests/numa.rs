@@ -16,6 +16,8 @@ use millstream::{NumaNode, Topology};
 mod memory;
 #[path = "numa/places.rs"]
 mod places;
+#[path = "numa/workers.rs"]
+mod workers;
 
 /// This machine, which has several nodes.
 struct Machine {
