@@ -85,6 +85,36 @@ impl Condvar {
     }
 }
 
+/// A word to sleep on. A wake-up is kept until somebody sleeps, and loom wakes for no reason now and then.
+#[derive(Debug)]
+pub(crate) struct Futex {
+    word: atomic::AtomicU32,
+    woken: loom::sync::Notify,
+}
+
+impl Futex {
+    pub(crate) fn new(value: u32) -> Self {
+        Self { word: atomic::AtomicU32::new(value), woken: loom::sync::Notify::new() }
+    }
+
+    /// The time is over at once, and others may have come in between: models have no clock.
+    pub(crate) fn wait(&self, _: u32, most: Option<Duration>) {
+        if most.is_some() { loom::thread::yield_now() } else { self.woken.wait() }
+    }
+
+    pub(crate) fn wake(&self) {
+        self.woken.notify();
+    }
+}
+
+impl std::ops::Deref for Futex {
+    type Target = atomic::AtomicU32;
+
+    fn deref(&self) -> &atomic::AtomicU32 {
+        &self.word
+    }
+}
+
 /// The interface of crossbeam-deque over a locked queue: the models check what is around the deque, not the deque.
 pub(crate) mod deque {
     use super::{Mutex, VecDeque};

@@ -14,6 +14,7 @@ pub(crate) mod thread {
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
 }
 
+pub(crate) use super::futex::Futex;
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::LazyLock;
 

@@ -9,6 +9,7 @@
 //! | file | primitive | who waits for whom |
 //! |---|---|---|
 //! | [`parker`] | blocks one thread until it is woken | a thread for any other |
+//! | `futex` | a word to sleep on, for the parker | its owner for any other |
 //! | [`latch`] | one-shot flag | a waiter for the end of a run, scope or join |
 //! | [`event_count`] | sleep and wake without lost wake-ups | workers for jobs |
 //! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
@@ -44,6 +45,8 @@ pub(crate) mod claim;
 pub(crate) mod countdown;
 pub(crate) mod credit;
 pub(crate) mod event_count;
+#[cfg(not(all(test, loom)))]
+mod futex;
 pub(crate) mod gate;
 pub(crate) mod latch;
 pub(crate) mod parker;
@@ -54,7 +57,7 @@ pub(crate) mod shares;
 pub(crate) mod turnstile;
 
 pub(crate) use crossbeam_utils::{Backoff, CachePadded};
-pub(crate) use imp::{Condvar, LazyLock, Mutex, UnsafeCell, atomic, deque, thread};
+pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, UnsafeCell, atomic, deque, thread};
 pub(crate) use imp::{edge, fence_edge};
 
 #[cfg(all(test, loom))]

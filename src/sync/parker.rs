@@ -9,21 +9,21 @@
 //! EMPTY --unpark--> NOTIFIED --park--> EMPTY (without sleeping)
 //! ```
 //! # Protocol
-//! park: (P1) NOTIFIED? make it EMPTY, return. (P2) Lock. (P3) EMPTY to PARKED, or take the token that just came.
-//! (P4) Wait on the condition until NOTIFIED, make it EMPTY. unpark: (U1) swap in NOTIFIED. (U2) If it was PARKED:
-//! lock, unlock, notify. The lock in U2 lies after P3 of the sleeper, who holds it until the condition wait: the
-//! notification cannot fall between. A sleeper that gives up: (P5) PARKED to EMPTY, or take the token that just came.
+//! park: (P1) NOTIFIED? make it EMPTY, return. (P2) EMPTY to PARKED, or take the token that just came. (P3) Sleep while it is
+//! PARKED. (P4) Make NOTIFIED EMPTY, or sleep again. unpark: (U1) swap in NOTIFIED. (U2) If it was PARKED: wake. U2 comes
+//! after U1, and P3 looks at the word again: the wake-up cannot fall between the look and the sleep. A sleeper that gives up:
+//! (P5) PARKED to EMPTY, or take the token that just came.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
-//! | `parker.unpark` | U1 | P1, P3, P4 | what the waker did before | `loom_parker_hands_over` |
+//! | `parker.unpark` | U1 | P1, P2, P4 | what the waker did before | `loom_parker_hands_over` |
 //! | `parker.park` | U1 | P1, P5 | the same, without sleeping | `loom_parker_hands_over` |
 
 use std::time::Duration;
 
-use super::atomic::{AtomicU32, Ordering};
-use super::{Condvar, Mutex, edge, seam};
+use super::atomic::Ordering;
+use super::{Futex, edge, seam};
 
 const EMPTY: u32 = 0;
 const PARKED: u32 = 1;
@@ -31,21 +31,21 @@ const NOTIFIED: u32 = 2;
 
 /// Blocks one thread; see the module.
 #[derive(Debug)]
-pub(crate) struct Parker {
-    state: AtomicU32,
-    lock: Mutex<()>,
-    woken: Condvar,
-}
+pub(crate) struct Parker(Futex);
 
 impl Parker {
     pub(crate) fn new() -> Self {
-        Self { state: AtomicU32::new(EMPTY), lock: Mutex::new(()), woken: Condvar::default() }
+        Self(Futex::new(EMPTY))
     }
 
     /// Takes the token if there is one. Owner only.
     pub(crate) fn try_take(&self) -> bool {
-        let took = edge!("parker.park", Acquire);
-        self.state.compare_exchange(NOTIFIED, EMPTY, took, Ordering::Relaxed).is_ok()
+        self.change(NOTIFIED, EMPTY)
+    }
+
+    fn change(&self, from: u32, to: u32) -> bool {
+        let took = if from == NOTIFIED { edge!("parker.park", Acquire) } else { Ordering::Relaxed };
+        self.0.compare_exchange(from, to, took, Ordering::Relaxed).is_ok()
     }
 
     /// Waits for the token and takes it. Owner only. A virtual worker yields instead of blocking its thread.
@@ -53,23 +53,23 @@ impl Parker {
         if self.try_take() {
             return; // (P1)
         }
-        if seam::block(&|| self.state.load(Ordering::Relaxed) == NOTIFIED) {
+        if seam::block(&|| self.0.load(Ordering::Relaxed) == NOTIFIED) {
             self.try_take();
             return;
         }
-        let mut guard = self.lock.lock(); // (P2)
-        if self.state.compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self.change(EMPTY, PARKED) {
             loop {
-                guard = self.woken.wait(guard); // (P4)
+                self.0.wait(PARKED, None); // (P2), (P3)
                 if self.try_take() {
-                    return;
+                    return; // (P4)
                 }
             }
         }
-        self.try_take(); // (P3) the token came between P1 and P3
+        self.try_take(); // it came between P1 and P2
     }
 
-    /// Waits for the token for so long at most; whether it took it. Owner only. A virtual worker has no clock: it waits.
+    /// Waits for the token for so long at most, or less; whether it took it. Owner only. A virtual worker has no clock: it
+    /// waits.
     pub(crate) fn park_for(&self, patience: Duration) -> bool {
         if self.try_take() {
             return true; // (P1)
@@ -78,10 +78,9 @@ impl Parker {
             self.park();
             return true;
         }
-        let guard = self.lock.lock(); // (P2)
-        if self.state.compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            drop(self.woken.wait_for(guard, &self.lock, patience)); // (P4)
-            if self.state.compare_exchange(PARKED, EMPTY, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self.change(EMPTY, PARKED) {
+            self.0.wait(PARKED, Some(patience)); // (P2), (P3)
+            if self.change(PARKED, EMPTY) {
                 return false; // (P5)
             }
         }
@@ -91,9 +90,8 @@ impl Parker {
     /// Leaves the token, and wakes the owner if it sleeps.
     pub(crate) fn unpark(&self) {
         // (U1) Release: what the waker did is visible to the woken.
-        if self.state.swap(NOTIFIED, edge!("parker.unpark", Release)) == PARKED {
-            drop(self.lock.lock()); // (U2)
-            self.woken.notify_one();
+        if self.0.swap(NOTIFIED, edge!("parker.unpark", Release)) == PARKED {
+            self.0.wake(); // (U2)
         }
     }
 }

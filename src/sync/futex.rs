@@ -1,0 +1,108 @@
+//! A word that a thread sleeps on as long as it has one value.
+//!
+//! Linux has just that. Elsewhere it is the word with a lock and a condition beside it: who is about to sleep holds the lock
+//! from its look at the word until it waits, and who wakes takes the lock after it has changed the word, so the wake-up
+//! cannot fall between the two. In models it is a token that is kept: the kernel's promise, not how it keeps it.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use super::atomic::AtomicU32;
+
+/// A word to sleep on; see the module.
+#[derive(Debug)]
+pub(crate) struct Futex {
+    word: AtomicU32,
+    sleep: Sleep,
+}
+
+impl Futex {
+    pub(crate) fn new(value: u32) -> Self {
+        Self { word: AtomicU32::new(value), sleep: Sleep::default() }
+    }
+
+    /// Sleeps if the word is `value`, until it is woken, for so long at most if that is given. It may return at any time:
+    /// look again.
+    pub(crate) fn wait(&self, value: u32, most: Option<Duration>) {
+        self.sleep.wait(&self.word, value, most);
+    }
+
+    /// Wakes one who sleeps here, if anybody does. Call it after the word has changed.
+    pub(crate) fn wake(&self) {
+        self.sleep.wake(&self.word);
+    }
+}
+
+impl Deref for Futex {
+    type Target = AtomicU32;
+
+    fn deref(&self) -> &AtomicU32 {
+        &self.word
+    }
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+use system::Sleep;
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+use waits::Sleep;
+
+/// The system's calls.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[expect(unsafe_code, reason = "the system's call")]
+mod system {
+    use super::{AtomicU32, Duration};
+
+    #[derive(Debug, Default)]
+    pub(super) struct Sleep(());
+
+    impl Sleep {
+        pub(super) fn wait(&self, word: &AtomicU32, value: u32, most: Option<Duration>) {
+            let call = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+            let most = most.map(|most| libc::timespec {
+                tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: most.subsec_nanos().into(),
+            });
+            let most = most.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: (1) the word lives while it is borrowed; (2) `most` is null, or points to a time on this stack; (3) the
+            // answer does not matter, as the caller looks again.
+            unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), call, value, most) };
+        }
+
+        pub(super) fn wake(&self, word: &AtomicU32) {
+            let call = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+            // SAFETY: the word lives while it is borrowed; to wake nobody is allowed.
+            unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), call, 1) };
+        }
+    }
+}
+
+/// A lock and a condition.
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+mod waits {
+    use super::{AtomicU32, Duration};
+    use crate::sync::atomic::Ordering;
+    use crate::sync::{Condvar, Mutex};
+
+    #[derive(Debug, Default)]
+    pub(super) struct Sleep {
+        lock: Mutex<()>,
+        woken: Condvar,
+    }
+
+    impl Sleep {
+        pub(super) fn wait(&self, word: &AtomicU32, value: u32, most: Option<Duration>) {
+            let guard = self.lock.lock();
+            if word.load(Ordering::Relaxed) == value {
+                drop(match most {
+                    Some(most) => self.woken.wait_for(guard, &self.lock, most),
+                    None => self.woken.wait(guard),
+                });
+            }
+        }
+
+        pub(super) fn wake(&self, _: &AtomicU32) {
+            drop(self.lock.lock());
+            self.woken.notify_one();
+        }
+    }
+}
