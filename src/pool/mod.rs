@@ -332,8 +332,9 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.shared.guests.release(self.place);
-        self.shared.idle.exit(false);
-        self.shared.pass_on(self.shared.layout.node(self.shared.workers + self.place as usize));
+        if self.shared.idle.exit(false) {
+            self.shared.pass_on(self.shared.layout.node(self.shared.workers + self.place as usize));
+        }
     }
 }
 

@@ -446,11 +446,11 @@ impl<'p> Worker<'p> {
                 None if self.driven || !patience.waits() => {
                     self.show_all();
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, || {
-                        let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
-                        if !stays {
-                            self.shared.pass_on(self.seat.at.node); // an active place is free, and what is in sight is for others
+                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, |freed| {
+                        if freed {
+                            self.shared.pass_on(self.seat.at.node); // what is in sight is for others
                         }
+                        let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
                         stays || self.park_lending()
                     });
                 }
@@ -495,7 +495,7 @@ impl<'p> Worker<'p> {
                 Step::Idle if ending => break,
                 Step::Idle if self.driven || self.shared.idle.is_over_limit() || !patience.waits() => {
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, || self.must_stay());
+                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, |_| self.must_stay());
                     patience.renew();
                 }
                 Step::Idle => {}

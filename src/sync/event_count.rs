@@ -20,9 +20,10 @@
 //!   (N4) Unpark it.
 //! * found, when a searcher has a job: (F1) it searches no more. (F2) Fence. Then it looks at all queues, and notifies for
 //!   what it sees, as those who pushed it may have counted on this search.
-//! * exit, when a thread leaves: (X1) it is not active any more. Then it passes on what is in sight, by N1 to N4 with the
-//!   look at the queues after N1: for those who woke nobody because `limit` were active, and for a thread that may run
-//!   anything, which sleeps without a look while they are.
+//! * exit, when a thread leaves: (X1) it is not active any more. If `limit` were active just before, a place has become free,
+//!   and it passes on what is in sight, by N1 to N4 with the look at the queues after N1: for those who woke nobody because
+//!   `limit` were active, and for a thread that may run anything, which sleeps without a look while they are. If fewer were,
+//!   whoever freed the place before does so.
 //! * raise, when more may be active: (R1) the new limit. Then it passes on what is in sight, by N1 to N4.
 //! * lend, when a thread blocks and its place is for a *spare*, a thread that works only in a lent place: (L1) one place more
 //!   is lent. Then it passes on what is in sight, as after X1.
@@ -35,8 +36,9 @@
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
 //! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
 //! S3, or F1 and F2: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
-//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. A thread that may not run
-//! the work it sees at S3 passes it on to those who may, because with it an active place has become free. If the limit is
+//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. The one that frees a place so
+//! looks in any case: a thread that may not run all work passes on what is in sight at S3, even if it goes on itself, because
+//! one that left meanwhile found the place free already. If the limit is
 //! raised meanwhile, either N1 of the raiser comes first, and N2 and S3 of the others go by the new limit, or the raiser
 //! sees the job and the sleeper. If it wakes nobody because the sleepers are spares and no place is lent, whoever lends one
 //! later does so by L1 and N1.
@@ -204,10 +206,16 @@ impl EventCount {
         self.wake_all();
     }
 
-    /// A thread ends to work here; `searching`: it was looking for work. Pushes may have woken nobody because of it: it
-    /// passes on what is in sight after this. (X1)
-    pub(crate) fn exit(&self, searching: bool) {
-        self.sub(ACTIVE + if searching { SEARCHING } else { 0 }); // (X1)
+    /// A thread ends to work here; `searching`: it was looking for work. `true`: pushes may have woken nobody because of it,
+    /// and it passes on what is in sight after this. (X1)
+    pub(crate) fn exit(&self, searching: bool) -> bool {
+        let before = self.sub(ACTIVE + if searching { SEARCHING } else { 0 }); // (X1)
+        searching || self.frees_place(before)
+    }
+
+    /// Whether one that was active when the word was `before` has freed a place.
+    fn frees_place(&self, before: Word) -> bool {
+        before.active() == self.limit()
     }
 
     /// Whether anybody could take a job now: [`idle`](Self::idle) is not zero.
@@ -340,11 +348,12 @@ impl EventCount {
     }
 
     /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run; `must_stay`: whether
-    /// there is work for it, or another reason not to sleep, now that pushes see it asleep. A thread that may run anything
-    /// is searching before and after; one that waits for a group is neither.
-    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce() -> bool) {
-        self.announce(parker, at, only, false); // (S1)
-        self.sleep_on(parker, must_stay);
+    /// there is work for it, or another reason not to sleep, now that pushes see it asleep; it is told whether an active place
+    /// has become free so. A thread that may run anything is searching before and after; one that waits for a group is
+    /// neither.
+    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce(bool) -> bool) {
+        let freed = self.announce(parker, at, only, false); // (S1)
+        self.sleep_on(parker, || must_stay(freed));
     }
 
     /// Sleeps as [`sleep`](Self::sleep) does, as a spare that may run anything once a place is lent; `must_stay`: whether
@@ -369,14 +378,15 @@ impl EventCount {
         }
     }
 
-    /// Enters the list of sleepers.
-    pub(super) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) {
+    /// Enters the list of sleepers; whether an active place has become free.
+    pub(super) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) -> bool {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(Sleeper { parker: Arc::clone(parker), only, at, spare });
         if spare {
             self.count_spare(false);
         }
-        self.word.fetch_add(SLEEPING.wrapping_sub(Self::awake(only)), Ordering::Relaxed);
+        let before = self.add(SLEEPING.wrapping_sub(Self::awake(only)));
+        self.frees_place(before)
     }
 
     /// Takes the last that went to sleep and may wake, on the nearest node where there is one, and on another CPU if there

@@ -65,7 +65,7 @@ fn loom_wait_ends_with_its_group() {
             if take(&wait.jobs) {
                 end(&wait);
             } else {
-                let seen = || wait.latch.is_set() || wait.jobs.load(Ordering::Relaxed) > 0;
+                let seen = |_| wait.latch.is_set() || wait.jobs.load(Ordering::Relaxed) > 0;
                 wait.idle.sleep(&wait.parker, At::default(), id, seen);
             }
         }
@@ -100,8 +100,9 @@ fn loom_guests_hand_over() {
             jobs.fetch_add(1, Ordering::Relaxed);
             idle.notify(Prefer::default(), None, 1, 1);
             claims.release(place);
-            idle.exit(false);
-            idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+            if idle.exit(false) {
+                idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+            }
             1
         }
         let other = {

@@ -330,7 +330,7 @@ fn loom_event_count_loses_no_wake_up() {
                 idle.enter();
                 idle.search();
                 while jobs.load(Ordering::Relaxed) == 0 {
-                    let seen = || jobs.load(Ordering::Relaxed) > 0;
+                    let seen = |_| jobs.load(Ordering::Relaxed) > 0;
                     idle.sleep(&parker, At::default(), None, seen);
                 }
                 idle.found();
@@ -359,7 +359,7 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
                 let parker = Arc::new(Parker::new());
                 idle.enter();
                 while back.load(Ordering::Relaxed) == 0 {
-                    idle.sleep(&parker, At::default(), Some(id), || back.load(Ordering::Relaxed) > 0);
+                    idle.sleep(&parker, At::default(), Some(id), |_| back.load(Ordering::Relaxed) > 0);
                 }
                 idle.exit(false);
             })
@@ -386,8 +386,9 @@ fn loom_event_count_exit_is_handed_on() {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
-                idle.exit(false);
-                idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+                if idle.exit(false) {
+                    idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+                }
             })
         };
         jobs.store(1, Ordering::Relaxed);
@@ -396,6 +397,51 @@ fn loom_event_count_exit_is_handed_on() {
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
         idle.exit(true);
         assert_eq!(idle.idle(), 0, "all counts are back at zero");
+    });
+}
+
+/// A thread that waits for a group announces its sleep and goes on at once; meanwhile another one leaves, and finds that fewer
+/// than may be are active already. A job is pushed by one that wakes nobody because as many are; a third thread sleeps and is
+/// to be woken for it by one of the three.
+#[test]
+fn loom_event_count_exit_beside_a_short_sleep() {
+    check(&["event_count.pushed"], || {
+        let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, sleeper) = &*shared;
+        idle.enter();
+        idle.search();
+        idle.announce(sleeper, At::default(), None, false);
+        let pass_on = |idle: &EventCount, jobs: &AtomicUsize| {
+            idle.pass_on(Prefer::default(), 1, 1, |only| only.is_none() && jobs.load(Ordering::Relaxed) > 0);
+        };
+        idle.enter();
+        idle.enter();
+        let waiter = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.sleep(&Arc::new(Parker::new()), At::default(), std::num::NonZeroUsize::new(7), |freed| {
+                    if freed {
+                        pass_on(idle, jobs);
+                    }
+                    true
+                });
+            })
+        };
+        let guest = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                if idle.exit(false) {
+                    pass_on(idle, jobs);
+                }
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(Prefer::default(), None, 1, 1);
+        waiter.join().expect("no panic");
+        guest.join().expect("no panic");
+        assert!(sleeper.try_take(), "one of them has woken the sleeper");
     });
 }
 
@@ -444,7 +490,7 @@ fn loom_request_is_not_forgotten() {
             thread::spawn(move || {
                 let (idle, request) = &*shared;
                 idle.search();
-                idle.sleep(&Arc::new(Parker::new()), At::default(), None, || {
+                idle.sleep(&Arc::new(Parker::new()), At::default(), None, |_| {
                     request.ask();
                     true
                 });
@@ -471,7 +517,7 @@ fn loom_event_count_raised_limit_wakes() {
                 shared.enter();
                 shared.search();
                 while shared.is_crowded() {
-                    shared.sleep(&parker, At::default(), None, || !shared.is_at_limit());
+                    shared.sleep(&parker, At::default(), None, |_| !shared.is_at_limit());
                 }
                 shared.found();
                 shared.exit(false);
