@@ -348,3 +348,28 @@ fn a_stream_of_a_planned_graph_says_so() {
         assert!(text.contains(method), "{method}: {text}");
     }
 }
+
+/// What a report says of each seat is what it did between the run's begin and end, whoever used the pool before.
+#[test]
+fn a_report_counts_no_other_run() {
+    let pool = pool();
+    let plan = |tasks: u64| {
+        let g = Graph::new();
+        (0..tasks).for_each(|_| _ = g.task((), |()| ()));
+        g.plan(&pool).expect("a sound graph")
+    };
+    let jobs = |plan: &mut Plan<'_>| {
+        plan.run().expect("nothing fails");
+        plan.report().workers().iter().map(|seat| seat.jobs()).sum::<u64>()
+    };
+    let (mut one, mut many) = (plan(1), plan(1000));
+    let alone = jobs(&mut one);
+    assert_eq!(alone, 2, "what begins the run, and the task");
+    for _ in 0..5 {
+        assert_eq!(jobs(&mut one), alone);
+        assert!((1001..=2000).contains(&jobs(&mut many)));
+        assert_eq!(jobs(&mut one), alone);
+        pool.join(|| thread::sleep(Duration::from_millis(1)), || thread::sleep(Duration::from_millis(1)));
+        assert_eq!(jobs(&mut one), alone);
+    }
+}

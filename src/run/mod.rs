@@ -24,6 +24,7 @@ pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod stage;
 mod stall;
+mod tally;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -45,9 +46,7 @@ use dag::Dag;
 use names::Names;
 use source::Source;
 use stage::{Cx, StageCell};
-
-/// What a seat had done: jobs, steals, those of them from another node, parks.
-type SeatCounts = [u64; 4];
+use tally::Tally;
 
 /// The engine's part of a plan; see the module.
 #[repr(C)]
@@ -69,8 +68,7 @@ pub(crate) struct Run<'env> {
     ending: AtomicBool,
     cancelled: AtomicBool,
     wall: Duration,
-    before: Box<[SeatCounts]>,
-    after: Box<[SeatCounts]>,
+    tally: Tally,
 }
 
 /// The job that begins a run.
@@ -108,7 +106,7 @@ unsafe impl Send for Seated<'_> {}
 impl<'env> Seated<'env> {
     /// Puts the parts in place, and links them.
     pub(crate) fn new(parts: Parts<'env>) -> Self {
-        let seats = parts.pool.seats.len();
+        let tally = Tally::new(&parts.pool);
         let pieces: usize = parts.sources.iter().map(Source::jobs).sum();
         let jobs = parts.dag.jobs() + pieces + parts.stages.len();
         let run = Box::new(Run {
@@ -127,8 +125,7 @@ impl<'env> Seated<'env> {
             ending: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             wall: Duration::ZERO,
-            before: vec![[0; 4]; seats].into(),
-            after: vec![[0; 4]; seats].into(),
+            tally,
         });
         let place = NonNull::from(Box::leak(run));
         let mut seated = Self(place);
@@ -173,28 +170,31 @@ impl<'env> Seated<'env> {
         let run = self.get_mut();
         run.reset();
         let pool = Arc::clone(&run.pool);
-        pool.visit(|| pool.on_worker(|worker| self.execute_on(worker))).unwrap_or_else(|| Err(closed()))
+        run.tally.begin(&pool);
+        let run_at = |worker: &Worker<'_>| (self.execute_on(worker), worker.seat.index);
+        let Some((ran, seat)) = pool.visit(|| pool.on_worker(run_at)) else { return Err(closed()) };
+        let run = self.get_mut();
+        run.tally.end(&pool, seat);
+        if ran { run.over() } else { Err(closed()) }
     }
 
-    /// Runs it from this worker's seat. From being registered until it is taken out, the run is shared.
-    fn execute_on(&mut self, worker: &Worker<'_>) -> Result<(), RunError> {
+    /// Runs it from this worker's seat; `false`: the pool closes. From being registered until it is taken out, the run is
+    /// shared.
+    fn execute_on(&mut self, worker: &Worker<'_>) -> bool {
         let place = self.0.as_ptr().cast_const().cast();
         let run = self.get_mut();
         run.latch.reset();
         run.waiter = Arc::clone(&worker.seat.parker);
-        run.count_seats(false);
         let start = Instant::now();
         if !worker.shared.begin_run(ActiveRun { run: place, cancel: cancel_run }) {
-            return Err(closed());
+            return false;
         }
         let run = self.get();
         worker.push_own(Job { target: NonNull::from(&run.start).cast(), payload: 0 });
         worker.wait(&run.latch, group_id(run.start.target.group));
         worker.shared.end_run(place);
-        let run = self.get_mut();
-        run.wall = start.elapsed();
-        run.count_seats(true);
-        run.over()
+        self.get_mut().wall = start.elapsed();
+        true
     }
 }
 
@@ -224,16 +224,6 @@ impl<'env> Run<'env> {
         self.ending.store(false, Ordering::Relaxed);
         self.cancelled.store(false, Ordering::Relaxed);
         self.wall = Duration::ZERO;
-    }
-
-    /// Notes what the seats have done so far.
-    fn count_seats(&mut self, over: bool) {
-        let counts = if over { &mut self.after } else { &mut self.before };
-        for (count, seat) in counts.iter_mut().zip(&self.pool.seats) {
-            let seat = &seat.counts;
-            *count =
-                [&seat.jobs, &seat.steals, &seat.remote, &seat.parks].map(|counter| counter.load(Ordering::Relaxed));
-        }
     }
 
     /// Closes the books; leaves nothing of a failed run behind.

@@ -95,8 +95,7 @@ impl Run<'_> {
     fn worker_reports(&self) -> Vec<WorkerReport> {
         let workers = self.pool.workers();
         let mut reports = Vec::new();
-        for (seat, (before, after)) in self.before.iter().zip(&self.after).enumerate() {
-            let [jobs, steals, remote, parks] = std::array::from_fn(|i| after[i] - before[i]);
+        for (seat, [jobs, steals, remote, parks]) in self.tally.seats().enumerate() {
             if seat < workers {
                 reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, remote, parks });
             } else if jobs > 0 {

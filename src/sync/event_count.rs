@@ -117,6 +117,8 @@ struct Sleeper {
 #[derive(Debug)]
 pub(crate) struct EventCount {
     word: CachePadded<AtomicU64>,
+    /// How often a thread has begun to be active.
+    stirs: AtomicU64,
     sleepers: Mutex<Vec<Sleeper>>,
     limit: AtomicU64,
     /// The limit at the start: it may be lowered, and raised again.
@@ -136,6 +138,7 @@ impl EventCount {
         assert!(threads <= MAX_THREADS, "{threads} threads, at most {MAX_THREADS}");
         Self {
             word: CachePadded::new(AtomicU64::new(0)),
+            stirs: AtomicU64::new(0),
             sleepers: Mutex::new(Vec::with_capacity(threads)),
             limit: AtomicU64::new(limit as u64),
             most: limit as u64,
@@ -148,7 +151,18 @@ impl EventCount {
 
     /// A thread begins to work here.
     pub(crate) fn enter(&self) {
+        self.stir();
         self.add(ACTIVE);
+    }
+
+    /// If nobody is active, a number that will be another one once somebody was; entering adds one to it.
+    pub(crate) fn rest(&self) -> Option<u64> {
+        let stirs = self.stirs.load(Ordering::Relaxed);
+        (self.load().active() == 0).then_some(stirs)
+    }
+
+    fn stir(&self) {
+        self.stirs.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A spare begins to work here, in a lent place.
@@ -412,6 +426,7 @@ impl EventCount {
         if sleeper.spare {
             self.count_spare(true);
         }
+        self.stir();
         self.word.fetch_add(Self::awake(sleeper.only).wrapping_sub(SLEEPING), Ordering::Relaxed);
     }
 
