@@ -28,17 +28,21 @@ need clippy clippy
 
 run cargo fmt --all --check
 run cargo clippy --all-targets -- -D warnings
+run cargo clippy --all-targets --features iterators -- -D warnings
 
 # House rules, unit, property and integration tests. Not --all-targets: that would run the benches.
 run cargo test --lib --bins --tests --examples
 run cargo test --doc
+run cargo test --features iterators --test iterators
+run cargo test --features iterators --doc iterators
 
 # Debug assertions are off here, and random graphs are many: some bugs show only so.
 heading "PROPTEST_CASES=2000 cargo test --release --lib check:: (whole runs on virtual workers)"
 PROPTEST_CASES=2000 cargo test --release --lib check:: -- --nocapture
 
-heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps"
+heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps [--features iterators]"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features iterators
 
 heading "RUSTFLAGS=\"--cfg loom\" cargo test --profile loom --lib loom_ (models and their controls)"
 loom_target=${CARGO_TARGET_DIR:-target}/loom

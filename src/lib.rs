@@ -7,6 +7,7 @@
 //! * [`Place`] says on which NUMA node data, a task or a source is at home.
 //! * [`Pool`] has the threads, joins, scopes and loops; [`Builder`] its options ([`Pinning`], [`Idle`]), [`Placement`] where they run; [`Handle`] is a
 //!   pool to keep.
+//! * `iterators`, with the feature of that name, has parallel iterators that a pool does.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
 //! * [`memory`] is about the memory of NUMA nodes: to have it, to find it, to move it.
 //! * [`Error`] is one of [`TopologyError`], [`MemoryError`], [`PoolError`], [`BuildError`], [`RunError`] and [`Closed`].
@@ -38,4 +39,42 @@ pub mod table {
 /// Memory of this process and the NUMA nodes it is on.
 pub mod memory {
     pub use crate::topology::memory::{NodeMemory, Plain, move_to, node_of};
+}
+
+/// Parallel iterators over slices, vectors and ranges, done by a [`Pool`]; with the feature `iterators`.
+///
+/// They are those of the crate [`paralight`], which leaves it to a pool who does what: `.with_thread_pool(&pool)` says which.
+/// Its traits are here, so that a program need not name that crate, nor its version.
+///
+/// The items are cut into leaves as [`Pool::for_each`] says, by their number alone, and what comes out of the leaves is put
+/// together in their order: on any number of workers the answer is the same, bit for bit, sums of floats included. Only
+/// what the crate itself leaves open stays so: which item `find_any` finds, which error `try_for_each` gives. What it
+/// calls per thread is here per leaf: `fold_per_thread`, `map_init` and `collect_per_thread` begin about 1000 times.
+///
+/// While it waits the calling thread does items of this iterator and nothing else, if need be all of them: so it works
+/// from any thread, also inside operators, joins and other iterators, and while all workers are busy. Without a
+/// [`Pool`] at hand, [`Handle::with`] has one. Allocates one vector, of a place for each leaf.
+///
+/// # Panics
+/// If a call panics, with the payload of the first one in the order of items. Items that were not come to are dropped, and
+/// so is what was made. If the drop of an item that was not come to panics, after a panic or an early end, the process is
+/// aborted.
+///
+/// ```
+/// use millstream::Pool;
+/// use millstream::iterators::prelude::*;
+///
+/// let pool = Pool::new()?;
+/// let words = ["a", "quick", "brown", "fox"];
+/// let letters = words.par_iter().map(|word| word.len()).with_thread_pool(&pool).sum::<usize>();
+/// assert_eq!(letters, 14);
+/// let squares: Vec<usize> = (0..1000_usize).into_par_iter().map(|i| i * i).with_thread_pool(&pool).collect();
+/// assert_eq!(squares[99], 9801);
+/// let first = words.par_iter().with_thread_pool(&pool).find_first(|word| word.len() == 5);
+/// assert_eq!(first, Some(&"quick"));
+/// # Ok::<(), millstream::Error>(())
+/// ```
+#[cfg(feature = "iterators")]
+pub mod iterators {
+    pub use paralight::{iter, prelude};
 }

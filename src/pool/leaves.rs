@@ -51,7 +51,7 @@ impl Leaves {
 
     /// The numbers of a leaf's items.
     #[inline]
-    fn items(&self, leaf: u32) -> Range<u64> {
+    pub(super) fn items(&self, leaf: u32) -> Range<u64> {
         let first = u64::from(leaf) * self.size;
         first..self.items.min(first.saturating_add(self.size))
     }

@@ -21,6 +21,8 @@ mod halves;
 mod handle;
 mod indexed;
 mod injector;
+#[cfg(feature = "iterators")]
+mod iterators;
 pub(crate) mod job;
 mod join;
 mod leaves;

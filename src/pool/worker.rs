@@ -512,7 +512,7 @@ impl<'p> Worker<'p> {
 }
 
 /// User code is caught where it is called; what unwinds through a worker's own code has left it half done.
-struct AbortIfPanic;
+pub(super) struct AbortIfPanic;
 
 impl Drop for AbortIfPanic {
     fn drop(&mut self) {
