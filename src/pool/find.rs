@@ -54,6 +54,9 @@ impl Worker<'_> {
         let random = self.local(Local::random);
         for (victim, at_home) in self.shared.victims.of(self.seat.index, random) {
             let Some(victim) = in_use.get(victim) else { continue };
+            if only.is_none() && self.watch.spares(victim) {
+                continue;
+            }
             while may_hold(victim, only) {
                 self.point(Point::Race);
                 match victim.stealer.steal() {

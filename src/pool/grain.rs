@@ -7,8 +7,9 @@
 //! mark deeper. So the upper joins of a recursion are offered, and the many below them cost a look at a few words.
 //!
 //! The guess may be wrong, when the same code does something else at the same depth. It does not hide much: while somebody
-//! is hungry and sees nothing, all new joins are offered, also those inside the closures of one that was not; and joins
-//! more than [`SPAN`] deeper than the mark are offered and timed again. Results do not depend on any of it.
+//! is hungry a short join is offered, or what lies around it, for thieves to take if it turns out to be longer
+//! ([`super::quiet`]); and joins more than [`SPAN`] deeper than the mark are offered and timed again. Results do not depend on
+//! any of it.
 //!
 //! After the idea of Acar, Aksenov, Charguéraud, Rainey, "Provably and practically efficient granularity control", 2019:
 //! to predict from measured times. Here the depth of the stack stands for the size of the input.
@@ -17,7 +18,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// A join that takes less is not worth offering.
-const SHORT: Duration = Duration::from_micros(4);
+pub(super) const SHORT: Duration = Duration::from_micros(4);
 /// One offered join of so many is timed.
 const SAMPLE: u32 = 8;
 /// Bytes of stack below the mark in which joins are taken for short.

@@ -92,6 +92,10 @@ impl Halves {
         Self { fresh: Cell::new(ptr::null()), newest: Cell::new(ptr::null()), oldest: Cell::new(ptr::null()) }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.fresh.get().is_null() && self.newest.get().is_null()
+    }
+
     /// Puts a half in as the newest.
     ///
     /// # Safety

@@ -22,6 +22,7 @@ use super::Pool;
 use super::grain::{Grain, Spot};
 use super::halves::Head;
 use super::job::{Run, Target};
+use super::quiet::Quiet;
 use super::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
@@ -168,12 +169,6 @@ impl Worker<'_> {
         }
     }
 
-    /// Whether a join at `spot` is short, and as much is shown as others could take now.
-    fn is_short_and_enough_shown(&self, spot: Spot) -> bool {
-        let enough = !self.seat.stealer.is_empty() && self.seat.stealer.len() >= self.shared.idle.idle();
-        enough && spot.is_short(self.grain(Grain::word))
-    }
-
     /// When a join that is offered begins, if it is to be timed. Virtual workers have no time.
     fn time_join(&self) -> Option<Instant> {
         if self.driven { None } else { self.grain(Grain::begin) }
@@ -186,7 +181,7 @@ impl Worker<'_> {
         self.take_flag_down();
     }
 
-    fn grain<R>(&self, ask: impl FnOnce(&Grain) -> R) -> R {
+    pub(super) fn grain<R>(&self, ask: impl FnOnce(&Grain) -> R) -> R {
         self.local(|local| ask(&local.grain))
     }
 
@@ -286,11 +281,11 @@ impl Pool {
         RB: Send,
     {
         self.shared.on_worker(|worker| {
-            if worker.is_short_and_enough_shown(spot) {
-                return (first(), second());
-            }
             let begin = worker.time_join();
-            let both = worker.join(first, second);
+            let quiet = Quiet::for_short(worker, spot);
+            let is_enough_shown = quiet.as_ref().is_some_and(|quiet| quiet.is_enough_shown);
+            let both = if is_enough_shown { (first(), second()) } else { worker.join(first, second) };
+            drop(quiet);
             if let Some(begin) = begin {
                 worker.end_join(begin, spot);
             }

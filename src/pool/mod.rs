@@ -29,6 +29,7 @@ mod leaves;
 mod parallel;
 mod patience;
 mod placement;
+mod quiet;
 mod register;
 mod ring;
 mod scope;
@@ -286,7 +287,10 @@ impl Shared {
     fn asks_for_work(&self) -> bool {
         let has_work = self.has_work(None);
         if !has_work {
-            self.seats.iter().for_each(|seat| seat.shown.request.ask());
+            for seat in &self.seats {
+                seat.shown.request.ask();
+                seat.shown.alarm.ask();
+            }
         }
         has_work
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::grain::Grain;
 use super::halves::Halves;
 use super::job::{Group, Job};
+use super::quiet::Stamp;
 use super::ring::Ring;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
@@ -38,6 +39,9 @@ pub(crate) struct Shown {
     pub(crate) tag: AtomicUsize,
     /// Up while there is nothing public, or somebody is hungry, as far as one can see.
     pub(crate) request: Request,
+    /// Down while the seat is quiet, unless that lasts too long.
+    pub(super) alarm: Request,
+    pub(super) quiet: Stamp,
 }
 
 /// What the occupant of a seat has done, all time. Written by it alone.
@@ -72,6 +76,8 @@ pub(crate) struct Local {
     /// Second halves of joins, older or newer than what is in the ring.
     pub(crate) halves: Halves,
     pub(super) grain: Grain,
+    /// Numbers the times when this seat was quiet.
+    pub(super) quiets: u64,
     pub(crate) public: Deque<Job>,
     pub(crate) purse: Purse,
     /// What is queued is not shown now.
@@ -98,12 +104,18 @@ impl Seat {
             at,
             parker: Arc::new(Parker::new()),
             stealer: public.stealer(),
-            shown: CachePadded::new(Shown { tag: AtomicUsize::new(0), request: Request::new() }),
+            shown: CachePadded::new(Shown {
+                tag: AtomicUsize::new(0),
+                request: Request::new(),
+                alarm: Request::new(),
+                quiet: Stamp::new(),
+            }),
             counts: CachePadded::new(Counts::default()),
             local: UnsafeCell::new(Local {
                 ring: Ring::new(),
                 halves: Halves::new(),
                 grain: Grain::new(),
+                quiets: 0,
                 public,
                 purse: Purse::default(),
                 quiet: false,

@@ -17,12 +17,13 @@
 //! run on a stack that waits only if it belongs to what is waited for.*
 
 use std::cell::Cell;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::Shared;
 use super::grain::Spot;
 use super::job::{Group, Job, Target, group_id};
 use super::patience::Patience;
+use super::quiet::Watch;
 use super::ring::RING;
 use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
 use crate::sync::atomic::Ordering;
@@ -58,6 +59,8 @@ pub(crate) struct Worker<'p> {
     pub(super) driven: bool,
     /// The pool for which this is the thread's worker now: none while it blocks.
     pub(super) serves: Cell<*const Shared>,
+    /// As a thief.
+    pub(super) watch: Watch,
     /// What this thread was before: a worker of another pool, or at another seat.
     outer: Current,
 }
@@ -67,8 +70,8 @@ pub(crate) struct Worker<'p> {
 pub(crate) struct Current {
     /// Its worker, if it is one.
     worker: Option<NonNull<Worker<'static>>>,
-    /// The flag of the seat where it sits, or [`Request::nobody`]: what a short join looks at, without going through the
-    /// worker.
+    /// The flag or the alarm of the seat where it sits, or [`Request::nobody`]: what a short join looks at, without going
+    /// through the worker.
     request: *const Request,
 }
 
@@ -105,10 +108,11 @@ impl<'p> Worker<'p> {
                 CURRENT.set(self.0);
             }
         }
-        let (searching, serves) = (Cell::new(false), Cell::new(std::ptr::from_ref(shared)));
+        let (searching, serves) = (Cell::new(false), Cell::new(ptr::from_ref(shared)));
         let is_worker = seat.index < shared.workers();
         let number = if is_worker { Some(seat.index) } else { Self::find_inside(shared, |below| below.number) };
-        let worker = Self { shared, seat, searching, number, driven: seam::is_driven(), serves, outer: CURRENT.get() };
+        let (driven, watch, outer) = (seam::is_driven(), Watch::new(), CURRENT.get());
+        let worker = Self { shared, seat, searching, number, driven, serves, watch, outer };
         let request = &raw const seat.shown.request;
         let _restore = Restore(CURRENT.replace(Current { worker: Some(NonNull::from(&worker).cast()), request }));
         work(&worker)
@@ -126,7 +130,7 @@ impl<'p> Worker<'p> {
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
             // SAFETY: as in `here`; an outer worker stands further down than the inner one, and outlives it.
             let worker: &Worker<'_> = unsafe { worker.as_ref() };
-            if std::ptr::eq(worker.shared, shared)
+            if ptr::eq(worker.shared, shared)
                 && let Some(found) = look(worker)
             {
                 return Some(found);
@@ -144,7 +148,14 @@ impl<'p> Worker<'p> {
         // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
         // before the worker goes, and whoever asks is called from there; (3) it points into this pool, if that is its own.
         let worker: &Worker<'p> = unsafe { worker.cast().as_ref() };
-        std::ptr::eq(worker.serves.get(), shared).then_some(worker)
+        ptr::eq(worker.serves.get(), shared).then_some(worker)
+    }
+
+    /// Has short joins look at this seat's alarm, or at its flag.
+    pub(super) fn look_at_alarm(&self, alarm: bool) {
+        let shown = &self.seat.shown;
+        let request = if alarm { &raw const shown.alarm } else { &raw const shown.request };
+        CURRENT.set(Current { request, ..CURRENT.get() });
     }
 
     #[inline]

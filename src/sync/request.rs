@@ -5,7 +5,7 @@
 //!
 //! # Protocol
 //! * asker: (Q1) it is known as hungry. (Q2) Fence. (Q3) Raise the flag, if it is not up.
-//! * owner: (A1) take the flag down. (A2) Fence. (A3) Raise it again if somebody is hungry.
+//! * owner: (A1) take the flag down. (A2) Fence. (A3) Raise it again, or show jobs, if somebody is hungry.
 //!
 //! If A3 misses Q1, then A2 comes first in the order of the fences, Q3 sees the flag of A1, and it stays up. So an asker
 //! that goes to sleep is not forgotten. One that does not make itself known, because it only thinks that more will be
@@ -68,11 +68,17 @@ impl Request {
 
     /// Takes the flag down, unless somebody is `hungry`, asked after that. `word` is not zero. Owner only.
     pub(crate) fn answer(&self, word: usize, hungry: impl FnOnce() -> bool) {
+        if self.lower_and_look(word, hungry) {
+            self.0.store(UP, Ordering::Relaxed); // (A3)
+        }
+    }
+
+    /// Takes the flag down; whether somebody is `hungry`, asked after that: the owner then shows jobs, whatever the flag says.
+    /// `word` is not zero. Owner only.
+    pub(crate) fn lower_and_look(&self, word: usize, hungry: impl FnOnce() -> bool) -> bool {
         debug_assert_ne!(word, UP, "a word that means that the flag is down");
         self.0.store(word, Ordering::Relaxed); // (A1)
         fence_edge!("request.answered"); // (A2)
-        if hungry() {
-            self.0.store(UP, Ordering::Relaxed); // (A3)
-        }
+        hungry()
     }
 }

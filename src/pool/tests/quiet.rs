@@ -1,0 +1,59 @@
+//! A join that is taken for short, and is not, comes to others all the same.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::pool::{Idle, Pool};
+
+type Half<'a> = &'a (dyn Fn() + Sync);
+
+/// Always the same join, at the same depth if it is called from one place.
+#[inline(never)]
+fn pair(pool: &Pool, first: Half<'_>, second: Half<'_>) {
+    pool.join(first, second);
+}
+
+fn wait_for(flag: &AtomicBool) {
+    let start = Instant::now();
+    while !flag.load(Ordering::Acquire) {
+        assert!(start.elapsed() < Duration::from_secs(60), "nobody has come");
+        std::thread::yield_now();
+    }
+}
+
+/// Calls `pair` a thousand times with nothing to do, so that it is taken for short, and then with these two.
+fn after_short_ones(pool: &Pool, first: Half<'_>, second: Half<'_>) {
+    for call in 0..=1000 {
+        if call < 1000 { pair(pool, &|| (), &|| ()) } else { pair(pool, first, second) }
+    }
+}
+
+#[test]
+fn a_join_that_is_long_for_once_is_taken() {
+    for idle in [Idle::Latency, Idle::Balanced, Idle::Frugal] {
+        let pool = &Pool::builder().workers(2).idle(idle).build().expect("two workers");
+        for pause in [0, 0, 5] {
+            // A worker that is awake, or asleep, comes for the second half, or nobody would.
+            pool.scope(|_| {
+                std::thread::sleep(Duration::from_millis(pause));
+                let begun = AtomicBool::new(false);
+                after_short_ones(pool, &|| wait_for(&begun), &|| begun.store(true, Ordering::Release));
+            });
+        }
+    }
+}
+
+#[test]
+fn joins_inside_one_that_is_long_for_once_are_taken() {
+    let pool = &Pool::builder().workers(2).build().expect("two workers");
+    for _ in 0..3 {
+        pool.scope(|_| {
+            let (begun, inner) = (AtomicBool::new(false), AtomicBool::new(false));
+            let first = || {
+                wait_for(&begun); // somebody has seen by now that this takes long
+                pair(pool, &|| wait_for(&inner), &|| inner.store(true, Ordering::Release));
+            };
+            after_short_ones(pool, &first, &|| begun.store(true, Ordering::Release));
+        });
+    }
+}
