@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-TESTS=12 # at least so many there are: fewer mean that some were not found
+TESTS=18 # at least so many there are: fewer mean that some were not found
 
 machines=("$@")
 [ $# -gt 0 ] || machines=(quad dual-smt asym cxl memless octo)

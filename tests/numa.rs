@@ -12,6 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use millstream::{NumaNode, Topology};
 
+#[path = "numa/jobs.rs"]
+mod jobs;
 #[path = "numa/memory.rs"]
 mod memory;
 #[path = "numa/places.rs"]
@@ -41,6 +43,17 @@ impl Machine {
     /// The numbers of the nodes that memory can come from.
     fn memories(&self) -> Vec<usize> {
         self.topology.numa_nodes().iter().filter(|node| node.may_allocate()).map(NumaNode::id).collect()
+    }
+
+    /// The node with this number.
+    fn node(&self, id: usize) -> &NumaNode {
+        self.topology.numa_node(id).expect("it is one of this machine")
+    }
+
+    /// The numbers of the nodes that have CPUs, or of those that have none.
+    fn nodes(&self, with_cpus: bool) -> Vec<usize> {
+        let nodes = self.topology.numa_nodes().iter().filter(|node| node.cpus().is_empty() != with_cpus);
+        nodes.map(NumaNode::id).collect()
     }
 
     /// Two nodes that memory can come from. None, and a message, if there is only one.
@@ -77,6 +90,13 @@ fn bind(cpu: usize) {
     // SAFETY: It binds this thread, and reads the set of the size that is told.
     let result = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     assert_eq!(result, 0, "a thread can be bound to CPU {cpu}: {}", io::Error::last_os_error());
+}
+
+/// The CPU of the calling thread.
+#[expect(unsafe_code, reason = "a system call")]
+fn cpu() -> usize {
+    // SAFETY: It only asks.
+    usize::try_from(unsafe { libc::sched_getcpu() }).expect("a CPU")
 }
 
 /// Where a page is.

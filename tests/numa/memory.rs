@@ -11,7 +11,7 @@ const LEN: usize = 1 << 20;
 const LARGE: usize = 8 * LEN;
 
 /// Numbers that take 40 MiB: of more than 32 MiB a `Vec` is always memory that nobody had before.
-const FRESH: usize = 5 << 20;
+pub(super) const FRESH: usize = 5 << 20;
 
 #[test]
 fn memory_is_where_it_was_first_touched() {

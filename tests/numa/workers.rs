@@ -1,18 +1,25 @@
-//! Workers run where the placement says, and jobs where they are at home: the kernel is asked for the CPU.
+//! Workers run where the placement says: the kernel is asked.
 
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
-use millstream::{Graph, Pinning, Place, Pool, WorkerReport};
+use millstream::memory::node_of;
+use millstream::{CpuSet, Pinning, Pool};
 
-use super::Machine;
+use super::memory::FRESH;
+use super::{Machine, cpu, page_size};
 
-/// The CPU of the calling thread.
-fn cpu() -> usize {
-    #[expect(unsafe_code, reason = "asks the kernel")]
-    // SAFETY: it has no preconditions.
-    let cpu = unsafe { libc::sched_getcpu() };
-    usize::try_from(cpu).expect("a CPU")
+/// The CPUs that the calling thread may run on.
+#[expect(unsafe_code, reason = "a system call")]
+fn affinity() -> CpuSet {
+    // SAFETY: A set of CPUs is plain bits.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: It writes a set of the size that is told.
+    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) };
+    assert_eq!(result, 0, "a thread may ask for its CPUs: {}", std::io::Error::last_os_error());
+    let most = usize::try_from(libc::CPU_SETSIZE).expect("a number of CPUs");
+    // SAFETY: The bits are there.
+    (0..most).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect()
 }
 
 #[test]
@@ -21,65 +28,38 @@ fn workers_are_bound_where_the_placement_says() {
     for pinning in [Pinning::Cores, Pinning::Nodes] {
         let pool = Pool::builder().pinning(pinning).strict(true).build().expect("all can be bound");
         let placement = pool.placement();
-        let seen = pool.broadcast(|_| cpu());
-        let mut nodes = std::collections::BTreeSet::new();
-        for (place, cpu) in placement.workers().iter().zip(&seen) {
-            assert!(place.cpus().expect("bound").contains(*cpu), "{place}, but it runs on CPU {cpu}");
-            nodes.extend(place.node());
+        let mut nodes = BTreeSet::new();
+        for (place, (cpu, affinity)) in placement.workers().iter().zip(pool.broadcast(|_| (cpu(), affinity()))) {
+            let promised = place.cpus().expect("bound");
+            assert!(promised.contains(cpu), "{place}, but it runs on CPU {cpu}");
+            assert_eq!(*promised, affinity, "{place}");
+            let node = place.node().expect("all CPUs are on a node");
+            match pinning {
+                Pinning::Nodes => assert_eq!(promised, machine.node(node).cpus(), "{place}"),
+                _ => assert!(promised.len() == 1 && promised.is_subset(machine.node(node).cpus()), "{place}"),
+            }
+            nodes.insert(node);
         }
-        let with_cpus = machine.topology.numa_nodes().iter().filter(|node| !node.cpus().is_empty());
-        assert_eq!(nodes.into_iter().collect::<Vec<_>>(), with_cpus.map(|node| node.id()).collect::<Vec<_>>());
+        assert!(nodes.into_iter().eq(machine.nodes(true)), "all nodes with CPUs have workers: {placement}");
     }
 }
 
-/// As many tasks on each node as it has workers, each of which waits for all others: so each worker runs one of them, and
-/// nobody is idle and steals.
 #[test]
-fn jobs_run_at_home_where_all_nodes_have_work() {
+fn what_workers_touch_first_is_on_their_node() {
     let Some(machine) = Machine::get() else { return };
-    let pool = Pool::builder().pinning(Pinning::Cores).strict(true).build().expect("all can be bound");
-    let homes: Vec<usize> = pool.placement().workers().iter().filter_map(|place| place.node()).collect();
-    // The thread that waits for the run takes a place of a worker.
-    let barrier = Barrier::new(homes.len());
-    let (barrier, away) = (&barrier, &AtomicUsize::new(0));
-    let g = Graph::new();
-    for home in &homes {
-        let node = machine.topology.numa_node(*home).expect("a worker is there").cpus().clone();
-        g.task((), move |()| {
-            barrier.wait();
-            away.fetch_add(usize::from(!node.contains(cpu())), Ordering::Relaxed);
-        })
-        .place(Place::Node(*home));
-    }
-    let plan = pool.run(g).expect("runs");
-    let away = away.load(Ordering::Relaxed);
-    let report = plan.report();
-    let remote: u64 = report.workers().iter().map(WorkerReport::remote_steals).sum();
-    // Who begins may find nothing at home yet, and takes a range of tasks from another node: that is counted, once for a
-    // range, and a range is no longer than a node has workers. The calling thread is bound to no node.
-    let most = homes.iter().map(|home| homes.iter().filter(|other| *other == home).count()).max().expect("workers");
-    let (count, explained) = (homes.len(), usize::try_from(remote).expect("few") * most + most);
-    assert!(away <= explained, "{away} of {count} tasks ran away from home, {remote} steals from another node");
-}
-
-#[test]
-fn other_nodes_help_where_only_one_has_work() {
-    let Some(machine) = Machine::get() else { return };
-    let pool = Pool::builder().pinning(Pinning::Cores).strict(true).build().expect("all can be bound");
-    let home = pool.placement().workers().iter().find_map(|place| place.node()).expect("a node");
-    let at_home = machine.topology.numa_node(home).expect("a worker is there").cpus().clone();
-    let g = Graph::new();
-    let away = &AtomicUsize::new(0);
-    for _ in 0..512 {
-        let at_home = at_home.clone();
-        g.task((), move |()| {
-            away.fetch_add(usize::from(!at_home.contains(cpu())), Ordering::Relaxed);
-            (0..200_000_u64).for_each(|i| _ = std::hint::black_box(i));
-        })
-        .place(Place::Node(home));
-    }
-    pool.run(g).expect("runs");
-    if pool.placement().workers().iter().any(|place| place.node() != Some(home)) {
-        assert!(away.load(Ordering::Relaxed) > 0, "other nodes help");
+    for pinning in [Pinning::Cores, Pinning::Nodes] {
+        let pool = Pool::builder().pinning(pinning).strict(true).build().expect("all can be bound");
+        let one_at_a_time = Mutex::new(()); // nodes are small
+        let found = pool.broadcast(|_| {
+            let _alone = one_at_a_time.lock().expect("no panic");
+            let mut items = vec![0_u64; FRESH];
+            items.iter_mut().step_by(page_size() / size_of::<u64>()).for_each(|item| *item = 7);
+            node_of(&items)
+        });
+        for (place, found) in pool.placement().workers().iter().zip(found) {
+            let node = place.node().expect("all CPUs are on a node");
+            let may_be = |found| if machine.node(node).may_allocate() { found == node } else { found != node };
+            assert!(found.is_some_and(may_be), "{place}, but what it touches is on {found:?}");
+        }
     }
 }
