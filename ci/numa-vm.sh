@@ -6,7 +6,7 @@
 # MACHINE is one of
 #   quad      4 nodes of 2 CPUs, two and two near each other
 #   dual-smt  2 nodes of 2 cores of 2 CPUs
-#   asym      nodes of 4, 1 and 1 CPUs in one package, the last two far from each other
+#   asym      nodes of 4, 1 and 1 CPUs in one package, the last two far from each other; every 2 CPUs share an L3 cache
 #   cxl       2 nodes of 2 CPUs and a memory-only one
 #   memless   2 nodes of 2 CPUs, the second without memory
 #   octo      8 nodes of 2 CPUs
@@ -101,7 +101,7 @@ dual-smt)
     distance 0 1 21
     ;;
 asym)
-    cpus=6,sockets=1,cores=6,threads=1
+    cpus=6,sockets=1,dies=3,cores=2,threads=1
     node 0-3 $MEMORY
     node 4 $MEMORY
     node 5 $MEMORY

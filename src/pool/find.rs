@@ -3,6 +3,7 @@
 use super::injector::Injector;
 use super::job::Job;
 use super::seat::{Counts, Local};
+use super::victims::AFAR;
 use super::worker::{FAIRNESS, Worker, may_hold};
 use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
@@ -44,15 +45,14 @@ impl Worker<'_> {
     fn take_from_afar(&self, only: Only) -> Option<Job> {
         let near = self.shared.layout.near(self.seat.at.node);
         let job = near[1..].iter().find_map(|node| self.shared.injectors[*node].take(only))?;
-        Counts::bump(&self.seat.counts.steals);
-        Counts::bump(&self.seat.counts.remote);
+        Counts::bump(&self.seat.counts.steals[AFAR]);
         Some(job)
     }
 
     fn steal(&self, only: Only) -> Option<Job> {
         let in_use = self.shared.seats_in_use();
         let random = self.local(Local::random);
-        for (victim, at_home) in self.shared.victims.of(self.seat.index, random) {
+        for (victim, ring) in self.shared.victims.of(self.seat.index, random) {
             let Some(victim) = in_use.get(victim) else { continue };
             if only.is_none() && self.watch.spares(victim) {
                 continue;
@@ -61,10 +61,7 @@ impl Worker<'_> {
                 self.point(Point::Race);
                 match victim.stealer.steal() {
                     Steal::Success(job) if job.is_for(only) => {
-                        Counts::bump(&self.seat.counts.steals);
-                        if !at_home {
-                            Counts::bump(&self.seat.counts.remote);
-                        }
+                        Counts::bump(&self.seat.counts.steals[ring]);
                         if victim.stealer.is_empty() {
                             victim.shown.request.ask();
                         }

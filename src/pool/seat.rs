@@ -48,9 +48,8 @@ pub(crate) struct Shown {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) jobs: AtomicU64,
-    pub(crate) steals: AtomicU64,
-    /// Jobs that came from another node.
-    pub(crate) remote: AtomicU64,
+    /// Jobs that came from elsewhere, by the ring where they were found; see [`super::victims`].
+    pub(crate) steals: [AtomicU64; 3],
     pub(crate) parks: AtomicU64,
 }
 

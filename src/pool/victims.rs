@@ -1,11 +1,15 @@
 //! Who sits where, and from whom a seat steals first.
 //!
-//! Seats are grouped by the NUMA node that their worker is bound to. A seat has three rings of victims: those that share its
-//! L3 cache, the others of its node with all guests and spares, and those of other nodes, the nearer nodes first; each ring is gone
-//! through from a random place on. Where workers are not bound to nodes there is one node.
+//! Seats are grouped by the NUMA node that their worker is bound to. A seat has three rings of victims: those of its node that
+//! share its L3 cache, the others of its node with all guests and spares, and those of other nodes, the nearer nodes first. Each
+//! ring, and in the last one each node, is gone through from a random place on. Where workers are not bound to nodes there is one
+//! node. Steals are counted by ring.
 
 use crate::sync::event_count::At;
 use crate::topology::Topology;
+
+/// The ring of other nodes.
+pub(super) const AFAR: usize = 2;
 
 /// Which node and L3 domain each worker is at, and how far the nodes are from each other.
 #[derive(Clone, Debug)]
@@ -115,7 +119,7 @@ impl Layout {
 
     /// All seats in rings around a node and L3 domain.
     fn rings(&self, (node, l3): (usize, Option<usize>), seats: usize) -> Rings {
-        let ring_of = |victim: usize| {
+        let group_of = |victim: usize| {
             if victim >= self.workers() {
                 return 1; // guests and spares are anywhere
             }
@@ -125,11 +129,11 @@ impl Layout {
             if shares_l3 { 0 } else { 1 + rank }
         };
         let mut order: Vec<(usize, u32)> =
-            (0..seats).map(|seat| (ring_of(seat), u32::try_from(seat).expect("few seats"))).collect();
+            (0..seats).map(|seat| (group_of(seat), u32::try_from(seat).expect("few seats"))).collect();
         order.sort_unstable();
-        let home = order.partition_point(|(ring, _)| *ring <= 1);
+        let near = std::array::from_fn(|ring| order.partition_point(|(group, _)| *group <= ring));
         let ends = (1..=seats).filter(|place| *place == seats || order[*place].0 != order[place - 1].0).collect();
-        Rings { order: order.into_iter().map(|(_, seat)| seat).collect(), ends, home }
+        Rings { order: order.into_iter().map(|(_, seat)| seat).collect(), ends, near }
     }
 }
 
@@ -142,27 +146,27 @@ pub(crate) struct Victims {
     spot: Box<[u32]>,
 }
 
-/// All seats, in rings around a spot.
+/// All seats, in rings around a spot, the last ring in groups by node.
 #[derive(Debug)]
 struct Rings {
     order: Box<[u32]>,
-    /// Where each ring ends.
+    /// Where each group ends: an inner ring or a node.
     ends: Box<[usize]>,
-    /// The first so many are on the node of the spot.
-    home: usize,
+    /// Where each ring before the last ends, also an empty one.
+    near: [usize; AFAR],
 }
 
 impl Victims {
-    /// All victims of `thief`, ring by ring, each ring from a place on that `random` gives; and whether they are on the
-    /// thief's own node.
-    pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, bool)> + '_ {
-        let Rings { order, ends, home } = &self.rings[self.spot[thief] as usize];
+    /// All victims of `thief` and the ring of each, ring by ring, from places on that `random` gives.
+    pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let Rings { order, ends, near } = &self.rings[self.spot[thief] as usize];
         let begins = std::iter::once(0).chain(ends.iter().copied());
-        let rings = begins.zip(ends).map(move |(begin, end)| {
+        let groups = begins.zip(ends).map(move |(begin, end)| {
             let first = begin + usize::try_from(random % (end - begin) as u64).expect("below a usize");
             (first..*end).chain(begin..first)
         });
-        let seats = rings.flatten().map(|place| (order[place] as usize, place < *home));
+        let ring = |place| near.iter().filter(|end| place >= **end).count();
+        let seats = groups.flatten().map(move |place| (order[place] as usize, ring(place)));
         seats.filter(move |(seat, _)| *seat != thief)
     }
 }
@@ -185,7 +189,7 @@ mod tests {
             home.sort_unstable();
             assert_eq!(home, [6, 7, 8], "the others of the node, and the guest");
             assert!(order[4..].iter().all(|seat| *seat < 4));
-            assert_eq!(victims.of(5, random).filter(|(_, home)| *home).count(), 4);
+            assert!(victims.of(5, random).map(|(_, ring)| ring).eq([0, 1, 1, 1, 2, 2, 2, 2]));
         }
         let firsts: std::collections::BTreeSet<usize> =
             (0..100).filter_map(|random| victims.of(5, random).nth(4)).map(|(seat, _)| seat).collect();
@@ -210,6 +214,6 @@ mod tests {
         let victims = layout.victims(3);
         let order: Vec<_> = victims.of(1, 7).collect();
         assert_eq!(order.len(), 2);
-        assert!(order.iter().all(|(_, home)| *home));
+        assert!(order.iter().all(|(_, ring)| *ring == 1), "none is known to share a cache");
     }
 }

@@ -55,8 +55,7 @@ pub struct OperatorReport {
 pub struct WorkerReport {
     pub(crate) name: String,
     pub(crate) jobs: u64,
-    pub(crate) steals: u64,
-    pub(crate) remote: u64,
+    pub(crate) steals: [u64; 3],
     pub(crate) parks: u64,
 }
 
@@ -175,16 +174,44 @@ impl WorkerReport {
         self.jobs
     }
 
-    /// How many of them it took from another worker.
+    /// How many of them it took from another worker, or from what waited for the workers of another NUMA node.
     #[must_use]
     pub fn steals(&self) -> u64 {
+        self.steals.iter().sum()
+    }
+
+    /// How many of [these](Self::steals) came from each ring around it, in the order in which it looks there: from workers of
+    /// its NUMA node that share its L3 cache, from others of its node, from other nodes.
+    ///
+    /// A worker has an L3 cache here if all CPUs that it is [bound](crate::Pinning) to share one. If not all workers are bound, all
+    /// are on one node, and none has an L3 cache. Guests and spares may run anywhere: they are in everybody's second ring, and
+    /// look around themselves as if each were on some node.
+    ///
+    /// ```
+    /// use std::sync::Barrier;
+    ///
+    /// use millstream::{Graph, Pinning, Pool};
+    ///
+    /// let pool = Pool::builder().workers(2).pinning(Pinning::Off).oversubscribe(true).build()?;
+    /// let (both, g) = (&Barrier::new(2), Graph::new());
+    /// for _ in 0..2 {
+    ///     g.task((), move |()| _ = both.wait());
+    /// }
+    /// let report = pool.run(g)?.report();
+    /// let thief = report.workers().iter().find(|did| did.steals() > 0).expect("each thread runs one task");
+    /// assert_eq!(thief.steals_by_ring(), [0, 1, 0], "it is not known to share a cache");
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    pub fn steals_by_ring(&self) -> [u64; 3] {
         self.steals
     }
 
-    /// How many of them were of another NUMA node.
+    /// How many of [these](Self::steals) came from another NUMA node.
     #[must_use]
     pub fn remote_steals(&self) -> u64 {
-        self.remote
+        let [.., remote] = self.steals;
+        remote
     }
 
     /// How often it slept for lack of work.

@@ -35,15 +35,11 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         rows.add(row("task".to_owned(), task, busy));
     }
     rows.write(f, 2)?;
-    let mut rows = Table::new(["worker", "jobs", "steals", "remote", "parks"]);
+    let mut rows = Table::new(["worker", "jobs", "steals", "L3", "node", "remote", "parks"]);
     for worker in &report.workers {
-        rows.add([
-            worker.name.clone(),
-            number(worker.jobs),
-            number(worker.steals),
-            number(worker.remote),
-            number(worker.parks),
-        ]);
+        let [l3, node, remote] = worker.steals.map(number);
+        let all = number(worker.steals());
+        rows.add([worker.name.clone(), number(worker.jobs), all, l3, node, remote, number(worker.parks)]);
     }
     rows.write(f, 1)
 }

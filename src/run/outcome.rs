@@ -95,15 +95,16 @@ impl Run<'_> {
     fn worker_reports(&self) -> Vec<WorkerReport> {
         let workers = self.pool.workers();
         let mut reports = Vec::new();
-        for (seat, [jobs, steals, remote, parks]) in self.tally.seats().enumerate() {
+        for (seat, [jobs, l3, node, afar, parks]) in self.tally.seats().enumerate() {
+            let steals = [l3, node, afar];
             if seat < workers {
-                reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, remote, parks });
+                reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, parks });
             } else if jobs > 0 {
                 let name = match seat - workers {
                     guest if guest < GUESTS => format!("guest {guest}"),
                     spare => format!("spare {}", spare - GUESTS),
                 };
-                reports.push(WorkerReport { name, jobs, steals, remote, parks });
+                reports.push(WorkerReport { name, jobs, steals, parks });
             }
         }
         reports

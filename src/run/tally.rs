@@ -7,8 +7,8 @@ use crate::sync::atomic::Ordering;
 
 use crate::pool::Shared;
 
-/// What a seat had done: jobs, steals, those of them from another node, parks.
-pub(super) type SeatCounts = [u64; 4];
+/// What a seat had done: jobs, steals by ring, parks.
+pub(super) type SeatCounts = [u64; 5];
 
 /// What the seats had done before and after a run.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(pool: &Shared) -> Self {
-        let counts = vec![[0; 4]; pool.seats.len()].into_boxed_slice();
+        let counts = vec![[0; 5]; pool.seats.len()].into_boxed_slice();
         Self { before: counts.clone(), after: counts, rest: None, own: None }
     }
 
@@ -67,5 +67,6 @@ impl Tally {
 
 fn read(pool: &Shared, seat: usize) -> SeatCounts {
     let counts = &pool.seats[seat].counts;
-    [&counts.jobs, &counts.steals, &counts.remote, &counts.parks].map(|counter| counter.load(Ordering::Relaxed))
+    let [l3, node, afar] = &counts.steals;
+    [&counts.jobs, l3, node, afar, &counts.parks].map(|counter| counter.load(Ordering::Relaxed))
 }

@@ -1,12 +1,12 @@
-//! Jobs run where they are at home, unless stolen after a full round, and steals are counted by ring: the kernel is asked
-//! for the CPU.
+//! Jobs run where they are at home, unless stolen after a full round; thieves take from the nearest, and steals are counted by
+//! ring. The kernel is asked for the CPU.
 //!
 //! How fast which CPU is decides nothing here: workers are held back until all jobs are queued, and each job waits until
 //! all have begun ([`Held`]). So each worker runs exactly one, and where there is one at home it never looks elsewhere.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 
 use millstream::memory::NodeMemory;
 use millstream::{Graph, Pinning, Place, Plan, Pool, WorkerReport};
@@ -15,6 +15,14 @@ use super::{Machine, bound_to, cpu};
 
 /// Numbers that take 256 KiB: as much as the kernel is asked about, and one part.
 const LEN: usize = 1 << 15;
+
+/// The ring of other nodes.
+const AFAR: usize = 2;
+
+/// One steal in a ring, or none, as it is reported.
+fn steals(ring: Option<usize>) -> [u64; 3] {
+    std::array::from_fn(|of| u64::from(ring == Some(of)))
+}
 
 /// A pool with workers on all nodes, all bound.
 fn pool(pinning: Pinning) -> Pool {
@@ -31,6 +39,15 @@ impl Machine {
     fn home_of(&self, node: usize) -> usize {
         let distance = |to: &usize| (*to != node, self.node(node).distance(*to).expect("the kernel knows it"));
         self.nodes(true).into_iter().min_by_key(distance).expect("there are CPUs")
+    }
+
+    /// The ring in which one worker finds another.
+    fn ring(&self, pool: &Pool, thief: usize, victim: usize) -> usize {
+        let placement = pool.placement();
+        let [thief, victim] = [thief, victim].map(|worker| &placement.workers()[worker]);
+        let [one, other] = [thief, victim].map(|place| place.cpus().expect("it is bound"));
+        let share = self.topology.l3_domains().iter().any(|l3| one.union(other).is_subset(l3.cpus()));
+        if thief.node() == victim.node() { usize::from(!share) } else { AFAR }
     }
 
     /// By node with CPUs: where to put data that is at home there. On itself; then, for each node without CPUs, there in place
@@ -133,7 +150,8 @@ fn tasks_run_where_their_data_is() {
         }
         for (worker, did) in held.run(&pool, plan, runner, &players)[..nodes.len()].iter().enumerate() {
             let from_runner = nodes[worker] == at && worker != runner && players.contains(&worker);
-            assert_eq!((did.steals(), did.remote_steals()), (u64::from(from_runner), 0), "{}", did.name());
+            let ring = from_runner.then(|| machine.ring(&pool, worker, runner));
+            assert_eq!(did.steals_by_ring(), steals(ring), "{}", did.name());
         }
         assert_eq!(held.away(&machine), 0, "{:?}, {round:?}", pool.placement().pinning());
     }
@@ -179,7 +197,7 @@ fn sources_run_where_their_memory_is() {
                 assert_eq!(source, Some(*home), "over memory of node {node}");
             }
             for did in &held.run(&pool, plan, runner, &players) {
-                assert_eq!((did.steals(), did.remote_steals()), (0, 0), "{}", did.name());
+                assert_eq!(did.steals_by_ring(), steals(None), "{}", did.name());
             }
             assert_eq!(held.away(&machine), 0, "{:?}, {round:?}", pool.placement().pinning());
             assert_eq!(count.into_inner(), LEN * memories.len());
@@ -188,7 +206,7 @@ fn sources_run_where_their_memory_is() {
 }
 
 #[test]
-fn each_steal_from_another_node_is_counted() {
+fn each_job_taken_from_another_node_is_a_steal() {
     let Some(machine) = Machine::get() else { return };
     for (pool, home) in pools(machine.nodes(true)) {
         let nodes = nodes(&pool);
@@ -200,10 +218,85 @@ fn each_steal_from_another_node_is_counted() {
         tasks(&g, &held, players.iter().map(|_| (home, home)));
         let plan = g.plan(&pool).expect("sound");
         for (worker, did) in held.run(&pool, plan, runner, &players)[..nodes.len()].iter().enumerate() {
-            let stolen = u64::from(nodes[worker] != home);
-            assert_eq!((did.steals(), did.remote_steals()), (stolen, stolen), "{}: node {home} has all", did.name());
+            let away = nodes[worker] != home;
+            assert_eq!(did.steals_by_ring(), steals(away.then_some(AFAR)), "{}: node {home} has all", did.name());
+            assert_eq!((did.steals(), did.remote_steals()), (u64::from(away), u64::from(away)), "{}", did.name());
         }
         assert_eq!(held.away(&machine), nodes.iter().filter(|node| **node != home).count());
+    }
+}
+
+#[test]
+fn steals_are_counted_by_ring() {
+    let Some(machine) = Machine::get() else { return };
+    for (pool, home) in pools(machine.nodes(true)) {
+        let nodes = nodes(&pool);
+        let victim = nodes.iter().position(|node| *node == home).expect("all nodes have workers");
+        for thief in (0..nodes.len()).filter(|thief| *thief != victim) {
+            let held = Held::new(2);
+            let g = Graph::new();
+            for _ in 0..2 {
+                let held = &held;
+                g.task((), move |()| held.job(home));
+            }
+            let ring = machine.ring(&pool, thief, victim);
+            let plan = g.plan(&pool).expect("sound");
+            for (worker, did) in held.run(&pool, plan, victim, &[thief])[..nodes.len()].iter().enumerate() {
+                let stolen = steals((worker == thief).then_some(ring));
+                assert_eq!(did.steals_by_ring(), stolen, "{}: {thief} robs {victim}", did.name());
+            }
+            assert_eq!(held.away(&machine), usize::from(ring == AFAR), "{thief} robs {victim}");
+        }
+    }
+}
+
+#[test]
+fn thieves_take_from_the_nearest() {
+    let Some(machine) = Machine::get() else { return };
+    for (pool, home) in pools(machine.nodes(true)) {
+        let nodes = nodes(&pool);
+        let thief = nodes.iter().position(|node| *node == home).expect("all nodes have workers");
+        let distance = |victim: &usize| {
+            let distance = machine.node(home).distance(nodes[*victim]).expect("the kernel knows it");
+            (machine.ring(&pool, thief, *victim), distance)
+        };
+        let others = || (0..nodes.len()).filter(|victim| *victim != thief);
+        let pairs = others().flat_map(|near| others().map(move |far| [near, far]));
+        for pair in pairs.filter(|[near, far]| distance(near) < distance(far)) {
+            // Each victim is held in its first task, and shows its second one, until the thief has taken one.
+            let (shown, taken, over) = (Barrier::new(3), OnceLock::new(), Barrier::new(nodes.len() - 1));
+            let plans = pair.map(|victim| {
+                let (shown, taken, first) = (&shown, &taken, Arc::new(AtomicBool::new(true)));
+                let g = Graph::new();
+                for _ in 0..2 {
+                    let first = Arc::clone(&first);
+                    g.task((), move |()| {
+                        if first.swap(false, Ordering::Relaxed) {
+                            shown.wait();
+                            taken.wait();
+                        }
+                        taken.get_or_init(|| victim);
+                    });
+                }
+                Mutex::new(g.plan(&pool).expect("sound"))
+            });
+            let here = Barrier::new(nodes.len());
+            pool.broadcast(|worker| {
+                here.wait();
+                if worker == thief {
+                    shown.wait();
+                    return Ok(());
+                }
+                let victim = pair.iter().position(|victim| *victim == worker);
+                let result = victim.map_or(Ok(()), |victim| plans[victim].lock().expect("no panic").run());
+                over.wait();
+                result
+            })
+            .into_iter()
+            .collect::<Result<(), _>>()
+            .expect("both run");
+            assert_eq!(taken.get(), Some(&pair[0]), "worker {thief} has the choice of {pair:?}");
+        }
     }
 }
 
