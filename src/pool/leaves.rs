@@ -16,11 +16,13 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::time::Instant;
 
+use super::grain::SHORT;
 use super::job::{Awaited, Group, Job, Target};
 use super::worker::Worker;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::unwind;
 
 /// About so many leaves has a loop of many items: enough to balance 64 workers.
@@ -29,7 +31,8 @@ const ENOUGH: u32 = 1024;
 pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;
 
 /// When so few leaves of a range are left, each is a job if it is a single item, which may be heavy: the last ones decide
-/// when a loop ends. Where a leaf is one of a thousand that would cost more than it balances.
+/// when a loop ends. Where a leaf is one of a thousand that would cost more than it balances, and where those before took
+/// less than [`SHORT`] as well.
 const FEW: usize = 16;
 
 /// How the items of a loop are cut.
@@ -75,6 +78,8 @@ struct Loop<'a, B> {
     body: &'a B,
     /// No leaf behind this one is begun any more.
     cut: AtomicU32,
+    /// The leaves that were timed last are short. A hint.
+    short: AtomicBool,
     /// The first panic in the order of leaves so far.
     panic: Mutex<Option<(u32, Box<dyn Any + Send>)>>,
 }
@@ -88,6 +93,7 @@ pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Res
         leaves,
         body,
         cut: AtomicU32::new(u32::MAX),
+        short: AtomicBool::new(false),
         panic: Mutex::new(None),
     };
     this.work(worker, 0..leaves.count);
@@ -106,17 +112,19 @@ impl<B: Body> Loop<'_, B> {
     /// Goes through some leaves, but for those that it gives to others.
     fn work(&self, worker: &Worker<'_>, mut leaves: Range<u32>) {
         let mut run = B::Run::default();
+        let begun = if self.leaves.size == 1 { worker.clock() } else { None };
+        let mut pace = Pace { begun, first: leaves.start };
         // Each time a leaf or a part of the run less is left.
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go_on(worker, &mut leaves, &mut run))) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go_on(worker, &mut leaves, &mut run, &mut pace))) {
             self.fail(leaves.start - 1, panic);
         }
     }
 
     #[inline]
-    fn go_on(&self, worker: &Worker<'_>, leaves: &mut Range<u32>, run: &mut B::Run) {
+    fn go_on(&self, worker: &Worker<'_>, leaves: &mut Range<u32>, run: &mut B::Run, pace: &mut Pace) {
         // Relaxed: whether a leaf behind a panic is begun makes no difference.
         while leaves.start < leaves.end && leaves.start <= self.cut.load(Ordering::Relaxed) {
-            while leaves.len() > 1 && self.wants_split(worker, leaves.len()) {
+            while leaves.len() > 1 && self.wants_split(worker, leaves, pace) {
                 self.split(worker, leaves);
             }
             let leaf = leaves.start;
@@ -127,9 +135,20 @@ impl<B: Body> Loop<'_, B> {
     }
 
     #[inline]
-    fn wants_split(&self, worker: &Worker<'_>, left: usize) -> bool {
-        let each = left <= FEW && self.leaves.size == 1;
+    fn wants_split(&self, worker: &Worker<'_>, left: &Range<u32>, pace: &mut Pace) -> bool {
+        let each = left.len() <= FEW && self.leaves.size == 1 && !self.is_short(left.start, pace);
         worker.wants_more(self.group, if each { usize::MAX } else { 1 })
+    }
+
+    /// Whether leaves are short, as far as is known; `next` is the first one that this job has not been at.
+    #[cold]
+    fn is_short(&self, next: u32, pace: &mut Pace) -> bool {
+        if next > pace.first
+            && let Some(begun) = pace.begun.take()
+        {
+            self.short.store(begun.elapsed() < SHORT * (next - pace.first), Ordering::Relaxed);
+        }
+        self.short.load(Ordering::Relaxed)
     }
 
     /// Makes the upper half of what is left a job: cut at a round number, so that few parts of a tree lie on both sides.
@@ -155,6 +174,12 @@ impl<B: Body> Loop<'_, B> {
         drop(first);
         later.into_iter().for_each(unwind::drop_payload);
     }
+}
+
+/// Since when a job goes through single items, until that was looked at, and the first of them.
+struct Pace {
+    begun: Option<Instant>,
+    first: u32,
 }
 
 /// A range of leaves as the payload of a job.

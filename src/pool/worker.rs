@@ -18,6 +18,7 @@
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use std::time::Instant;
 
 use super::Shared;
 use super::grain::Spot;
@@ -166,6 +167,11 @@ impl<'p> Worker<'p> {
         unsafe {
             self.seat.local(work)
         }
+    }
+
+    /// The time. Virtual workers have none.
+    pub(super) fn clock(&self) -> Option<Instant> {
+        if self.driven { None } else { Some(Instant::now()) }
     }
 
     pub(super) fn point(&self, point: Point) {
