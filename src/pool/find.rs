@@ -19,18 +19,18 @@ impl Worker<'_> {
         if !unfair && let Some(job) = self.injector().take(only) {
             return Some(job);
         }
-        self.local(|local| match local.ring.newest() {
-            Some(job) if job.is_for(only) => local.ring.pop_newest(),
+        match self.local(|local| local.ring.newest()) {
+            Some(job) if job.is_for(only) => self.local(|local| local.ring.pop_newest()),
             Some(_) if only.is_some() => None,
             _ => {
-                let job = local.public.pop()?;
+                let job = self.pop_public()?;
                 if job.is_for(only) {
                     return Some(job);
                 }
-                local.public.push(job);
+                self.local(|local| local.public.push(job));
                 None
             }
-        })
+        }
     }
 
     /// A job from the own node's injector, from another seat, or from another node's injector.

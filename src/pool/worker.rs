@@ -491,7 +491,7 @@ impl<'p> Worker<'p> {
     }
 
     fn take_back_shown(&self, target: NonNull<Target>) -> Option<Job> {
-        while let Some(job) = self.local(|local| local.public.pop()) {
+        while let Some(job) = self.pop_public() {
             if job.target == target {
                 return Some(job);
             }
@@ -499,6 +499,15 @@ impl<'p> Worker<'p> {
             self.local(|local| local.ring.push_newest(job)); // made by code that ran since: private again
         }
         None
+    }
+
+    /// Takes the newest public job. If that was the last one the next join shows its half, as if a thief had taken it.
+    pub(super) fn pop_public(&self) -> Option<Job> {
+        let (job, is_last) = self.local(|local| (local.public.pop(), local.public.is_empty()));
+        if is_last {
+            self.seat.shown.request.ask();
+        }
+        job
     }
 
     /// The life of a worker thread: until the pool closes.

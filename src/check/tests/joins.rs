@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 
 use super::property::quiet;
-use crate::check::{Body, Dice, Order, drive, once, work};
+use crate::check::{Body, Dice, Order, drive, makespan, once, work};
 use crate::pool::Pool;
 
 /// A tree of joins and scopes.
@@ -103,6 +103,21 @@ fn walks(tree: &Tree, pool: &Pool, seen: &Seen) {
 /// When the pool has ended.
 fn all_were_called(seen: &Seen) {
     assert_eq!(seen.spawned.load(Ordering::Relaxed), seen.spawns.load(Ordering::Relaxed), "each spawned closure once");
+}
+
+/// Nobody is hungry here: whether a join shows its half depends on what is shown already.
+#[test]
+fn a_join_shows_its_half_when_nothing_else_is() {
+    makespan(1, 1, |pool| {
+        pool.shared.on_worker(|worker| {
+            work(10); // until the one worker sleeps: there is no place for it
+            let shown = &worker.seat.stealer;
+            for _ in 0..3 {
+                assert!(shown.is_empty());
+                pool.join(|| assert_eq!(shown.len(), 1), || ());
+            }
+        });
+    });
 }
 
 proptest! {
