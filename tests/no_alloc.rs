@@ -140,12 +140,37 @@ fn loops(pool: &Pool, numbers: &mut [u64]) {
     });
 }
 
+/// A spawned closure is one allocation, and nothing more.
+fn spawns(pool: &Pool) {
+    static CALLED: AtomicUsize = AtomicUsize::new(0);
+    const EACH: usize = 100;
+    let (counts, place) = allocations(
+        || {
+            CALLED.store(0, Ordering::Relaxed);
+            let payload = [0_u8; 32];
+            (0..EACH).for_each(|_| {
+                pool.spawn(move || {
+                    black_box(payload);
+                    CALLED.fetch_add(1, Ordering::Relaxed);
+                });
+            });
+            while CALLED.load(Ordering::Relaxed) < EACH {
+                std::thread::yield_now();
+            }
+        },
+        1,
+        50,
+    );
+    assert!(counts.iter().sum::<usize>() <= 50 * EACH + FIRST_TIMES, "{counts:?} allocations by run, one at\n{place}");
+}
+
 #[test]
 fn running_again_allocates_nothing() {
     let pool = Pool::builder().workers(2).build().expect("a pool");
     let mut numbers: Vec<u64> = (0..ITEMS).collect();
 
     loops(&pool, &mut numbers);
+    spawns(&pool);
 
     never("tasks", plan(&pool, tasks()));
 

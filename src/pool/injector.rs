@@ -35,15 +35,15 @@ struct Queues {
 #[derive(Debug, Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// It stays when it is empty: a plan has made room in it.
-    planned: bool,
+    /// It stays when it is empty, with room for so many; zero: it goes.
+    planned: usize,
 }
 
 impl Injector {
-    /// Makes room for the jobs of a group, for as long as its plan lives: they need no allocation.
+    /// Makes room for so many jobs of a group, at least one, until it is taken back: they need no allocation.
     pub(crate) fn plan(&self, id: NonZeroUsize, jobs: usize) {
         let mut queues = self.queues.lock();
-        queues.by_id.insert(id, Queue { jobs: VecDeque::with_capacity(jobs), planned: true });
+        queues.by_id.insert(id, Queue { jobs: VecDeque::with_capacity(jobs), planned: jobs });
         let groups = queues.by_id.len();
         queues.turns.reserve(groups);
     }
@@ -116,9 +116,10 @@ impl Queues {
     fn end_turn(&mut self, id: NonZeroUsize) {
         let place = self.turns.iter().position(|turn| *turn == id).expect("its queue was not empty");
         self.turns.remove(place);
-        match self.by_id.get(&id) {
+        match self.by_id.get_mut(&id) {
             Some(queue) if !queue.jobs.is_empty() => self.turns.push_back(id),
-            Some(queue) if !queue.planned => drop(self.by_id.remove(&id)),
+            Some(queue) if queue.planned == 0 => drop(self.by_id.remove(&id)),
+            Some(queue) if queue.jobs.capacity() > 2 * queue.planned => queue.jobs.shrink_to(queue.planned),
             _ => {}
         }
     }

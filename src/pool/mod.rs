@@ -411,6 +411,7 @@ impl Pool {
 
     /// A pool without threads yet.
     fn new_empty(shared: Arc<Shared>, placement: Placement, claim: register::Claim, topology: Arc<Topology>) -> Self {
+        shared.plan_spawns();
         let placement = Arc::new(Mutex::new(placement));
         Self { shared, threads: Vec::new(), placement, topology, watcher: None, _claim: claim, closes: true }
     }

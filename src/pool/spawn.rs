@@ -37,6 +37,9 @@ struct Detached<F> {
     work: F,
 }
 
+/// There is always room for so many spawned closures from outside: a few pages for each NUMA node.
+const ROOM: usize = 512;
+
 /// The group of all spawned closures of a pool.
 pub(super) fn group() -> Group {
     Group { tokens: Quiescence::new(1), quiet: never }
@@ -48,6 +51,11 @@ unsafe fn never(_: NonNull<Group>, _: &Worker<'_>) {
 }
 
 impl Shared {
+    /// Makes room for spawned closures, in a pool that has come to its place.
+    pub(super) fn plan_spawns(&self) {
+        self.plan_jobs(NonNull::from(&self.detached), ROOM);
+    }
+
     fn spawn<F: FnOnce() + Send + 'static>(&self, work: F) {
         let group = NonNull::from(&self.detached);
         let detached = Box::new(Detached { target: Target { run: run::<F>, group: Some(group) }, work });
