@@ -37,7 +37,7 @@ impl Stamp {
     }
 
     // Relaxed, all of them: hints.
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -62,8 +62,8 @@ impl<'a, 'p> Quiet<'a, 'p> {
             return None;
         }
         let (number, has_more) = worker.local(|local| {
-            local.quiets = local.quiets.wrapping_add(NEXT);
-            (local.quiets | NEXT, !local.ring.is_empty() || !local.halves.is_empty())
+            local.quiets += NEXT;
+            (local.quiets, !local.ring.is_empty() || !local.halves.is_empty())
         });
         let shows = !seat.stealer.is_empty();
         seat.shown.quiet.set(number + if shows || has_more { 0 } else { SHOWS_THIS });

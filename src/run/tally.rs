@@ -3,12 +3,11 @@
 //! A pool may have hundreds of seats. As long as nobody is active, none of them changes, and while a thread from outside runs
 //! a plan alone, only its own does: so a short run in an idle pool reads one seat.
 
+use crate::pool::Shared;
 use crate::sync::atomic::Ordering;
 
-use crate::pool::Shared;
-
 /// What a seat had done: jobs, steals by ring, parks.
-pub(super) type SeatCounts = [u64; 5];
+type SeatCounts = [u64; 5];
 
 /// What the seats had done before and after a run.
 #[derive(Debug)]

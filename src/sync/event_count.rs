@@ -36,12 +36,11 @@
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
 //! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
 //! S3, or F1 and F2: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
-//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. The one that frees a place so
-//! looks in any case: a thread that may not run all work passes on what is in sight at S3, even if it goes on itself, because
-//! one that left meanwhile found the place free already. If the limit is
-//! raised meanwhile, either N1 of the raiser comes first, and N2 and S3 of the others go by the new limit, or the raiser
-//! sees the job and the sleeper. If it wakes nobody because the sleepers are spares and no place is lent, whoever lends one
-//! later does so by L1 and N1.
+//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. The one that frees a place
+//! so looks in any case: a thread that may not run all work passes on what is in sight at S3, even if it goes on itself,
+//! because one that left meanwhile found the place free already. If the limit is raised meanwhile, either N1 of the raiser
+//! comes first, and N2 and S3 of the others go by the new limit, or the raiser sees the job and the sleeper. If it wakes
+//! nobody because the sleepers are spares and no place is lent, whoever lends one later does so by L1 and N1.
 //!
 //! # Edges
 //! | edge | writer | reader | excludes | model |

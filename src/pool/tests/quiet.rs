@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::pool::{Idle, Pool};
+use crate::pool::grain::Spot;
+use crate::pool::quiet::Quiet;
+use crate::pool::{Idle, Pool, without_threads};
 
 type Half<'a> = &'a (dyn Fn() + Sync);
 
@@ -26,6 +28,25 @@ fn after_short_ones(pool: &Pool, first: Half<'_>, second: Half<'_>) {
     for call in 0..=1000 {
         if call < 1000 { pair(pool, &|| (), &|| ()) } else { pair(pool, first, second) }
     }
+}
+
+/// So nobody takes two short joins for one that is long.
+#[test]
+fn each_quiet_has_a_stamp_of_its_own() {
+    without_threads(1).shared.on_worker(|worker| {
+        let spot = Spot::new(1 << 40, 1 << 20);
+        let mut seen = Vec::new();
+        while seen.len() < 10 {
+            worker.grain(|grain| grain.end(Instant::now(), spot)); // short, unless this thread loses its CPU just here
+            let Some(quiet) = Quiet::for_short(worker, spot) else { continue };
+            let stamp = worker.seat.shown.quiet.get();
+            assert!(stamp != 0 && !seen.contains(&stamp), "{stamp} after {seen:?}");
+            assert!(Quiet::for_short(worker, spot).is_none(), "it is quiet already");
+            seen.push(stamp);
+            drop(quiet);
+            assert_eq!(worker.seat.shown.quiet.get(), 0);
+        }
+    });
 }
 
 #[test]
