@@ -2,9 +2,10 @@
 //!
 //! The items of a loop are cut into leaves, at most [`MAX_LEAVES`], by their number alone ([`Leaves`]). A job of the loop is a
 //! range of leaves. Whoever runs it goes through the range from its front, and before each leaf, while nothing is shown or
-//! others could take more than is, makes the upper half of what is left a job that can be stolen. So all that is not shown
-//! while many are hungry is the one leaf that runs, a loop costs next to nothing where nobody is, and what is stolen is
-//! the largest part there is. The loop lives on the stack of the thread that called it, which waits for its jobs, and
+//! others could take more than is, makes the upper half of what is left a job that can be stolen, unless that would take
+//! less than [`WORTH`] by what the leaves before took: this is looked at again before each leaf. So all that is not shown
+//! while many are hungry is the one leaf that runs, or what is done sooner than given away; a loop costs next to nothing where
+//! nobody is hungry, and what is stolen is the largest part there is. The loop lives on the stack of the thread that called it, which waits for its jobs, and
 //! runs no others meanwhile.
 //!
 //! # Panics
@@ -22,7 +23,7 @@ use super::grain::SHORT;
 use super::job::{Awaited, Group, Job, Target};
 use super::worker::Worker;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::unwind;
 
 /// About so many leaves has a loop of many items: enough to balance 64 workers.
@@ -34,6 +35,9 @@ pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;
 /// when a loop ends. Where a leaf is one of a thousand that would cost more than it balances, and where those before took
 /// less than [`SHORT`] as well.
 const FEW: usize = 16;
+
+/// A part that takes fewer nanoseconds is not worth giving away: that costs about as much.
+const WORTH: u64 = 2000;
 
 /// How the items of a loop are cut.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +82,8 @@ struct Loop<'a, B> {
     body: &'a B,
     /// No leaf behind this one is begun any more.
     cut: AtomicU32,
-    /// The leaves that were timed last are short. A hint.
-    short: AtomicBool,
+    /// What a leaf took when that was last measured, in nanoseconds; 0: it never was. A hint.
+    pace: AtomicU64,
     /// The first panic in the order of leaves so far.
     panic: Mutex<Option<(u32, Box<dyn Any + Send>)>>,
 }
@@ -93,7 +97,7 @@ pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Res
         leaves,
         body,
         cut: AtomicU32::new(u32::MAX),
-        short: AtomicBool::new(false),
+        pace: AtomicU64::new(0),
         panic: Mutex::new(None),
     };
     this.work(worker, 0..leaves.count);
@@ -112,8 +116,7 @@ impl<B: Body> Loop<'_, B> {
     /// Goes through some leaves, but for those that it gives to others.
     fn work(&self, worker: &Worker<'_>, mut leaves: Range<u32>) {
         let mut run = B::Run::default();
-        let begun = if self.leaves.size == 1 { worker.clock() } else { None };
-        let mut pace = Pace { begun, first: leaves.start };
+        let mut pace = Pace { since: worker.clock(), first: leaves.start, is_small: false };
         // Each time a leaf or a part of the run less is left.
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go_on(worker, &mut leaves, &mut run, &mut pace))) {
             self.fail(leaves.start - 1, panic);
@@ -137,18 +140,38 @@ impl<B: Body> Loop<'_, B> {
     #[inline]
     fn wants_split(&self, worker: &Worker<'_>, left: &Range<u32>, pace: &mut Pace) -> bool {
         let each = left.len() <= FEW && self.leaves.size == 1 && !self.is_short(left.start, pace);
-        worker.wants_more(self.group, if each { usize::MAX } else { 1 })
+        let least = if each { usize::MAX } else { usize::from(!pace.is_small) };
+        worker.wants_more(self.group, least) && self.is_worth_it(left, pace)
     }
 
     /// Whether leaves are short, as far as is known; `next` is the first one that this job has not been at.
     #[cold]
     fn is_short(&self, next: u32, pace: &mut Pace) -> bool {
-        if next > pace.first
-            && let Some(begun) = pace.begun.take()
-        {
-            self.short.store(begun.elapsed() < SHORT * (next - pace.first), Ordering::Relaxed);
+        let known = match self.pace.load(Ordering::Relaxed) {
+            0 => self.time(next, pace),
+            known => Some(known),
+        };
+        known.is_some_and(|leaf| u128::from(leaf) < SHORT.as_nanos())
+    }
+
+    /// Whether half of what is left is worth giving away, as far as is known.
+    #[cold]
+    fn is_worth_it(&self, left: &Range<u32>, pace: &mut Pace) -> bool {
+        let half = u64::from(left.end - left.start) / 2;
+        pace.is_small = self.time(left.start, pace).is_some_and(|leaf| leaf.saturating_mul(half) < WORTH);
+        !pace.is_small
+    }
+
+    /// Nanoseconds that a leaf takes, if that is known; `next` is the first one that this job has not been at.
+    fn time(&self, next: u32, pace: &mut Pace) -> Option<u64> {
+        if let (Some(since), true) = (pace.since, next > pace.first) {
+            let now = Instant::now();
+            let spent = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
+            self.pace.store((spent / u64::from(next - pace.first)).max(1), Ordering::Relaxed);
+            (pace.since, pace.first) = (Some(now), next);
         }
-        self.short.load(Ordering::Relaxed)
+        let known = self.pace.load(Ordering::Relaxed);
+        (known > 0).then_some(known)
     }
 
     /// Makes the upper half of what is left a job: cut at a round number, so that few parts of a tree lie on both sides.
@@ -176,10 +199,13 @@ impl<B: Body> Loop<'_, B> {
     }
 }
 
-/// Since when a job goes through single items, until that was looked at, and the first of them.
+/// What a job knows of the time that leaves take. Virtual workers have no time.
 struct Pace {
-    begun: Option<Instant>,
+    /// Since when it goes through leaves that were not timed yet, and the first of them.
+    since: Option<Instant>,
     first: u32,
+    /// What is left was not worth giving away.
+    is_small: bool,
 }
 
 /// A range of leaves as the payload of a job.
