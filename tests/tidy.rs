@@ -55,8 +55,6 @@ const DOOR_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/topology/", "std::thread::available_parallelism", "a question to the system, no thread"),
     ("src/topology/bind.rs", "std::thread", "which thread calls, where the system's calls know no other"),
     ("src/pool/builder.rs", "std::sync::mpsc", "at the start only: the threads say whether they could be bound"),
-    ("src/pool/worker.rs", "crossbeam_utils::Backoff", "counts how long to spin: memory of one thread"),
-    ("src/pool/blocking.rs", "crossbeam_utils::Backoff", "as above, for spare threads"),
 ];
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -228,7 +228,7 @@ impl Worker<'_> {
             match if over { self.stop() } else { self.step() } {
                 Step::Ran => patience.renew(),
                 Step::Idle if ending => break,
-                Step::Idle if over || idle.is_over_limit() || !patience.waits() => {
+                Step::Idle if over || idle.is_over_limit() || !patience.waits(|| false) => {
                     Counts::bump(&self.seat.counts.parks);
                     idle.sleep_spare(&self.seat.parker, self.seat.at, |has_place| {
                         let stays = idle.is_ending() || (has_place && self.must_stay());

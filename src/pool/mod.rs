@@ -38,6 +38,7 @@ mod spawn;
 mod spots;
 mod tree;
 mod victims;
+mod way;
 pub(crate) mod worker;
 
 use std::fmt;
@@ -66,6 +67,7 @@ use job::{Group, Job};
 use seat::Seat;
 use spawn::PanicHandler;
 use victims::{Layout, Victims};
+use way::Whereabouts;
 use worker::Worker;
 
 /// Threads from outside that can work in a pool at the same time; more of them wait.
@@ -78,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) seats: Box<[Seat]>,
     workers: usize,
     guests: Claims,
+    whereabouts: Whereabouts,
     layout: Layout,
     victims: Victims,
     /// One for each NUMA node where workers are.
@@ -130,6 +133,7 @@ impl Shared {
             seats: (0..seats).map(|index| Seat::new(index, layout.at(index), index as u64 + 1)).collect(),
             workers,
             guests: Claims::new(u32::try_from(GUESTS).expect("few")),
+            whereabouts: Whereabouts::new(),
             victims: layout.victims(seats),
             injectors: (0..layout.nodes()).map(|_| Injector::default()).collect(),
             next_node: AtomicUsize::new(0),
@@ -273,6 +277,7 @@ impl Shared {
         self.idle.enter();
         Worker::at(self, &self.seats[self.workers + place as usize], |worker| {
             let _hand_over = HandOver(worker);
+            worker.say_where();
             work(worker)
         })
     }
@@ -350,6 +355,7 @@ struct HandOver<'a, 'p>(&'a Worker<'p>);
 impl Drop for HandOver<'_, '_> {
     fn drop(&mut self) {
         self.0.hand_over();
+        self.0.say_gone();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sync::Backoff;
+use crate::sync::thread;
 
 /// How long workers look for work before they sleep; see [`Builder::idle`](super::Builder::idle).
 ///
@@ -22,7 +22,7 @@ pub enum Idle {
     /// For 200 us: for bursts of work with short pauses, on cores that nobody else needs. A worker that runs out of work
     /// uses its core for so long each time.
     Latency,
-    /// For some microseconds, at last by giving the core to whoever wants it.
+    /// For 5 us, and then by giving the core to whoever wants it a few times.
     #[default]
     Balanced,
     /// Not at all: for pools that share their cores, or that should leave them in deep sleep.
@@ -31,36 +31,56 @@ pub enum Idle {
 
 /// How long [`Idle::Latency`] looks.
 const LONG: Duration = Duration::from_micros(200);
+/// How long [`Idle::Balanced`] looks before it gives the core away, now and then.
+const BRIEF: Duration = Duration::from_micros(5);
+/// How often it gives the core away.
+const YIELDS: u32 = 4;
+/// Most pauses between two looks: one takes 10 to 60 ns, as the processor likes.
+const PAUSES: u32 = 8;
 
 /// What is left of a thread's patience since it had work.
 #[derive(Debug)]
 pub(super) struct Patience {
     idle: Idle,
-    backoff: Backoff,
     since: Option<Instant>,
+    /// Pauses until the next look.
+    pauses: u32,
+    yields: u32,
 }
 
 impl Patience {
     pub(super) fn new(idle: Idle) -> Self {
-        Self { idle, backoff: Backoff::new(), since: None }
+        Self { idle, since: None, pauses: 1, yields: 0 }
     }
 
     /// There was work.
     #[inline]
     pub(super) fn renew(&mut self) {
-        self.backoff.reset();
-        self.since = None;
+        *self = Self::new(self.idle);
     }
 
-    /// There was none: waits a moment; `false`: it is time to sleep.
-    pub(super) fn waits(&mut self) -> bool {
-        match self.idle {
+    /// There was none: waits a moment, or until `is_over`; `false`: it is time to sleep.
+    pub(super) fn waits(&mut self, is_over: impl Fn() -> bool) -> bool {
+        let long = match self.idle {
+            Idle::Latency => LONG,
+            Idle::Balanced => BRIEF,
             Idle::Frugal => return false,
-            Idle::Latency if self.since.get_or_insert_with(Instant::now).elapsed() < LONG => self.backoff.spin(),
-            _ if self.backoff.is_completed() => return false,
-            _ => self.backoff.snooze(),
+        };
+        if self.since.get_or_insert_with(Instant::now).elapsed() < long {
+            for _ in 0..self.pauses {
+                if is_over() {
+                    break;
+                }
+                thread::spin_loop();
+            }
+            self.pauses = PAUSES.min(2 * self.pauses);
+            return true;
         }
-        true
+        self.yields += 1;
+        if self.yields <= YIELDS {
+            thread::yield_now();
+        }
+        self.yields <= YIELDS
     }
 }
 
@@ -72,11 +92,11 @@ mod tests {
     fn patience_ends() {
         for (idle, least) in [(Idle::Latency, LONG), (Idle::Balanced, Duration::ZERO), (Idle::Frugal, Duration::ZERO)] {
             let (mut patience, start) = (Patience::new(idle), Instant::now());
-            let waits = std::iter::from_fn(|| patience.waits().then_some(())).count();
+            let waits = std::iter::from_fn(|| patience.waits(|| false).then_some(())).count();
             assert!(start.elapsed() >= least);
             assert_eq!(waits > 0, idle != Idle::Frugal);
             patience.renew();
-            assert_eq!(patience.waits(), idle != Idle::Frugal);
+            assert_eq!(patience.waits(|| false), idle != Idle::Frugal);
         }
     }
 }

@@ -363,6 +363,9 @@ impl<'p> Worker<'p> {
         if self.shared.idle.is_over_limit() && !self.shared.idle.is_ending() {
             return Step::Idle; // a guest came while this one searched: one thread too many
         }
+        if self.makes_way() {
+            return Step::Ran;
+        }
         let Some(found) = self.find_elsewhere(None) else { return Step::Idle };
         self.found();
         self.execute(found);
@@ -460,7 +463,7 @@ impl<'p> Worker<'p> {
                     self.execute(job);
                     patience.renew();
                 }
-                None if self.driven || !patience.waits() => {
+                None if self.driven || !patience.waits(|| latch.is_set()) => {
                     self.show_all();
                     Counts::bump(&self.seat.counts.parks);
                     self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, |freed| {
@@ -470,6 +473,7 @@ impl<'p> Worker<'p> {
                         let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
                         stays || self.park_lending()
                     });
+                    self.say_where();
                 }
                 None => {}
             }
@@ -519,7 +523,7 @@ impl<'p> Worker<'p> {
             match self.step() {
                 Step::Ran => patience.renew(),
                 Step::Idle if ending => break,
-                Step::Idle if self.driven || self.shared.idle.is_over_limit() || !patience.waits() => {
+                Step::Idle if self.driven || self.shared.idle.is_over_limit() || !patience.waits(|| false) => {
                     Counts::bump(&self.seat.counts.parks);
                     self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, |_| self.must_stay());
                     patience.renew();

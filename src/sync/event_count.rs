@@ -29,13 +29,15 @@
 //!   is lent. Then it passes on what is in sight, as after X1.
 //! * end, when no job will come any more but from those under way: (E1) say so, after the last job came. (E2) Wake everybody.
 //!   Who reads it at (E3) and finds no job after that has seen all.
+//! * swap, when a searcher makes way for a sleeper that may run anything too: (W1) under the lock one enters the list in the
+//!   other's place, so the word stays as it is: the other one searches now. (W2) Unpark it; then S2 to S4.
 //! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
 //!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
 //!
 //! # Why no wake-up is lost
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
 //! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
-//! S3, or F1 and F2: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
+//! S3, or F1 and F2, itself or the one that it gave its search to: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
 //! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. The one that frees a place
 //! so looks in any case: a thread that may not run all work passes on what is in sight at S3, even if it goes on itself,
 //! because one that left meanwhile found the place free already. If the limit is raised meanwhile, either N1 of the raiser
@@ -46,7 +48,7 @@
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
 //! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up`, `loom_event_count_raise_is_handed_on` |
-//! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up`, `loom_event_count_raised_limit_wakes` |
+//! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up`, `loom_event_count_raised_limit_wakes`, `loom_event_count_search_changes_hands` |
 //! | `event_count.end` | the job, then E1 | E3, then the look at the queues | not (E3 sees E1 and misses the job) | `loom_event_count_end_comes_after_all_jobs` |
 //! | `event_count.ended` | the same | the same | the same | `loom_event_count_end_comes_after_all_jobs` |
 //! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on` |
@@ -376,6 +378,35 @@ impl EventCount {
         self.sleep_on(parker, || must_stay(self.has_place_for_spare()));
     }
 
+    /// The calling thread, which may run anything and searches, goes to sleep, and one that `suits` searches in its place;
+    /// `false`: none of them sleeps. `must_stay` as for [`sleep`](Self::sleep).
+    pub(crate) fn swap(
+        &self,
+        parker: &Arc<Parker>,
+        at: At,
+        suits: impl Fn(&At) -> bool,
+        must_stay: impl FnOnce() -> bool,
+    ) -> bool {
+        let swapped = self.give_search(parker, at, suits);
+        if swapped {
+            self.sleep_on(parker, must_stay);
+        }
+        swapped
+    }
+
+    /// Enters the list of sleepers in the place of one that `suits`, if there is one. (W1), (W2)
+    pub(super) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
+        let mut sleepers = self.sleepers.lock();
+        let may = |sleeper: &Sleeper| sleeper.only.is_none() && !sleeper.spare && suits(&sleeper.at);
+        let Some(place) = sleepers.iter().rposition(may) else { return false };
+        let other = sleepers.remove(place); // (W1)
+        sleepers.push(Sleeper { parker: Arc::clone(parker), only: None, at, spare: false });
+        drop(sleepers);
+        self.stir();
+        other.parker.unpark(); // (W2)
+        true
+    }
+
     fn sleep_on(&self, parker: &Arc<Parker>, must_stay: impl FnOnce() -> bool) {
         fence_edge!("event_count.asleep"); // (S2)
         if !must_stay() {
@@ -392,7 +423,7 @@ impl EventCount {
     }
 
     /// Enters the list of sleepers; whether an active place has become free.
-    pub(super) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) -> bool {
+    pub(crate) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) -> bool {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(Sleeper { parker: Arc::clone(parker), only, at, spare });
         if spare {

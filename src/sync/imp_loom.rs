@@ -11,7 +11,8 @@ pub(crate) mod atomic {
 }
 
 pub(crate) mod thread {
-    pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current};
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current, yield_now};
 }
 
 /// loom's cell, with exclusive access by `&mut`.

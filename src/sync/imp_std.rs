@@ -11,7 +11,8 @@ pub(crate) mod deque {
 }
 
 pub(crate) mod thread {
-    pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
+    pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current, yield_now};
 }
 
 pub(crate) use super::futex::Futex;

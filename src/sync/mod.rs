@@ -56,7 +56,7 @@ pub(crate) mod seam;
 pub(crate) mod shares;
 pub(crate) mod turnstile;
 
-pub(crate) use crossbeam_utils::{Backoff, CachePadded};
+pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, UnsafeCell, atomic, deque, thread};
 pub(crate) use imp::{edge, fence_edge};
 

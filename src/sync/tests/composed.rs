@@ -217,3 +217,41 @@ fn loom_parker_gives_up() {
         assert!(!shared.0.try_take(), "the token was taken");
     });
 }
+
+/// A thread that searches makes way for one that sleeps, while a job is pushed by one that counts on the search: the one that
+/// searches in its place finds it, before or after it went to sleep again.
+#[test]
+fn loom_event_count_search_changes_hands() {
+    check(&["event_count.pushed", "event_count.asleep"], || {
+        let parkers = [Arc::new(Parker::new()), Arc::new(Parker::new())];
+        let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0), parkers));
+        let (idle, jobs, [_, free]) = &*shared;
+        for _ in 0..2 {
+            idle.enter();
+            idle.search();
+        }
+        // The second one has gone through S1 to S3.
+        idle.announce(free, At::default(), None, false);
+        let swap = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, _, [leaving, _]) = &*shared;
+                assert!(idle.give_search(leaving, At::default(), |_| true), "nobody else wakes it");
+            })
+        };
+        let push = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                jobs.store(1, Ordering::Relaxed);
+                idle.notify(Prefer::default(), None, 1, 1);
+            })
+        };
+        free.park();
+        while !take(jobs) {
+            idle.sleep(free, At::default(), None, |_| jobs.load(Ordering::Relaxed) > 0);
+        }
+        push.join().expect("no panic");
+        swap.join().expect("no panic");
+    });
+}

@@ -1,0 +1,102 @@
+//! A guest and a worker on one CPU: the worker makes way.
+//!
+//! A guest is where the system puts it. If that is the CPU that a worker is bound to, the two take turns there, while another
+//! CPU, and the worker that is bound to it, may have nothing to do. The system parts them late: only the guest can be moved.
+//! And it brings them together, for it wakes a thread near the one that wakes it; under KVM on the very same CPU, because to
+//! the guest system a halted CPU looks like one that somebody else has taken.
+//!
+//! So guests say where they are, when they sit down and when they were woken. A worker that looks for jobs in vain on such a
+//! CPU gives its place to one that sleeps and is bound to a CPU without a guest.
+
+use super::worker::Worker;
+use super::{GUESTS, Shared};
+use crate::sync::CachePadded;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::event_count::At;
+use crate::topology::bind;
+
+/// The CPU of each guest, or [`NOWHERE`].
+#[derive(Debug)]
+pub(super) struct Whereabouts(CachePadded<[AtomicUsize; GUESTS]>);
+
+const NOWHERE: usize = usize::MAX;
+
+impl Whereabouts {
+    pub(super) fn new() -> Self {
+        Self(CachePadded::new(std::array::from_fn(|_| AtomicUsize::new(NOWHERE))))
+    }
+
+    // Relaxed: hints, old ones as a rule.
+    fn set(&self, guest: usize, cpu: usize) {
+        self.0[guest].store(cpu, Ordering::Relaxed);
+    }
+
+    fn has(&self, cpu: usize) -> bool {
+        self.0.iter().any(|guest| guest.load(Ordering::Relaxed) == cpu)
+    }
+}
+
+impl Worker<'_> {
+    /// The guest seat where this thread sits, if workers are bound.
+    fn bound_guest(&self) -> Option<usize> {
+        let is_bound = self.shared.layout.is_bound() && !self.has_place();
+        is_bound.then(|| self.seat.index - self.shared.workers)
+    }
+
+    /// A guest says where it is now.
+    pub(super) fn say_where(&self) {
+        if let Some(guest) = self.bound_guest() {
+            self.shared.whereabouts.set(guest, bind::current_cpu().unwrap_or(NOWHERE));
+        }
+    }
+
+    /// A guest leaves.
+    pub(super) fn say_gone(&self) {
+        if let Some(guest) = self.bound_guest() {
+            self.shared.whereabouts.set(guest, NOWHERE);
+        }
+    }
+
+    /// If a guest is on the CPU that this worker is bound to, sleeps while another worker looks for jobs in its place;
+    /// `false`: there is no such guest, or no such worker.
+    pub(super) fn makes_way(&self) -> bool {
+        let Shared { whereabouts, idle, .. } = self.shared;
+        let is_free = |at: &At| at.cpu.is_some_and(|cpu| !whereabouts.has(cpu));
+        if self.seat.at.cpu.is_none() || is_free(&self.seat.at) {
+            return false;
+        }
+        let must_stay = || idle.is_ending() || self.has_call(false);
+        idle.swap(&self.seat.parker, self.seat.at, is_free, must_stay)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::pool::victims::Layout;
+
+    /// Two workers, bound to these CPUs, the second of which sleeps, and what the first one does where these guests are.
+    fn makes_way(cpus: [Option<usize>; 2], guests: &[usize]) -> bool {
+        let shared = Shared::new(Layout::flat(2).bound_to(cpus.to_vec()), 2);
+        (0..).zip(guests).for_each(|(guest, cpu)| shared.whereabouts.set(guest, *cpu));
+        let [first, second] = [&shared.seats[0], &shared.seats[1]];
+        for _ in 0..2 {
+            shared.idle.enter();
+            shared.idle.search();
+        }
+        shared.idle.announce(&second.parker, second.at, None, false);
+        first.parker.unpark(); // it does not sleep long
+        let makes_way = Worker::at(&shared, first, Worker::makes_way);
+        assert_eq!(second.parker.try_take(), makes_way, "who makes way wakes the other one");
+        makes_way
+    }
+
+    #[test]
+    fn a_worker_makes_way_for_a_guest_on_its_cpu() {
+        assert!(makes_way([Some(4), Some(7)], &[4]));
+        assert!(!makes_way([Some(4), Some(7)], &[]), "there is none");
+        assert!(!makes_way([Some(4), Some(7)], &[7]), "it is on another CPU");
+        assert!(!makes_way([Some(4), Some(7)], &[7, 4]), "one is on the other worker's CPU too");
+        assert!(!makes_way([None, None], &[0]), "they are bound to nothing");
+    }
+}
