@@ -76,18 +76,30 @@ pub(crate) struct Current {
     request: *const Request,
 }
 
-impl Current {
-    pub(crate) const NOBODY: Self = Self { worker: None, request: Request::nobody() };
+thread_local! {
+    static WORKER: Cell<Option<NonNull<Worker<'static>>>> = const { Cell::new(None) };
+    /// A variable of its own: to read it is one instruction.
+    static REQUEST: Cell<*const Request> = const { Cell::new(Request::nobody()) };
 }
 
-thread_local! {
-    static CURRENT: Cell<Current> = const { Cell::new(Current::NOBODY) };
+impl Current {
+    #[cfg(all(test, not(loom)))]
+    pub(crate) const NOBODY: Self = Self { worker: None, request: Request::nobody() };
+
+    fn get() -> Self {
+        Self { worker: WORKER.get(), request: REQUEST.get() }
+    }
+
+    /// Makes this what the thread is; what it was.
+    fn replace(self) -> Self {
+        Self { worker: WORKER.replace(self.worker), request: REQUEST.replace(self.request) }
+    }
 }
 
 /// Takes away what this thread is, or puts it back: for drivers that switch stacks.
 #[cfg(all(test, not(loom)))]
 pub(crate) fn switch_current(current: Current) -> Current {
-    CURRENT.replace(current)
+    current.replace()
 }
 
 /// Whether a join at `spot` is short, and nobody asks for jobs at this thread's seat, in whichever pool that is.
@@ -96,7 +108,7 @@ pub(super) fn is_short_and_quiet(spot: Spot) -> bool {
     #[expect(unsafe_code, reason = "the seat of this thread")]
     // SAFETY: (1) a static, or `at` took the pointer from a seat that outlives its call; (2) it takes it away again before it
     // returns, and whoever asks is called from there.
-    let request = unsafe { &*CURRENT.get().request };
+    let request = unsafe { &*REQUEST.get() };
     spot.is_short(request.word())
 }
 
@@ -106,16 +118,17 @@ impl<'p> Worker<'p> {
         struct Restore(Current);
         impl Drop for Restore {
             fn drop(&mut self) {
-                CURRENT.set(self.0);
+                self.0.replace();
             }
         }
         let (searching, serves) = (Cell::new(false), Cell::new(ptr::from_ref(shared)));
         let is_worker = seat.index < shared.workers();
         let number = if is_worker { Some(seat.index) } else { Self::find_inside(shared, |below| below.number) };
-        let (driven, watch, outer) = (seam::is_driven(), Watch::new(), CURRENT.get());
+        let (driven, watch, outer) = (seam::is_driven(), Watch::new(), Current::get());
         let worker = Self { shared, seat, searching, number, driven, serves, watch, outer };
         let request = &raw const seat.shown.request;
-        let _restore = Restore(CURRENT.replace(Current { worker: Some(NonNull::from(&worker).cast()), request }));
+        let here = Current { worker: Some(NonNull::from(&worker).cast()), request };
+        let _restore = Restore(here.replace());
         work(&worker)
     }
 
@@ -126,7 +139,7 @@ impl<'p> Worker<'p> {
 
     /// What `look` finds at one of this thread's seats in this pool, also below what it does elsewhere or while it blocks.
     pub(super) fn find_inside<R>(shared: &Shared, look: impl Fn(&Worker<'_>) -> Option<R>) -> Option<R> {
-        let mut next = CURRENT.get().worker;
+        let mut next = WORKER.get();
         while let Some(worker) = next {
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
             // SAFETY: as in `here`; an outer worker stands further down than the inner one, and outlives it.
@@ -144,7 +157,7 @@ impl<'p> Worker<'p> {
     /// This thread's worker, if it is one of this pool's. To be used on this stack, and not kept.
     #[inline]
     pub(crate) fn here(shared: &'p Shared) -> Option<&'p Self> {
-        let worker = CURRENT.get().worker?;
+        let worker = WORKER.get()?;
         #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
         // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
         // before the worker goes, and whoever asks is called from there; (3) it points into this pool, if that is its own.
@@ -155,8 +168,7 @@ impl<'p> Worker<'p> {
     /// Has short joins look at this seat's alarm, or at its flag.
     pub(super) fn look_at_alarm(&self, alarm: bool) {
         let shown = &self.seat.shown;
-        let request = if alarm { &raw const shown.alarm } else { &raw const shown.request };
-        CURRENT.set(Current { request, ..CURRENT.get() });
+        REQUEST.set(if alarm { &raw const shown.alarm } else { &raw const shown.request });
     }
 
     #[inline]
