@@ -24,32 +24,57 @@ fn pool(workers: usize) -> Pool {
 
 thread_local! {
     /// The families that this thread waits for, the innermost last.
-    static WAITS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static WAITS: RefCell<Vec<Family>> = const { RefCell::new(Vec::new()) };
+    /// The family whose closure runs here.
+    static INSIDE: Cell<Option<Family>> = const { Cell::new(None) };
     /// Where the stack was when this thread began to work for nobody else.
     static BASE: Cell<usize> = const { Cell::new(0) };
 }
-static FAMILIES: AtomicUsize = AtomicUsize::new(0);
+/// For each family: the one in a closure of which it was made.
+static PARENTS: Mutex<Vec<Option<Family>>> = Mutex::new(Vec::new());
 
 /// Closures that are waited for together: a scope, a join or a run.
-#[derive(Clone, Copy)]
-struct Family(usize);
+#[derive(Clone, Copy, PartialEq)]
+struct Family {
+    number: usize,
+    /// Who waits for a join may run what is waited for inside its closures.
+    is_join: bool,
+}
 
 impl Family {
     /// Makes a parallel call that waits for a new family.
-    fn wait<R>(call: impl FnOnce(Self) -> R) -> R {
-        let family = Self(FAMILIES.fetch_add(1, Ordering::Relaxed));
-        WAITS.with_borrow_mut(|waits| waits.push(family.0));
+    fn wait<R>(is_join: bool, call: impl FnOnce(Self) -> R) -> R {
+        let mut parents = PARENTS.lock().expect("no panic");
+        let family = Self { number: parents.len(), is_join };
+        parents.push(INSIDE.get());
+        drop(parents);
+        WAITS.with_borrow_mut(|waits| waits.push(family));
         let result = call(family);
-        WAITS.with_borrow_mut(|waits| assert_eq!(waits.pop(), Some(family.0)));
+        WAITS.with_borrow_mut(|waits| assert!(waits.pop() == Some(family)));
         result
     }
 
-    /// Begins each closure of the family: it stands on the bottom of a stack, or on one that waits for this family.
-    fn member(self) {
-        WAITS.with_borrow(|waits| match waits.last() {
+    /// Whether it was made inside a closure of `other`, or inside one that was.
+    fn is_below(self, other: Self) -> bool {
+        let parents = PARENTS.lock().expect("no panic");
+        let mut above = std::iter::successors(Some(self), |family| parents[family.number]).skip(1);
+        above.any(|family| family == other)
+    }
+
+    /// Calls a closure of the family: it stands on the bottom of a stack, or on one that waits for this family, or for a join
+    /// that it is a part of.
+    fn member<R>(self, work: impl FnOnce() -> R) -> R {
+        match WAITS.with_borrow(|waits| waits.last().copied()) {
             None => BASE.set(here()),
-            Some(waits) => assert_eq!(*waits, self.0, "something foreign runs on a stack that waits"),
-        });
+            Some(waits) => assert!(
+                waits == self || (waits.is_join && self.is_join && self.is_below(waits)),
+                "something foreign runs on a stack that waits"
+            ),
+        }
+        let outer = INSIDE.replace(Some(self));
+        let result = work();
+        INSIDE.set(outer);
+        result
     }
 }
 
@@ -77,11 +102,8 @@ const CALLS: [Call; 3] = [Call::Join, Call::Scope, Call::Run];
 
 /// Calls `work` some times at once, in a family of its own.
 fn parallel(call: Call, pool: &Pool, work: &(impl Fn() + Sync)) {
-    Family::wait(|family| {
-        let member = || {
-            family.member();
-            work();
-        };
+    Family::wait(matches!(call, Call::Join), |family| {
+        let member = || family.member(work);
         match call {
             Call::Join => _ = pool.join(member, member),
             Call::Scope => pool.scope(|s| (0..3).for_each(|_| s.spawn(|_| member()))),
@@ -154,22 +176,16 @@ fn no_iteration_runs_inside_another_one() {
                 bodies.fetch_add(1, Ordering::Relaxed);
                 assert_eq!(INSIDE.replace(0), 1);
             };
-            Family::wait(|family| {
+            Family::wait(false, |family| {
                 pool.scope(|s| {
                     for i in 0..100 {
-                        s.spawn(move |_| {
-                            family.member();
-                            body(i);
-                        });
+                        s.spawn(move |_| family.member(|| body(i)));
                     }
                 });
             });
-            Family::wait(|family| {
+            Family::wait(false, |family| {
                 let g = Graph::new();
-                g.range(0..100_usize).batch_size(1).for_each(|i| {
-                    family.member();
-                    body(i);
-                });
+                g.range(0..100_usize).batch_size(1).for_each(|i| family.member(|| body(i)));
                 drop(pool.run(g).expect("a good run"));
             });
             let body = &body;

@@ -2,9 +2,10 @@
 
 use super::injector::Injector;
 use super::job::Job;
+use super::lineage::is_part;
 use super::seat::{Counts, Local};
 use super::victims::AFAR;
-use super::worker::{FAIRNESS, Worker, may_hold};
+use super::worker::{FAIRNESS, Worker, may_hold, may_hold_parts};
 use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
 use crate::sync::seam::Point;
@@ -54,13 +55,14 @@ impl Worker<'_> {
         let random = self.local(Local::random);
         for (victim, ring) in self.shared.victims.of(self.seat.index, random) {
             let Some(victim) = in_use.get(victim) else { continue };
-            if only.is_none() && self.watch.spares(victim) {
+            let shows_halves = only.is_none() || may_hold_parts(victim, only);
+            if shows_halves && self.watch.spares(victim) {
                 continue;
             }
             while may_hold(victim, only) {
                 self.point(Point::Race);
                 match victim.stealer.steal() {
-                    Steal::Success(job) if job.is_for(only) => {
+                    Steal::Success(job) if job.is_for(only) || is_part(&job, only) => {
                         Counts::bump(&self.seat.counts.steals[ring]);
                         if victim.stealer.is_empty() {
                             victim.shown.request.ask();
@@ -75,7 +77,7 @@ impl Worker<'_> {
                     Steal::Retry => {}
                 }
             }
-            if only.is_none() {
+            if shows_halves {
                 victim.shown.request.ask();
             }
         }

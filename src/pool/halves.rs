@@ -42,6 +42,8 @@ pub(super) struct Linked {
     pub(super) latch: Latch,
     /// Where the joining thread sits: a seat lives as long as its pool, longer than any thief works there.
     pub(super) seat: NonNull<Seat>,
+    /// The taken half that it is a part of; null: none. See [`super::lineage`].
+    pub(super) whole: *const Head,
 }
 
 const _: () = assert!(
@@ -85,15 +87,33 @@ pub(crate) struct Halves {
     newest: Cell<*const Head>,
     /// The oldest of the linked ones, if there are any.
     oldest: Cell<*const Head>,
+    /// The taken half that runs here now; null: none.
+    whole: Cell<*const Head>,
 }
 
 impl Halves {
     pub(super) const fn new() -> Self {
-        Self { fresh: Cell::new(ptr::null()), newest: Cell::new(ptr::null()), oldest: Cell::new(ptr::null()) }
+        Self {
+            fresh: Cell::new(ptr::null()),
+            newest: Cell::new(ptr::null()),
+            oldest: Cell::new(ptr::null()),
+            whole: Cell::new(ptr::null()),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.fresh.get().is_null() && self.newest.get().is_null()
+    }
+
+    /// A taken half is to run here, or has run: then it is what new ones are parts of; what was it before.
+    pub(super) fn replace_whole(&self, whole: *const Head) -> *const Head {
+        debug_assert!(self.fresh.get().is_null(), "a fresh half would be taken for a part of it");
+        self.whole.replace(whole)
+    }
+
+    /// Whether a taken half runs here.
+    pub(super) fn are_parts(&self) -> bool {
+        !self.whole.get().is_null()
     }
 
     /// Puts a half in as the newest.
@@ -167,6 +187,7 @@ impl Halves {
                     newer: Cell::new(newer),
                     latch: Latch::new(),
                     seat: NonNull::from(seat),
+                    whole: self.whole.get(),
                 });
             });
             self.oldest.set(next);

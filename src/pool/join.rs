@@ -5,11 +5,11 @@
 //! and this thread looks whether it is asked to show some. Then it calls the first closure. (J2) If the half is still there
 //! and fresh it is taken out, and the second closure is called too: most joins are that, and nobody else has ever heard of
 //! them. (J3) Otherwise it was to be shown as a job: it is taken back from wherever that is, or, if a thief has begun it,
-//! this thread waits for its latch, and runs nothing meanwhile: nothing that it could run belongs to the join.
+//! this thread waits for its latch, and runs parts of the half meanwhile ([`super::lineage`]), as they belong to the join.
 //!
 //! # Panics and unwinding
-//! If the first closure unwinds, a guard does (J2) and (J3) all the same before the stack goes: an untaken closure is dropped
-//! uncalled, what a thief has made is dropped. If the second one unwinds here, nobody else knows of it any more. A thief
+//! If the first closure panics, (J2) and (J3) come all the same before that goes on: an untaken closure is dropped uncalled,
+//! what a thief has made is dropped. If the second one unwinds here, nobody else knows of it any more. A thief
 //! catches what it throws, and the waiting thread throws it again.
 
 use std::any::Any;
@@ -54,12 +54,12 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
 
     /// A thief calls the closure.
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-    unsafe fn run(target: NonNull<Target>, _: u64, _: &Worker<'_>) {
+    unsafe fn run(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
         // SAFETY: the target is the first field of a half that is alive until its latch is set.
         let half: &Self = unsafe { target.cast().as_ref() };
         // SAFETY: this is the job, and each is run once.
         let second = unsafe { half.second.assume_init_read() };
-        let result = catch_unwind(AssertUnwindSafe(second));
+        let result = worker.inside(&half.head, || catch_unwind(AssertUnwindSafe(second)));
         // SAFETY: nobody else touches the result before the latch is set.
         half.result.with_mut(|place| unsafe { &mut *place }.write(result));
         // SAFETY: (1) it was shown; (2) alive until its latch is set.
@@ -105,7 +105,7 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         back
     }
 
-    /// The first closure unwinds: keeps the stack until nobody knows of the half any more.
+    /// The first closure has panicked: keeps the stack until nobody knows of the half any more.
     #[cold]
     #[inline(never)]
     fn abandon(&self, worker: &Worker<'_>) {
@@ -118,19 +118,6 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
             // SAFETY: (1) it was waited for; (2) the join itself is unwinding.
             unwind::drop_value(unsafe { self.stolen() });
         }
-    }
-}
-
-/// Acts if the first closure unwinds.
-struct Unwinding<'a, B: FnOnce() -> R + Send, R: Send> {
-    half: &'a Half<B, R>,
-    worker: &'a Worker<'a>,
-}
-
-impl<B: FnOnce() -> R + Send, R: Send> Drop for Unwinding<'_, B, R> {
-    #[inline] // so that the guard needs no memory of its own
-    fn drop(&mut self) {
-        self.half.abandon(self.worker);
     }
 }
 
@@ -221,10 +208,18 @@ impl Worker<'_> {
         if self.is_asked() {
             self.answer();
         }
-        let unwinding = Unwinding { half: &half, worker: self };
-        let a = first();
-        std::mem::forget(unwinding);
+        // Caught, so that what is run while it waits does not run while this thread unwinds.
+        let a = match catch_unwind(AssertUnwindSafe(first)) {
+            Ok(a) => a,
+            Err(panic) => {
+                half.abandon(self);
+                resume_unwind(panic)
+            }
+        };
         if half.is_back(self) {
+            if self.is_asked() {
+                self.answer(); // since the first closure began
+            }
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
             // SAFETY: the job is back. (J2)
             let second = unsafe { half.second.assume_init_read() };
@@ -241,7 +236,8 @@ impl Pool {
     /// Calls both closures, perhaps at the same time, and gives both results.
     ///
     /// The calling thread calls `first` itself, and then `second` unless another worker has taken it. While it waits for
-    /// that one it runs nothing else: a lock held across a join is safe. Works from any thread, also inside operators.
+    /// that one it runs second closures of joins inside `second` and nothing else: a lock held across a join is safe. Works
+    /// from any thread, also inside operators.
     ///
     /// Costs a few nanoseconds when nobody takes `second`, which is the rule when joins are nested: no allocation, no
     /// atomic operation. So there is no grain size to tune. The order in which the two are called is not specified.

@@ -26,6 +26,7 @@ mod iterators;
 pub(crate) mod job;
 mod join;
 mod leaves;
+mod lineage;
 mod parallel;
 mod patience;
 mod placement;
@@ -205,6 +206,15 @@ impl Shared {
     /// `jobs` in sight. Call it after the jobs are visible.
     fn notify(&self, node: usize, group: Only, jobs: usize) {
         if self.idle.notify(self.prefer(node), group, jobs, 1) {
+            self.miss_spare();
+        }
+    }
+
+    /// As [`notify`](Self::notify), for second halves of joins that `seat` shows: whoever waits for a whole of theirs may run
+    /// them too.
+    fn notify_parts(&self, seat: &Seat, jobs: usize) {
+        let may = |only: Only| only.is_none_or(|whole| seat.shown.lineage.has(whole));
+        if self.idle.pass_on(self.prefer(seat.at.node), jobs, 1, may) {
             self.miss_spare();
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::grain::Grain;
 use super::halves::Halves;
 use super::job::{Group, Job};
+use super::lineage::Lineage;
 use super::quiet::Stamp;
 use super::ring::Ring;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -42,6 +43,7 @@ pub(crate) struct Shown {
     /// Down while the seat is quiet, unless that lasts too long.
     pub(super) alarm: Request,
     pub(super) quiet: Stamp,
+    pub(super) lineage: Lineage,
 }
 
 /// What the occupant of a seat has done, all time. Written by it alone.
@@ -108,6 +110,7 @@ impl Seat {
                 request: Request::new(),
                 alarm: Request::new(),
                 quiet: Stamp::new(),
+                lineage: Lineage::new(),
             }),
             counts: CachePadded::new(Counts::default()),
             local: UnsafeCell::new(Local {

@@ -341,7 +341,10 @@ impl<'p> Worker<'p> {
             local.public.len()
         });
         self.point(Point::Publish);
-        self.shared.notify(self.seat.at.node, group, shown);
+        match group {
+            Some(_) => self.shared.notify(self.seat.at.node, group, shown),
+            None => self.shared.notify_parts(self.seat, shown),
+        }
     }
 
     /// Shows everything, also what was to continue the running job: this thread is about to block.
@@ -569,7 +572,12 @@ fn tag(seat: &Seat) -> Only {
 
 /// Whether a seat shows a job that a thread that waits for `only` may run, as far as one can see.
 pub(super) fn may_hold(seat: &Seat, only: Only) -> bool {
-    (only.is_none() || tag(seat) == only) && !seat.stealer.is_empty()
+    (only.is_none() || tag(seat) == only || may_hold_parts(seat, only)) && !seat.stealer.is_empty()
+}
+
+/// Whether what a seat shows, if anything, are parts of the half that is waited for, as far as one can see.
+pub(super) fn may_hold_parts(seat: &Seat, whole: Only) -> bool {
+    whole.is_some_and(|whole| tag(seat).is_none() && seat.shown.lineage.has(whole))
 }
 
 /// Takes one token of `group` for a new job.

@@ -75,6 +75,10 @@ impl Tree {
         match self {
             Self::Leaf(rounds) => {
                 work(u64::from(*rounds));
+                assert!(
+                    !std::thread::panicking(),
+                    "what runs while a join waits does not see how its first closure ended"
+                );
                 seen.leaves.fetch_add(1, Ordering::Relaxed);
             }
             Self::Panic => panic!("trap"),

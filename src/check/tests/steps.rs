@@ -103,10 +103,17 @@ fn halving(pool: &Pool, leaves: u64) {
 
 #[test]
 fn halving_loop() {
-    check("joins down to 64 leaves", 64, 1, |pool| {
-        work(10); // until the workers of the new pool have gone to sleep: nobody is hungry before
-        halving(pool, 64);
-    });
+    let joins = |leaves| {
+        move |pool: &Pool| {
+            work(10); // until the workers of the new pool have gone to sleep: nobody is hungry before
+            halving(pool, leaves);
+        }
+    };
+    check("joins down to 64 leaves", 64, 1, joins(64));
+    check("joins down to 4096 leaves", 4096, 1, joins(4096));
+    // Four leaves for each worker: one that waits and has nothing to take costs a row of leaves, and then there are five.
+    let rounds = (1..=SEEDS).map(|seed| makespan(64, seed, joins(256))).collect();
+    judge("joins down to 256 leaves", 650, rounds);
 }
 
 #[test]
