@@ -115,7 +115,8 @@ impl<F: Fn(usize) -> R + Sync, R: Send> Broadcast<'_, F, R> {
         // SAFETY: the target is the first field of a broadcast that is alive until its latch is set, which is not before
         // this part's token is given back.
         let broadcast: &Self = unsafe { target.cast().as_ref() };
-        broadcast.call(usize::try_from(payload).expect("a worker's number"));
+        let number = usize::try_from(payload).expect("a worker's number");
+        worker.outside(|| broadcast.call(number));
         let waiter = Arc::clone(&broadcast.waiter);
         if broadcast.open.give_back(1) {
             // SAFETY: (1) alive until this; (2) once: by the last part.

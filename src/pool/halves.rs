@@ -105,10 +105,13 @@ impl Halves {
         self.fresh.get().is_null() && self.newest.get().is_null()
     }
 
-    /// A taken half is to run here, or has run: then it is what new ones are parts of; what was it before.
+    /// From now on new ones are parts of this one, or of none; what was it before.
     pub(super) fn replace_whole(&self, whole: *const Head) -> *const Head {
-        debug_assert!(self.fresh.get().is_null(), "a fresh half would be taken for a part of it");
         self.whole.replace(whole)
+    }
+
+    pub(super) fn has_fresh(&self) -> bool {
+        !self.fresh.get().is_null()
     }
 
     /// Whether a taken half runs here.

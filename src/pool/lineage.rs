@@ -84,21 +84,105 @@ impl Worker<'_> {
 
     /// Runs a taken half. (T1)
     pub(super) fn inside<R>(&self, half: &Head, run: impl FnOnce() -> R) -> R {
-        let lineage = &self.seat.shown.lineage;
-        let (outer, is_alone) = self.local(|local| (local.halves.replace_whole(half), local.public.is_empty()));
-        let outer_lineage = lineage.get();
+        debug_assert!(!self.local(|local| local.halves.has_fresh()), "it would be taken for a part of this");
         let mut seen = [0; SEEN];
         // What is shown before would be taken first, and is no part of this.
-        if is_alone {
+        if self.local(|local| local.public.is_empty()) {
             #[expect(unsafe_code, reason = "follows parts to their wholes")]
             // SAFETY: (1) it was taken to be run by this thread, and is not done before that.
             let wholes = unsafe { wholes(half) };
             seen.iter_mut().zip(wholes).for_each(|(seen, whole)| *seen = ptr::from_ref(whole).addr());
         }
+        self.within(half, seen, run)
+    }
+
+    /// Runs what is no part of anything, though a taken half may be under way here: a call of a broadcast.
+    pub(super) fn outside<R>(&self, run: impl FnOnce() -> R) -> R {
+        self.within(ptr::null(), [0; SEEN], run)
+    }
+
+    /// `run` does not unwind.
+    fn within<R>(&self, whole: *const Head, seen: [usize; SEEN], run: impl FnOnce() -> R) -> R {
+        let lineage = &self.seat.shown.lineage;
+        let (outer, outer_seen) = (self.local(|local| local.halves.replace_whole(whole)), lineage.get());
         lineage.set(seen);
         let result = run();
         self.local(|local| local.halves.replace_whole(outer));
-        lineage.set(outer_lineage);
+        lineage.set(outer_seen);
         result
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[expect(unsafe_code, reason = "sets up seats by hand")]
+mod tests {
+    use std::ptr::NonNull;
+
+    use super::*;
+    use crate::pool::Shared;
+    use crate::pool::halves::Halves;
+    use crate::pool::job::Target;
+    use crate::pool::seat::Seat;
+    use crate::pool::victims::Layout;
+    use crate::sync::latch::Latch;
+
+    unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
+
+    /// A half that is shown by this seat.
+    fn shown(seat: &Seat, head: &Head, halves: &Halves) -> Job {
+        // SAFETY: (1) just made; (2) it stays until the end of the test.
+        unsafe { halves.push(head) };
+        halves.show_oldest(seat).expect("one is there")
+    }
+
+    #[test]
+    fn a_call_of_a_broadcast_is_no_part_of_what_it_interrupts() {
+        let shared = Shared::new(Layout::flat(1), 1);
+        let (seat, halves) = (&shared.seats[0], Halves::new());
+        let half = Head::new(nothing, &halves);
+        let id = shown(seat, &half, &halves).id();
+        Worker::at(&shared, seat, |worker| {
+            let seen = || (seat.shown.lineage.has(id), worker.runs_half());
+            worker.inside(&half, || {
+                assert_eq!(seen(), (true, true));
+                worker.outside(|| assert_eq!(seen(), (false, false)));
+                assert_eq!(seen(), (true, true));
+            });
+            assert_eq!(seen(), (false, false));
+        });
+    }
+
+    /// Two wait for what one seat shows, and are woken for one part, which is taken back. A job from outside, for which nobody
+    /// else was woken, must not be forgotten.
+    #[test]
+    fn who_is_woken_in_vain_passes_on() {
+        let shared = Shared::new(Layout::flat(5), 5);
+        let [shows, one, two, free, finds] = [0, 1, 2, 3, 4].map(|seat| &shared.seats[seat]);
+        let wholes = [1, 2].map(|whole| NonZeroUsize::new(whole << 12));
+        (0..5).for_each(|_| shared.idle.enter());
+        shared.idle.search();
+        shared.idle.announce(&free.parker, free.at, None, false);
+        shared.idle.announce(&one.parker, one.at, wholes[0], false);
+        shared.idle.announce(&two.parker, two.at, wholes[1], false);
+        shows.shown.lineage.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
+        let halves = Halves::new();
+        let part = Head::new(nothing, &halves);
+        let job = shown(shows, &part, &halves);
+        // SAFETY: (1) nobody else is there; (2) it only pushes.
+        unsafe { shows.local(|local| local.public.push(job)) };
+        shared.idle.search();
+        let target = Target { run: nothing, group: Some(NonNull::from(&shared.detached)) };
+        shared.inject(Job { target: NonNull::from(&target), payload: 0 });
+        shared.idle.found(); // something else
+        Worker::at(&shared, finds, Worker::wake_for_rest);
+        assert!(one.parker.try_take() && two.parker.try_take() && !free.parker.try_take());
+        // SAFETY: (1) nobody else is there; (2) it only pops.
+        unsafe { shows.local(|local| local.public.pop()) };
+        for (seat, whole) in [one, two].into_iter().zip(wholes) {
+            seat.parker.unpark(); // it does not sleep long
+            Worker::at(&shared, seat, |worker| worker.sleep_for(&Latch::new(), whole, true));
+        }
+        assert!(free.parker.try_take(), "it sleeps though there is a job that nobody looks for");
+        shared.injectors[0].take(None).expect("the job");
     }
 }

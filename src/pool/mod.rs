@@ -39,6 +39,7 @@ mod spawn;
 mod spots;
 mod tree;
 mod victims;
+mod wait;
 mod way;
 pub(crate) mod worker;
 
@@ -308,6 +309,14 @@ impl Shared {
             }
         }
         has_work
+    }
+
+    /// Asks those who are in the middle of what is waited for to show parts of it, when they have some.
+    fn ask_for_parts(&self, whole: Only) {
+        for seat in self.seats_in_use().iter().filter(|seat| worker::may_hold_parts(seat, whole)) {
+            seat.shown.request.ask();
+            seat.shown.alarm.ask();
+        }
     }
 
     /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything; the nearest to `node`

@@ -109,7 +109,7 @@ impl Watch {
         !is_over && stamp & SHOWS_THIS != 0
     }
 
-    /// Whether this quiet was seen [`SHORT`] ago. It is remembered, unless another one still holds that was.
+    /// Whether this quiet was seen [`SHORT`] ago. It is remembered, unless another one still holds, and is not over, that was.
     fn is_over(&self, seat: &Seat, stamp: u64) -> bool {
         let Some(seen) = self.0.get() else { return self.remember(seat, stamp) };
         if ptr::eq(seen.seat, seat) && seen.stamp == stamp {
@@ -118,7 +118,7 @@ impl Watch {
         #[expect(unsafe_code, reason = "another seat of this pool")]
         // SAFETY: seats live as long as their pool, and this thread works there.
         let holds = unsafe { &*seen.seat }.shown.quiet.get() == seen.stamp;
-        !holds && self.remember(seat, stamp)
+        (!holds || seen.since.elapsed() >= SHORT) && self.remember(seat, stamp)
     }
 
     fn remember(&self, seat: &Seat, stamp: u64) -> bool {

@@ -12,9 +12,7 @@
 //! batch, all are. So while a worker runs a long job, what it has can be stolen, and while others are idle all it makes is
 //! shown.
 //!
-//! # Waiting
-//! A thread that waits for a run or scope goes on working here, but only for that group ([`Worker::wait`]): *a job may
-//! run on a stack that waits only if it belongs to what is waited for.*
+//! What a thread does that waits stands in [`super::wait`].
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -29,7 +27,6 @@ use super::ring::RING;
 use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
-use crate::sync::latch::Latch;
 use crate::sync::quiescence::BULK;
 use crate::sync::request::Request;
 use crate::sync::seam::{self, Point};
@@ -271,7 +268,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Queues what was to continue the running job, behind all others: this thread does not come to it soon.
-    fn queue_next(&self) {
+    pub(super) fn queue_next(&self) {
         if let Some(next) = self.local(|local| local.next.take()) {
             self.push_last(next);
         }
@@ -399,7 +396,7 @@ impl<'p> Worker<'p> {
     // ---- running jobs ------------------------------------------------------------------------------------------
 
     /// Runs a job and what continues it.
-    fn execute(&self, mut job: Job) {
+    pub(super) fn execute(&self, mut job: Job) {
         let abort = AbortIfPanic;
         let group = job.group();
         if self.local(|local| local.purse.group != group) {
@@ -437,7 +434,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Gives the spare tokens back: this worker has no job of their group at hand.
-    fn settle(&self) {
+    pub(super) fn settle(&self) {
         let purse = self.local(|local| std::mem::take(&mut local.purse));
         if let Some(group) = purse.group
             && purse.tokens > 0
@@ -455,47 +452,7 @@ impl<'p> Worker<'p> {
         }
     }
 
-    // ---- waiting -----------------------------------------------------------------------------------------------
-
-    /// Works for the group `only` until `latch` is set; blocks when that group has nothing to do.
-    pub(crate) fn wait(&self, latch: &Latch, only: Only) {
-        debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
-        self.queue_next();
-        let outer = self.local(|local| std::mem::take(&mut local.purse));
-        let mut patience = Patience::new(self.shared.patience);
-        while !latch.is_set() {
-            self.point(Point::Find);
-            let mut job = self.take_call(true).or_else(|| self.find_here(only));
-            if job.is_none() {
-                self.settle();
-                if latch.is_set() {
-                    break;
-                }
-                job = self.find_elsewhere(only).inspect(|_| self.wake_for_rest());
-            }
-            match job {
-                Some(job) => {
-                    self.execute(job);
-                    patience.renew();
-                }
-                None if self.driven || !patience.waits(|| latch.is_set()) => {
-                    self.show_all();
-                    Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, |freed| {
-                        if freed {
-                            self.shared.pass_on(self.seat.at.node); // what is in sight is for others
-                        }
-                        let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
-                        stays || self.park_lending()
-                    });
-                    self.say_where();
-                }
-                None => {}
-            }
-        }
-        self.settle();
-        self.local(|local| local.purse = outer);
-    }
+    // ---- leaving, taking back ----------------------------------------------------------------------------------
 
     /// Leaves nothing private behind: the thread leaves the seat.
     pub(crate) fn hand_over(&self) {

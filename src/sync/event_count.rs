@@ -32,7 +32,9 @@
 //! * swap, when a searcher makes way for a sleeper that may run anything too: (W1) under the lock one enters the list in the
 //!   other's place, so the word stays as it is: the other one searches now. (W2) Unpark it; then S2 to S4.
 //! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
-//!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list.
+//!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list. (S5) One
+//!   that may not run all work, was woken for a job, and takes none, as somebody else has taken it, passes on what is in sight
+//!   before it sleeps again or goes on: of several that were in sight it may have been woken for this one.
 //!
 //! # Why no wake-up is lost
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
@@ -364,11 +366,11 @@ impl EventCount {
 
     /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run; `must_stay`: whether
     /// there is work for it, or another reason not to sleep, now that pushes see it asleep; it is told whether an active place
-    /// has become free so. A thread that may run anything is searching before and after; one that waits for a group is
-    /// neither.
-    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce(bool) -> bool) {
+    /// has become free so. A thread that may run anything is searching before and after; one that waits for something is
+    /// neither. `true`: it was woken for a job, and if it takes none it passes on what is in sight. (S5)
+    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce(bool) -> bool) -> bool {
         let freed = self.announce(parker, at, only, false); // (S1)
-        self.sleep_on(parker, || must_stay(freed));
+        self.sleep_on(parker, || must_stay(freed))
     }
 
     /// Sleeps as [`sleep`](Self::sleep) does, as a spare that may run anything once a place is lent; `must_stay`: whether
@@ -407,7 +409,8 @@ impl EventCount {
         true
     }
 
-    fn sleep_on(&self, parker: &Arc<Parker>, must_stay: impl FnOnce() -> bool) {
+    /// Whether it was woken for a job.
+    fn sleep_on(&self, parker: &Arc<Parker>, must_stay: impl FnOnce() -> bool) -> bool {
         fence_edge!("event_count.asleep"); // (S2)
         if !must_stay() {
             parker.park(); // (S3), (S4)
@@ -416,9 +419,11 @@ impl EventCount {
         if let Some(place) = sleepers.iter().position(|sleeper| Arc::ptr_eq(&sleeper.parker, parker)) {
             let sleeper = sleepers.swap_remove(place);
             self.wakes(&sleeper);
+            false
         } else {
             drop(sleepers);
             parker.try_take(); // a wake-up that came after S3 saw work is spent
+            true
         }
     }
 

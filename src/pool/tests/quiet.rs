@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::pool::grain::Spot;
-use crate::pool::quiet::Quiet;
+use crate::pool::quiet::{Quiet, Watch};
+use crate::pool::worker::Worker;
 use crate::pool::{Idle, Pool, without_threads};
 
 type Half<'a> = &'a (dyn Fn() + Sync);
@@ -47,6 +48,31 @@ fn each_quiet_has_a_stamp_of_its_own() {
             assert_eq!(worker.seat.shown.quiet.get(), 0);
         }
     });
+}
+
+/// A thief that has seen one seat's quiet does not spare another one for as long as that lasts.
+#[test]
+fn two_long_quiets_at_once_are_taken() {
+    let pool = without_threads(3);
+    let (shared, start) = (&pool.shared, Instant::now());
+    let watch = Watch::new();
+    let [first, second] = [0, 1].map(|seat| {
+        let spot = Spot::new(1 << 40, 1 << 20);
+        Worker::at(shared, &shared.seats[seat], |worker| {
+            let quiet = loop {
+                worker.grain(|grain| grain.end(Instant::now(), spot)); // short, unless this thread loses its CPU just here
+                if let Some(quiet) = Quiet::for_short(worker, spot) {
+                    break quiet;
+                }
+            };
+            std::mem::forget(quiet); // it lasts
+        });
+        &shared.seats[seat]
+    });
+    watch.spares(first);
+    while watch.spares(second) {
+        assert!(start.elapsed() < Duration::from_secs(60), "it is spared for ever");
+    }
 }
 
 #[test]

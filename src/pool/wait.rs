@@ -1,0 +1,69 @@
+//! A thread that waits for a run, scope or join goes on working at its seat, but only for what it waits for: *a job may run on
+//! a stack that waits only if it belongs to what is waited for.*
+//!
+//! That is a job of the group, or, for a join, its own half and parts of it ([`super::lineage`]). The one exception is a
+//! worker's call of a broadcast that a job of the pool itself makes ([`super::broadcast`]).
+
+use super::patience::Patience;
+use super::seat::Counts;
+use super::worker::Worker;
+use crate::sync::event_count::Only;
+use crate::sync::latch::Latch;
+use crate::sync::seam::Point;
+
+impl Worker<'_> {
+    /// Works for the group `only` until `latch` is set; blocks when that group has nothing to do.
+    pub(crate) fn wait(&self, latch: &Latch, only: Only) {
+        debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
+        self.queue_next();
+        let outer = self.local(|local| std::mem::take(&mut local.purse));
+        let mut patience = Patience::new(self.shared.patience);
+        let mut owes = false; // it was woken for a job, and has found none
+        while !latch.is_set() {
+            self.point(Point::Find);
+            let mut job = self.take_call(true).or_else(|| self.find_here(only));
+            if job.is_none() {
+                self.settle();
+                if latch.is_set() {
+                    break;
+                }
+                job = self.find_elsewhere(only).inspect(|_| {
+                    owes = false;
+                    self.wake_for_rest();
+                });
+            }
+            match job {
+                Some(job) => {
+                    self.execute(job);
+                    patience.renew();
+                }
+                None if self.driven || !patience.waits(|| latch.is_set()) => owes = self.sleep_for(latch, only, owes),
+                None => {}
+            }
+        }
+        self.settle();
+        if owes {
+            self.wake_for_rest();
+        }
+        self.local(|local| local.purse = outer);
+    }
+
+    /// Sleeps until there is something that a thread that waits for `only` may run, or the latch is set; `owes`: it was woken
+    /// for a job, and took none. Whether it was woken for one now.
+    pub(super) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool) -> bool {
+        self.show_all();
+        Counts::bump(&self.seat.counts.parks);
+        let woken = self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, |freed| {
+            if freed || owes {
+                self.shared.pass_on(self.seat.at.node); // what is in sight is for others
+            }
+            let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
+            stays || {
+                self.shared.ask_for_parts(only);
+                self.park_lending()
+            }
+        });
+        self.say_where();
+        woken
+    }
+}
