@@ -52,6 +52,7 @@ impl Worker<'_> {
     /// for a job, and took none. Whether it was woken for one now.
     pub(super) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool) -> bool {
         self.show_all();
+        self.say_gone();
         Counts::bump(&self.seat.counts.parks);
         let woken = self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, |freed| {
             if freed || owes {

@@ -5,8 +5,8 @@
 //! And it brings them together, for it wakes a thread near the one that wakes it; under KVM on the very same CPU, because to
 //! the guest system a halted CPU looks like one that somebody else has taken.
 //!
-//! So guests say where they are, when they sit down and when they were woken. A worker that looks for jobs in vain on such a
-//! CPU gives its place to one that sleeps and is bound to a CPU without a guest.
+//! So guests say where they are, when they sit down and when they were woken, until they sleep or leave. A worker on such a CPU
+//! that is about to look for jobs at other seats gives its place to one that sleeps and is bound to a CPU without a guest.
 
 use super::worker::Worker;
 use super::{GUESTS, Shared};
@@ -50,7 +50,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A guest leaves.
+    /// A guest leaves, or is about to sleep.
     pub(super) fn say_gone(&self) {
         if let Some(guest) = self.bound_guest() {
             self.shared.whereabouts.set(guest, NOWHERE);
