@@ -1,12 +1,12 @@
 //! A loop: a range of leaves that is split while others could take more.
 //!
-//! The items of a loop are cut into leaves, at most [`MAX_LEAVES`], by their number alone ([`Leaves`]). A job of the loop is a
-//! range of leaves. Whoever runs it goes through the range from its front, and before each leaf, while nothing is shown or
-//! others could take more than is, makes the upper half of what is left a job that can be stolen, unless that would take
-//! less than [`WORTH`] by what the leaves before took: this is looked at again before each leaf. So all that is not shown
-//! while many are hungry is the one leaf that runs, or what is done sooner than given away; a loop costs next to nothing where
-//! nobody is hungry, and what is stolen is the largest part there is. The loop lives on the stack of the thread that called it, which waits for its jobs, and
-//! runs no others meanwhile.
+//! The items of a loop are cut into leaves, at most [`MAX_LEAVES`], by their number alone ([`Leaves`]). A job of the
+//! loop is a range of leaves. Whoever runs it goes through the range from its front, and before each leaf, while
+//! nothing is shown or others could take more than is, makes the upper half of what is left a job that can be stolen,
+//! unless that would take less than [`WORTH`] by what the leaves before took: this is looked at again before each leaf.
+//! So all that is not shown while many are hungry is the one leaf that runs, or what is done sooner than given away; a
+//! loop costs next to nothing where nobody is hungry, and what is stolen is the largest part there is. The loop lives
+//! on the stack of the thread that called it, which waits for its jobs, and runs no others meanwhile.
 //!
 //! # Panics
 //! A call that panics *at* a leaf cuts the loop there: leaves behind it are not begun any more, those before it are all

@@ -8,6 +8,7 @@
 //! So guests say where they are, when they sit down and when they were woken, until they sleep or leave. A worker on such a CPU
 //! that is about to look for jobs at other seats gives its place to one that sleeps and is bound to a CPU without a guest.
 
+use super::seat::Counts;
 use super::worker::Worker;
 use super::{GUESTS, Shared};
 use crate::sync::CachePadded;
@@ -66,7 +67,11 @@ impl Worker<'_> {
             return false;
         }
         let must_stay = || idle.is_ending() || self.has_call(false);
-        idle.swap(&self.seat.parker, self.seat.at, is_free, must_stay)
+        let swapped = idle.swap(&self.seat.parker, self.seat.at, is_free, must_stay);
+        if swapped {
+            Counts::bump(&self.seat.counts.parks);
+        }
+        swapped
     }
 }
 
@@ -88,6 +93,7 @@ mod tests {
         first.parker.unpark(); // it does not sleep long
         let makes_way = Worker::at(&shared, first, Worker::makes_way);
         assert_eq!(second.parker.try_take(), makes_way, "who makes way wakes the other one");
+        assert_eq!(first.counts.parks.load(Ordering::Relaxed), u64::from(makes_way), "and says that it has slept");
         makes_way
     }
 

@@ -39,7 +39,7 @@ const STREAK: u32 = 16;
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Found a job and ran it.
+    /// Found a job and ran it, or has slept: it is to look again.
     Ran,
     /// Found none.
     Idle,
