@@ -47,3 +47,13 @@ pub(super) fn size(text: &str) -> Option<u64> {
     };
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
+
+/// The numbers of the entries of a folder that are called `name` and a number, in order.
+pub(super) fn numbered(folder: &Path, name: &str) -> Vec<usize> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_prefix(name)?.parse().ok();
+    let mut numbers: Vec<usize> = entries.flatten().filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::super::CpuSet;
 use super::super::draft::LOCAL;
 use super::super::parts::NumaNode;
-use super::files::{list, text};
-use super::numbered;
+use super::files::{list, numbered, text};
 
 /// All nodes; a kernel that shows none has one. `mems` are lists of the nodes on which the process may allocate.
 pub(super) fn read(root: &Path, online: &CpuSet, mems: [&Option<CpuSet>; 2], notes: &mut Vec<String>) -> Vec<NumaNode> {

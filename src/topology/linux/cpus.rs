@@ -1,0 +1,119 @@
+//! Reads CPUs, and the cores, packages and L3 domains that they are in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::super::CpuSet;
+use super::super::parts::{L3Domain, Package};
+use super::files::{list, list_or_mask, number, numbered, size, text};
+
+/// Groups CPUs by what the first of each group says of it. Also gives those of which nothing usable is said: no set with
+/// the CPU in it, or one that a group already has a part of.
+fn grouped(cpus: &CpuSet, mut group_of: impl FnMut(usize) -> Option<CpuSet>) -> (Vec<(usize, CpuSet)>, CpuSet) {
+    let (mut groups, mut ungrouped, mut left) = (Vec::new(), CpuSet::new(), cpus.clone());
+    for cpu in cpus.iter() {
+        if !left.contains(cpu) {
+            continue;
+        }
+        let group = group_of(cpu).map(|group| group.intersection(cpus));
+        match group.filter(|group| group.contains(cpu) && group.is_subset(&left)) {
+            Some(group) => {
+                left = left.difference(&group);
+                groups.push((cpu, group));
+            }
+            None => {
+                left.remove(cpu);
+                ungrouped.insert(cpu);
+            }
+        }
+    }
+    (groups, ungrouped)
+}
+
+/// The folder `sys/devices/system/cpu`.
+pub(super) struct Cpus {
+    pub(super) root: PathBuf,
+}
+
+impl Cpus {
+    fn folder(&self) -> PathBuf {
+        self.root.join("sys/devices/system/cpu")
+    }
+
+    fn of(&self, cpu: usize, what: &str) -> PathBuf {
+        self.root.join(format!("sys/devices/system/cpu/cpu{cpu}/{what}"))
+    }
+
+    /// From the list of all, or where an old kernel shows none, from their folders.
+    pub(super) fn online(&self, notes: &mut Vec<String>) -> Option<CpuSet> {
+        let file = self.folder().join("online");
+        if let Some(online) = list(&file).filter(|online| !online.is_empty()) {
+            return Some(online);
+        }
+        let is_online = |cpu: &usize| text(&self.of(*cpu, "online")).is_none_or(|text| text != "0");
+        let online: CpuSet =
+            numbered(&self.folder(), "cpu").into_iter().filter(|cpu| *cpu < CpuSet::MAX).filter(is_online).collect();
+        if file.exists() && !online.is_empty() {
+            notes.push("sys/devices/system/cpu/online is no list of CPUs: the folders of CPUs are taken".to_owned());
+        }
+        Some(online).filter(|online| !online.is_empty())
+    }
+
+    pub(super) fn cores(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<CpuSet> {
+        let mut ids = BTreeMap::new();
+        let mut id = |cpu| *ids.entry(cpu).or_insert_with(|| number(&self.of(cpu, "topology/core_id")));
+        let siblings = |cpu| {
+            let folder = self.of(cpu, "topology");
+            if let Some(core) = list_or_mask(&folder, ["core_cpus"]) {
+                return Some(core);
+            }
+            // The older file has the two cores of a Bulldozer module as siblings, though their ids differ.
+            let siblings = list_or_mask(&folder, ["thread_siblings"])?;
+            let own = id(cpu);
+            let here = siblings.intersection(allowed);
+            Some(here.iter().filter(|sibling| *sibling == cpu || own.is_none() || id(*sibling) == own).collect())
+        };
+        let (groups, alone) = grouped(allowed, siblings);
+        if !alone.is_empty() {
+            notes.push(format!("the kernel shows no usable siblings of CPUs {alone}: each is taken as a core"));
+        }
+        let alone = alone.iter().map(|cpu| CpuSet::from_iter([cpu]));
+        groups.into_iter().map(|(_, group)| group).chain(alone).collect()
+    }
+
+    pub(super) fn packages(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<Package> {
+        // Numbers of packages repeat on some machines, so the lists say which there are.
+        let (groups, outside) =
+            grouped(allowed, |cpu| list_or_mask(&self.of(cpu, "topology"), ["package_cpus", "core_siblings"]));
+        if !outside.is_empty() {
+            notes.push(format!("the kernel shows no usable package of CPUs {outside}: taken as in none"));
+        }
+        let id = |cpu| number(&self.of(cpu, "topology/physical_package_id")).and_then(|id| usize::try_from(id).ok());
+        groups.into_iter().map(|(cpu, cpus)| Package { id: id(cpu), cpus }).collect()
+    }
+
+    pub(super) fn l3(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<L3Domain> {
+        let mut caches = BTreeMap::new();
+        let (groups, without) = grouped(allowed, |cpu| {
+            let cache = caches.entry(cpu).insert_entry(self.l3_folder(cpu)?);
+            list_or_mask(cache.get(), ["shared_cpu"])
+        });
+        let unusable: CpuSet = without.iter().filter(|cpu| caches.contains_key(cpu)).collect();
+        if !unusable.is_empty() {
+            notes.push(format!("the kernel shows no usable sharers of the L3 cache of CPUs {unusable}: taken as none"));
+        }
+        let size = |cpu| size(&text(&caches.get(&cpu)?.join("size"))?);
+        groups.into_iter().map(|(cpu, cpus)| L3Domain { size: size(cpu), cpus }).collect()
+    }
+
+    /// The folder of a CPU's level-3 cache for data, which is not always the fourth.
+    fn l3_folder(&self, cpu: usize) -> Option<PathBuf> {
+        let caches = self.of(cpu, "cache");
+        let folders = numbered(&caches, "index").into_iter().map(|index| caches.join(format!("index{index}")));
+        let is_l3 = |folder: &PathBuf| {
+            let of_instructions = || text(&folder.join("type")).is_some_and(|kind| kind == "Instruction");
+            number(&folder.join("level")) == Some(3) && !of_instructions()
+        };
+        folders.into_iter().find(is_l3)
+    }
+}
