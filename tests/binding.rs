@@ -6,7 +6,9 @@
 mod alone;
 
 use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
 use std::io::{self, Write};
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -242,6 +244,41 @@ fn a_mask_of_one_cpu_is_kept_to() {
             assert!(error.contains("strict") && error.ends_with(&why), "{error}");
         }
         assert_threads(count);
+    });
+}
+
+/// Puts a file in the place of another one, for the calling thread and those that it starts.
+#[expect(unsafe_code, reason = "the system's calls")]
+fn put_over(text: &str, place: &CStr) -> bool {
+    let file = std::env::temp_dir().join(format!("millstream-over-{}", std::process::id()));
+    std::fs::write(&file, text).expect("temporary file");
+    let path = CString::new(file.to_str().expect("plain letters")).expect("no zeros");
+    // SAFETY: takes a number.
+    let apart = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+    let flags = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: the paths end with a zero and live as long as the call.
+    let private = unsafe { libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), flags, ptr::null()) };
+    // SAFETY: as before.
+    let put = unsafe { libc::mount(path.as_ptr(), place.as_ptr(), ptr::null(), libc::MS_BIND, ptr::null()) };
+    let _ = std::fs::remove_file(file);
+    (apart, private, put) == (0, 0, 0)
+}
+
+#[test]
+fn workers_of_a_container_that_numbers_its_cpus_anew_are_bound_where_the_mask_says() {
+    alone("workers_of_a_container_that_numbers_its_cpus_anew_are_bound_where_the_mask_says", || {
+        let Some([first, second]) = two_cpus() else { return };
+        if !put_over(&format!("{first}\n"), c"/sys/devices/system/cpu/online") {
+            return skip("the process may put nothing over the system's files");
+        }
+        allow(&[second]);
+        let here = Topology::detect().expect("some CPU");
+        assert_eq!(here.allowed_cpus(), &CpuSet::from_iter([second]));
+        assert!(here.cpus().contains(second) && here.notes().iter().any(|note| note.contains("lack CPUs")), "{here}");
+        let pool = Pool::builder().workers(1).pinning(Pinning::Cores).strict(true).build().expect("a pool");
+        assert_eq!(cpus(&pool.placement()), [second.to_string()]);
+        assert_eq!(pool.broadcast(|_| own_mask()), [CpuSet::from_iter([second])]);
+        assert_works(&pool);
     });
 }
 

@@ -2,6 +2,7 @@
 //! the feature `hwloc`; `ci/hwloc.sh` runs it on emulated machines, too.
 
 use std::io::{self, Write};
+use std::process::Command;
 
 use hwlocality::topology::Topology as Tree;
 use hwlocality::topology::export::xml::XMLExportFlags;
@@ -101,6 +102,29 @@ fn this_machine_comes_back_from_xml() {
         assert_same(&recorded, &here, "this machine");
         assert_same_distances(&recorded, &here);
     }
+}
+
+/// hwloc can be told that another machine is this one; of a container it may be told of other CPUs, too.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_affinity_mask_is_taken_where_hwloc_shows_other_cpus() {
+    if std::env::var_os("HWLOC_SYNTHETIC").is_none() {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = Command::new(program);
+        command.args(["--exact", "the_affinity_mask_is_taken_where_hwloc_shows_other_cpus"]);
+        let machine = "numa:1 core:2 pu:1(indexes=4000,4001)";
+        let output = command.env("HWLOC_SYNTHETIC", machine).env("HWLOC_THISSYSTEM", "1").output().expect("a process");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let (hwloc, own) = (Topology::from_hwloc().expect("hwloc"), Topology::detect().expect("the system's files"));
+    assert!(hwloc.is_this_machine());
+    assert_eq!(hwloc.allowed_cpus(), own.allowed_cpus());
+    let others = CpuSet::from_iter([4000, 4001]);
+    assert_eq!(*hwloc.cpus(), own.allowed_cpus().union(&others));
+    let note = format!("hwloc does not show CPUs {} of the affinity mask: each counts as a core", own.allowed_cpus());
+    assert!(hwloc.notes().contains(&note), "{:?}", hwloc.notes());
+    assert_eq!(hwloc.cores().len(), own.allowed_cpus().len());
 }
 
 #[test]

@@ -54,6 +54,15 @@ pub(crate) fn current_cpu() -> Option<usize> {
     None
 }
 
+/// The CPUs that the process's main thread may run on now, those that are offline left out; none if the system does not
+/// tell.
+pub(crate) fn mask_of_process() -> Option<CpuSet> {
+    #[cfg(target_os = "linux")]
+    return linux::mask_of_process();
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
@@ -90,6 +99,12 @@ mod linux {
             Ok(got) => Err(format!("the system bound it to {got} in place of {cpus}")),
             Err(error) => Err(format!("the system does not say whether it did it: {error}")),
         }
+    }
+
+    pub(super) fn mask_of_process() -> Option<CpuSet> {
+        // The main thread has the number of the process.
+        let main_thread = Id::try_from(std::process::id()).ok()?;
+        mask_of(main_thread).ok().filter(|mask| !mask.is_empty())
     }
 
     fn mask_of(thread: Id) -> io::Result<CpuSet> {

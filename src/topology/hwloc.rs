@@ -18,7 +18,7 @@ use hwlocality::topology::builder::{BuildFlags, TopologyBuilder};
 
 use super::draft::{Draft, LOCAL};
 use super::parts::{L3Domain, NumaNode, Package};
-use super::{CpuSet, linux};
+use super::{CpuSet, bind, linux};
 
 /// # Errors
 /// Why hwloc does not read this machine.
@@ -27,13 +27,31 @@ pub(super) fn this_machine() -> Result<Draft, String> {
     let mut draft = draft(&tree)?;
     draft.is_this_machine = tree.is_this_system();
     if draft.is_this_machine {
-        match tree.cpu_binding(CpuBindingFlags::PROCESS) {
-            Ok(mask) => draft.allowed = draft.allowed.intersection(&numbers(mask.iter_set())),
+        let asked = || tree.cpu_binding(CpuBindingFlags::PROCESS).map(|mask| numbers(mask.iter_set()));
+        match bind::mask_of_process().map_or_else(asked, Ok) {
+            Ok(mask) => keep_to(&mut draft, mask),
             Err(error) => draft.notes.push(format!("the affinity mask is not known: {error}")),
         }
         draft.quota = linux::quota(Path::new("/"), &mut draft.notes);
     }
     Ok(draft)
+}
+
+/// The affinity mask is the truth, also where hwloc, or a file that it reads, shows other CPUs.
+fn keep_to(draft: &mut Draft, mask: CpuSet) {
+    let beyond = mask.difference(&draft.online);
+    if !beyond.is_empty() {
+        draft.notes.push(format!("hwloc does not show CPUs {beyond} of the affinity mask: each counts as a core"));
+        draft.cores.extend(beyond.iter().map(|cpu| CpuSet::from_iter([cpu])));
+        draft.online = draft.online.union(&beyond);
+    }
+    let kept_back = mask.difference(&draft.allowed).difference(&beyond);
+    if !kept_back.is_empty() {
+        draft
+            .notes
+            .push(format!("hwloc takes CPUs {kept_back} of the affinity mask for not allowed: the mask is taken"));
+    }
+    draft.allowed = mask;
 }
 
 /// # Errors

@@ -71,6 +71,9 @@ pub struct Topology {
 impl Topology {
     /// Reads the machine this process runs on.
     ///
+    /// On Linux the process's affinity mask is what counts. A file that contradicts it, as in a container whose list of
+    /// online CPUs counts from 0, is a line in [`notes`](Self::notes).
+    ///
     /// On other systems than Linux only the number of CPUs is known: each counts as a core, all are on one node.
     ///
     /// # Errors
@@ -87,8 +90,9 @@ impl Topology {
 
     /// Reads a recorded machine: a folder with the files of a Linux system, `sys` and if possible `proc` in it.
     ///
-    /// What hwloc's `hwloc-gather-topology` packs is such a folder. Of a recording without `proc/self/status` all online
-    /// CPUs count as allowed that its cpuset, if it has one, leaves.
+    /// What hwloc's `hwloc-gather-topology` packs is such a folder. The affinity mask in `proc/self/status` is believed
+    /// before any other file. Of a recording without it all online CPUs count as allowed that its cpuset, if it has one,
+    /// leaves.
     ///
     /// # Errors
     /// If the folder cannot be read, or has no files about CPUs. Any odd file else is a line in [`notes`](Self::notes).
@@ -182,7 +186,7 @@ impl Topology {
         &self.online
     }
 
-    /// The CPUs this process may run on: online, in its affinity mask and its cpuset; at least one.
+    /// The CPUs this process may run on: its affinity mask, in which its cpuset is; at least one.
     #[must_use]
     pub fn allowed_cpus(&self) -> &CpuSet {
         &self.allowed

@@ -50,13 +50,22 @@ impl Cpus {
         if let Some(online) = list(&file).filter(|online| !online.is_empty()) {
             return Some(online);
         }
-        let is_online = |cpu: &usize| text(&self.of(*cpu, "online")).is_none_or(|text| text != "0");
-        let online: CpuSet =
-            numbered(&self.folder(), "cpu").into_iter().filter(|cpu| *cpu < CpuSet::MAX).filter(is_online).collect();
+        let online = self.with_folders();
         if file.exists() && !online.is_empty() {
             notes.push("sys/devices/system/cpu/online is no list of CPUs: the folders of CPUs are taken".to_owned());
         }
         Some(online).filter(|online| !online.is_empty())
+    }
+
+    /// Those that have a folder, but for those whose folder says that they are offline.
+    pub(super) fn with_folders(&self) -> CpuSet {
+        let is_online = |cpu: &usize| text(&self.of(*cpu, "online")).is_none_or(|text| text != "0");
+        numbered(&self.folder(), "cpu").into_iter().filter(|cpu| *cpu < CpuSet::MAX).filter(is_online).collect()
+    }
+
+    /// Whether the folder of a CPU says that it is online.
+    pub(super) fn says_online(&self, cpu: usize) -> bool {
+        text(&self.of(cpu, "online")).is_some_and(|text| text == "1")
     }
 
     pub(super) fn cores(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<CpuSet> {

@@ -22,21 +22,21 @@ use process::{Process, Status};
 /// Reads what is there. Nothing if there are no files about CPUs.
 pub(super) fn read(root: &Path) -> Option<Draft> {
     let mut notes = Vec::new();
-    let Process { status, online, limits, allowed } = Process::read(root, &mut notes)?;
+    let Process { online, allowed, mems, quota } = Process::read(root, &mut notes)?;
     let cpus = Cpus { root: root.to_owned() };
     let cores = cpus.cores(&allowed, &mut notes);
     let kinds = kinds::read(root, &cores, &mut notes);
     let packages = cpus.packages(&allowed, &mut notes);
     let l3 = cpus.l3(&allowed, &mut notes);
-    let nodes = nodes::read(root, &online, [&status.mems, &limits.mems], &mut notes);
+    let nodes = nodes::read(root, &online, mems.as_ref(), &mut notes);
     let is_this_machine = false;
-    Some(Draft { online, allowed, cores, kinds, packages, l3, nodes, quota: limits.quota, notes, is_this_machine })
+    Some(Draft { online, allowed, cores, kinds, packages, l3, nodes, quota, notes, is_this_machine })
 }
 
 /// Reads what the process may use, and nothing else of the machine.
 pub(super) fn usable(root: &Path) -> Option<Usable> {
     let process = Process::read(root, &mut Vec::new())?;
-    Some(Usable { cpus: process.allowed, quota: process.limits.quota })
+    Some(Usable { cpus: process.allowed, quota: process.quota })
 }
 
 /// The CPU quota alone.
@@ -47,5 +47,5 @@ pub(super) fn quota(root: &Path, notes: &mut Vec<String>) -> Option<f64> {
 
 /// The nodes alone, without their CPUs.
 pub(super) fn nodes(root: &Path) -> Vec<NumaNode> {
-    nodes::read(root, &CpuSet::new(), [&Status::read(root).mems, &None], &mut Vec::new())
+    nodes::read(root, &CpuSet::new(), Status::read(root).mems.as_ref(), &mut Vec::new())
 }

@@ -7,8 +7,8 @@ use super::super::draft::LOCAL;
 use super::super::parts::NumaNode;
 use super::files::{list, numbered, text};
 
-/// All nodes; a kernel that shows none has one. `mems` are lists of the nodes on which the process may allocate.
-pub(super) fn read(root: &Path, online: &CpuSet, mems: [&Option<CpuSet>; 2], notes: &mut Vec<String>) -> Vec<NumaNode> {
+/// All nodes; a kernel that shows none has one. `mems` are those on which the process may allocate.
+pub(super) fn read(root: &Path, online: &CpuSet, mems: Option<&CpuSet>, notes: &mut Vec<String>) -> Vec<NumaNode> {
     let folder = root.join("sys/devices/system/node");
     let mut ids = numbered(&folder, "node");
     let beyond = ids.len();
@@ -23,7 +23,7 @@ pub(super) fn read(root: &Path, online: &CpuSet, mems: [&Option<CpuSet>; 2], not
         return vec![NumaNode { id: 0, cpus: online.clone(), has_cpus: true, memory, may_allocate: true, distances }];
     }
     let mut nodes: Vec<NumaNode> = ids.iter().map(|id| node(&folder, *id, &ids, online, notes)).collect();
-    for mems in mems.into_iter().flatten() {
+    if let Some(mems) = mems {
         if nodes.iter().any(|node| node.may_allocate && mems.contains(node.id)) {
             nodes.iter_mut().for_each(|node| node.may_allocate &= mems.contains(node.id));
         } else {

@@ -5,8 +5,15 @@ use super::{Tree, assert_notes};
 
 const ROOT_V1: &str = "30 23 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755\n";
 
-/// Eight CPUs, each a core, on one node.
+/// Eight CPUs, each a core, on two nodes, and a process that may run on all of them.
 fn eight(name: &str, files: &[(&str, &str)]) -> Tree {
+    let tree = without_mask(name, files);
+    tree.write("proc/self/status", "Cpus_allowed_list:\t0-7\n");
+    tree
+}
+
+/// The same machine, recorded without the process's affinity mask: there cpusets count.
+fn without_mask(name: &str, files: &[(&str, &str)]) -> Tree {
     let tree = Tree::of(name, files);
     tree.cpu("online", "0-7");
     for cpu in 0..8 {
@@ -15,9 +22,6 @@ fn eight(name: &str, files: &[(&str, &str)]) -> Tree {
     }
     tree.node(0, "0-3", 1 << 30, "10 20");
     tree.node(1, "4-7", 1 << 30, "20 10");
-    if !tree.0.join("proc/self/status").exists() {
-        tree.write("proc/self/status", "Cpus_allowed_list:\t0-7\n");
-    }
     tree
 }
 
@@ -25,6 +29,13 @@ fn eight(name: &str, files: &[(&str, &str)]) -> Tree {
 fn assert_limits(machine: &Topology, quota: Option<f64>, cpus: &str) {
     assert_eq!((machine.cpu_quota(), machine.allowed_cpus().to_string()), (quota, cpus.to_owned()));
     assert_notes(machine, &[]);
+}
+
+/// The same of a machine without a mask.
+#[track_caller]
+fn assert_cpuset(machine: &Topology, quota: Option<f64>, cpus: &str) {
+    assert_eq!((machine.cpu_quota(), machine.allowed_cpus().to_string()), (quota, cpus.to_owned()));
+    assert_notes(machine, &["no affinity mask"]);
 }
 
 #[test]
@@ -57,21 +68,11 @@ fn the_innermost_cpuset_counts() {
         ("groups/unified/slice/job/cpuset.cpus.effective", "2-5\n"),
         ("groups/unified/slice/job/cpuset.mems.effective", "1\n"),
     ];
-    let machine = eight("innermost", &files).read();
-    assert_limits(&machine, None, "2-5");
+    let machine = without_mask("innermost", &files).read();
+    assert_cpuset(&machine, None, "2-5");
     let nodes: Vec<_> =
         machine.numa_nodes().iter().map(|node| (node.cpus().to_string(), node.may_allocate())).collect();
     assert_eq!(nodes, [("2-3".to_owned(), false), ("4-5".to_owned(), true)]);
-}
-
-#[test]
-fn mask_and_cpuset_both_limit() {
-    let files = [
-        ("proc/self/status", "Cpus_allowed_list:\t0-4\n"),
-        ("proc/self/cgroup", "0::/a\n"),
-        ("sys/fs/cgroup/a/cpuset.cpus.effective", "3-7"),
-    ];
-    assert_limits(&eight("both", &files).read(), None, "3-4");
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn without_a_list_of_mounts_the_usual_places_are_tried() {
         ("sys/fs/cgroup/cpuset/b/cpuset.cpus", "1-2"),
         ("sys/fs/cgroup/unified/c/cpu.max", "25000 100000"),
     ];
-    assert_limits(&eight("usual", &files).read(), Some(0.25), "1-2");
+    assert_cpuset(&without_mask("usual", &files).read(), Some(0.25), "1-2");
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn cpusets_of_version_1_prefer_what_is_in_effect() {
         ("sys/fs/cgroup/cpuset/a/cpuset.effective_cpus", "0-2"),
         ("sys/fs/cgroup/cpuset/a/b/cpuset.cpus", "\n"),
     ];
-    assert_limits(&eight("effective", &files).read(), None, "0-2");
+    assert_cpuset(&without_mask("effective", &files).read(), None, "0-2");
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn cpusets_without_prefix_and_of_the_first_file_system() {
             ("dev/cpuset/cpus", "0-7"),
             ("dev/cpuset/job/cpus", "0,6"),
         ];
-        assert_limits(&eight("prefix", &files).read(), None, "0,6");
+        assert_cpuset(&without_mask("prefix", &files).read(), None, "0,6");
     }
 }
 
@@ -202,7 +203,7 @@ fn a_quota_that_is_none_is_noted() {
 #[test]
 fn a_cpuset_that_contradicts_is_noted() {
     let files = [("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/cpuset.cpus.effective", "40-47")];
-    let machine = eight("contradiction", &files).read();
+    let machine = without_mask("contradiction", &files).read();
     assert_eq!(machine.allowed_cpus().to_string(), "0-7");
-    assert_notes(&machine, &["the cpuset (40-47) has none of the CPUs 0-7"]);
+    assert_notes(&machine, &["no affinity mask", "the cpuset (40-47) has none of the CPUs 0-7"]);
 }

@@ -96,16 +96,6 @@ fn old_kernels_show_masks_and_no_list_of_what_is_online() {
 }
 
 #[test]
-fn a_limit_that_contradicts_is_not_taken() {
-    let tree = Tree::of("limits", &[("proc/self/status", "Cpus_allowed_list:\t8-9\n")]);
-    tree.cpu("online", "0-1");
-    single(&tree, 0..2);
-    let machine = tree.read();
-    assert_eq!(machine.allowed_cpus().to_string(), "0-1");
-    assert_notes(&machine, &["the affinity mask (8-9) has none of the CPUs 0-1", "no NUMA nodes"]);
-}
-
-#[test]
 fn cores_of_one_module_with_ids_of_their_own_are_cores() {
     let tree = Tree::of("module", &CLEAN);
     tree.cpu("online", "0-3");

@@ -5,6 +5,7 @@ mod bind;
 mod broken;
 mod groups;
 mod machines;
+mod masks;
 mod sets;
 mod synthetic;
 
