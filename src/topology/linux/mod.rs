@@ -8,6 +8,7 @@ mod cgroup;
 mod cpus;
 mod files;
 mod kinds;
+mod mounts;
 mod nodes;
 mod process;
 

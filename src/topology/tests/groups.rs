@@ -6,14 +6,14 @@ use super::{Tree, assert_notes};
 const ROOT_V1: &str = "30 23 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755\n";
 
 /// Eight CPUs, each a core, on two nodes, and a process that may run on all of them.
-fn eight(name: &str, files: &[(&str, &str)]) -> Tree {
+pub(super) fn eight(name: &str, files: &[(&str, &str)]) -> Tree {
     let tree = without_mask(name, files);
     tree.write("proc/self/status", "Cpus_allowed_list:\t0-7\n");
     tree
 }
 
 /// The same machine, recorded without the process's affinity mask: there cpusets count.
-fn without_mask(name: &str, files: &[(&str, &str)]) -> Tree {
+pub(super) fn without_mask(name: &str, files: &[(&str, &str)]) -> Tree {
     let tree = Tree::of(name, files);
     tree.cpu("online", "0-7");
     for cpu in 0..8 {
@@ -26,14 +26,14 @@ fn without_mask(name: &str, files: &[(&str, &str)]) -> Tree {
 }
 
 #[track_caller]
-fn assert_limits(machine: &Topology, quota: Option<f64>, cpus: &str) {
+pub(super) fn assert_limits(machine: &Topology, quota: Option<f64>, cpus: &str) {
     assert_eq!((machine.cpu_quota(), machine.allowed_cpus().to_string()), (quota, cpus.to_owned()));
     assert_notes(machine, &[]);
 }
 
 /// The same of a machine without a mask.
 #[track_caller]
-fn assert_cpuset(machine: &Topology, quota: Option<f64>, cpus: &str) {
+pub(super) fn assert_cpuset(machine: &Topology, quota: Option<f64>, cpus: &str) {
     assert_eq!((machine.cpu_quota(), machine.allowed_cpus().to_string()), (quota, cpus.to_owned()));
     assert_notes(machine, &["no affinity mask"]);
 }

@@ -6,6 +6,7 @@ mod broken;
 mod groups;
 mod machines;
 mod masks;
+mod mounts;
 mod sets;
 mod synthetic;
 
