@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::CpuSet;
 use super::super::parts::{L3Domain, Package};
-use super::files::{list, list_or_mask, number, numbered, size, text};
+use super::files::{list, number, numbered, set_with, sets, size, start_of, text};
 
 /// Groups CPUs by what the first of each group says of it. Also gives those of which nothing usable is said: no set with
 /// the CPU in it, or one that a group already has a part of.
@@ -71,16 +71,18 @@ impl Cpus {
     pub(super) fn cores(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<CpuSet> {
         let mut ids = BTreeMap::new();
         let mut id = |cpu| *ids.entry(cpu).or_insert_with(|| number(&self.of(cpu, "topology/core_id")));
+        let mut has_modules = None;
         let siblings = |cpu| {
-            let folder = self.of(cpu, "topology");
-            if let Some(core) = list_or_mask(&folder, ["core_cpus"]) {
-                return Some(core);
+            let siblings = set_with(cpu, &self.of(cpu, "topology"), ["core_cpus", "thread_siblings"])?;
+            let threads = siblings.intersection(allowed);
+            if threads.len() < 2 || has_modules == Some(false) {
+                return Some(threads);
             }
-            // The older file has the two cores of a Bulldozer module as siblings, though their ids differ.
-            let siblings = list_or_mask(&folder, ["thread_siblings"])?;
             let own = id(cpu);
-            let here = siblings.intersection(allowed);
-            Some(here.iter().filter(|sibling| *sibling == cpu || own.is_none() || id(*sibling) == own).collect())
+            let core = threads.iter().filter(|other| *other == cpu || own.is_none() || id(*other) == own).collect();
+            // What is so of the first core with threads is so of all: nothing more is read where all is well.
+            let has_modules = *has_modules.get_or_insert_with(|| core != threads && self.is_bulldozer());
+            Some(if has_modules { core } else { threads })
         };
         let (groups, alone) = grouped(allowed, siblings);
         if !alone.is_empty() {
@@ -90,10 +92,23 @@ impl Cpus {
         groups.into_iter().map(|(_, group)| group).chain(alone).collect()
     }
 
+    /// Whether these are AMD's processors of modules with two cores each: the kernel has the two as siblings, though
+    /// their numbers differ.
+    fn is_bulldozer(&self) -> bool {
+        // Each processor has its own part; that of the first is shorter than this.
+        let cpuinfo = start_of(&self.root.join("proc/cpuinfo"), 4096).unwrap_or_default();
+        let value = |name: &str| {
+            let (_, value) =
+                cpuinfo.lines().find_map(|line| line.split_once(':').filter(|(key, _)| key.trim() == name))?;
+            Some(value.trim())
+        };
+        value("vendor_id") == Some("AuthenticAMD") && value("cpu family") == Some("21")
+    }
+
     pub(super) fn packages(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<Package> {
         // Numbers of packages repeat on some machines, so the lists say which there are.
-        let (groups, outside) =
-            grouped(allowed, |cpu| list_or_mask(&self.of(cpu, "topology"), ["package_cpus", "core_siblings"]));
+        let package_of = |cpu| set_with(cpu, &self.of(cpu, "topology"), ["package_cpus", "core_siblings"]);
+        let (groups, outside) = grouped(allowed, package_of);
         if !outside.is_empty() {
             notes.push(format!("the kernel shows no usable package of CPUs {outside}: taken as in none"));
         }
@@ -101,11 +116,15 @@ impl Cpus {
         groups.into_iter().map(|(cpu, cpus)| Package { id: id(cpu), cpus }).collect()
     }
 
-    pub(super) fn l3(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<L3Domain> {
+    pub(super) fn l3(&self, allowed: &CpuSet, cores: &[CpuSet], notes: &mut Vec<String>) -> Vec<L3Domain> {
         let mut caches = BTreeMap::new();
         let (groups, without) = grouped(allowed, |cpu| {
             let cache = caches.entry(cpu).insert_entry(self.l3_folder(cpu)?);
-            list_or_mask(cache.get(), ["shared_cpu"])
+            let all: Vec<CpuSet> = sets(cache.get(), ["shared_cpu"]).collect();
+            // On Itanium nobody shares it: then it is the core's.
+            let is_own = !all.is_empty() && all.iter().all(CpuSet::is_empty);
+            let core = || cores.iter().find(|core| core.contains(cpu)).cloned();
+            if is_own { core() } else { all.into_iter().find(|set| set.contains(cpu)) }
         });
         let unusable: CpuSet = without.iter().filter(|cpu| caches.contains_key(cpu)).collect();
         if !unusable.is_empty() {

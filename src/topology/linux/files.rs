@@ -11,10 +11,15 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// A file's text without white space and zeros around it. None if there is no such file.
 pub(super) fn text(path: &Path) -> Option<String> {
+    start_of(path, MAX_BYTES)
+}
+
+/// The text of so many bytes of a file.
+pub(super) fn start_of(path: &Path, limit: u64) -> Option<String> {
     // A pipe in a recording would never end.
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
 }
 
@@ -26,13 +31,18 @@ pub(super) fn list(path: &Path) -> Option<CpuSet> {
     text(path)?.parse().ok()
 }
 
-/// The first set that can be read: of each name the list, then the mask. Files are called `<name>_list` and `<name>`;
+/// All sets that can be read: of each name the list, then of each the mask. Files are called `<name>_list` and `<name>`;
 /// the mask of a cache is `<name>_map`.
-pub(super) fn list_or_mask<const N: usize>(folder: &Path, names: [&str; N]) -> Option<CpuSet> {
+pub(super) fn sets<'a, const N: usize>(folder: &'a Path, names: [&'a str; N]) -> impl Iterator<Item = CpuSet> + 'a {
     let mask = |file: String| CpuSet::from_mask(&text(&folder.join(file))?);
-    let lists = names.iter().map(|name| list(&folder.join(format!("{name}_list"))));
-    let masks = names.iter().map(|name| mask((*name).to_owned()).or_else(|| mask(format!("{name}_map"))));
-    lists.chain(masks).flatten().find(|set| !set.is_empty())
+    let lists = names.into_iter().map(|name| list(&folder.join(format!("{name}_list"))));
+    let masks = names.into_iter().map(move |name| mask(name.to_owned()).or_else(|| mask(format!("{name}_map"))));
+    lists.chain(masks).flatten()
+}
+
+/// The first of them that has the CPU in whose folder they are: one without it is another CPU's, or nobody's.
+pub(super) fn set_with<const N: usize>(cpu: usize, folder: &Path, names: [&str; N]) -> Option<CpuSet> {
+    sets(folder, names).find(|set| set.contains(cpu))
 }
 
 /// A size such as `8192K`, in bytes.

@@ -28,7 +28,7 @@ pub(super) fn read(root: &Path) -> Option<Draft> {
     let cores = cpus.cores(&allowed, &mut notes);
     let kinds = kinds::read(root, &cores, &mut notes);
     let packages = cpus.packages(&allowed, &mut notes);
-    let l3 = cpus.l3(&allowed, &mut notes);
+    let l3 = cpus.l3(&allowed, &cores, &mut notes);
     let nodes = nodes::read(root, &online, mems.as_ref(), &mut notes);
     let is_this_machine = false;
     Some(Draft { online, allowed, cores, kinds, packages, l3, nodes, quota, notes, is_this_machine })

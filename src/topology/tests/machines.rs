@@ -98,6 +98,7 @@ fn old_kernels_show_masks_and_no_list_of_what_is_online() {
 #[test]
 fn cores_of_one_module_with_ids_of_their_own_are_cores() {
     let tree = Tree::of("module", &CLEAN);
+    tree.write("proc/cpuinfo", "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 21\n");
     tree.cpu("online", "0-3");
     for cpu in 0..4 {
         tree.cpu(&format!("cpu{cpu}/topology/thread_siblings_list"), ["0-1", "2-3"][cpu / 2]);

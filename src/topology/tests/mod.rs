@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")]
 mod bind;
 mod broken;
+mod contradictions;
 mod groups;
 mod machines;
 mod masks;

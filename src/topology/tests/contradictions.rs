@@ -1,0 +1,113 @@
+//! Files of recorded machines that contradict each other, or the machine.
+//!
+//! Each test is a kind of machine in hwloc's own collection of recordings, made up in small. Where hwloc counts
+//! something else, the test says what, and why it is not taken over.
+
+use super::{Tree, assert_notes, cores, l3, packages};
+
+/// A mask that every CPU is in, so that notes tell of the rest.
+const MASK: (&str, &str) = ("proc/self/status", "Cpus_allowed_list:\t0-31\n");
+
+/// CPUs in one package and on one node, in cores of so many.
+fn machine(name: &str, cpus: usize, threads: usize) -> Tree {
+    let tree = Tree::of(name, &[MASK]);
+    let all = format!("0-{}", cpus - 1);
+    tree.cpu("online", &all);
+    tree.node(0, &all, 1 << 30, "10");
+    for cpu in 0..cpus {
+        let first = cpu / threads * threads;
+        tree.cpu(&format!("cpu{cpu}/topology/thread_siblings_list"), &format!("{first}-{}", first + threads - 1));
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings_list"), &all);
+        tree.cpu(&format!("cpu{cpu}/topology/core_id"), &format!("{}", cpu / threads));
+    }
+    tree
+}
+
+fn cache(tree: &Tree, cpu: usize, index: usize, files: &[(&str, &str)]) {
+    files.iter().for_each(|(name, text)| tree.cpu(&format!("cpu{cpu}/cache/index{index}/{name}"), text));
+}
+
+#[test]
+fn a_list_without_the_cpu_gives_way_to_the_mask() {
+    let tree = machine("list", 8, 1);
+    for cpu in 0..8 {
+        let (mask, list) = (["03", "0c", "30", "c0"][cpu / 2], "0-1");
+        cache(
+            &tree,
+            cpu,
+            3,
+            &[("level", "3"), ("type", "Unified"), ("shared_cpu_list", list), ("shared_cpu_map", mask)],
+        );
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings_list"), "0-3");
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings"), ["0f", "f0"][cpu / 4]);
+        tree.cpu(&format!("cpu{cpu}/topology/thread_siblings_list"), "0-1");
+        tree.cpu(&format!("cpu{cpu}/topology/thread_siblings"), mask);
+        tree.cpu(&format!("cpu{cpu}/topology/core_id"), &format!("{}", cpu / 2));
+    }
+    let machine = tree.read();
+    assert_eq!(l3(&machine), ["0-1", "2-3", "4-5", "6-7"]);
+    assert_eq!(cores(&machine), ["0-1", "2-3", "4-5", "6-7"]);
+    assert_eq!(packages(&machine), ["0-3", "4-7"]);
+    assert_notes(&machine, &[]);
+}
+
+#[test]
+fn where_list_and_mask_both_have_the_cpu_the_list_counts() {
+    let tree = machine("both", 8, 1);
+    for cpu in 0..8 {
+        let list = ["0,4", "1,5", "2,6", "3,7"][cpu % 4];
+        let mask = if cpu == 2 { "0f" } else { ["11", "22", "44", "88"][cpu % 4] };
+        cache(&tree, cpu, 3, &[("level", "3"), ("shared_cpu_list", list), ("shared_cpu_map", mask)]);
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings_list"), list);
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings"), mask);
+    }
+    let machine = tree.read();
+    // hwloc reads masks only. One wrong mask, over CPUs of four packages, makes it leave out an L3 cache and a package.
+    assert_eq!(l3(&machine), ["0,4", "1,5", "2,6", "3,7"]);
+    assert_eq!(packages(&machine), ["0,4", "1,5", "2,6", "3,7"]);
+    assert_notes(&machine, &[]);
+}
+
+#[test]
+fn an_l3_cache_that_nobody_shares_is_its_cores() {
+    // So Itanium's kernels show caches.
+    let tree = machine("nobody", 8, 2);
+    for cpu in 0..8 {
+        let (first, second) = (&[("level", "2"), ("type", "Instruction")], &[("level", "3"), ("type", "Unified")]);
+        cache(&tree, cpu, 3, first);
+        cache(&tree, cpu, 4, second);
+        cache(&tree, cpu, 4, &[("size", "9216K"), ("shared_cpu_map", "00000000,00000000\n")]);
+    }
+    let machine = tree.read();
+    assert_eq!(l3(&machine), ["0-1", "2-3", "4-5", "6-7"]);
+    assert_eq!(machine.l3_domains()[3].size(), Some(9 << 20));
+    assert_notes(&machine, &[]);
+    // A set that cannot be read is something else.
+    for cpu in 0..8 {
+        cache(&tree, cpu, 4, &[("shared_cpu_map", "?"), ("shared_cpu_list", "1-")]);
+    }
+    assert_notes(&tree.read(), &["sharers of the L3 cache of CPUs 0-7"]);
+}
+
+#[test]
+fn threads_with_core_numbers_of_their_own_are_cores_on_bulldozer_alone() {
+    let cpuinfo = |vendor: &str, family: u32| {
+        format!("processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\n\nprocessor\t: 1\ncpu family\t: 21\n")
+    };
+    for name in ["thread_siblings_list", "core_cpus_list"] {
+        let tree = machine("modules", 8, 2);
+        for cpu in 0..8 {
+            tree.cpu(&format!("cpu{cpu}/topology/{name}"), ["0-1", "2-3", "4-5", "6-7"][cpu / 2]);
+            tree.cpu(&format!("cpu{cpu}/topology/core_id"), &cpu.to_string());
+        }
+        let threads = ["0-1", "2-3", "4-5", "6-7"];
+        assert_eq!(cores(&tree.read()), threads);
+        for (vendor, family) in [("GenuineIntel", 21), ("AuthenticAMD", 25), ("AuthenticAMD", 15)] {
+            tree.write("proc/cpuinfo", cpuinfo(vendor, family));
+            assert_eq!(cores(&tree.read()), threads);
+        }
+        tree.write("proc/cpuinfo", cpuinfo("AuthenticAMD", 21));
+        assert_eq!(cores(&tree.read()), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+        assert_notes(&tree.read(), &[]);
+    }
+}
