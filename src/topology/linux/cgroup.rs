@@ -31,9 +31,10 @@ pub(super) enum Hierarchy {
     With(&'static str),
 }
 
-/// Names of the files in a group.
-const CPUS: [&str; 5] = ["cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus", "effective_cpus", "cpus"];
-const MEMS: [&str; 5] = ["cpuset.mems.effective", "cpuset.effective_mems", "cpuset.mems", "effective_mems", "mems"];
+/// Names of the files in a group: of version 2 what is in effect; of version 1 what was set, which is in effect but for
+/// what is offline.
+const CPUS: [&str; 5] = ["cpuset.cpus.effective", "cpuset.cpus", "cpuset.effective_cpus", "cpus", "effective_cpus"];
+const MEMS: [&str; 5] = ["cpuset.mems.effective", "cpuset.mems", "cpuset.effective_mems", "mems", "effective_mems"];
 
 impl Limits {
     pub(super) fn read(root: &Path, notes: &mut Vec<String>) -> Self {

@@ -50,17 +50,33 @@ impl Cpus {
         if let Some(online) = list(&file).filter(|online| !online.is_empty()) {
             return Some(online);
         }
-        let online = self.with_folders();
+        let online = self.online_by_folders();
         if file.exists() && !online.is_empty() {
             notes.push("sys/devices/system/cpu/online is no list of CPUs: the folders of CPUs are taken".to_owned());
         }
         Some(online).filter(|online| !online.is_empty())
     }
 
+    /// Those that have a folder.
+    fn with_folders(&self) -> CpuSet {
+        numbered(&self.folder(), "cpu").into_iter().filter(|cpu| *cpu < CpuSet::MAX).collect()
+    }
+
     /// Those that have a folder, but for those whose folder says that they are offline.
-    pub(super) fn with_folders(&self) -> CpuSet {
+    pub(super) fn online_by_folders(&self) -> CpuSet {
         let is_online = |cpu: &usize| text(&self.of(*cpu, "online")).is_none_or(|text| text != "0");
-        numbered(&self.folder(), "cpu").into_iter().filter(|cpu| *cpu < CpuSet::MAX).filter(is_online).collect()
+        self.with_folders().iter().filter(is_online).collect()
+    }
+
+    /// Of listed CPUs those that have a folder, if any has: a list may be of another moment or another machine.
+    pub(super) fn there(&self, listed: CpuSet, notes: &mut Vec<String>) -> CpuSet {
+        let there = listed.intersection(&self.with_folders());
+        if there.is_empty() || there == listed {
+            return listed;
+        }
+        let missing = listed.difference(&there);
+        notes.push(format!("CPUs {missing} are in the list of online CPUs, but have no folder: left out"));
+        there
     }
 
     /// Whether the folder of a CPU says that it is online.

@@ -31,7 +31,8 @@ impl Process {
         let limits = Limits::read(root, notes);
         let (online, allowed) = match (listed, mask) {
             (None, None) => return None,
-            (Some(online), None) => {
+            (Some(listed), None) => {
+                let online = cpus.there(listed, notes);
                 notes.push("no affinity mask in proc/self/status: taken as all online CPUs".to_owned());
                 let allowed = narrowed(&online, limits.cpus.as_ref(), notes);
                 (online, allowed)
@@ -70,7 +71,7 @@ fn online_beside(mask: &CpuSet, listed: Option<CpuSet>, cpus: &Cpus, notes: &mut
     }
     let online = format!("the CPUs that are online by sys/devices/system/cpu ({listed})");
     notes.push(format!("{online} lack CPUs {beyond} of the affinity mask: the mask is taken"));
-    cpus.with_folders().union(mask)
+    cpus.online_by_folders().union(mask)
 }
 
 /// What the kernel says about the process.

@@ -111,3 +111,17 @@ fn threads_with_core_numbers_of_their_own_are_cores_on_bulldozer_alone() {
         assert_notes(&tree.read(), &[]);
     }
 }
+
+#[test]
+fn cpus_in_the_list_without_a_folder_are_not_there() {
+    let tree = machine("folder", 4, 2);
+    std::fs::remove_file(tree.0.join("proc/self/status")).expect("it is there");
+    tree.cpu("online", "0-7");
+    tree.node(0, "0-7", 1 << 30, "10");
+    let read = tree.read();
+    assert_eq!((read.cpus().to_string(), cores(&read)), ("0-3".to_owned(), vec!["0-1".to_owned(), "2-3".to_owned()]));
+    assert_notes(&read, &["no affinity mask", "CPUs 4-7 are in the list of online CPUs, but have no folder"]);
+    // The mask knows better.
+    tree.write(MASK.0, MASK.1);
+    assert_eq!(tree.read().allowed_cpus().to_string(), "0-7");
+}

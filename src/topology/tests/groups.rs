@@ -106,16 +106,27 @@ fn without_a_list_of_mounts_the_usual_places_are_tried() {
 }
 
 #[test]
-fn cpusets_of_version_1_prefer_what_is_in_effect() {
+fn cpusets_of_version_1_count_as_they_were_set() {
     let mounts = "cgroup /sys/fs/cgroup/cpuset cgroup rw,cpuset 0 0\n";
     let files = [
         ("proc/self/cgroup", "4:cpuset:/a/b\n"),
         ("proc/self/mounts", mounts),
         ("sys/fs/cgroup/cpuset/a/cpuset.cpus", "0-3"),
-        ("sys/fs/cgroup/cpuset/a/cpuset.effective_cpus", "0-2"),
+        ("sys/fs/cgroup/cpuset/a/cpuset.effective_cpus", "0-1"),
+        ("sys/fs/cgroup/cpuset/a/cpuset.mems", "0-1"),
+        ("sys/fs/cgroup/cpuset/a/cpuset.effective_mems", "0"),
         ("sys/fs/cgroup/cpuset/a/b/cpuset.cpus", "\n"),
     ];
-    assert_cpuset(&without_mask("effective", &files).read(), None, "0-2");
+    // hwloc reads those, too. What is in effect is the same, less what is offline; where a recording shows less, as one
+    // of a POWER9 with nodes of graphics processors does, it is of another moment.
+    let tree = without_mask("set", &files);
+    let machine = tree.read();
+    assert_cpuset(&machine, None, "0-3");
+    assert!(machine.numa_nodes().iter().all(|node| node.may_allocate()), "{machine}");
+    ["cpus", "mems"].iter().for_each(|what| tree.write(&format!("sys/fs/cgroup/cpuset/a/cpuset.{what}"), ""));
+    let machine = tree.read();
+    assert_cpuset(&machine, None, "0-1");
+    assert_eq!(machine.numa_nodes().iter().filter(|node| node.may_allocate()).count(), 1);
 }
 
 #[test]
