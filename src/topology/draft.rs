@@ -3,6 +3,8 @@
 //! A reader gives sets of CPUs, level by level, as the system or a description has them. Here they become parts that
 //! keep the [invariants of the module](super): what does not fit is left out or made flat, and noted.
 
+use std::collections::BTreeMap;
+
 use super::parts::{Core, L3Domain, NumaNode, Package};
 use super::{CpuSet, Topology};
 
@@ -51,8 +53,8 @@ impl Draft {
             .collect();
         cores.sort_by_key(|core| core.cpus.first());
 
+        self.part_nodes();
         self.confine(&allowed);
-        self.join_nodes_that_overlap();
         self.place_in_packages(&mut cores);
         self.place_in_l3(&mut cores);
         self.place_on_nodes(&mut cores, &allowed);
@@ -80,28 +82,38 @@ impl Draft {
         self.l3.sort_by_key(|domain| domain.cpus.first());
         self.nodes.iter_mut().for_each(|node| node.cpus = node.cpus.intersection(allowed));
         self.nodes.retain(|node| !node.cpus.is_empty() || node.may_allocate());
-        self.nodes.sort_by_key(|node| node.id);
     }
 
-    /// A CPU that is on two nodes is next to both memories: for placement they are one.
-    fn join_nodes_that_overlap(&mut self) {
-        let total: usize = self.nodes.iter().map(|node| node.cpus.len()).sum();
-        let cpus = self.nodes.iter().fold(CpuSet::new(), |all, node| all.union(&node.cpus));
-        if total == cpus.len() {
-            return;
+    /// A CPU is on one node. Nodes with the same CPUs are for placement one memory; of others with CPUs in common the first
+    /// one counts.
+    fn part_nodes(&mut self) {
+        self.nodes.sort_by_key(|node| node.id);
+        let (mut kept, mut gone, mut taken) = (Vec::<NumaNode>::new(), CpuSet::new(), CpuSet::new());
+        // Which of those kept has a CPU as its first, and with which others it is one.
+        let mut by_first: BTreeMap<usize, (usize, CpuSet)> = BTreeMap::new();
+        for node in std::mem::take(&mut self.nodes) {
+            let Some(first) = node.cpus.first() else {
+                kept.push(node);
+                continue;
+            };
+            if let Some((place, ids)) = by_first.get_mut(&first).filter(|(place, _)| kept[*place].cpus == node.cpus) {
+                ids.insert(node.id);
+                gone.insert(node.id);
+                kept[*place].join(&node);
+            } else if node.cpus.intersection(&taken).is_empty() {
+                taken = taken.union(&node.cpus);
+                by_first.insert(first, (kept.len(), CpuSet::from_iter([node.id])));
+                kept.push(node);
+            } else {
+                gone.insert(node.id);
+                self.notes.push(format!("NUMA node {} has CPUs of nodes before it: left out", node.id));
+            }
         }
-        let ids: CpuSet = self.nodes.iter().filter(|node| !node.cpus.is_empty()).map(|node| node.id).collect();
-        self.notes.push(format!("NUMA nodes {ids} have CPUs in common: taken as one node"));
-        let (with, mut others): (Vec<_>, Vec<_>) = self.nodes.drain(..).partition(|node| !node.cpus.is_empty());
-        let id = with[0].id;
-        let memory = with.iter().try_fold(0_u64, |sum, node| sum.checked_add(node.memory?));
-        let may_allocate = with.iter().any(NumaNode::may_allocate);
-        let mut distances = with.into_iter().next().map(|node| node.distances).unwrap_or_default();
-        distances.retain(|(node, _)| *node == id || !ids.contains(*node));
-        others.iter_mut().for_each(|node| node.distances.retain(|(other, _)| *other == id || !ids.contains(*other)));
-        others.push(NumaNode { id, cpus, has_cpus: true, memory, may_allocate, distances });
-        others.sort_by_key(|node| node.id);
-        self.nodes = others;
+        for (_, ids) in by_first.values().filter(|(_, ids)| ids.len() > 1) {
+            self.notes.push(format!("NUMA nodes {ids} have CPUs in common: taken as one node"));
+        }
+        kept.iter_mut().for_each(|node| node.distances.retain(|(other, _)| !gone.contains(*other)));
+        self.nodes = kept;
     }
 
     fn place_in_packages(&mut self, cores: &mut [Core]) {
@@ -156,6 +168,14 @@ impl Draft {
         });
         self.nodes.sort_by_key(|node| node.id);
         cores.iter_mut().for_each(|core| core.node = Some(id));
+    }
+}
+
+impl NumaNode {
+    /// Makes it one with another node that has the same CPUs.
+    fn join(&mut self, other: &Self) {
+        self.may_allocate = self.may_allocate() || other.may_allocate();
+        self.memory = self.memory.zip(other.memory).and_then(|(one, other)| one.checked_add(other));
     }
 }
 

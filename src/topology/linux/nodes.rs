@@ -1,5 +1,6 @@
 //! Reads the NUMA nodes.
 
+use std::fs;
 use std::path::Path;
 
 use super::super::CpuSet;
@@ -22,7 +23,13 @@ pub(super) fn read(root: &Path, online: &CpuSet, mems: Option<&CpuSet>, notes: &
         let distances = vec![(0, LOCAL)];
         return vec![NumaNode { id: 0, cpus: online.clone(), has_cpus: true, memory, may_allocate: true, distances }];
     }
-    let mut nodes: Vec<NumaNode> = ids.iter().map(|id| node(&folder, *id, &ids, online, notes)).collect();
+    let graphics = graphics(root).intersection(&ids.iter().copied().collect());
+    if !graphics.is_empty() {
+        notes.push(format!("NUMA nodes {graphics} are the memory of graphics processors: left out"));
+    }
+    let own = ids.iter().filter(|id| !graphics.contains(**id));
+    let mut nodes: Vec<NumaNode> = own.map(|id| node(&folder, *id, &ids, online, notes)).collect();
+    nodes.iter_mut().for_each(|node| node.distances.retain(|(other, _)| !graphics.contains(*other)));
     if let Some(mems) = mems {
         if nodes.iter().any(|node| node.may_allocate && mems.contains(node.id)) {
             nodes.iter_mut().for_each(|node| node.may_allocate &= mems.contains(node.id));
@@ -31,6 +38,18 @@ pub(super) fn read(root: &Path, online: &CpuSet, mems: Option<&CpuSet>, notes: &
         }
     }
     nodes
+}
+
+/// Nodes that are the memory of NVIDIA's graphics processors, of which the driver tells. The kernel has them as nodes
+/// without CPUs, but they are for the processor that they belong to.
+fn graphics(root: &Path) -> CpuSet {
+    let Ok(processors) = fs::read_dir(root.join("proc/driver/nvidia/gpus")) else { return CpuSet::new() };
+    let node_of = |processor: fs::DirEntry| {
+        let status = text(&processor.path().join("numa_status"))?;
+        let node = status.lines().find_map(|line| line.trim().strip_prefix("Node:"))?;
+        node.trim().parse().ok().filter(|node| *node < CpuSet::MAX)
+    };
+    processors.flatten().filter_map(node_of).collect()
 }
 
 fn node(folder: &Path, id: usize, ids: &[usize], online: &CpuSet, notes: &mut Vec<String>) -> NumaNode {

@@ -3,7 +3,7 @@
 //! Each test is a kind of machine in hwloc's own collection of recordings, made up in small. Where hwloc counts
 //! something else, the test says what, and why it is not taken over.
 
-use super::{Tree, assert_notes, cores, l3, packages};
+use super::{Tree, assert_notes, cores, l3, nodes, packages};
 
 /// A mask that every CPU is in, so that notes tell of the rest.
 const MASK: (&str, &str) = ("proc/self/status", "Cpus_allowed_list:\t0-31\n");
@@ -124,4 +124,51 @@ fn cpus_in_the_list_without_a_folder_are_not_there() {
     // The mask knows better.
     tree.write(MASK.0, MASK.1);
     assert_eq!(tree.read().allowed_cpus().to_string(), "0-7");
+}
+
+#[test]
+fn memory_of_graphics_processors_is_no_node() {
+    let tree = machine("graphics", 4, 1);
+    tree.node(0, "0-3", 1 << 30, "10 80 80 80");
+    tree.node(8, "", 1 << 30, "80 10 80 80");
+    tree.node(254, "", 16 << 30, "80 80 10 80");
+    tree.node(255, "", 16 << 30, "80 80 80 10");
+    for (bus, node) in
+        [("0004:05:00.0", "Node:\t255"), ("0035:03:00.0", "Node:      254"), ("0035:04:00.0", "Node: -1")]
+    {
+        let status = format!("{node}\nStatus:    online\nAddress:   40000000000\n");
+        tree.write(&format!("proc/driver/nvidia/gpus/{bus}/numa_status"), status);
+    }
+    let read = tree.read();
+    assert_eq!(nodes(&read), ["0:0-3", "8:"]);
+    assert_eq!(read.numa_nodes()[1].distance(0), Some(80));
+    assert_notes(&read, &["NUMA nodes 254-255 are the memory of graphics processors: left out"]);
+}
+
+#[test]
+fn of_nodes_with_a_part_of_their_cpus_in_common_the_first_counts() {
+    let tree = machine("nested", 8, 1);
+    for (id, cpus, distances) in [(0, "0-1", "10 20 30 30"), (1, "0-3", "20 10 30 30"), (2, "6-7", "30 30 10 20")] {
+        tree.node(id, cpus, 1 << 30, distances);
+    }
+    tree.node(3, "4-7", 1 << 30, "30 30 20 10");
+    let read = tree.read();
+    assert_eq!(nodes(&read), ["0:0-1", "2:6-7"]);
+    assert_eq!(read.numa_nodes()[1].memory(), Some(1 << 30));
+    let overlap = |id| format!("NUMA node {id} has CPUs of nodes before it: left out");
+    assert_notes(&read, &[&overlap(1), &overlap(3), "CPUs 2-5 are on no NUMA node"]);
+}
+
+#[test]
+fn nodes_with_the_same_cpus_are_one() {
+    let tree = machine("same", 4, 1);
+    for id in 0..3 {
+        tree.node(id, "0-3", 1 << 30, "10 10 10 10");
+    }
+    tree.node(5, "", 1 << 30, "20 20 20 10");
+    let read = tree.read();
+    assert_eq!(nodes(&read), ["0:0-3", "5:"]);
+    assert_eq!(read.numa_nodes()[0].memory(), Some(3 << 30));
+    assert_eq!((read.numa_nodes()[1].distance(0), read.numa_nodes()[1].distance(1)), (Some(20), None));
+    assert_notes(&read, &["NUMA nodes 0-2 have CPUs in common: taken as one node"]);
 }

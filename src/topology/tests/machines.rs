@@ -200,21 +200,6 @@ fn nodes_without_cpus_and_nodes_without_memory() {
 }
 
 #[test]
-fn nodes_that_share_cpus_are_one_and_others_stay() {
-    let tree = Tree::of("shared", &CLEAN);
-    tree.cpu("online", "0-3");
-    single(&tree, 0..4);
-    tree.node(1, "0-2", 1 << 30, "10 20 30");
-    tree.node(2, "2-3", 1 << 30, "20 10 30");
-    tree.node(4, "", 1 << 30, "30 30 10");
-    let machine = tree.read();
-    assert_eq!(nodes(&machine), ["1:0-3", "4:"]);
-    assert_eq!(machine.numa_nodes()[1].distance(1), Some(30));
-    assert_eq!(machine.numa_nodes()[1].distance(2), None);
-    assert_notes(&machine, &["NUMA nodes 1-2 have CPUs in common"]);
-}
-
-#[test]
 fn odd_nodes_leave_cores_without_one() {
     let tree = Tree::of("odd", &CLEAN);
     tree.cpu("online", "0-3");
