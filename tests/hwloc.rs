@@ -51,8 +51,10 @@ fn assert_same(hwloc: &Topology, own: &Topology, what: &str) {
     assert_eq!(hwloc.packages(), own.packages(), "{what}");
     let l3 = |machine: &Topology| -> Vec<CpuSet> { machine.l3_domains().iter().map(|l3| l3.cpus().clone()).collect() };
     assert_eq!(l3(hwloc), l3(own), "{what}");
-    let nodes = |machine: &Topology| -> Vec<(usize, CpuSet, bool, bool)> {
-        let node = |node: &NumaNode| (node.id(), node.cpus().clone(), node.is_memory_only(), node.may_allocate());
+    let nodes = |machine: &Topology| -> Vec<(usize, CpuSet, CpuSet, bool, bool)> {
+        let node = |node: &NumaNode| {
+            (node.id(), node.cpus().clone(), node.near().clone(), node.is_memory_only(), node.may_allocate())
+        };
         machine.numa_nodes().iter().map(node).collect()
     };
     assert_eq!(nodes(hwloc), nodes(own), "{what}");

@@ -17,6 +17,8 @@ pub(super) struct Draft {
     pub(super) allowed: CpuSet,
     /// The allowed CPUs core by core; each is in exactly one.
     pub(super) cores: Vec<CpuSet>,
+    /// CPUs that are cores for want of anything better.
+    pub(super) assumed: CpuSet,
     /// The rank of each core's kind, or nothing.
     pub(super) kinds: Vec<usize>,
     /// Packages that have no CPU in common.
@@ -35,6 +37,7 @@ impl Draft {
     pub(super) fn flat(cpus: CpuSet, notes: Vec<String>) -> Self {
         Self {
             cores: cpus.iter().map(|cpu| CpuSet::from_iter([cpu])).collect(),
+            assumed: cpus.clone(),
             online: cpus,
             notes,
             ..Self::default()
@@ -49,7 +52,10 @@ impl Draft {
             .into_iter()
             .enumerate()
             .filter(|(_, cpus)| !cpus.is_empty())
-            .map(|(index, cpus)| Core { cpus, package: None, node: None, l3: None, kind: kinds.get(index).copied() })
+            .map(|(index, cpus)| {
+                let (kind, is_assumed) = (kinds.get(index).copied(), cpus.is_subset(&self.assumed));
+                Core { cpus, package: None, node: None, l3: None, kind, is_assumed }
+            })
             .collect();
         cores.sort_by_key(|core| core.cpus.first());
 
@@ -80,7 +86,10 @@ impl Draft {
         self.l3.iter_mut().for_each(|domain| domain.cpus = domain.cpus.intersection(allowed));
         self.l3.retain(|domain| !domain.cpus.is_empty());
         self.l3.sort_by_key(|domain| domain.cpus.first());
-        self.nodes.iter_mut().for_each(|node| node.cpus = node.cpus.intersection(allowed));
+        self.nodes.iter_mut().for_each(|node| {
+            node.cpus = node.cpus.intersection(allowed);
+            node.near = node.near.intersection(allowed);
+        });
         self.nodes.retain(|node| !node.cpus.is_empty() || node.may_allocate());
     }
 
@@ -162,6 +171,7 @@ impl Draft {
             id,
             cpus: allowed.clone(),
             has_cpus: true,
+            near: CpuSet::new(),
             memory: with.iter().try_fold(0_u64, |sum, node| sum.checked_add(node.memory?)).filter(|sum| *sum > 0),
             may_allocate: with.is_empty() || with.iter().any(NumaNode::may_allocate),
             distances: vec![(id, LOCAL)],

@@ -43,6 +43,7 @@ fn keep_to(draft: &mut Draft, mask: CpuSet) {
     if !beyond.is_empty() {
         draft.notes.push(format!("hwloc does not show CPUs {beyond} of the affinity mask: each counts as a core"));
         draft.cores.extend(beyond.iter().map(|cpu| CpuSet::from_iter([cpu])));
+        draft.assumed = draft.assumed.union(&beyond);
         draft.online = draft.online.union(&beyond);
     }
     let kept_back = mask.difference(&draft.allowed).difference(&beyond);
@@ -89,7 +90,7 @@ fn draft(tree: &Tree) -> Result<Draft, String> {
     let l3 = tree.objects_with_type(ObjectType::L3Cache);
     let l3 = l3.map(|object| L3Domain { cpus: cpus(object), size: size(object) }).collect();
     let (kinds, nodes) = (kinds(tree, &cores), nodes(tree, &mut notes));
-    Ok(Draft { online, allowed, cores, kinds, packages, l3, nodes, notes, ..Draft::default() })
+    Ok(Draft { online, allowed, cores, assumed: coreless, kinds, packages, l3, nodes, notes, ..Draft::default() })
 }
 
 /// Nothing where hwloc does not tell of all cores.
@@ -120,7 +121,8 @@ fn nodes(tree: &Tree, notes: &mut Vec<String>) -> Vec<NumaNode> {
     let mut nodes = Vec::new();
     let mut taken = CpuSet::new();
     for index in order {
-        let cpus = cpus(objects[index]).difference(&taken);
+        let near = cpus(objects[index]);
+        let cpus = near.difference(&taken);
         taken = taken.union(&cpus);
         let mut distances: Vec<(usize, u32)> = match &matrix {
             Some(matrix) => ids.iter().copied().zip(matrix[index].iter().copied()).collect(),
@@ -131,6 +133,7 @@ fn nodes(tree: &Tree, notes: &mut Vec<String>) -> Vec<NumaNode> {
             id: ids[index],
             has_cpus: !cpus.is_empty(),
             cpus,
+            near,
             memory: has_memory.then(|| size(objects[index]).unwrap_or(0)),
             may_allocate: tree.allowed_nodeset().is_set(ids[index]),
             distances,

@@ -18,6 +18,7 @@ pub struct Core {
     pub(super) node: Option<usize>,
     pub(super) l3: Option<usize>,
     pub(super) kind: Option<usize>,
+    pub(super) is_assumed: bool,
 }
 
 impl Core {
@@ -50,6 +51,12 @@ impl Core {
     #[must_use]
     pub fn kind(&self) -> Option<usize> {
         self.kind
+    }
+
+    /// Whether the machine shows nothing of cores here: then each CPU counts as one. hwloc counts none.
+    #[must_use]
+    pub fn is_assumed(&self) -> bool {
+        self.is_assumed
     }
 }
 
@@ -103,6 +110,7 @@ impl L3Domain {
 /// assert_eq!(near, [0, 2]);
 /// assert_eq!(server.numa_nodes()[1].memory(), Some(16 << 30));
 /// assert_eq!(server.numa_nodes()[1].distance(1), Some(10));
+/// assert_eq!((server.numa_nodes()[1].cpus().len(), server.numa_nodes()[1].near().to_string()), (0, "0-7".to_owned()));
 /// # Ok::<(), millstream::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +118,8 @@ pub struct NumaNode {
     pub(super) id: usize,
     pub(super) cpus: CpuSet,
     pub(super) has_cpus: bool,
+    /// Of a node without CPUs: the allowed CPUs near it.
+    pub(super) near: CpuSet,
     pub(super) memory: Option<u64>,
     pub(super) may_allocate: bool,
     /// Sorted by node.
@@ -128,6 +138,13 @@ impl NumaNode {
     #[must_use]
     pub fn cpus(&self) -> &CpuSet {
         &self.cpus
+    }
+
+    /// The allowed CPUs nearest to its memory: its own. Of memory alone, those that the system says use it best, or those
+    /// of the nodes that are nearest by distance; none if all nodes are equally far, or if none of these CPUs is allowed.
+    #[must_use]
+    pub fn near(&self) -> &CpuSet {
+        if self.has_cpus { &self.cpus } else { &self.near }
     }
 
     /// How much memory it has in bytes, if that is known.

@@ -84,7 +84,8 @@ impl Cpus {
         text(&self.of(cpu, "online")).is_some_and(|text| text == "1")
     }
 
-    pub(super) fn cores(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<CpuSet> {
+    /// All cores, and the CPUs that count as cores because nothing is known of theirs.
+    pub(super) fn cores(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> (Vec<CpuSet>, CpuSet) {
         let mut ids = BTreeMap::new();
         let mut id = |cpu| *ids.entry(cpu).or_insert_with(|| number(&self.of(cpu, "topology/core_id")));
         let mut has_modules = None;
@@ -104,8 +105,8 @@ impl Cpus {
         if !alone.is_empty() {
             notes.push(format!("the kernel shows no usable siblings of CPUs {alone}: each is taken as a core"));
         }
-        let alone = alone.iter().map(|cpu| CpuSet::from_iter([cpu]));
-        groups.into_iter().map(|(_, group)| group).chain(alone).collect()
+        let single = alone.iter().map(|cpu| CpuSet::from_iter([cpu]));
+        (groups.into_iter().map(|(_, group)| group).chain(single).collect(), alone)
     }
 
     /// Whether these are AMD's processors of modules with two cores each: the kernel has the two as siblings, though

@@ -25,13 +25,14 @@ pub(super) fn read(root: &Path) -> Option<Draft> {
     let mut notes = Vec::new();
     let Process { online, allowed, mems, quota } = Process::read(root, &mut notes)?;
     let cpus = Cpus { root: root.to_owned() };
-    let cores = cpus.cores(&allowed, &mut notes);
+    let (cores, assumed) = cpus.cores(&allowed, &mut notes);
     let kinds = kinds::read(root, &cores, &mut notes);
     let packages = cpus.packages(&allowed, &mut notes);
     let l3 = cpus.l3(&allowed, &cores, &mut notes);
-    let nodes = nodes::read(root, &online, mems.as_ref(), &mut notes);
+    let mut nodes = nodes::read(root, &online, mems.as_ref(), &mut notes);
+    nodes::find_near(root, &mut nodes);
     let is_this_machine = false;
-    Some(Draft { online, allowed, cores, kinds, packages, l3, nodes, quota, notes, is_this_machine })
+    Some(Draft { online, allowed, cores, assumed, kinds, packages, l3, nodes, quota, notes, is_this_machine })
 }
 
 /// Reads what the process may use, and nothing else of the machine.

@@ -20,8 +20,8 @@ pub(super) fn read(root: &Path, online: &CpuSet, mems: Option<&CpuSet>, notes: &
     if ids.is_empty() {
         notes.push("no NUMA nodes in sys/devices/system/node: taken as one".to_owned());
         let memory = text(&root.join("proc/meminfo")).and_then(|text| total(&text));
-        let distances = vec![(0, LOCAL)];
-        return vec![NumaNode { id: 0, cpus: online.clone(), has_cpus: true, memory, may_allocate: true, distances }];
+        let (cpus, near, distances) = (online.clone(), CpuSet::new(), vec![(0, LOCAL)]);
+        return vec![NumaNode { id: 0, cpus, has_cpus: true, near, memory, may_allocate: true, distances }];
     }
     let graphics = graphics(root).intersection(&ids.iter().copied().collect());
     if !graphics.is_empty() {
@@ -68,7 +68,39 @@ fn node(folder: &Path, id: usize, ids: &[usize], online: &CpuSet, notes: &mut Ve
         notes.push(format!("NUMA node {id} has no usable list of distances"));
     }
     let distances = distances.unwrap_or_else(|| vec![(id, LOCAL)]);
-    NumaNode { id, has_cpus: !cpus.is_empty(), cpus, memory, may_allocate: true, distances }
+    NumaNode { id, has_cpus: !cpus.is_empty(), cpus, near: CpuSet::new(), memory, may_allocate: true, distances }
+}
+
+/// Finds the CPUs that are near the nodes without any.
+pub(super) fn find_near(root: &Path, nodes: &mut [NumaNode]) {
+    let alone: Vec<usize> = (0..nodes.len()).filter(|index| !nodes[*index].has_cpus).collect();
+    for index in alone {
+        let told = told_near(root, &nodes[index], nodes);
+        nodes[index].near = told.unwrap_or_else(|| nearest(&nodes[index], nodes));
+    }
+}
+
+/// By what the firmware tells of who uses a memory best. The second class has CPUs only, where the first may have a
+/// device.
+fn told_near(root: &Path, node: &NumaNode, nodes: &[NumaNode]) -> Option<CpuSet> {
+    let folder = root.join(format!("sys/devices/system/node/node{}", node.id));
+    let classes = ["access1", "access0"].map(|class| folder.join(class).join("initiators"));
+    let ids = numbered(&classes.into_iter().find(|class| class.is_dir())?, "node");
+    let initiators = nodes.iter().filter(|other| ids.contains(&other.id));
+    Some(initiators.fold(CpuSet::new(), |all, other| all.union(&other.cpus))).filter(|near| !near.is_empty())
+}
+
+/// By distance. None is near if all are equally far, or as near as the node itself.
+fn nearest(node: &NumaNode, nodes: &[NumaNode]) -> CpuSet {
+    let others = || nodes.iter().filter(|other| other.id != node.id);
+    let distance = |other: &NumaNode| node.distance(other.id);
+    let Some(least) = others().filter(|other| other.has_cpus).filter_map(distance).min() else { return CpuSet::new() };
+    let is_nearer = others().filter_map(distance).any(|distance| distance > least);
+    if !is_nearer || node.distance(node.id).is_none_or(|own| own >= least) {
+        return CpuSet::new();
+    }
+    let near = others().filter(|other| distance(other) == Some(least));
+    near.fold(CpuSet::new(), |all, other| all.union(&other.cpus))
 }
 
 /// The CPUs of a node. None at all is an answer, too.

@@ -94,9 +94,10 @@ fn nodes(spec: &Spec, places: &Places) -> Result<Vec<NumaNode>, String> {
         let mut distances: Vec<(usize, u32)> =
             ids.iter().enumerate().map(|(other, id)| (*id, distance(index, other))).collect();
         distances.sort_unstable();
-        let cpus = if site.has_cpus { places.cpus(site.places.clone()) } else { CpuSet::new() };
+        let near = places.cpus(site.places.clone());
+        let (cpus, near) = if site.has_cpus { (near, CpuSet::new()) } else { (CpuSet::new(), near) };
         let memory = site.attributes.memory;
-        NumaNode { id: ids[index], cpus, has_cpus: site.has_cpus, memory, may_allocate: true, distances }
+        NumaNode { id: ids[index], cpus, has_cpus: site.has_cpus, near, memory, may_allocate: true, distances }
     };
     Ok(sites.iter().enumerate().map(node).collect())
 }

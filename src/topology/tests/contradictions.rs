@@ -115,7 +115,7 @@ fn threads_with_core_numbers_of_their_own_are_cores_on_bulldozer_alone() {
 #[test]
 fn cpus_in_the_list_without_a_folder_are_not_there() {
     let tree = machine("folder", 4, 2);
-    std::fs::remove_file(tree.0.join("proc/self/status")).expect("it is there");
+    tree.remove("proc/self/status");
     tree.cpu("online", "0-7");
     tree.node(0, "0-7", 1 << 30, "10");
     let read = tree.read();
@@ -171,4 +171,18 @@ fn nodes_with_the_same_cpus_are_one() {
     assert_eq!(read.numa_nodes()[0].memory(), Some(3 << 30));
     assert_eq!((read.numa_nodes()[1].distance(0), read.numa_nodes()[1].distance(1)), (Some(20), None));
     assert_notes(&read, &["NUMA nodes 0-2 have CPUs in common: taken as one node"]);
+}
+
+#[test]
+fn cpus_without_files_about_cores_count_as_cores_and_say_so() {
+    // hwloc shows no cores then.
+    let tree = machine("coreless", 4, 2);
+    for cpu in 2..4 {
+        let folder = format!("sys/devices/system/cpu/cpu{cpu}/topology");
+        ["core_id", "thread_siblings_list"].iter().for_each(|name| tree.remove(&format!("{folder}/{name}")));
+    }
+    let read = tree.read();
+    let all: Vec<_> = read.cores().iter().map(|core| (core.cpus().to_string(), core.is_assumed())).collect();
+    assert_eq!(all, [("0-1".to_owned(), false), ("2".to_owned(), true), ("3".to_owned(), true)]);
+    assert_notes(&read, &["no usable siblings of CPUs 2-3: each is taken as a core"]);
 }

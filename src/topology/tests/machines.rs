@@ -200,6 +200,43 @@ fn nodes_without_cpus_and_nodes_without_memory() {
 }
 
 #[test]
+fn memory_is_near_the_cpus_that_the_system_names_or_the_nearest_nodes() {
+    let tree = Tree::of("near", &CLEAN);
+    tree.cpu("online", "0-7");
+    single(&tree, 0..8);
+    tree.node(0, "0-3", 1 << 30, "10 20 17 17 30 20 40");
+    tree.node(1, "4-7", 1 << 30, "20 10 28 17 30 20 40");
+    tree.node(2, "", 1 << 30, "17 28 10 17 30 20 40");
+    tree.node(3, "", 1 << 30, "17 17 17 10 30 20 40");
+    tree.node(4, "", 1 << 30, "30 30 30 30 10 30 30");
+    tree.node(5, "", 1 << 30, "20 20 20 20 30 10 20");
+    tree.node(6, "", 1 << 30, "9 40 40 40 40 40 10");
+    let near = |machine: &Topology| -> Vec<String> {
+        machine.numa_nodes().iter().map(|node| node.near().to_string()).collect()
+    };
+    // Node 4 is as far from all, and nothing is nearer to node 6 than itself.
+    assert_eq!(near(&tree.read()), ["0-3", "4-7", "0-3", "0-7", "", "0-7", ""]);
+
+    let initiator = |node: usize, class: usize, of: &str| {
+        tree.write(&format!("sys/devices/system/node/node{node}/access{class}/initiators/{of}"), "");
+    };
+    // A folder and a link to one are alike here.
+    initiator(4, 0, "node1");
+    initiator(4, 0, "read_latency");
+    initiator(5, 0, "node0");
+    initiator(5, 1, "node1");
+    // Of itself, and of a node that is not there: nothing is told.
+    initiator(2, 1, "node2");
+    initiator(2, 1, "node9");
+    assert_eq!(near(&tree.read()), ["0-3", "4-7", "0-3", "0-7", "4-7", "4-7", ""]);
+
+    tree.write("proc/self/status", "Cpus_allowed_list:\t4-5\n");
+    let machine = tree.read();
+    assert_eq!(near(&machine), ["", "4-5", "", "4-5", "4-5", "4-5", ""]);
+    assert_eq!(machine.numa_nodes().len(), 7);
+}
+
+#[test]
 fn odd_nodes_leave_cores_without_one() {
     let tree = Tree::of("odd", &CLEAN);
     tree.cpu("online", "0-3");

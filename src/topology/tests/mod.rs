@@ -39,6 +39,10 @@ impl Tree {
         fs::write(path, text).expect("file");
     }
 
+    fn remove(&self, path: &str) {
+        fs::remove_file(self.0.join(path)).expect("it is there");
+    }
+
     /// A file of the folder `sys/devices/system/cpu`.
     fn cpu(&self, path: &str, text: &str) {
         self.write(&format!("sys/devices/system/cpu/{path}"), text);
@@ -98,6 +102,7 @@ fn assert_invariants(machine: &Topology) {
     for node in &machine.nodes {
         assert!(!node.cpus.is_empty() || node.may_allocate(), "{node:?} of {machine:?}");
         assert!(node.has_cpus || node.cpus.is_empty(), "{node:?} of {machine:?}");
+        assert!(node.near().is_subset(&machine.allowed), "{node:?} of {machine:?}");
     }
     assert_eq!(format!("{machine:#}").matches("  core ").count(), machine.cores.len(), "{machine:#}");
 }

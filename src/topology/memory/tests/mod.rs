@@ -70,7 +70,7 @@ fn too_much_is_an_error() {
 fn nodes_that_cannot_be_used_are_named() {
     let node = |id, memory, may_allocate| {
         let distances = vec![(id, 10)];
-        NumaNode { id, cpus: CpuSet::new(), has_cpus: true, memory, may_allocate, distances }
+        NumaNode { id, cpus: CpuSet::new(), has_cpus: true, near: CpuSet::new(), memory, may_allocate, distances }
     };
     let nodes =
         [node(0, Some(1 << 30), true), node(1, Some(0), true), node(2, Some(1 << 30), false), node(4, None, true)];
