@@ -31,13 +31,14 @@ pub(super) fn list(path: &Path) -> Option<CpuSet> {
     text(path)?.parse().ok()
 }
 
-/// All sets that can be read: of each name the list, then of each the mask. Files are called `<name>_list` and `<name>`;
-/// the mask of a cache is `<name>_map`.
+/// All sets that can be read: of each name the mask, then of each the list. Files are called `<name>` and `<name>_list`;
+/// the mask of a cache is `<name>_map`. The kernel writes both alike. Of a recording that somebody has edited the masks
+/// are what was meant: all kernels have them, and hwloc reads no others.
 pub(super) fn sets<'a, const N: usize>(folder: &'a Path, names: [&'a str; N]) -> impl Iterator<Item = CpuSet> + 'a {
     let mask = |file: String| CpuSet::from_mask(&text(&folder.join(file))?);
-    let lists = names.into_iter().map(|name| list(&folder.join(format!("{name}_list"))));
     let masks = names.into_iter().map(move |name| mask(name.to_owned()).or_else(|| mask(format!("{name}_map"))));
-    lists.chain(masks).flatten()
+    let lists = names.into_iter().map(|name| list(&folder.join(format!("{name}_list"))));
+    masks.chain(lists).flatten()
 }
 
 /// The first of them that has the CPU in whose folder they are: one without it is another CPU's, or nobody's.

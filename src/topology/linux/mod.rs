@@ -2,7 +2,7 @@
 //!
 //! Which CPUs are online and allowed comes first; of the others nothing is read. Then each level is asked for by the
 //! first CPU of each group that is left: a machine of 1024 CPUs takes a few thousand small files. Old kernels show fewer
-//! files than new ones, and masks where those have lists; both are read.
+//! files than new ones, and masks alone where those have lists as well; both are read.
 
 mod cgroup;
 mod cpus;

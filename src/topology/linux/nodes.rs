@@ -105,7 +105,8 @@ fn nearest(node: &NumaNode, nodes: &[NumaNode]) -> CpuSet {
 
 /// The CPUs of a node. None at all is an answer, too.
 fn cpus(folder: &Path) -> Option<CpuSet> {
-    list(&folder.join("cpulist")).or_else(|| CpuSet::from_mask(&text(&folder.join("cpumap"))?))
+    let mask = text(&folder.join("cpumap")).and_then(|mask| CpuSet::from_mask(&mask));
+    mask.or_else(|| list(&folder.join("cpulist")))
 }
 
 /// One number for each online node, in the order of their numbers.

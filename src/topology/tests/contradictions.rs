@@ -1,7 +1,7 @@
 //! Files of recorded machines that contradict each other, or the machine.
 //!
-//! Each test is a kind of machine in hwloc's own collection of recordings, made up in small. Where hwloc counts
-//! something else, the test says what, and why it is not taken over.
+//! Each test is a kind of machine in hwloc's own collection of recordings, made up in small. What is taken is what hwloc
+//! takes.
 
 use super::{Tree, assert_notes, cores, l3, nodes, packages};
 
@@ -52,19 +52,37 @@ fn a_list_without_the_cpu_gives_way_to_the_mask() {
 }
 
 #[test]
-fn where_list_and_mask_both_have_the_cpu_the_list_counts() {
+fn where_list_and_mask_both_have_the_cpu_the_mask_counts() {
+    // hwloc reads masks only, so that recordings that show how it deals with wrong files are wrong there. It leaves out an
+    // L3 cache and a package that reach into others, and so does this.
     let tree = machine("both", 8, 1);
+    tree.node(0, "0-7", 1 << 30, "10");
+    tree.write("sys/devices/system/node/node0/cpumap", "7f");
     for cpu in 0..8 {
-        let list = ["0,4", "1,5", "2,6", "3,7"][cpu % 4];
-        let mask = if cpu == 2 { "0f" } else { ["11", "22", "44", "88"][cpu % 4] };
-        cache(&tree, cpu, 3, &[("level", "3"), ("shared_cpu_list", list), ("shared_cpu_map", mask)]);
+        let (list, mask) = (["0,4", "1,5", "2,6", "3,7"][cpu % 4], ["11", "22", "44", "88"][cpu % 4]);
+        let sharers = if cpu == 2 { "0f" } else { mask };
+        cache(&tree, cpu, 3, &[("level", "3"), ("shared_cpu_list", list), ("shared_cpu_map", sharers)]);
         tree.cpu(&format!("cpu{cpu}/topology/core_siblings_list"), list);
-        tree.cpu(&format!("cpu{cpu}/topology/core_siblings"), mask);
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings"), if cpu == 3 { "0f" } else { mask });
     }
     let machine = tree.read();
-    // hwloc reads masks only. One wrong mask, over CPUs of four packages, makes it leave out an L3 cache and a package.
-    assert_eq!(l3(&machine), ["0,4", "1,5", "2,6", "3,7"]);
-    assert_eq!(packages(&machine), ["0,4", "1,5", "2,6", "3,7"]);
+    assert_eq!(l3(&machine), ["0,4", "1,5", "3,7"]);
+    assert_eq!(packages(&machine), ["0,4", "1,5", "2,6"]);
+    assert_eq!(nodes(&machine), ["0:0-6"]);
+    let notes =
+        ["package of CPUs 3,7: taken as in none", "sharers of the L3 cache of CPUs 2,6", "CPUs 7 are on no NUMA"];
+    assert_notes(&machine, &notes);
+}
+
+#[test]
+fn a_mask_without_the_cpu_gives_way_to_the_list() {
+    let tree = machine("without", 4, 1);
+    for cpu in 0..4 {
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings"), "0c");
+        tree.cpu(&format!("cpu{cpu}/topology/core_siblings_list"), ["0-1", "2-3"][cpu / 2]);
+    }
+    let machine = tree.read();
+    assert_eq!(packages(&machine), ["0-1", "2-3"]);
     assert_notes(&machine, &[]);
 }
 
