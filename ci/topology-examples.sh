@@ -126,11 +126,11 @@ elif ! tar -xjf "$recordings/2arm-2c.tar.bz2" 2>/dev/null; then
     echo "skipped: tar cannot unpack .tar.bz2"
 else
     machines=0
-    while IFS=, read -r name expected; do
+    while IFS=, read -r place name expected; do
         rm -rf recorded && mkdir recorded
         tar --exclude='*/device-tree/*' --exclude='*/sys/class/*' --exclude='*/sys/bus/*' --exclude='*/devices/pci*' \
             --exclude='*/devices/LNX*' --exclude='*/cpuidle/*' --exclude='*/hugepages/*' \
-            -C recorded -xjf "$recordings/$name.tar.bz2"
+            -C recorded -xjf "$recordings/$place/$name.tar.bz2"
         root=$(dirname "$(find recorded -maxdepth 2 -name sys -type d)")
         run 0 "$topology" --root "$root" --csv
         printed "$expected"
@@ -149,7 +149,9 @@ else
         nvidia-dgx-gb10) has_line '    L3 domain 1 (16 MiB): CPUs 10-19' ;;
         esac
         machines=$((machines + 1))
-    done < <(tail -n +2 "$recordings/expected.csv" | sed '/^$/d')
+    done < <(for place in . next; do
+        [ ! -e "$recordings/$place/expected.csv" ] || sed -e '1d;/^$/d' -e "s/^/$place,/" "$recordings/$place/expected.csv"
+    done)
     [ "$machines" -ge 16 ] || fail "$machines recorded machines"
     echo "topology: $machines recorded machines are counted as hwloc counts them"
 fi

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use millstream::{Core, CpuSet, NumaNode, Placement, Pool, Topology};
+use millstream::{Core, CpuSet, Placement, Pool, Topology};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -71,7 +71,7 @@ const NOTES: &str = "\
 Numbers:
   All counts are of what this process may use. In the line of --csv a number is left out where the
   machine shows none. It has the NUMA nodes that the process may allocate on and that are near one
-  of its CPUs, or near none at all.
+  of its CPUs: so does hwloc-calc count.
 
 Exit status:
   0 if the machine was shown; 2 if not: there is none in DIR, SPEC makes none, it cannot be written.";
@@ -94,16 +94,12 @@ fn in_full(error: &(dyn Error + 'static)) -> String {
 
 /// The line of `--csv`.
 fn counts(machine: &Topology) -> String {
-    let is_near = |node: &&NumaNode| !node.cpus().is_empty() || node.is_memory_only();
-    let nodes = machine.numa_nodes().iter().filter(|node| node.may_allocate() || node.is_cpu_only()).filter(is_near);
-    let counts = [
-        machine.allowed_cpus().len(),
-        machine.cores().len(),
-        machine.packages().len(),
-        nodes.count(),
-        machine.l3_domains().len(),
-    ];
-    counts.map(|count| if count == 0 { String::new() } else { count.to_string() }).join(",")
+    let shown = |count: usize| if count == 0 { String::new() } else { count.to_string() };
+    let cores = machine.cores().iter().filter(|core| !core.is_assumed()).count();
+    // Every machine has a node, if not always one for this process.
+    let nodes = machine.numa_nodes().iter().filter(|node| node.may_allocate() && !node.near().is_empty()).count();
+    let (packages, l3) = (machine.packages().len(), machine.l3_domains().len());
+    format!("{},{},{},{nodes},{}", machine.allowed_cpus().len(), shown(cores), shown(packages), shown(l3))
 }
 
 fn show(machine: &Topology, with_cores: bool, out: &mut impl Write) -> io::Result<()> {

@@ -28,8 +28,8 @@ struct Recording {
 
 impl Recording {
     /// Unpacks a recording. None, and a message, if this system cannot.
-    fn unpack(name: &str) -> Option<Self> {
-        let archive = recordings()?.join(format!("{name}.tar.bz2"));
+    fn unpack(from: &Path, name: &str) -> Option<Self> {
+        let archive = from.join(format!("{name}.tar.bz2"));
         let folder = format!("millstream-recording-{}-{name}", std::process::id());
         // In memory, where that is possible: these are tens of thousands of files.
         let places = [Path::new("/dev/shm").join(&folder), std::env::temp_dir().join(&folder)];
@@ -56,9 +56,14 @@ impl Drop for Recording {
     }
 }
 
-fn recordings() -> Option<PathBuf> {
+/// The folders with recordings, each with a list of what hwloc counts in them. None, and a message, if there are none.
+fn recordings() -> Option<Vec<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/topologies");
-    if folder.is_dir() { Some(folder) } else { skip("there is no folder ../shared/topologies") }
+    if !folder.is_dir() {
+        return skip("there is no folder ../shared/topologies");
+    }
+    let folders = [folder.join("next"), folder];
+    Some(folders.into_iter().filter(|folder| folder.join("expected.csv").is_file()).collect())
 }
 
 /// Tells it past the test harness, which would keep it back.
@@ -67,39 +72,48 @@ fn skip<T>(why: &str) -> Option<T> {
     None
 }
 
-/// `pus,cores,packages,numa_nodes,l3`, empty where there are none. Of the nodes hwloc counts those that the process may
-/// allocate on, and that are near one of its CPUs or near none at all.
+/// `pus,cores,packages,numa_nodes,l3`, as `hwloc-calc --number-of … all` counts them; empty where the machine shows none.
+///
+/// Of nodes hwloc-calc counts those that the process may allocate on and that are near one of its CPUs. hwloc has one
+/// that is near none, too: on an Itanium of 16 nodes with CPUs and one with memory alone, equally far from all.
+///
+/// All recordings that the project has now are counted alike; `src/topology/tests/contradictions.rs` has the kinds that
+/// are not among those here. What counts differently of those that it once had, and why:
+/// - `48amd64-4d2n6c-sparse`, older ones: 3 nodes there, 8 here. Their list of nodes that are online is wrong; here the
+///   nodes' folders count.
+/// - `64amd64-4s2n4ca2co`, an older one: 32 cores there, 64 here. It does not tell the architecture, without which hwloc
+///   does not tell a Bulldozer's cores apart.
+/// - `64intel64-fakeKNL-A2A-cache`: an L3 cache there, none here. It is a cache of the memory, which hwloc knows from a
+///   file that its own tool has written.
+/// - `32ppc-4n4c2c`, `4ppc-4c`, `4qs22-2s2t`: none there, flat machines here. hwloc refuses what has no files about cores.
 fn counts(machine: &Topology) -> String {
-    let nodes = machine.numa_nodes().iter().filter(|node| node.may_allocate() || node.is_cpu_only());
-    let nodes = nodes.filter(|node| !node.cpus().is_empty() || node.is_memory_only());
-    let counts = [
-        machine.allowed_cpus().len(),
-        machine.cores().len(),
-        machine.packages().len(),
-        nodes.count(),
-        machine.l3_domains().len(),
-    ];
-    counts.map(|count| if count == 0 { String::new() } else { count.to_string() }).join(",")
+    let shown = |count: usize| if count == 0 { String::new() } else { count.to_string() };
+    let cores = machine.cores().iter().filter(|core| !core.is_assumed()).count();
+    let nodes = machine.numa_nodes().iter().filter(|node| node.may_allocate() && !node.near().is_empty()).count();
+    let (packages, l3) = (machine.packages().len(), machine.l3_domains().len());
+    format!("{},{},{},{nodes},{}", machine.allowed_cpus().len(), shown(cores), shown(packages), shown(l3))
 }
 
 #[test]
 fn recorded_machines_are_counted_as_hwloc_counts_them() {
-    let Some(folder) = recordings() else { return };
-    let expected = fs::read_to_string(folder.join("expected.csv")).expect("the list of counts");
+    let Some(folders) = recordings() else { return };
     let (mut wrong, mut read, mut longest) = (Vec::new(), 0, Duration::ZERO);
-    for line in expected.lines().skip(1).filter(|line| !line.is_empty()) {
-        let (name, theirs) = line.split_once(',').expect("a name and counts");
-        let Some(recording) = Recording::unpack(name) else { return };
-        let start = Instant::now();
-        let machine = recording.read();
-        longest = longest.max(start.elapsed());
-        read += 1;
-        assert_invariants(&machine, name);
-        assert_what_counts_do_not_show(&machine, name);
-        assert_places(&machine, name);
-        let ours = counts(&machine);
-        if ours != theirs {
-            wrong.push(format!("{name}: {ours}, not {theirs}\n{machine}"));
+    for folder in folders {
+        let expected = fs::read_to_string(folder.join("expected.csv")).expect("the list of counts");
+        for line in expected.lines().skip(1).filter(|line| !line.is_empty()) {
+            let (name, theirs) = line.split_once(',').expect("a name and counts");
+            let Some(recording) = Recording::unpack(&folder, name) else { return };
+            let start = Instant::now();
+            let machine = recording.read();
+            longest = longest.max(start.elapsed());
+            read += 1;
+            assert_invariants(&machine, name);
+            assert_what_counts_do_not_show(&machine, name);
+            assert_places(&machine, name);
+            let ours = counts(&machine);
+            if ours != theirs {
+                wrong.push(format!("{name}: {ours}, not {theirs}\n{machine}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -201,7 +215,25 @@ fn assert_what_counts_do_not_show(machine: &Topology, name: &str) {
         }
         "fakeheteromemtiers" => {
             let alone = machine.numa_nodes().iter().filter(|node| node.is_memory_only());
-            assert_eq!(alone.map(|node| node.id()).collect::<Vec<_>>(), [4, 6, 8, 9]);
+            let near: Vec<(usize, String)> = alone.map(|node| (node.id(), node.near().to_string())).collect();
+            let expected = [(4, "2-3"), (6, "2-3"), (8, "0-1"), (9, "4-5")];
+            assert_eq!(near, expected.map(|(id, cpus)| (id, cpus.to_owned())));
+        }
+        "fakememinitiators-1np2c+1npp+gi" => {
+            let near: Vec<(usize, String)> = machine
+                .numa_nodes()
+                .iter()
+                .filter(|node| node.is_memory_only())
+                .map(|node| (node.id(), node.near().to_string()))
+                .collect();
+            let expected = [(5, "0-1"), (6, "4-5"), (7, "0-1,4-5"), (8, "2-3"), (9, "6-7"), (10, "2-3,6-7")];
+            assert_eq!(near, expected.map(|(id, cpus)| (id, cpus.to_owned())));
+        }
+        "nvidiagpunumanodes" => {
+            let ids: Vec<usize> = machine.numa_nodes().iter().map(|node| node.id()).collect();
+            assert_eq!((ids, machine.cpus().to_string()), (vec![0, 8], "0-15,88-103".to_owned()));
+            let note = "NUMA nodes 250-255 are the memory of graphics processors: left out";
+            assert!(machine.notes().iter().any(|line| line == note), "{:?}", machine.notes());
         }
         "nvidia-dgx-gb10" => {
             assert_eq!(kinds(), [[0; 5], [1; 5], [0; 5], [1; 5]].concat());
