@@ -59,12 +59,14 @@ fn status() -> impl Strategy<Value = String> {
 }
 
 fn groups() -> impl Strategy<Value = String> {
-    let known = ["0::/a/b\n", "4:cpu,cpuacct:/a\n3:cpuset:/\n", "0::/../a\n", "0::/a/../../b\n"];
+    let known = ["0::/a/b\n", "4:cpu,cpuacct:/a\n3:cpuset:/\n", "0::/../a\n", "0::/a/../../b\n", "3:cpuset:/../..\n"];
     prop_oneof![3 => one_of(known), 1 => junk()]
 }
 
 fn mounts() -> impl Strategy<Value = String> {
     let known = [
+        "1 2 0:3 /b /mnt rw - cgroup2 cgroup2 rw\n1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+        "1 2 0:3 /../.. /sys rw - cgroup cgroup rw,cpuset\n1 2 0:3 // /sys/fs/cgroup/./ rw - cgroup cgroup rw,cpuset\n",
         "1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
         "1 2 0:3 /a /sys/fs/cgroup rw - cgroup cgroup rw,cpuset\n",
         "1 2 0:3 /.. /sys/fs/cgroup rw - cgroup cgroup rw,cpu,cpuacct\n",
@@ -98,6 +100,8 @@ fn tree() -> impl Strategy<Value = Vec<(String, Content)>> {
     add("sys/fs/cgroup/cpu.cfs_period_us".into(), content(number()).boxed());
     add("sys/fs/cgroup/a/cpuset.cpus.effective".into(), content(list()).boxed());
     add("sys/fs/cgroup/cpuset.effective_mems".into(), content(list()).boxed());
+    add("proc/cpuinfo".into(), content(one_of(["vendor_id: AuthenticAMD\ncpu family: 21\n", ":", "\n\n"])).boxed());
+    add("proc/driver/nvidia/gpus/0/numa_status".into(), content(one_of(["Node: 1\n", "Node:", "Node: x"])).boxed());
     add(format!("{cpu}/online"), content(list()).boxed());
     add("sys/devices/cpu_atom/cpus".into(), content(list()).boxed());
     add("sys/devices/cpu_core/cpus".into(), content(list()).boxed());
@@ -105,6 +109,8 @@ fn tree() -> impl Strategy<Value = Vec<(String, Content)>> {
         add(format!("{cpu}/cpu{id}/online"), content(number()).boxed());
         add(format!("{cpu}/cpu{id}/topology/core_cpus_list"), content(list()).boxed());
         add(format!("{cpu}/cpu{id}/topology/core_siblings"), content(mask()).boxed());
+        add(format!("{cpu}/cpu{id}/topology/thread_siblings"), content(mask()).boxed());
+        add(format!("{cpu}/cpu{id}/cache/index{}/shared_cpu_map", id % 3), content(mask()).boxed());
         add(format!("{cpu}/cpu{id}/topology/core_id"), content(number()).boxed());
         add(format!("{cpu}/cpu{id}/topology/physical_package_id"), content(number()).boxed());
         add(format!("{cpu}/cpu{id}/cache/index{}/level", id % 3), content(Just("3".to_owned())).boxed());
@@ -118,6 +124,7 @@ fn tree() -> impl Strategy<Value = Vec<(String, Content)>> {
         add(format!("{folder}/cpumap"), content(mask()).boxed());
         let memory = number().prop_map(move |number| format!("Node {id} MemTotal: {number} kB\n"));
         add(format!("{folder}/meminfo"), content(memory).boxed());
+        add(format!("{folder}/access{}/initiators/node{}", id % 2, (id + 1) % 3), content(number()).boxed());
         let distances = prop::collection::vec(number(), 0..5).prop_map(|numbers| numbers.join(" "));
         add(format!("{folder}/distance"), content(distances).boxed());
     }

@@ -68,6 +68,19 @@ fn cpus_of_the_mask_that_are_offline_are_not_allowed() {
 }
 
 #[test]
+fn isolated_cpus_are_allowed_where_the_mask_has_them() {
+    // The kernel leaves them out of the masks of processes that nobody has bound.
+    for (mask, allowed) in [("0-1", "0-1"), ("1-2", "1-2")] {
+        let tree = Tree::of("isolated", &[("proc/self/status", &format!("Cpus_allowed_list:\t{mask}\n"))]);
+        tree.cpu("online", "0-3\n");
+        tree.cpu("isolated", "2-3\n");
+        folders(&tree, &[0, 1, 2, 3]);
+        assert_eq!(allowed_and_online(&tree), pair(allowed, "0-3"));
+        assert_notes(&tree.read(), &[]);
+    }
+}
+
+#[test]
 fn a_mask_that_no_file_knows_is_taken_all_the_same() {
     let tree = Tree::of("unknown", &[("proc/self/status", "Cpus_allowed_list:\t8-9\n")]);
     tree.cpu("online", "0-1");
