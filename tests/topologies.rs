@@ -75,7 +75,8 @@ fn skip<T>(why: &str) -> Option<T> {
 /// `pus,cores,packages,numa_nodes,l3`, as `hwloc-calc --number-of … all` counts them; empty where the machine shows none.
 ///
 /// Of nodes hwloc-calc counts those that the process may allocate on and that are near one of its CPUs. hwloc has one
-/// that is near none, too: on an Itanium of 16 nodes with CPUs and one with memory alone, equally far from all.
+/// that is near none, too: on an Itanium of 16 nodes with CPUs and one with memory alone, equally far from all. Nodes with
+/// CPUs and no memory are in no cpuset, and so do not count; were there no cpuset, hwloc would count them.
 ///
 /// All recordings that the project has now are counted alike; `src/topology/tests/contradictions.rs` has the kinds that
 /// are not among those here. What counts differently of those that it once had, and why:

@@ -206,7 +206,8 @@ impl Topology {
 
     /// The NUMA nodes that have allowed CPUs or memory that this process may use, in the order of their numbers.
     ///
-    /// A machine that shows none is one node, with number 0.
+    /// A machine that shows none is one node, with number 0. The memory of graphics processors that the system has as
+    /// nodes is left out.
     #[must_use]
     pub fn numa_nodes(&self) -> &[NumaNode] {
         &self.nodes
