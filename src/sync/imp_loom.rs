@@ -39,6 +39,8 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+pub(crate) use loom::sync::MutexGuard;
+
 /// loom's lock with the interface of `parking_lot`.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -48,8 +50,12 @@ impl<T> Mutex<T> {
         Self(loom::sync::Mutex::new(value))
     }
 
-    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().expect("a model that panics has ended")
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut T {
@@ -195,4 +201,16 @@ macro_rules! fence_edge {
         }
     };
 }
-pub(crate) use {edge, fence_edge};
+/// Models have a full fence on each side.
+macro_rules! light_edge {
+    ($name:literal) => {
+        $crate::sync::fence_edge!($name)
+    };
+}
+macro_rules! heavy_edge {
+    ($name:literal) => {{
+        $crate::sync::fence_edge!($name);
+        true
+    }};
+}
+pub(crate) use {edge, fence_edge, heavy_edge, light_edge};

@@ -16,7 +16,7 @@ pub(crate) mod thread {
 }
 
 pub(crate) use super::futex::Futex;
-pub(crate) use parking_lot::Mutex;
+pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use std::sync::LazyLock;
 
 /// Waits for a condition under a [`Mutex`].
@@ -87,4 +87,16 @@ macro_rules! fence_edge {
         $crate::sync::atomic::fence($crate::sync::atomic::Ordering::SeqCst)
     };
 }
-pub(crate) use {edge, fence_edge};
+/// The light side of a named asymmetric fence.
+macro_rules! light_edge {
+    ($name:literal) => {
+        $crate::sync::asymmetric::light()
+    };
+}
+/// The heavy side of a named asymmetric fence; whether the system has passed it.
+macro_rules! heavy_edge {
+    ($name:literal) => {
+        $crate::sync::asymmetric::heavy()
+    };
+}
+pub(crate) use {edge, fence_edge, heavy_edge, light_edge};

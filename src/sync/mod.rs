@@ -18,6 +18,8 @@
 //! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
 //! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
 //! | [`shares`] | counts the live pieces of a batch | nobody waits: the last one acts |
+//! | [`ring`] | jobs of one owner, in plain memory | a raider's victim for the raider, for a moment |
+//! | [`asymmetric`] | a fence whose light side costs nothing | nobody |
 //! | [`request`] | asks one who has jobs to show them | nobody waits: the owner looks now and then |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
 //! | [`seam`] | where a thread blocks, or a virtual worker yields | all of the above |
@@ -41,6 +43,7 @@ use imp_loom as imp;
 #[cfg(not(all(test, loom)))]
 use imp_std as imp;
 
+pub(crate) mod asymmetric;
 pub(crate) mod claim;
 pub(crate) mod countdown;
 pub(crate) mod credit;
@@ -52,13 +55,14 @@ pub(crate) mod latch;
 pub(crate) mod parker;
 pub(crate) mod quiescence;
 pub(crate) mod request;
+pub(crate) mod ring;
 pub(crate) mod seam;
 pub(crate) mod shares;
 pub(crate) mod turnstile;
 
 pub(crate) use crossbeam_utils::CachePadded;
-pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, UnsafeCell, atomic, deque, thread};
-pub(crate) use imp::{edge, fence_edge};
+pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, thread};
+pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
 
 #[cfg(all(test, loom))]
 mod tests;

@@ -1,0 +1,142 @@
+//! A fence with a light side and a heavy one.
+//!
+//! Two threads that each store one word and then load the other's need a full fence in between, on both sides, or both may
+//! miss the other's store. Where one side runs a thousand times as often as the other it can leave its fence to it: the
+//! heavy side asks the system to pass a full fence on every processor that runs a thread of this process. Each of these
+//! threads was then interrupted between two of its instructions, or did not run. If its store came before that point the
+//! heavy side sees it; if not, its load comes after it, and sees the heavy side's store.
+//!
+//! The light side costs nothing but that the compiler keeps the order of the two. The heavy side takes the system some
+//! microseconds, and each interrupted thread about as long.
+//!
+//! Linux has `membarrier(2)`, Windows `FlushProcessWriteBuffers`. Elsewhere, and where the system refuses, both sides are
+//! full fences. What holds is decided once for the process, by [`prepare`]; until then both sides are full fences.
+
+use std::fmt;
+
+// Not loom's: models have a full fence of their own on each side (`light_edge!`, `heavy_edge!`).
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
+
+/// Whether the heavy side does the work of both.
+static ONE_SIDED: AtomicBool = AtomicBool::new(false);
+
+/// What the heavy side is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A call of the system with this name; the light side costs nothing.
+    System(&'static str),
+    /// Both sides are full fences.
+    BothSides,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(name) => f.write_str(name),
+            Self::BothSides => f.write_str("full fences on both sides, for the system offers none"),
+        }
+    }
+}
+
+/// Finds out what the system offers. Before the first pool is there.
+pub(crate) fn prepare() -> Kind {
+    static KIND: OnceLock<Kind> = OnceLock::new();
+    *KIND.get_or_init(|| match system::prepare() {
+        Some(name) => {
+            // Relaxed: a light side that does not see it yet is a full fence, which is more than is needed.
+            ONE_SIDED.store(true, Ordering::Relaxed);
+            Kind::System(name)
+        }
+        None => Kind::BothSides,
+    })
+}
+
+/// The side that runs often: between its store and its load.
+#[inline]
+pub(crate) fn light() {
+    // Relaxed: it is set before the pool is there whose threads come here, and never taken back.
+    if ONE_SIDED.load(Ordering::Relaxed) {
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// The side that runs seldom: between its store and its load. `false`: the system has refused; then the caller takes its
+/// store back, and goes by nothing that it loads.
+#[must_use]
+pub(crate) fn heavy() -> bool {
+    fence(Ordering::SeqCst);
+    let passed = !ONE_SIDED.load(Ordering::Relaxed) || system::fence_all();
+    fence(Ordering::SeqCst);
+    passed
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the system's call")]
+mod system {
+    // From the kernel's <linux/membarrier.h>: the libc crate has them for some systems only.
+    const QUERY: libc::c_int = 0;
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+    fn membarrier(command: libc::c_int) -> libc::c_long {
+        // SAFETY: takes no pointers; a command that the kernel does not know is an error.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
+    }
+
+    pub(super) fn prepare() -> Option<&'static str> {
+        let known = membarrier(QUERY);
+        let wanted = libc::c_long::from(PRIVATE_EXPEDITED);
+        let is_there = known >= 0 && known & wanted != 0 && membarrier(REGISTER_PRIVATE_EXPEDITED) == 0;
+        (is_there && fence_all()).then_some("membarrier")
+    }
+
+    pub(super) fn fence_all() -> bool {
+        membarrier(PRIVATE_EXPEDITED) == 0
+    }
+}
+
+#[cfg(windows)]
+#[expect(unsafe_code, reason = "the system's call")]
+mod system {
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        safe fn FlushProcessWriteBuffers();
+    }
+
+    pub(super) fn prepare() -> Option<&'static str> {
+        Some("FlushProcessWriteBuffers")
+    }
+
+    pub(super) fn fence_all() -> bool {
+        FlushProcessWriteBuffers();
+        true
+    }
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
+mod system {
+    pub(super) fn prepare() -> Option<&'static str> {
+        None
+    }
+
+    pub(super) fn fence_all() -> bool {
+        false
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_system_that_has_one_passes_it() {
+        let kind = prepare();
+        assert_eq!(kind, prepare(), "decided once");
+        assert!(heavy());
+        light();
+    }
+}

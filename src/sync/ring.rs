@@ -1,0 +1,353 @@
+//! A queue whose owner works at one end in plain memory. Others take from the other end now and then: they *raid* it.
+//!
+//! The owner pushes and pops at the near end. It pays for no fence and no lock, so what lies in the queue is out of reach
+//! for others while the owner does something else, however long that takes. Somebody who has nothing to do then raids the
+//! queue: it takes the oldest items and pays for both sides by a heavy fence ([`super::asymmetric`]). What else belongs to
+//! the far end lies under the same lock.
+//!
+//! After the protocol of Cilk-5 (Frigo, Leiserson, Randall, "The implementation of the Cilk-5 multithreaded language",
+//! 1998), which goes back to Dijkstra's mutual exclusion; here with an asymmetric fence, and for several items at once.
+//!
+//! # State
+//! ```text
+//!          oldest                end
+//!            |                    |
+//!   | taken  | item  item ... item| free
+//!              far end    near end
+//! ```
+//! Places are counted for ever and used again modulo the size. An item keeps its place until it is taken, or until the
+//! owner takes an older one out from below it.
+//!
+//! # Protocol
+//! * push, by the owner: (P1) fill the place at `end`. (P2) Advance `end`.
+//! * pop, by the owner: (O1) lower `end`. (O2) Light fence. (O3) Look at `oldest`. If the item lies behind it, or on it, the
+//!   owner has the item. Else a raider may have it: (O4) take the lock and look again. Now `oldest` tells who has it. If it is
+//!   the raider, `end` goes back up to `oldest`.
+//! * raid: (R1) take the lock, and claim the oldest items: advance `oldest`. (R2) Heavy fence. (R3) Read `end`. The claimed
+//!   items before it are the raider's. (R4) Give back what is not taken: lower `oldest`. Unlock.
+//!
+//! # Why each item is taken once
+//! The race is for an item that the owner pops while a raider claims it. Of O2 and R2 one comes first. If it is O2, then R3 sees
+//! O1, and the raider leaves the item. If it is R2, then O3 sees R1, and the owner waits for the lock. By then the raider has
+//! done R3 and R4, so `oldest` is right, and stays so while the owner has the lock.
+//!
+//! The owner never fills a place that a raider still reads. A raid claims at most a sixteenth of the places, and the owner
+//! keeps as many free: so a place that it fills was claimed in an earlier raid than the one that it sees in `oldest`, and
+//! that one had ended before (edge `ring.room`).
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible, or excludes | model |
+//! |---|---|---|---|---|
+//! | `ring.push` | P2: store, Release | R3 | the item | `loom_ring_hands_over` |
+//! | `ring.seen` | P2 | R3: load, Acquire | the same | `loom_ring_hands_over` |
+//! | `ring.pop` | O1, then O2 | O3 | not (O3 misses R1 and R3 misses O1) | `loom_ring_gives_each_item_once` |
+//! | `ring.claim` | R1, then R2 | R3 | the same | `loom_ring_gives_each_item_once` |
+//! | `ring.taken` | R1: store, Release | P1 | the end of the raids before | `loom_ring_place_is_used_again` |
+//! | `ring.room` | R1 | before P1: load, Acquire | the same | `loom_ring_place_is_used_again` |
+
+#![expect(unsafe_code, reason = "an owner and a raider share memory by protocol")]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::{Deref, DerefMut};
+
+use super::atomic::{AtomicUsize, Ordering};
+use super::{CachePadded, Mutex, MutexGuard, UnsafeCell, edge, heavy_edge, light_edge};
+
+/// A queue of `SIZE` places; see the module. `F`: what belongs to its far end.
+pub(crate) struct Ring<T, F, const SIZE: usize> {
+    near: CachePadded<Near>,
+    far: CachePadded<Far<F>>,
+    places: Box<[UnsafeCell<MaybeUninit<T>>]>,
+}
+
+/// Written by the owner alone.
+struct Near {
+    end: AtomicUsize,
+    /// How often the owner has pushed.
+    beat: AtomicUsize,
+}
+
+/// Written under the lock.
+struct Far<F> {
+    oldest: AtomicUsize,
+    lock: Mutex<F>,
+}
+
+// SAFETY: (1) items move between threads, hence `T: Send`, by copy; (2) a place is written by the owner alone, when no raider
+// reads it; (3) it is read by whoever has the item by the protocol, or by the owner, who alone writes.
+unsafe impl<T: Copy + Send, F: Send, const SIZE: usize> Sync for Ring<T, F, SIZE> {}
+
+/// How far `end` is behind `oldest`. Below zero while a raider claims what the owner has popped.
+fn distance(oldest: usize, end: usize) -> isize {
+    end.wrapping_sub(oldest).cast_signed()
+}
+
+impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
+    /// Items that one raid takes at most.
+    pub(crate) const RAID: usize = if SIZE < 16 { 1 } else { SIZE / 16 };
+    /// Items that it holds at most.
+    pub(crate) const ROOM: usize = SIZE - Self::RAID;
+
+    pub(crate) fn new(far: F) -> Self {
+        const { assert!(SIZE.is_power_of_two() && SIZE > 1, "places are counted modulo the size") };
+        Self {
+            near: CachePadded::new(Near { end: AtomicUsize::new(0), beat: AtomicUsize::new(0) }),
+            far: CachePadded::new(Far { oldest: AtomicUsize::new(0), lock: Mutex::new(far) }),
+            places: (0..SIZE).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
+        }
+    }
+
+    /// The owner's side.
+    ///
+    /// # Safety
+    /// (1) As long as it lives no other thread has this ring's. (2) What the owner before did happened before.
+    pub(crate) unsafe fn owner(&self) -> Owner<'_, T, F, SIZE> {
+        Owner { ring: self, marker: PhantomData }
+    }
+
+    /// Whether there is nothing in it: a hint, for all but the owner.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        distance(self.oldest(), self.end()) <= 0
+    }
+
+    /// How often the owner has pushed: a hint. While it stands still, the owner does something else.
+    pub(crate) fn beat(&self) -> usize {
+        self.near.beat.load(Ordering::Relaxed)
+    }
+
+    /// Claims up to `most` of the oldest items, and no more than [`RAID`](Self::RAID). None: there are none, or somebody is
+    /// there. Not for the owner. (R1)
+    pub(crate) fn raid(&self, most: usize) -> Option<Raid<'_, T, F, SIZE>> {
+        if self.is_empty() {
+            return None;
+        }
+        let guard = self.far.lock.try_lock()?;
+        let (oldest, end) = (self.oldest(), self.end());
+        let claimed = distance(oldest, end).clamp(0, most.min(Self::RAID).cast_signed()).cast_unsigned();
+        let claimed = oldest.wrapping_add(claimed);
+        // Release: the owner, if it fills a place again, sees that the raids before this one have ended.
+        self.far.oldest.store(claimed, edge!("ring.taken", Release));
+        Some(Raid { far: FarEnd { ring: self, guard, next: oldest, end: oldest }, claimed })
+    }
+
+    fn end(&self) -> usize {
+        // Relaxed: the owner's own, or a hint, or under the lock.
+        self.near.end.load(Ordering::Relaxed)
+    }
+
+    fn oldest(&self) -> usize {
+        // Relaxed: a hint, or behind a fence, or under the lock.
+        self.far.oldest.load(Ordering::Relaxed)
+    }
+
+    /// The item in a place.
+    ///
+    /// # Safety
+    /// (1) It was filled, and this happened before. (2) It is not filled again meanwhile.
+    #[inline]
+    unsafe fn read(&self, place: usize) -> T {
+        self.places[place % SIZE].with(|item| {
+            // SAFETY: (2).
+            let item = unsafe { &*item };
+            // SAFETY: (1).
+            unsafe { item.assume_init_read() }
+        })
+    }
+}
+
+/// The owner's side of a ring; stays on its thread.
+pub(crate) struct Owner<'a, T, F, const SIZE: usize> {
+    ring: &'a Ring<T, F, SIZE>,
+    marker: PhantomData<*const ()>,
+}
+
+impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
+    /// Whether there is no room for one more.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        // Acquire: the raids before the last one that it shows have ended.
+        let oldest = self.ring.far.oldest.load(edge!("ring.room", Acquire));
+        distance(oldest, self.ring.end()) >= Ring::<T, F, SIZE>::ROOM.cast_signed()
+    }
+
+    /// Whether there is nothing in it.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Puts an item in as the newest; its place. There is room. (P1), (P2)
+    #[inline]
+    pub(crate) fn push(&self, item: T) -> usize {
+        debug_assert!(!self.is_full(), "the caller has made room");
+        let (Near { end, beat }, place) = (&*self.ring.near, self.ring.end());
+        // SAFETY: the owner fills places, and raiders do not read this one: see the module.
+        self.ring.places[place % SIZE].with_mut(|slot| unsafe { &mut *slot }.write(item));
+        // Relaxed: a hint.
+        beat.store(beat.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        // Release: a raider that sees it sees the item.
+        end.store(place.wrapping_add(1), edge!("ring.push", Release));
+        place
+    }
+
+    /// The newest item, if it is there: a hint until it is popped.
+    #[inline]
+    pub(crate) fn newest(&self) -> Option<T> {
+        let newest = self.ring.end().wrapping_sub(1);
+        // SAFETY: (1) filled by this thread, and not taken when it looked; (2) only this thread fills places.
+        (!self.is_empty()).then(|| unsafe { self.ring.read(newest) })
+    }
+
+    /// Takes the newest item.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<T> {
+        if self.is_empty() {
+            return None; // or a raid is under way for what was popped before: nothing is left
+        }
+        let newest = self.ring.end().wrapping_sub(1);
+        // SAFETY: (1) filled by this thread; (2) only this thread fills places.
+        self.retract(newest).then(|| unsafe { self.ring.read(newest) })
+    }
+
+    /// Takes the item back that was pushed into this place; `false`: it was taken. All that is newer was pushed by somebody
+    /// who does not remember its place.
+    #[inline]
+    pub(crate) fn take_back(&self, place: usize) -> bool {
+        if self.ring.end() == place.wrapping_add(1) { self.retract(place) } else { self.take_from_below(place) }
+    }
+
+    /// Takes what lies in the newest place. (O1) to (O3)
+    #[inline]
+    fn retract(&self, place: usize) -> bool {
+        self.ring.near.end.store(place, Ordering::Relaxed); // (O1)
+        light_edge!("ring.pop"); // (O2)
+        distance(self.ring.oldest(), place) >= 0 || self.settle(place) // (O3)
+    }
+
+    /// Whether the owner has the item in this place, for which a raider has been. (O4)
+    #[cold]
+    #[inline(never)]
+    fn settle(&self, place: usize) -> bool {
+        let _far = self.ring.far.lock.lock();
+        let oldest = self.ring.oldest();
+        let has_it = distance(oldest, place) >= 0;
+        if !has_it {
+            self.ring.near.end.store(oldest, Ordering::Relaxed);
+        }
+        has_it
+    }
+
+    /// Takes an item out that is not the newest: those that are newer move up.
+    #[cold]
+    #[inline(never)]
+    fn take_from_below(&self, place: usize) -> bool {
+        let _far = self.ring.far.lock.lock();
+        let (oldest, end) = (self.ring.oldest(), self.ring.end());
+        if distance(oldest, place) < 0 || distance(place, end) <= 0 {
+            return false;
+        }
+        let mut free = place;
+        while free.wrapping_add(1) != end {
+            let newer = free.wrapping_add(1);
+            // SAFETY: (1) filled by this thread; (2) only this thread fills places.
+            let item = unsafe { self.ring.read(newer) };
+            // SAFETY: the owner fills places, and nobody reads while it has the lock.
+            self.ring.places[free % SIZE].with_mut(|slot| unsafe { &mut *slot }.write(item));
+            free = newer;
+        }
+        self.ring.near.end.store(free, Ordering::Relaxed);
+        true
+    }
+
+    /// The far end, for the owner: no raider comes while it lives, and all items can be taken from there.
+    pub(crate) fn far_end(&self) -> FarEnd<'a, T, F, SIZE> {
+        let guard = self.ring.far.lock.lock();
+        FarEnd { ring: self.ring, guard, next: self.ring.oldest(), end: self.ring.end() }
+    }
+}
+
+/// Items are claimed; the heavy fence comes next. Dropped, it takes nothing.
+pub(crate) struct Raid<'a, T, F, const SIZE: usize> {
+    far: FarEnd<'a, T, F, SIZE>,
+    claimed: usize,
+}
+
+/// The heavy fence of all raids that were begun; `false`: the system has refused, and they are to be dropped. (R2)
+#[must_use]
+pub(crate) fn raid_fence() -> bool {
+    heavy_edge!("ring.claim")
+}
+
+impl<'a, T: Copy + Send, F, const SIZE: usize> Raid<'a, T, F, SIZE> {
+    /// The far end with those of the claimed items that the raider can take. Call it after [`raid_fence`]. (R3)
+    pub(crate) fn settle(self) -> FarEnd<'a, T, F, SIZE> {
+        let Self { mut far, claimed } = self;
+        // Acquire: the items as the owner has pushed them.
+        let end = far.ring.near.end.load(edge!("ring.seen", Acquire));
+        let there = distance(far.next, end).max(0);
+        far.end = if there < distance(far.next, claimed) { far.next.wrapping_add_signed(there) } else { claimed };
+        far
+    }
+}
+
+/// The far end of a ring, and the lock on it. What is not taken when it is dropped stays in the ring.
+pub(crate) struct FarEnd<'a, T, F, const SIZE: usize> {
+    ring: &'a Ring<T, F, SIZE>,
+    guard: MutexGuard<'a, F>,
+    /// The oldest item that was not taken.
+    next: usize,
+    /// Where those end that may be.
+    end: usize,
+}
+
+impl<T: Copy + Send, F, const SIZE: usize> FarEnd<'_, T, F, SIZE> {
+    /// The oldest item.
+    pub(crate) fn oldest(&self) -> Option<T> {
+        let is_there = distance(self.next, self.end) > 0;
+        // SAFETY: (1) R3, or the owner has filled it; (2) it was not taken, so the owner does not fill it.
+        is_there.then(|| unsafe { self.ring.read(self.next) })
+    }
+
+    /// Takes the oldest item; there is one.
+    pub(crate) fn advance(&mut self) {
+        debug_assert!(distance(self.next, self.end) > 0, "there is one");
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// Takes the oldest item.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let oldest = self.oldest()?;
+        self.advance();
+        Some(oldest)
+    }
+}
+
+impl<T, F, const SIZE: usize> Deref for FarEnd<'_, T, F, SIZE> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        &self.guard
+    }
+}
+
+impl<T, F, const SIZE: usize> DerefMut for FarEnd<'_, T, F, SIZE> {
+    fn deref_mut(&mut self) -> &mut F {
+        &mut self.guard
+    }
+}
+
+impl<T, F, const SIZE: usize> Drop for FarEnd<'_, T, F, SIZE> {
+    fn drop(&mut self) {
+        // Release: as at R1, which may have been the last one for the owner to see. (R4)
+        self.ring.far.oldest.store(self.next, edge!("ring.taken", Release));
+    }
+}
+
+impl<T, F: fmt::Debug, const SIZE: usize> fmt::Debug for Ring<T, F, SIZE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("far", &self.far.lock).finish_non_exhaustive()
+    }
+}

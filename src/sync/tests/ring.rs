@@ -1,0 +1,194 @@
+//! Models of the ring: its owner beside raiders.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+
+use super::super::ring::{Owner, Ring, raid_fence};
+use super::{Plain, check};
+
+/// Two places, of which one is kept free.
+type Small = Ring<u32, (), 2>;
+/// Room for a few, raided one at a time.
+type Few = Ring<u32, (), 8>;
+
+#[expect(unsafe_code, reason = "models have one owner, too")]
+fn owner<const SIZE: usize>(ring: &Ring<u32, (), SIZE>) -> Owner<'_, u32, (), SIZE> {
+    // SAFETY: (1) the thread that the model begins on is the only owner; (2) nobody was before.
+    unsafe { ring.owner() }
+}
+
+/// A raid of its own: what it takes.
+fn raid<const SIZE: usize>(ring: &Ring<u32, (), SIZE>, most: usize) -> Vec<u32> {
+    let Some(raid) = ring.raid(most) else { return Vec::new() };
+    assert!(raid_fence());
+    let mut far = raid.settle();
+    std::iter::from_fn(|| far.pop()).collect()
+}
+
+/// What is pushed comes with all that was done before.
+#[test]
+fn loom_ring_hands_over() {
+    check(&["ring.push"], || {
+        let shared = Arc::new((Few::new(()), Plain::new()));
+        let raider = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let taken = raid(&shared.0, 1);
+                if taken == [7] {
+                    assert_eq!(shared.1.get(), 1);
+                }
+                taken.len()
+            })
+        };
+        shared.1.add();
+        owner(&shared.0).push(7);
+        let left = 1 - raider.join().expect("no panic");
+        assert_eq!(owner(&shared.0).pop().into_iter().count(), left);
+    });
+}
+
+/// The owner pops its two items while they are raided: each comes once.
+#[test]
+fn loom_ring_gives_each_item_once() {
+    check(&["ring.pop", "ring.claim"], || {
+        let ring = Arc::new(Few::new(()));
+        let own = owner(&ring);
+        own.push(1);
+        own.push(2);
+        let raider = {
+            let ring = ring.clone();
+            thread::spawn(move || raid(&ring, 1))
+        };
+        let mut all: Vec<u32> = own.pop().into_iter().chain(own.pop()).collect();
+        all.extend(raider.join().expect("no panic"));
+        assert_eq!(own.pop(), None, "all were popped or taken");
+        all.sort_unstable();
+        assert_eq!(all, [1, 2]);
+    });
+}
+
+/// A join ends, takes its half back and makes another one, while the ring is raided.
+#[test]
+fn loom_ring_raid_against_a_join_that_ends() {
+    check(&["ring.pop", "ring.claim", "ring.seen"], || {
+        let ring = Arc::new(Few::new(()));
+        let own = owner(&ring);
+        let place = own.push(1);
+        let raider = {
+            let ring = ring.clone();
+            thread::spawn(move || raid(&ring, 1))
+        };
+        let is_back = own.take_back(place);
+        let next = own.push(2);
+        let next_is_back = own.take_back(next);
+        let taken = raider.join().expect("no panic");
+        let expected: &[u32] = match (is_back, next_is_back) {
+            (true, true) => &[],
+            (false, true) => &[1],
+            (true, false) => &[2],
+            (false, false) => panic!("one raid takes one of them"),
+        };
+        assert_eq!(taken, expected);
+    });
+}
+
+/// The owner fills a place again that a raider has read.
+#[test]
+fn loom_ring_place_is_used_again() {
+    check(&["ring.taken", "ring.room"], || {
+        let ring = Arc::new(Small::new(()));
+        let own = owner(&ring);
+        own.push(0);
+        let raider = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    while raid(&ring, 1).is_empty() {
+                        thread::yield_now();
+                    }
+                }
+            })
+        };
+        for item in 1..3 {
+            while own.is_full() {
+                thread::yield_now();
+            }
+            own.push(item);
+        }
+        raider.join().expect("no panic");
+        assert_eq!(std::iter::from_fn(|| own.pop()).count(), 1, "nothing is lost");
+    });
+}
+
+/// The owner gives all away itself, from the far end, or from below, while it is raided.
+#[test]
+fn loom_ring_raid_against_the_owner_at_the_far_end() {
+    check(&[], || {
+        let ring = Arc::new(Few::new(()));
+        let own = owner(&ring);
+        (1..4).for_each(|item| _ = own.push(item));
+        let raider = {
+            let ring = ring.clone();
+            thread::spawn(move || raid(&ring, 1))
+        };
+        let below = own.take_back(1);
+        let mut all: Vec<u32> = below.then_some(2).into_iter().collect();
+        {
+            let mut far = own.far_end();
+            all.extend(std::iter::from_fn(|| far.pop()));
+        }
+        assert_eq!(own.pop(), None, "all were given away");
+        all.extend(raider.join().expect("no panic"));
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3]);
+    });
+}
+
+/// Two raid at the same time: one of them finds the other there, or what is left.
+#[test]
+fn loom_ring_two_raiders() {
+    check(&["ring.pop", "ring.claim"], || {
+        let shared = Arc::new((Few::new(()), AtomicU32::new(0)));
+        let own = owner(&shared.0);
+        own.push(1);
+        own.push(2);
+        let raiders = [(); 2].map(|()| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                for item in raid(&shared.0, 1) {
+                    // Relaxed: the join orders it.
+                    assert_eq!(shared.1.fetch_or(item, Ordering::Relaxed) & item, 0, "nobody else has it");
+                }
+            })
+        });
+        let popped = own.pop();
+        for raider in raiders {
+            raider.join().expect("no panic");
+        }
+        let mut all = shared.1.load(Ordering::Relaxed);
+        for item in popped.into_iter().chain(own.pop()) {
+            assert_eq!(all & item, 0, "nobody else has it");
+            all |= item;
+        }
+        assert_eq!(all, 3, "nothing is lost");
+    });
+}
+
+/// A raider that finds the fence refused takes nothing.
+#[test]
+fn loom_ring_refused_raid_takes_nothing() {
+    check(&[], || {
+        let ring = Arc::new(Few::new(()));
+        let own = owner(&ring);
+        own.push(1);
+        let raider = {
+            let ring = ring.clone();
+            thread::spawn(move || drop(ring.raid(1)))
+        };
+        let popped = own.pop();
+        raider.join().expect("no panic");
+        assert_eq!(popped.or_else(|| own.pop()), Some(1));
+    });
+}
