@@ -1,6 +1,6 @@
 //! Threads that block lend their places to spare threads.
 //!
-//! A worker that is in [`Pool::block_in_place`], or waits for longer than [`PATIENCE`], takes no core. Its place is *lent*:
+//! A worker that is in [`Pool::block_in_place`], or waits for longer than a [nap](super::raid), takes no core. Its place is *lent*:
 //! another worker that is parked goes on in it, or else a *spare*, a thread at a seat of its own that works only while more
 //! places are lent than spares are about ([`crate::sync::event_count`]). When the place is taken back a spare shows what it
 //! has and sleeps behind its job.
@@ -12,7 +12,6 @@
 use std::io;
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::patience::Patience;
 use super::seat::{Counts, Seat};
@@ -22,9 +21,6 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread::JoinHandle;
-
-/// A wait that is longer lends its place: about what it costs twice to wake a thread.
-const PATIENCE: Duration = Duration::from_micros(100);
 
 /// Makes the thread of the spare with this number.
 type Make = Box<dyn Fn(usize) -> io::Result<JoinHandle<()>> + Send>;
@@ -159,7 +155,7 @@ impl<'a, 'p> Back<'a, 'p> {
 
 impl Drop for Back<'_, '_> {
     fn drop(&mut self) {
-        self.0.show_all();
+        self.0.publish_all();
         self.0.leave();
     }
 }
@@ -191,7 +187,7 @@ impl Worker<'_> {
             self.shared.idle.lend(true);
         }
         self.shared.idle.exit(false);
-        self.shared.pass_on(self.seat.at.node);
+        self.shared.pay(self.seat.at.node);
     }
 
     /// Takes the place again: who is one too many parks when its job is done.
@@ -202,19 +198,15 @@ impl Worker<'_> {
         }
     }
 
-    /// Parks this thread, which sleeps already as the event count sees it, and lends its place if that takes long; whether
-    /// it was woken by then.
+    /// Parks this thread, which sleeps already as the event count sees it, and lends its place; whether it has done so.
     pub(super) fn park_lending(&self) -> bool {
         if !self.lends() {
             return false;
         }
-        let parker = &self.seat.parker;
-        if !parker.park_for(PATIENCE) {
-            self.shared.idle.lend(true);
-            self.shared.pass_on(self.seat.at.node);
-            parker.park();
-            self.shared.idle.lend(false);
-        }
+        self.shared.idle.lend(true);
+        self.shared.pay(self.seat.at.node);
+        self.seat.parker.park();
+        self.shared.idle.lend(false);
         true
     }
 
@@ -226,18 +218,20 @@ impl Worker<'_> {
             let ending = idle.is_ending();
             let over = !ending && idle.has_too_many_spares();
             match if over { self.stop() } else { self.step() } {
-                Step::Ran => patience.renew(),
+                Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
-                Step::Idle if over || idle.is_over_limit() || !patience.waits(|| false) => {
+                Step::Idle if over || !self.goes_on_looking(&mut patience) => {
                     Counts::bump(&self.seat.counts.parks);
-                    idle.sleep_spare(&self.seat.parker, self.seat.at, |has_place| {
+                    let woken = idle.sleep_spare(&self.seat.parker, self.seat.at, |has_place| {
                         let stays = idle.is_ending() || (has_place && self.must_stay());
-                        if !stays {
-                            self.shared.pass_on(self.seat.at.node); // the place is free again, for a worker
+                        stays || {
+                            self.shared.pay(self.seat.at.node); // the place is free again, for a worker
+                            has_place && self.nap(None)
                         }
-                        stays
                     });
-                    patience.renew();
+                    if woken {
+                        patience.renew();
+                    }
                 }
                 Step::Idle => {}
             }
@@ -256,7 +250,7 @@ impl Worker<'_> {
 
     /// Of [`Pool::block_in_place`].
     fn block<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.show_all();
+        self.publish_all();
         let _away = Away::new(self);
         work()
     }

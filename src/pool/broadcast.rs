@@ -143,7 +143,7 @@ impl Worker<'_> {
         let is_job = |at: &Worker<'_>| (at.has_place() || at.runs_half()).then_some(());
         let from_inside = Worker::find_inside(self.shared, is_job).is_some();
         let broadcast = Broadcast {
-            target: Target { run: Broadcast::<F, R>::run, group: None },
+            target: Target::new(Broadcast::<F, R>::run, None),
             latch: Latch::new(),
             waiter: Arc::clone(&self.seat.parker),
             open: Quiescence::new(workers as u64),

@@ -15,7 +15,7 @@ use super::worker::Worker;
 use super::{Pool, Shared};
 use crate::error::{Error, PoolError};
 use crate::sync::event_count::MAX_THREADS;
-use crate::sync::thread;
+use crate::sync::{asymmetric, thread};
 use crate::topology::{CpuSet, Topology, Usable, bind};
 use crate::unwind;
 
@@ -256,6 +256,7 @@ impl Builder {
         let one_cpu = |place: &WorkerPlace| place.cpus().filter(|cpus| place.is_bound() && cpus.len() == 1)?.first();
         let cpus = placement.workers().iter().map(one_cpu).collect();
         let layout = Layout::new(&layout, &topology).bound_to(cpus);
+        asymmetric::prepare();
         let mut shared = Shared::new(layout, if self.elastic { workers } else { placement.active() });
         shared.panic_handler = self.panic_handler.clone();
         shared.patience = self.idle;

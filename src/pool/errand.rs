@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::job::{Job, Target};
+use super::job::{Job, Target, pointer};
 use super::worker::Worker;
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
@@ -13,9 +13,7 @@ use crate::sync::parker::Parker;
 
 /// A closure on some stack, with room for its result.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Errand<F, R> {
-    target: Target,
     latch: Latch,
     waiter: Arc<Parker>,
     state: UnsafeCell<State<F, R>>,
@@ -33,18 +31,15 @@ where
     F: FnOnce(&Worker<'_>) -> R + Send,
     R: Send,
 {
+    const TARGET: &'static Target = &Target::new(Self::run, None);
+
     pub(super) fn new(work: F, waiter: Arc<Parker>) -> Self {
-        Self {
-            target: Target { run: Self::run, group: None },
-            latch: Latch::new(),
-            waiter,
-            state: UnsafeCell::new(State::Waiting(work)),
-        }
+        Self { latch: Latch::new(), waiter, state: UnsafeCell::new(State::Waiting(work)) }
     }
 
     /// The one job that calls the closure. The errand stays where it is until the latch is set.
     pub(super) fn job(&self) -> Job {
-        Job { target: NonNull::from(self).cast(), payload: 0 }
+        Job::about(Self::TARGET, self)
     }
 
     pub(super) fn latch(&self) -> &Latch {
@@ -52,9 +47,9 @@ where
     }
 
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-    unsafe fn run(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
-        // SAFETY: the target is the first field of an errand that is alive until its latch is set.
-        let errand: &Self = unsafe { target.cast().as_ref() };
+    unsafe fn run(_: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
+        // SAFETY: the job is about an errand that is alive until its latch is set.
+        let errand: &Self = unsafe { &*pointer(payload) };
         let take = |state: *mut State<F, R>| {
             // SAFETY: only the one job touches the state before the latch is set.
             std::mem::replace(unsafe { &mut *state }, State::Taken)

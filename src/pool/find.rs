@@ -20,17 +20,10 @@ impl Worker<'_> {
         if !unfair && let Some(job) = self.injector().take(only) {
             return Some(job);
         }
-        match self.local(|local| local.ring.newest()) {
-            Some(job) if job.is_for(only) => self.local(|local| local.ring.pop_newest()),
-            Some(_) if only.is_some() => None,
-            _ => {
-                let job = self.pop_public()?;
-                if job.is_for(only) {
-                    return Some(job);
-                }
-                self.local(|local| local.public.push(job));
-                None
-            }
+        match self.own.newest() {
+            Some(job) if job.is_for(only) => self.own.pop(),
+            Some(_) => None,
+            None => self.pop_public(|job| job.is_for(only)),
         }
     }
 
@@ -87,31 +80,5 @@ impl Worker<'_> {
     /// The injector of this seat's node.
     pub(super) fn injector(&self) -> &Injector {
         &self.shared.injectors[self.seat.at.node]
-    }
-
-    /// After a search that found something: wakes up to two others if more jobs are in sight than threads look for any.
-    ///
-    /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
-    /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
-    pub(super) fn wake_for_rest(&self) {
-        if !self.shared.idle.can_wake() && !self.shared.misses_spare() {
-            return;
-        }
-        let shown: usize = self.shared.seats_in_use().iter().map(|seat| seat.stealer.len()).sum();
-        let injected: usize = self.shared.injectors.iter().map(Injector::len).sum();
-        let jobs = shown + injected;
-        if jobs > 0 {
-            self.shared.pass_on_jobs(self.nearest_with_work(), jobs, 2);
-        }
-    }
-
-    /// The nearest node where there is something in sight.
-    fn nearest_with_work(&self) -> usize {
-        let (near, shared) = (self.shared.layout.near(self.seat.at.node), self.shared);
-        let shows =
-            |node: usize| shared.seats_in_use().iter().any(|seat| seat.at.node == node && !seat.stealer.is_empty());
-        let has_work = |node: usize| !shared.injectors[node].is_empty() || shows(node);
-        let alone = near.len() == 1;
-        near.iter().copied().find(|node| alone || has_work(*node)).unwrap_or(self.seat.at.node)
     }
 }

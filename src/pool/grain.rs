@@ -1,15 +1,17 @@
 //! Which joins are too short to be worth offering: those run as two plain calls.
 //!
 //! To take a half over costs a thief and its victim about a microsecond together, so a join whose closures take less than
-//! [`SHORT`] is better called than offered. Nobody says how long a closure takes: it is measured. One in [`SAMPLE`] offered
-//! joins is timed. Joins of the same code (its *site*) that lie at least as deep on the stack as one that was short are
-//! taken for short, too: in a recursion they are parts of such a one, or like it. A timed join that was not short moves the
-//! mark deeper. So the upper joins of a recursion are offered, and the many below them cost a look at a few words.
+//! [`SHORT`] is better called than offered. Nobody says how long a closure takes: it is measured. One in [`SAMPLE`] queued
+//! joins is timed, and counts unless something was taken from this thread meanwhile. When [`SURE`] of the same code (its
+//! *site*) were short, and had at least [`MANY`] joins inside, others that lie as deep on the stack as these, or deeper, are
+//! taken for short, too: in a recursion they are parts of such ones, or like them. Where there are only a few joins it is not
+//! worth guessing. From then on a short one moves the mark to where it lies, and one that was not short moves it deeper. So the
+//! upper joins of a recursion are queued, and the many below them cost a look at a few words. One that was taken for short and
+//! took [`WRONG`] undoes it all, and then twice as many must be short.
 //!
-//! The guess may be wrong, when the same code does something else at the same depth. It does not hide much: while somebody
-//! is hungry a short join is offered, or what lies around it, for thieves to take if it turns out to be longer
-//! ([`super::quiet`]); and joins more than [`SPAN`] deeper than the mark are offered and timed again. Results do not depend on
-//! any of it.
+//! The guess may be wrong, when the same code does something else at the same depth. It does not hide much: see
+//! [`super::shield`]; and joins more than [`SPAN`] deeper than the mark are queued and timed again. Results do not depend on any
+//! of it.
 //!
 //! After the idea of Acar, Aksenov, Charguéraud, Rainey, "Provably and practically efficient granularity control", 2019:
 //! to predict from measured times. Here the depth of the stack stands for the size of the input.
@@ -19,8 +21,15 @@ use std::time::{Duration, Instant};
 
 /// A join that takes less is not worth offering.
 pub(super) const SHORT: Duration = Duration::from_micros(4);
-/// One offered join of so many is timed.
-const SAMPLE: u32 = 8;
+/// One that was taken for short and takes more shows that the guess was wrong.
+pub(super) const WRONG: Duration = Duration::from_micros(64);
+/// Joins inside one, of those by which others are judged.
+const MANY: usize = 16;
+/// One queued join of so many is timed.
+const SAMPLE: usize = 8;
+/// So many timed ones must have been short, before others are taken for short: at first, and at most.
+const SURE: u32 = 16;
+const MOST_SURE: u32 = 1024;
 /// Bytes of stack below the mark in which joins are taken for short.
 const SPAN: usize = 4096;
 /// Bytes by which the mark moves deeper when a join was not short.
@@ -28,8 +37,8 @@ const STEP: usize = 256;
 /// Bytes of stack above the mark in which a join counts as one of the same recursion.
 const REACH: usize = 1 << 20;
 
-/// Where a join is: its code and its depth in one number. Two sites could be taken for each other only if they lay as far
-/// apart as frames do.
+/// Where a join is: its code and its depth in one number. Sites lie so far apart in it that no depth of a stack takes one for
+/// another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spot(usize);
 
@@ -37,7 +46,12 @@ impl Spot {
     /// Of a join whose code is at `site` and whose frame is at `frame`.
     #[inline]
     pub(super) fn new(site: usize, frame: usize) -> Self {
-        Self(site.wrapping_add(frame))
+        Self((site << (usize::BITS / 2)).wrapping_add(frame))
+    }
+
+    /// Whether it is of the same recursion as another one.
+    fn is_near(self, other: usize) -> bool {
+        self.0.abs_diff(other) < REACH
     }
 
     /// Whether a join here is taken for short by a seat whose word is `word`. As cheap as it can be.
@@ -52,12 +66,32 @@ impl Spot {
 pub(super) struct Grain {
     /// The spot of a join that was short; deeper ones of its site have smaller numbers.
     mark: Cell<usize>,
-    offered: Cell<u32>,
+    /// The deepest of some joins that were short, how many, and how many must have been.
+    candidate: Cell<usize>,
+    count: Cell<u32>,
+    needed: Cell<u32>,
+    /// Halves that were taken.
+    taken: Cell<u32>,
+}
+
+/// When a join began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    begin: Instant,
+    /// Halves that had been taken by then, and joins that had been queued.
+    taken: u32,
+    queued: usize,
 }
 
 impl Grain {
     pub(super) const fn new() -> Self {
-        Self { mark: Cell::new(1), offered: Cell::new(0) }
+        Self {
+            mark: Cell::new(1),
+            candidate: Cell::new(0),
+            count: Cell::new(0),
+            needed: Cell::new(SURE),
+            taken: Cell::new(0),
+        }
     }
 
     /// What is known, in one word that is not zero: see [`Spot::is_short`].
@@ -65,22 +99,77 @@ impl Grain {
         self.mark.get().max(1)
     }
 
-    /// A join is offered: when it begins, if it is to be timed.
-    pub(super) fn begin(&self) -> Option<Instant> {
-        let offered = self.offered.get().wrapping_add(1);
-        self.offered.set(offered);
-        offered.is_multiple_of(SAMPLE).then(Instant::now)
+    /// A join is queued, the `queued`th of its seat: when it begins, if it is to be timed.
+    #[inline]
+    pub(super) fn begin(&self, queued: usize) -> Option<Timing> {
+        queued.is_multiple_of(SAMPLE).then(|| Timing { begin: Instant::now(), taken: self.taken.get(), queued })
     }
 
-    /// A timed join has ended.
-    pub(super) fn end(&self, begin: Instant, spot: Spot) {
-        let (mark, is_known) = (self.mark.get(), spot.is_short(self.word()));
-        if begin.elapsed() < SHORT {
+    /// A half was taken.
+    pub(super) fn was_taken(&self) {
+        self.taken.set(self.taken.get().wrapping_add(1));
+    }
+
+    /// A timed join has ended, by when `queued` were queued.
+    pub(super) fn end(&self, timing: Timing, queued: usize, spot: Spot) {
+        let took = timing.begin.elapsed();
+        if timing.taken != self.taken.get() {
+            return; // who took it worked at the same time
+        }
+        let is_known = spot.is_short(self.word());
+        if took < SHORT {
             if !is_known {
-                self.mark.set(spot.0);
+                self.was_short(spot, queued.wrapping_sub(timing.queued));
             }
-        } else if is_known || spot.0.wrapping_sub(mark) < REACH {
+        } else if is_known && took >= WRONG {
+            self.was_wrong();
+        } else {
+            self.was_long(spot, is_known);
+        }
+    }
+
+    /// A join was taken for short, and was not by far.
+    pub(super) fn was_wrong(&self) {
+        self.mark.set(1);
+        self.count.set(0);
+        self.needed.set((2 * self.needed.get()).min(MOST_SURE));
+    }
+
+    /// As if enough joins there had been short.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn take_for_short(&self, spot: Spot) {
+        self.mark.set(spot.0);
+    }
+
+    /// A join with so many inside was short, and was not known to be.
+    fn was_short(&self, spot: Spot, inside: usize) {
+        let (candidate, count) = (self.candidate.get(), self.count.get());
+        if spot.is_near(self.mark.get()) {
+            self.mark.set(spot.0);
+        } else if inside < MANY {
+            // nothing is learnt
+        } else if count == 0 {
+            self.candidate.set(spot.0);
+            self.count.set(1);
+        } else if spot.is_near(candidate) {
+            self.candidate.set(candidate.min(spot.0));
+            self.count.set(count + 1);
+            if count + 1 >= self.needed.get() {
+                self.mark.set(self.candidate.get());
+                self.count.set(0);
+            }
+        } else {
+            self.count.set(count - 1); // the site with the most joins wins
+        }
+    }
+
+    fn was_long(&self, spot: Spot, is_known: bool) {
+        let (mark, candidate) = (self.mark.get(), self.candidate.get());
+        if is_known || spot.0.wrapping_sub(mark) < REACH {
             self.mark.set(mark.min(spot.0).saturating_sub(STEP));
+        }
+        if spot.is_near(candidate) && spot.0 <= candidate {
+            self.count.set(0);
         }
     }
 }
@@ -90,42 +179,87 @@ mod tests {
     use super::*;
 
     fn spot(site: usize, frame: usize) -> Spot {
-        Spot::new(site << 30, frame)
+        Spot::new(site << 4, frame)
     }
 
-    fn long_ago() -> Instant {
-        Instant::now().checked_sub(Duration::from_millis(1)).expect("the clock has run for a while")
+    impl Grain {
+        fn is_short(&self, site: usize, frame: usize) -> bool {
+            spot(site, frame).is_short(self.word())
+        }
+
+        /// A join that took so long, unless this thread loses its CPU just here.
+        fn takes(&self, took: Duration, site: usize, frame: usize) {
+            let begin = Instant::now().checked_sub(took).expect("the clock has run for a while");
+            self.end(Timing { begin, taken: self.taken.get(), queued: 0 }, MANY, spot(site, frame));
+        }
+
+        fn learn(&self, site: usize, frame: usize) -> u32 {
+            let tries = (1..10_000).find(|_| {
+                self.takes(Duration::ZERO, site, frame);
+                self.is_short(site, frame)
+            });
+            tries.expect("it learns")
+        }
     }
+
+    const LONG: Duration = Duration::from_micros(10);
 
     #[test]
     fn joins_below_a_short_one_are_short() {
         let grain = Grain::new();
-        let is_short = |site, frame| spot(site, frame).is_short(grain.word());
-        assert!(!is_short(1, 9000));
-        while !is_short(1, 9000) {
-            grain.end(Instant::now(), spot(1, 9000));
-        }
-        assert!(is_short(1, 8000));
-        assert!(!is_short(1, 9001) && !is_short(2, 9000) && !is_short(1, 9000 - SPAN));
+        assert!(!grain.is_short(1, 9000));
+        assert!(grain.learn(1, 9000) >= SURE);
+        assert!(grain.is_short(1, 8000));
+        assert!(!grain.is_short(1, 9001) && !grain.is_short(2, 9000) && !grain.is_short(1, 9000 - SPAN));
+        assert!(grain.learn(1, 9500) < SURE, "of the same recursion");
     }
 
     #[test]
     fn a_long_one_moves_the_mark_deeper() {
         let grain = Grain::new();
         grain.mark.set(spot(1, 9000).0);
-        let is_short = |frame| spot(1, frame).is_short(grain.word());
-        grain.end(long_ago(), spot(1, 9500));
-        assert!(!is_short(9000) && is_short(9000 - STEP));
-        grain.end(long_ago(), spot(2, 9500));
-        assert!(is_short(9000 - STEP), "of another site: nothing was learnt");
-        grain.end(long_ago(), spot(1, 9000 - 2 * STEP));
-        assert!(!is_short(9000 - 2 * STEP), "it was thought to be short");
+        grain.takes(LONG, 1, 9500);
+        assert!(!grain.is_short(1, 9000) && grain.is_short(1, 9000 - STEP));
+        grain.takes(LONG, 2, 9500);
+        assert!(grain.is_short(1, 9000 - STEP), "of another site: nothing was learnt");
+        grain.takes(LONG, 1, 9000 - 2 * STEP);
+        assert!(!grain.is_short(1, 9000 - 2 * STEP), "it was thought to be short");
+    }
+
+    #[test]
+    fn a_guess_that_was_wrong_is_not_made_again_soon() {
+        let grain = Grain::new();
+        grain.learn(1, 9000);
+        grain.takes(WRONG, 1, 8000);
+        assert!(!grain.is_short(1, 8000));
+        assert!(grain.learn(1, 9000) >= 2 * SURE);
+    }
+
+    #[test]
+    fn what_ran_on_two_threads_does_not_count() {
+        let grain = Grain::new();
+        for _ in 0..10 * SURE {
+            let timing = Timing { begin: Instant::now(), taken: grain.taken.get(), queued: 0 };
+            grain.was_taken();
+            grain.end(timing, MANY, spot(1, 9000));
+        }
+        assert!(!grain.is_short(1, 9000));
+    }
+
+    #[test]
+    fn a_few_joins_are_no_recursion() {
+        let grain = Grain::new();
+        for _ in 0..100 * SURE {
+            let timing = Timing { begin: Instant::now(), taken: 0, queued: 0 };
+            grain.end(timing, MANY - 1, spot(1, 9000));
+        }
+        assert!(!grain.is_short(1, 9000));
     }
 
     #[test]
     fn one_in_a_few_is_timed() {
         let grain = Grain::new();
-        let timed = (0..10 * SAMPLE).filter(|_| grain.begin().is_some()).count();
+        let timed = (0..10 * SAMPLE).filter(|queued| grain.begin(*queued).is_some()).count();
         assert_eq!(timed, 10);
     }
 }

@@ -6,12 +6,11 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::ptr::NonNull;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::job::{Job, Target};
+use super::job::Job;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::Only;
@@ -63,11 +62,6 @@ impl Injector {
     /// Takes the oldest job that a thread that waits for `only` may run.
     pub(crate) fn take(&self, only: Only) -> Option<Job> {
         self.take_from(|queues| only.or_else(|| queues.turns.front().copied()))
-    }
-
-    /// Takes a job back that has no group and this very target.
-    pub(crate) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
-        self.take_from(|_| Some(target.addr()))
     }
 
     fn take_from(&self, id: impl FnOnce(&Queues) -> Only) -> Option<Job> {

@@ -4,13 +4,14 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::seat::{Public, Seat};
 use super::worker::Worker;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 
-/// What many jobs have in common: the code they run, and the group they belong to. Embedded as the first field of
+/// What many jobs have in common: the code they run, and the group they belong to. As a rule it is the first field of
 /// whatever the code works on.
 #[derive(Debug)]
 #[repr(C)]
@@ -20,12 +21,51 @@ pub(crate) struct Target {
     /// # Safety
     /// (1) The pointer is the job's own target, alive until the job's token is given back. (2) Each job is run once.
     pub(crate) run: Run,
-    /// The run or scope that the jobs belong to; none: they look after themselves.
+    /// The run or scope that the jobs belong to. None: they look after themselves, and their payload is the address of what
+    /// they are about.
     pub(crate) group: Option<NonNull<Group>>,
+    /// What happens to a private job of this target when it is made public; none: nothing.
+    pub(crate) publish: Option<Publish>,
 }
 
 /// What runs a job: its target, its payload, and who runs it.
 pub(crate) type Run = unsafe fn(NonNull<Target>, u64, &Worker<'_>);
+
+/// Says what comes to others of a private entry of this seat, by the payload of the entry.
+///
+/// # Safety
+/// (1) It is an entry of this seat's ring, and stays one during the call: who calls has the far end. (2) The owner is this
+/// thread, or comes to what it does next about this entry only when the far end is free again.
+pub(crate) type Publish = unsafe fn(u64, &Seat, &Public, Wanted) -> Published;
+
+/// What is to be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// What others could take now, if it is worth that.
+    Surplus,
+    /// Everything.
+    All,
+}
+
+/// What comes of an entry that is to be published.
+#[derive(Debug)]
+pub(crate) enum Published {
+    /// The entry is a job, and goes as it is.
+    Whole,
+    /// This job goes; there may be more in the entry.
+    Part(Job),
+    /// Nothing more is in it.
+    Empty,
+    /// What is in it is not worth giving away now.
+    Kept,
+}
+
+impl Target {
+    /// Of jobs that are made public as they are.
+    pub(crate) const fn new(run: Run, group: Option<NonNull<Group>>) -> Self {
+        Self { run, group, publish: None }
+    }
+}
 
 /// Jobs that are waited for together: a run or a scope.
 #[derive(Debug)]
@@ -115,6 +155,12 @@ const _: () = assert!(size_of::<Job>() == 16, "two to a quarter cache line");
 unsafe impl Send for Job {}
 
 impl Job {
+    /// The one job about something that has no group.
+    #[inline]
+    pub(crate) fn about<T>(target: &'static Target, what: &T) -> Self {
+        Self { target: NonNull::from(target), payload: (&raw const *what).expose_provenance() as u64 }
+    }
+
     /// The group whose tokens count this job.
     #[inline]
     pub(crate) fn group(&self) -> Option<NonNull<Group>> {
@@ -128,7 +174,8 @@ impl Job {
     /// What a thread must wait for to run this job: its group; without one, the very thing that it is about.
     #[inline]
     pub(crate) fn id(&self) -> NonZeroUsize {
-        group_id(self.group()).unwrap_or(self.target.addr())
+        let own = || usize::try_from(self.payload).ok().and_then(NonZeroUsize::new);
+        group_id(self.group()).or_else(own).expect("the payload of a job without a group is an address")
     }
 
     /// Whether a thread that waits for `only` may run this job.
@@ -136,6 +183,12 @@ impl Job {
     pub(crate) fn is_for(&self, only: Only) -> bool {
         only.is_none_or(|only| only == self.id())
     }
+}
+
+/// What a job is about, by its payload.
+#[inline]
+pub(crate) fn pointer<T>(payload: u64) -> *const T {
+    std::ptr::with_exposed_provenance(usize::try_from(payload).expect("it was made from a pointer"))
 }
 
 /// A group as the queues and sleepers know it.

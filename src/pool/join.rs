@@ -1,11 +1,11 @@
 //! Two closures, perhaps at the same time.
 //!
 //! # Protocol
-//! The second closure lies on the stack of the join. (J1) It is queued as the newest of the seat's halves ([`super::halves`])
-//! and this thread looks whether it is asked to show some. Then it calls the first closure. (J2) If the half is still there
-//! and fresh it is taken out, and the second closure is called too: most joins are that, and nobody else has ever heard of
-//! them. (J3) Otherwise it was to be shown as a job: it is taken back from wherever that is, or, if a thief has begun it,
-//! this thread waits for its latch, and runs parts of the half meanwhile ([`super::lineage`]), as they belong to the join.
+//! The second closure, the half, lies on the stack of the join. (J1) It is queued as the newest entry of the seat's ring, and
+//! this thread looks whether others ask for jobs. Then it calls the first closure. (J2) If the half is still in the ring it is
+//! taken back, and the second closure is called too: most joins are that, and nobody else has ever heard of them. (J3)
+//! Otherwise it was made public ([`super::half`]): it is taken back from wherever it is, or, if a thief has begun it, this
+//! thread waits for its latch, and runs parts of the half meanwhile ([`super::lineage`]), as they belong to the join.
 //!
 //! # Panics and unwinding
 //! If the first closure panics, (J2) and (J3) come all the same before that goes on: an untaken closure is dropped uncalled,
@@ -13,16 +13,15 @@
 //! catches what it throws, and the waiting thread throws it again.
 
 use std::any::Any;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
-use std::time::Instant;
 
 use super::Pool;
-use super::grain::{Grain, Spot};
-use super::halves::Head;
-use super::job::{Run, Target};
-use super::quiet::Quiet;
+use super::grain::{Grain, Spot, Timing};
+use super::half::Head;
+use super::job::{Job, Target, pointer};
 use super::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
@@ -39,30 +38,37 @@ struct Half<B, R> {
 }
 
 impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
+    const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Head::publish) };
+    const BEGINS_WITH_HEAD: () = assert!(offset_of!(Self, head) == 0, "its address is that of its head");
+
     #[inline]
-    fn new(second: B, worker: &Worker<'_>) -> Self {
-        Self {
-            head: worker.new_half(Self::run),
-            second: MaybeUninit::new(second),
-            result: UnsafeCell::new(MaybeUninit::uninit()),
-        }
+    fn new(second: B) -> Self {
+        Self { head: Head::new(), second: MaybeUninit::new(second), result: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
-    fn target(&self) -> NonNull<Target> {
-        NonNull::from(self).cast()
+    /// The job that calls the closure.
+    #[inline]
+    fn job(&self) -> Job {
+        const { Self::BEGINS_WITH_HEAD }
+        Job::about(Self::TARGET, self)
+    }
+
+    /// What a thread must wait for to run it.
+    fn id(&self) -> NonZeroUsize {
+        NonNull::from(self).addr()
     }
 
     /// A thief calls the closure.
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-    unsafe fn run(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
-        // SAFETY: the target is the first field of a half that is alive until its latch is set.
-        let half: &Self = unsafe { target.cast().as_ref() };
+    unsafe fn run(_: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
+        // SAFETY: the job is about a half that is alive until its latch is set.
+        let half: &Self = unsafe { &*pointer(payload) };
         // SAFETY: this is the job, and each is run once.
         let second = unsafe { half.second.assume_init_read() };
         let result = worker.inside(&half.head, || catch_unwind(AssertUnwindSafe(second)));
         // SAFETY: nobody else touches the result before the latch is set.
         half.result.with_mut(|place| unsafe { &mut *place }.write(result));
-        // SAFETY: (1) it was shown; (2) alive until its latch is set.
+        // SAFETY: (1) it was made public; (2) alive until its latch is set.
         let linked = unsafe { half.head.linked() };
         // SAFETY: a seat lives as long as its pool, and this thread works there.
         let seat = unsafe { linked.seat.as_ref() };
@@ -85,22 +91,23 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         })
     }
 
-    /// Takes the half back, or waits until a thief is done with it; `true`: it is back. (J2), (J3)
+    /// Takes the half back, or waits until a thief is done with it; `true`: it is back. (J2),
+    /// (J3)
     #[inline]
-    fn is_back(&self, worker: &Worker<'_>) -> bool {
-        worker.pop_half(&self.head) || self.settle(worker)
+    fn is_back(&self, at: &Joining<'_, '_>) -> bool {
+        at.worker.own.take_back(at.place) || self.settle(at.worker)
     }
 
     #[cold]
     #[inline(never)]
     fn settle(&self, worker: &Worker<'_>) -> bool {
-        let back = worker.pop_linked_half(&self.head) || worker.take_back(self.target()).is_some();
+        let back = worker.take_back(self.id()).is_some();
         if !back {
-            #[expect(unsafe_code, reason = "set up when it is linked")]
-            // SAFETY: (1) it was shown; (2) this is its join.
+            #[expect(unsafe_code, reason = "set up when it is made public")]
+            // SAFETY: (1) it was made public, and this thread has had the far end since; (2) this is its join.
             let latch = unsafe { &self.head.linked().latch };
             // A thief that may not run it may have it in hand, and puts it into the injector: then it is ours again.
-            worker.wait(latch, Some(self.target().addr()));
+            worker.wait(latch, Some(self.id()));
         }
         back
     }
@@ -108,8 +115,8 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     /// The first closure has panicked: keeps the stack until nobody knows of the half any more.
     #[cold]
     #[inline(never)]
-    fn abandon(&self, worker: &Worker<'_>) {
-        if self.is_back(worker) {
+    fn abandon(&self, at: &Joining<'_, '_>) {
+        if self.is_back(at) {
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
             // SAFETY: the job is back.
             unwind::drop_value(unsafe { self.second.assume_init_read() });
@@ -121,114 +128,93 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     }
 }
 
-/// What a join does at its seat.
-impl Worker<'_> {
-    /// The head of a second half, to be pushed at once.
+/// What a join does at its seat, until it is dropped.
+struct Joining<'a, 'p> {
+    worker: &'a Worker<'p>,
+    /// Where its half is queued.
+    place: usize,
+    is_shielded: bool,
+}
+
+impl<'a, 'p> Joining<'a, 'p> {
+    /// Queues the half. The join does not leave its stack before the half was taken back or settled (H1). (J1)
     #[inline]
-    fn new_half(&self, run: Run) -> Head {
-        self.local(|local| Head::new(run, &local.halves))
+    fn begin(worker: &'a Worker<'p>, half: Job, spot: Spot) -> Self {
+        worker.make_room();
+        let place = worker.own.push(half);
+        let joining = Self { worker, place, is_shielded: worker.begin_shield(spot) };
+        joining.publish();
+        joining
     }
 
-    /// Queues the second half of a join. (J1)
-    ///
-    /// # Safety
-    /// (1) It was just made by [`new_half`](Self::new_half). (2) The join does not leave its stack before the half was
-    /// popped or settled.
-    #[expect(unsafe_code, reason = "whoever shows it reaches it by pointer")]
+    /// Publishes what others ask for: the next thing that this thread does may take long.
     #[inline]
-    unsafe fn push_half(&self, half: &Head) {
-        // SAFETY: by (1), (2).
-        self.local(|local| unsafe { local.halves.push(half) });
-    }
-
-    /// Whether others ask this seat to show jobs.
-    #[inline]
-    pub(super) fn is_asked(&self) -> bool {
-        self.seat.shown.request.is_up()
-    }
-
-    /// Takes the flag down with which others ask, if nobody is hungry and something is shown. It then says which joins are
-    /// short.
-    fn take_flag_down(&self) {
-        let stays_up = || self.shared.idle.is_hungry() || self.seat.stealer.is_empty();
-        if !stays_up() {
-            self.seat.shown.request.answer(self.grain(Grain::word), stays_up);
+    fn publish(&self) {
+        if self.worker.is_asked() {
+            if self.is_shielded { self.worker.answer_shielded() } else { self.worker.answer() }
         }
     }
+}
 
-    /// When a join that is offered begins, if it is to be timed. Virtual workers have no time.
-    fn time_join(&self) -> Option<Instant> {
-        if self.driven { None } else { self.grain(Grain::begin) }
+impl Drop for Joining<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_shielded {
+            self.worker.end_shield();
+        }
     }
+}
 
-    /// A timed join has ended.
-    #[cold]
-    fn end_join(&self, begin: Instant, spot: Spot) {
-        self.grain(|grain| grain.end(begin, spot));
-        self.take_flag_down();
+impl Worker<'_> {
+    /// When a join that was queued begins, if it is to be timed. Virtual workers have no time.
+    #[inline]
+    fn time_join(&self) -> Option<Timing> {
+        if self.driven { None } else { self.grain(|grain| grain.begin(self.own.beat())) }
     }
 
     pub(super) fn grain<R>(&self, ask: impl FnOnce(&Grain) -> R) -> R {
         self.local(|local| ask(&local.grain))
     }
 
-    /// Takes the second half of a join back, if it was not shown. (J2)
+    /// A join whose second closure is queued.
     #[inline]
-    fn pop_half(&self, half: &Head) -> bool {
-        self.local(|local| local.halves.pop_fresh(half))
-    }
-
-    /// Takes the second half of a join back, if it was linked but not shown. (J3)
-    fn pop_linked_half(&self, half: &Head) -> bool {
-        self.local(|local| local.halves.pop_linked(half))
-    }
-
-    /// Shows what others ask for: the next thing that this thread does may be the body of a leaf, and take long.
-    pub(super) fn answer(&self) {
-        self.feed();
-        self.take_flag_down();
-    }
-}
-
-impl Worker<'_> {
-    /// A join whose second closure is offered to others.
-    fn join<A, B, RA, RB>(&self, first: A, second: B) -> (RA, RB)
+    fn join<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
         B: FnOnce() -> RB + Send,
         RA: Send,
         RB: Send,
     {
-        let half = Half::new(second, self);
-        #[expect(unsafe_code, reason = "whoever shows it reaches it by pointer")]
-        // SAFETY: (1) just made; (2) all ways out of here pop or settle it. (J1)
-        unsafe {
-            self.push_half(&half.head);
-        }
-        if self.is_asked() {
-            self.answer();
-        }
+        let half = Half::new(second);
+        let joining = Joining::begin(self, half.job(), spot);
+        let timing = self.time_join();
         // Caught, so that what is run while it waits does not run while this thread unwinds.
         let a = match catch_unwind(AssertUnwindSafe(first)) {
             Ok(a) => a,
             Err(panic) => {
-                half.abandon(self);
+                half.abandon(&joining);
+                drop(joining);
                 resume_unwind(panic)
             }
         };
-        if half.is_back(self) {
-            if self.is_asked() {
-                self.answer(); // since the first closure began
-            }
+        let b = if half.is_back(&joining) {
+            joining.publish(); // others may have asked since the first closure began
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
             // SAFETY: the job is back. (J2)
             let second = unsafe { half.second.assume_init_read() };
-            return (a, second());
+            second()
+        } else {
+            self.grain(Grain::was_taken);
+            #[expect(unsafe_code, reason = "the closure's result crosses threads")]
+            // SAFETY: (1) it was waited for; (2) here alone.
+            let stolen = unsafe { half.stolen() };
+            stolen.unwrap_or_else(|panic| resume_unwind(panic))
+        };
+        drop(joining);
+        if let Some(timing) = timing {
+            self.grain(|grain| grain.end(timing, self.own.beat(), spot));
         }
-        #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-        // SAFETY: (1) it was waited for; (2) here alone.
-        let stolen = unsafe { half.stolen() };
-        (a, stolen.unwrap_or_else(|panic| resume_unwind(panic)))
+        (a, b)
     }
 }
 
@@ -265,29 +251,34 @@ impl Pool {
         let frame = MaybeUninit::<u8>::uninit();
         let site = Half::<B, RB>::run as *const ();
         let spot = Spot::new(site.addr(), (&raw const frame).addr());
-        if worker::is_short_and_quiet(spot) { (first(), second()) } else { self.offer(first, second, spot) }
+        if worker::is_plain(spot) { (first(), second()) } else { self.queue(first, second, spot) }
     }
 
-    /// A join that is not known to be short, or of a thread from outside, or of one that others have asked for jobs.
+    /// A join that is not known to be short, or is the outermost of those that are, or of a thread from outside.
     #[cold]
     #[inline(never)]
-    fn offer<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
+    fn queue<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
         B: FnOnce() -> RB + Send,
         RA: Send,
         RB: Send,
     {
-        self.shared.on_worker(|worker| {
-            let begin = worker.time_join();
-            let quiet = Quiet::for_short(worker, spot);
-            let is_enough_shown = quiet.as_ref().is_some_and(|quiet| quiet.is_enough_shown);
-            let both = if is_enough_shown { (first(), second()) } else { worker.join(first, second) };
-            drop(quiet);
-            if let Some(begin) = begin {
-                worker.end_join(begin, spot);
-            }
-            both
-        })
+        match Worker::here(&self.shared) {
+            Some(worker) => worker.join(first, second, spot),
+            None => self.join_from_outside(first, second, spot),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn join_from_outside<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        self.shared.on_worker(|worker| worker.join(first, second, spot))
     }
 }

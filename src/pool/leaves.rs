@@ -1,12 +1,18 @@
 //! A loop: a range of leaves that is split while others could take more.
 //!
 //! The items of a loop are cut into leaves, at most [`MAX_LEAVES`], by their number alone ([`Leaves`]). A job of the
-//! loop is a range of leaves. Whoever runs it goes through the range from its front, and before each leaf, while
-//! nothing is shown or others could take more than is, makes the upper half of what is left a job that can be stolen,
-//! unless that would take less than [`WORTH`] by what the leaves before took: this is looked at again before each leaf.
-//! So all that is not shown while many are hungry is the one leaf that runs, or what is done sooner than given away; a
-//! loop costs next to nothing where nobody is hungry, and what is stolen is the largest part there is. The loop lives
-//! on the stack of the thread that called it, which waits for its jobs, and runs no others meanwhile.
+//! loop is a range of leaves. Whoever runs it goes through the range from its front, and has it as an entry in the ring of its
+//! seat meanwhile ([`Frame`]): so whoever publishes what is private there, the seat's occupant or a raider, takes the upper
+//! half of what is left, again and again if more is wanted, unless that would take less than [`WORTH`] by what the leaves
+//! before took. A loop costs next to nothing where nobody is hungry, all that cannot be taken from it is the one leaf that
+//! runs, and what is stolen is the largest part there is. The loop lives on the stack of the thread that called it, which
+//! waits for its jobs, and runs no others meanwhile.
+//!
+//! # Protocol of a range
+//! The occupant begins a leaf: (B1) advance `next`. (B2) Light fence. (B3) If a raider has claimed the entry of the range, wait
+//! until it is done. (B4) The leaf is its own if it lies before `end`. A raider that has claimed the entry: (G1) heavy fence.
+//! (G2) Lower `end`, not below `next`. If B3 misses the claim, then B2 comes before G1 in the order of the fences, and G2 sees B1.
+//! Else B4 sees G2.
 //!
 //! # Panics
 //! A call that panics *at* a leaf cuts the loop there: leaves behind it are not begun any more, those before it are all
@@ -14,13 +20,14 @@
 //! on the schedule: nothing before it was left out, and nothing behind it counts.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::time::Instant;
 
-use super::grain::SHORT;
-use super::job::{Awaited, Group, Job, Target};
+use super::job::{Awaited, Group, Job, Published, Target, Wanted, pointer};
+use super::seat::{Own, Public, Seat};
 use super::worker::Worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -30,11 +37,6 @@ use crate::unwind;
 const ENOUGH: u32 = 1024;
 /// No loop has more.
 pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;
-
-/// When so few leaves of a range are left, each is a job if it is a single item, which may be heavy: the last ones decide
-/// when a loop ends. Where a leaf is one of a thousand that would cost more than it balances, and where those before took
-/// less than [`SHORT`] as well.
-const FEW: usize = 16;
 
 /// A part that takes fewer nanoseconds is not worth giving away: that costs about as much.
 const WORTH: u64 = 2000;
@@ -92,7 +94,7 @@ struct Loop<'a, B> {
 pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Result<(), Box<dyn Any + Send>> {
     let jobs = Awaited::new(worker);
     let this = Loop {
-        target: Target { run: Loop::<B>::run, group: Some(jobs.group()) },
+        target: Target::new(Loop::<B>::run, Some(jobs.group())),
         group: jobs.group(),
         leaves,
         body,
@@ -113,75 +115,29 @@ impl<B: Body> Loop<'_, B> {
         this.work(worker, unpack(payload));
     }
 
-    /// Goes through some leaves, but for those that it gives to others.
-    fn work(&self, worker: &Worker<'_>, mut leaves: Range<u32>) {
-        let mut run = B::Run::default();
-        let mut pace = Pace { since: worker.clock(), first: leaves.start, is_small: false };
+    /// Goes through some leaves, but for those that others take.
+    fn work(&self, worker: &Worker<'_>, leaves: Range<u32>) {
+        let (frame, mut run) = (Frame::new(self, worker, leaves), B::Run::default());
+        let place = frame.enlist(worker);
         // Each time a leaf or a part of the run less is left.
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go_on(worker, &mut leaves, &mut run, &mut pace))) {
-            self.fail(leaves.start - 1, panic);
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go_on(worker, &frame, place, &mut run))) {
+            self.fail(frame.next() - 1, panic);
+        }
+        if let Some(place) = place {
+            worker.own.take_back(place);
         }
     }
 
     #[inline]
-    fn go_on(&self, worker: &Worker<'_>, leaves: &mut Range<u32>, run: &mut B::Run, pace: &mut Pace) {
+    fn go_on(&self, worker: &Worker<'_>, frame: &Frame, place: Option<usize>, run: &mut B::Run) {
+        let mut leaf = frame.next();
         // Relaxed: whether a leaf behind a panic is begun makes no difference.
-        while leaves.start < leaves.end && leaves.start <= self.cut.load(Ordering::Relaxed) {
-            while leaves.len() > 1 && self.wants_split(worker, leaves, pace) {
-                self.split(worker, leaves);
-            }
-            let leaf = leaves.start;
-            leaves.start += 1;
+        while leaf <= self.cut.load(Ordering::Relaxed) && frame.begin(leaf, &worker.own, place) {
+            worker.publish_surplus();
             self.body.leaf(run, leaf, self.leaves.items(leaf));
+            leaf += 1;
         }
         self.body.end(run);
-    }
-
-    #[inline]
-    fn wants_split(&self, worker: &Worker<'_>, left: &Range<u32>, pace: &mut Pace) -> bool {
-        let each = left.len() <= FEW && self.leaves.size == 1 && !self.is_short(left.start, pace);
-        let least = if each { usize::MAX } else { usize::from(!pace.is_small) };
-        worker.wants_more(self.group, least) && self.is_worth_it(left, pace)
-    }
-
-    /// Whether leaves are short, as far as is known; `next` is the first one that this job has not been at.
-    #[cold]
-    fn is_short(&self, next: u32, pace: &mut Pace) -> bool {
-        let known = match self.pace.load(Ordering::Relaxed) {
-            0 => self.time(next, pace),
-            known => Some(known),
-        };
-        known.is_some_and(|leaf| u128::from(leaf) < SHORT.as_nanos())
-    }
-
-    /// Whether half of what is left is worth giving away, as far as is known.
-    #[cold]
-    fn is_worth_it(&self, left: &Range<u32>, pace: &mut Pace) -> bool {
-        let half = u64::from(left.end - left.start) / 2;
-        pace.is_small = self.time(left.start, pace).is_some_and(|leaf| leaf.saturating_mul(half) < WORTH);
-        !pace.is_small
-    }
-
-    /// Nanoseconds that a leaf takes, if that is known; `next` is the first one that this job has not been at.
-    fn time(&self, next: u32, pace: &mut Pace) -> Option<u64> {
-        if let (Some(since), true) = (pace.since, next > pace.first) {
-            let now = Instant::now();
-            let spent = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
-            self.pace.store((spent / u64::from(next - pace.first)).max(1), Ordering::Relaxed);
-            (pace.since, pace.first) = (Some(now), next);
-        }
-        let known = self.pace.load(Ordering::Relaxed);
-        (known > 0).then_some(known)
-    }
-
-    /// Makes the upper half of what is left a job: cut at a round number, so that few parts of a tree lie on both sides.
-    #[cold]
-    fn split(&self, worker: &Worker<'_>, leaves: &mut Range<u32>) {
-        let round = 1 << (leaves.len() / 4).max(1).ilog2();
-        let middle = (leaves.start.midpoint(leaves.end + 1) + round / 2) & !(round - 1);
-        worker.push(Job { target: NonNull::from(self).cast(), payload: pack(middle..leaves.end) });
-        worker.before_long_job();
-        leaves.end = middle;
     }
 
     /// User code has panicked at a leaf, or behind it but before the next one of its run.
@@ -199,13 +155,127 @@ impl<B: Body> Loop<'_, B> {
     }
 }
 
-/// What a job knows of the time that leaves take. Virtual workers have no time.
-struct Pace {
-    /// Since when it goes through leaves that were not timed yet, and the first of them.
-    since: Option<Instant>,
-    first: u32,
-    /// What is left was not worth giving away.
-    is_small: bool,
+/// A range of leaves under way, on the stack of whoever goes through it; see the module.
+struct Frame {
+    /// The first leaf that was not begun. Written by the occupant of the seat.
+    next: AtomicU32,
+    /// Behind the last leaf of the range. Written by whoever has the far end of the seat's ring.
+    end: AtomicU32,
+    /// Of the loop's jobs.
+    jobs: NonNull<Target>,
+    group: NonNull<Group>,
+    /// The loop's.
+    pace: NonNull<AtomicU64>,
+    /// Since when leaves were gone through that were not timed yet, and the first of them: for whoever has the far end.
+    /// Virtual workers have no time.
+    since: Cell<Option<Instant>>,
+    first: Cell<u32>,
+}
+
+impl Frame {
+    const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Self::publish) };
+
+    fn new<B: Body>(of: &Loop<'_, B>, worker: &Worker<'_>, leaves: Range<u32>) -> Self {
+        Self {
+            next: AtomicU32::new(leaves.start),
+            end: AtomicU32::new(leaves.end),
+            jobs: NonNull::from(of).cast(),
+            group: of.group,
+            pace: NonNull::from(&of.pace),
+            since: Cell::new(worker.clock()),
+            first: Cell::new(leaves.start),
+        }
+    }
+
+    /// Makes it an entry of the seat's ring, if there is something to take from it; its place.
+    fn enlist(&self, worker: &Worker<'_>) -> Option<usize> {
+        let has_more = self.end.load(Ordering::Relaxed) - self.next() > 1;
+        has_more.then(|| {
+            worker.make_room();
+            worker.own.push(Job::about(Self::TARGET, self))
+        })
+    }
+
+    fn next(&self) -> u32 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Begins this leaf, the next one, if it is there. (B1) to (B4)
+    #[inline]
+    fn begin(&self, leaf: u32, own: &Own<'_>, place: Option<usize>) -> bool {
+        self.next.store(leaf + 1, Ordering::Relaxed); // (B1)
+        if let Some(place) = place {
+            own.pass(place); // (B2), (B3)
+        }
+        let is_there = leaf < self.end.load(Ordering::Relaxed); // (B4)
+        if !is_there {
+            self.next.store(leaf, Ordering::Relaxed);
+        }
+        is_there
+    }
+
+    #[expect(unsafe_code, reason = "a target's code is unsafe to call")]
+    unsafe fn run(_: NonNull<Target>, _: u64, _: &Worker<'_>) {
+        unreachable!("an entry of the ring, taken back by whoever has made it")
+    }
+
+    /// The upper half of what is left is made public.
+    ///
+    /// # Safety
+    /// (1), (2) of [`super::job::Publish`]. (3) The payload is the address of a frame.
+    #[expect(unsafe_code, reason = "reaches a frame by pointer")]
+    unsafe fn publish(payload: u64, _: &Seat, _: &Public, wanted: Wanted) -> Published {
+        // SAFETY: (3); it is in place as its entry is in the ring, by (1) and (2).
+        let frame: &Self = unsafe { &*pointer(payload) };
+        let (next, end) = (frame.next(), frame.end.load(Ordering::Relaxed));
+        if next >= end {
+            return Published::Empty;
+        }
+        if wanted == Wanted::Surplus && !frame.is_worth_it(next, end) {
+            return Published::Kept;
+        }
+        let middle = middle(next, end);
+        frame.end.store(middle, Ordering::Relaxed); // (G2)
+        // SAFETY: the job that goes through the range has a token, and comes to its end only when the far end is free.
+        unsafe { frame.group.as_ref() }.tokens.take(1);
+        Published::Part(Job { target: frame.jobs, payload: pack(middle..end) })
+    }
+
+    /// Whether half of these leaves, which were not begun, is worth giving away, as far as is known.
+    fn is_worth_it(&self, next: u32, end: u32) -> bool {
+        let half = u64::from(end - next).div_ceil(2);
+        self.time(next).is_none_or(|leaf| leaf.saturating_mul(half) >= WORTH)
+    }
+
+    /// Nanoseconds that a leaf takes, if that is known; the last one before `next` has just begun.
+    fn time(&self, next: u32) -> Option<u64> {
+        #[expect(unsafe_code, reason = "reaches the loop by pointer")]
+        // SAFETY: the loop is there until the job that goes through the range has ended.
+        let pace = unsafe { self.pace.as_ref() };
+        let done = next.saturating_sub(self.first.get() + 1);
+        if let Some(since) = self.since.get()
+            && done > 0
+        {
+            let now = Instant::now();
+            let spent = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
+            pace.store((spent / u64::from(done)).max(1), Ordering::Relaxed);
+            self.since.set(Some(now));
+            self.first.set(next - 1);
+        }
+        let known = pace.load(Ordering::Relaxed);
+        (known > 0).then_some(known)
+    }
+}
+
+/// Where some leaves are cut in two: at a round number, so that few parts of a tree lie on both sides. Of a single one there
+/// is no lower half.
+fn middle(next: u32, end: u32) -> u32 {
+    let count = end - next;
+    if count == 1 {
+        return next;
+    }
+    let round = 1 << (count / 4).max(1).ilog2();
+    (next.midpoint(end + 1) + round / 2) & !(round - 1)
 }
 
 /// A range of leaves as the payload of a job.

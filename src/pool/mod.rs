@@ -17,7 +17,7 @@ mod elastic;
 mod errand;
 mod find;
 mod grain;
-mod halves;
+mod half;
 mod handle;
 mod indexed;
 mod injector;
@@ -30,11 +30,13 @@ mod lineage;
 mod parallel;
 mod patience;
 mod placement;
-mod quiet;
+mod publish;
+mod raid;
 mod register;
-mod ring;
 mod scope;
 mod seat;
+mod shield;
+mod sight;
 mod spawn;
 mod spots;
 mod tree;
@@ -66,6 +68,7 @@ use blocking::{Back, Spares};
 use broadcast::Broadcasts;
 use injector::Injector;
 use job::{Group, Job};
+use raid::Raids;
 use seat::Seat;
 use spawn::PanicHandler;
 use victims::{Layout, Victims};
@@ -97,6 +100,7 @@ pub(crate) struct Shared {
     panic_handler: Option<PanicHandler>,
     /// How long workers look for work before they sleep.
     patience: Idle,
+    raids: Raids,
     runs: Mutex<Runs>,
     runs_ended: Condvar,
 }
@@ -146,6 +150,7 @@ impl Shared {
             detached: spawn::group(),
             panic_handler: None,
             patience: Idle::default(),
+            raids: Raids::new(),
             runs: Mutex::new(Runs::default()),
             runs_ended: Condvar::default(),
         }
@@ -160,7 +165,7 @@ impl Shared {
     /// active again are woken if there is work.
     pub(crate) fn set_active(&self, active: usize) {
         self.idle.set_limit(active);
-        self.pass_on_jobs(0, usize::MAX, u32::try_from(active).expect("no more than workers"));
+        self.pay(0);
     }
 
     /// The workers' NUMA node with the system's number `id`, as the pool counts them; none: nobody is there, or all are.
@@ -299,40 +304,29 @@ impl Shared {
         injected || self.seats_in_use().iter().any(|seat| worker::may_hold(seat, only))
     }
 
-    /// Whether there is a job in sight for a worker that is about to sleep; who shows none is asked to, when it has one.
+    /// Whether there is a job in sight for a worker that is about to sleep. If not, all seats are asked for jobs.
     fn asks_for_work(&self) -> bool {
+        self.idle.settle();
         let has_work = self.has_work(None);
         if !has_work {
-            for seat in &self.seats {
-                seat.shown.request.ask();
-                seat.shown.alarm.ask();
-            }
+            self.ask_all();
         }
         has_work
     }
 
-    /// Asks those who are in the middle of what is waited for to show parts of it, when they have some.
-    fn ask_for_parts(&self, whole: Only) {
-        for seat in self.seats_in_use().iter().filter(|seat| worker::may_hold_parts(seat, whole)) {
+    /// Asks all seats for jobs.
+    fn ask_all(&self) {
+        for seat in self.seats_in_use() {
             seat.shown.request.ask();
-            seat.shown.alarm.ask();
+            seat.shown.shield.lower();
         }
     }
 
-    /// Wakes a thread that may run what is in sight, whatever it waits for, if there is anything; the nearest to `node`
-    /// first.
-    fn pass_on(&self, node: usize) {
-        self.pass_on_jobs(node, 1, 1);
-    }
-
-    /// Wakes up to `most` threads that may run what is in sight, as long as fewer look for work than there are `jobs`; the
-    /// nearest to `node` first.
-    fn pass_on_jobs(&self, node: usize, jobs: usize, most: u32) {
-        if self.idle.pass_on(self.prefer(node), jobs, most, |only| self.has_work(only))
-            && self.misses_spare()
-            && self.has_work(None)
-        {
-            self.miss_spare();
+    /// Asks those who are in the middle of what is waited for to show parts of it, when they have some.
+    fn ask_for_parts(&self, whole: Only) {
+        for seat in self.seats_in_use().iter().filter(|seat| raid::may_be_for(seat, whole)) {
+            seat.shown.request.ask();
+            seat.shown.shield.lower();
         }
     }
 
@@ -362,9 +356,8 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.shared.guests.release(self.place);
-        if self.shared.idle.exit(false) {
-            self.shared.pass_on(self.shared.layout.node(self.shared.workers + self.place as usize));
-        }
+        self.shared.idle.exit(false);
+        self.shared.pay(self.shared.layout.node(self.shared.workers + self.place as usize));
     }
 }
 

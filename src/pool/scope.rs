@@ -73,7 +73,7 @@ impl<'scope> Scope<'scope, '_> {
     /// Allocates once.
     pub fn spawn(&self, work: impl FnOnce(&Scope<'scope, '_>) + Send + 'scope) {
         let spawned = Box::new(Spawned {
-            target: Target { run: run_spawned(&work), group: Some(self.jobs.group()) },
+            target: Target::new(run_spawned(&work), Some(self.jobs.group())),
             scope: NonNull::from(self).cast(),
             work,
         });

@@ -1,25 +1,41 @@
 //! A seat: the place that a worker, or a guest from outside, works from.
 //!
-//! Its private part ([`Local`]) is plain memory of whoever sits there; the rest is read by everybody.
+//! Its jobs lie in a private ring, where only its occupant, and now and then a raider, gets at them ([`crate::sync::ring`]),
+//! or in a public deque, from where anybody steals. What else is private ([`Local`]) is plain memory of the occupant; the
+//! rest is read by everybody.
 
-use std::ptr::NonNull;
+use std::collections::VecDeque;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::grain::Grain;
-use super::halves::Halves;
+use super::half::Head;
 use super::job::{Group, Job};
 use super::lineage::Lineage;
-use super::quiet::Stamp;
-use super::ring::Ring;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
 use crate::sync::parker::Parker;
 use crate::sync::request::Request;
+use crate::sync::ring;
+use crate::sync::shield::Shield;
 use crate::sync::{CachePadded, UnsafeCell};
 
 /// Jobs in the public deque; crossbeam-deque grows above 64.
 pub(crate) const PUBLIC: usize = 48;
+/// Places of the private ring.
+const RING: usize = 1024;
+/// Jobs that may wait behind all others at a seat: as many as the ring holds.
+const LATE: usize = RING;
+
+/// A seat's own jobs, newest at the near end; and what is at the far end.
+pub(crate) type Ring = ring::Ring<Job, Public, RING>;
+/// The ring for the occupant of the seat.
+pub(crate) type Own<'a> = ring::Owner<'a, Job, Public, RING>;
+/// A raid of a ring.
+pub(super) type Raid<'a> = ring::Raid<'a, Job, Public, RING>;
+/// The far end of a ring.
+pub(crate) type FarEnd<'a> = ring::FarEnd<'a, Job, Public, RING>;
 
 /// A seat; see the module.
 #[derive(Debug)]
@@ -30,7 +46,31 @@ pub(crate) struct Seat {
     pub(crate) stealer: Stealer<Job>,
     pub(crate) shown: CachePadded<Shown>,
     pub(crate) counts: CachePadded<Counts>,
+    pub(crate) ring: Ring,
     local: UnsafeCell<Local>,
+}
+
+/// What is under the lock of a ring's far end.
+#[derive(Debug)]
+pub(crate) struct Public {
+    /// What others may steal. Jobs are pushed and popped under the lock, by the occupant or a raider.
+    pub(crate) deque: Deque<Job>,
+    /// Jobs behind all others of this seat, the oldest first.
+    pub(crate) late: VecDeque<Job>,
+    /// The taken half that runs here now; null: none. It changes only while no half is in the ring. See
+    /// [`super::lineage`].
+    pub(super) ancestor: *const Head,
+}
+
+#[expect(unsafe_code, reason = "it holds the address of a half")]
+// SAFETY: a half is looked into by whoever has a part of it in hand, on any thread.
+unsafe impl Send for Public {}
+
+impl Public {
+    /// Whether no more jobs may wait behind all others.
+    pub(crate) fn is_late_full(&self) -> bool {
+        self.late.len() >= LATE
+    }
 }
 
 /// What the occupant of a seat and those who look for jobs there tell each other.
@@ -38,11 +78,13 @@ pub(crate) struct Seat {
 pub(crate) struct Shown {
     /// The group of the newest public job: a hint for threads that may run only one group's jobs.
     pub(crate) tag: AtomicUsize,
+    /// How many jobs wait behind all others: a hint.
+    pub(crate) late: AtomicUsize,
+    /// The group of the job that runs here, whose jobs may be in the ring: a hint.
+    pub(crate) serves: AtomicUsize,
     /// Up while there is nothing public, or somebody is hungry, as far as one can see.
     pub(crate) request: Request,
-    /// Down while the seat is quiet, unless that lasts too long.
-    pub(super) alarm: Request,
-    pub(super) quiet: Stamp,
+    pub(crate) shield: Shield,
     pub(super) lineage: Lineage,
 }
 
@@ -73,15 +115,9 @@ pub(crate) struct Purse {
 /// The private part of a seat.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) ring: Ring,
-    /// Second halves of joins, older or newer than what is in the ring.
-    pub(crate) halves: Halves,
     pub(super) grain: Grain,
-    /// Numbers the times when this seat was quiet.
-    pub(super) quiets: u64,
-    pub(crate) public: Deque<Job>,
     pub(crate) purse: Purse,
-    /// What is queued is not shown now.
+    /// What is queued is not published now.
     pub(crate) quiet: bool,
     /// The job that continues the running one.
     pub(crate) next: Option<Job>,
@@ -99,26 +135,24 @@ unsafe impl Send for Seat {}
 
 impl Seat {
     pub(crate) fn new(index: usize, at: At, seed: u64) -> Self {
-        let public = Deque::new_lifo();
+        let deque = Deque::new_lifo();
         Self {
             index,
             at,
             parker: Arc::new(Parker::new()),
-            stealer: public.stealer(),
+            stealer: deque.stealer(),
             shown: CachePadded::new(Shown {
                 tag: AtomicUsize::new(0),
+                late: AtomicUsize::new(0),
+                serves: AtomicUsize::new(0),
                 request: Request::new(),
-                alarm: Request::new(),
-                quiet: Stamp::new(),
+                shield: Shield::new(),
                 lineage: Lineage::new(),
             }),
             counts: CachePadded::new(Counts::default()),
+            ring: Ring::new(Public { deque, late: VecDeque::new(), ancestor: ptr::null() }),
             local: UnsafeCell::new(Local {
-                ring: Ring::new(),
-                halves: Halves::new(),
                 grain: Grain::new(),
-                quiets: 0,
-                public,
                 purse: Purse::default(),
                 quiet: false,
                 next: None,
@@ -139,14 +173,19 @@ impl Seat {
         // SAFETY: exclusive by (1) and (2).
         self.local.with_mut(|local| work(unsafe { &mut *local }))
     }
+
+    /// Begins a raid of its private jobs; none: somebody is there.
+    pub(super) fn raid(&self) -> Option<Raid<'_>> {
+        self.ring.raid(PUBLIC)
+    }
+
+    /// Whether there are private jobs here: a hint for others.
+    pub(crate) fn hides(&self) -> bool {
+        !self.ring.is_empty() || self.shown.late.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Local {
-    /// The oldest private job of the seat `seat`, to be shown.
-    pub(crate) fn pop_oldest(&mut self, seat: &Seat) -> Option<Job> {
-        self.ring.pop_oldest().or_else(|| self.halves.show_oldest(seat))
-    }
-
     /// The next number of a xorshift generator (Marsaglia, "Xorshift RNGs", 2003): good enough to pick a victim.
     pub(crate) fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;

@@ -58,7 +58,7 @@ impl Shared {
 
     fn spawn<F: FnOnce() + Send + 'static>(&self, work: F) {
         let group = NonNull::from(&self.detached);
-        let detached = Box::new(Detached { target: Target { run: run::<F>, group: Some(group) }, work });
+        let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), work });
         let job = Job { target: NonNull::from(Box::leak(detached)).cast(), payload: 0 };
         if let Some(worker) = Worker::here(self) {
             worker.push_last(job); // behind all that somebody waits for
@@ -71,7 +71,7 @@ impl Shared {
 
 #[expect(unsafe_code, reason = "takes the closure back from the heap")]
 unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
-    worker.show_all(); // nobody who waits for what this worker has is to wait for this
+    worker.publish_all(); // nobody who waits for what this worker has is to wait for this
     // SAFETY: the target is the first field of a leaked `Detached`, and each job is run once.
     let detached = unsafe { Box::from_raw(target.cast::<Detached<F>>().as_ptr()) };
     let Err(panic) = catch_unwind(AssertUnwindSafe(detached.work)) else { return };

@@ -35,33 +35,42 @@ impl Worker<'_> {
             match job {
                 Some(job) => {
                     self.execute(job);
-                    patience.renew();
+                    self.had_work(&mut patience);
                 }
-                None if self.driven || !patience.waits(|| latch.is_set()) => owes = self.sleep_for(latch, only, owes),
-                None => {}
+                None => {
+                    let is_patient = !self.driven && patience.waits(|| latch.is_set());
+                    if latch.is_set() {
+                    } else if self.look_for_private(only, !is_patient) {
+                        self.had_work(&mut patience);
+                    } else if !is_patient {
+                        owes = self.sleep_for(latch, only, owes);
+                    }
+                }
             }
         }
         self.settle();
         if owes {
             self.wake_for_rest();
         }
+        self.say_serves(outer.group);
         self.local(|local| local.purse = outer);
     }
 
     /// Sleeps until there is something that a thread that waits for `only` may run, or the latch is set; `owes`: it was woken
     /// for a job, and took none. Whether it was woken for one now.
     pub(super) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool) -> bool {
-        self.show_all();
+        self.publish_all();
         self.say_gone();
         Counts::bump(&self.seat.counts.parks);
-        let woken = self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, |freed| {
-            if freed || owes {
-                self.shared.pass_on(self.seat.at.node); // what is in sight is for others
+        let woken = self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, || {
+            self.shared.pay(self.seat.at.node);
+            if owes {
+                self.pass_on();
             }
             let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
             stays || {
                 self.shared.ask_for_parts(only);
-                self.park_lending()
+                self.nap(only) || self.park_lending()
             }
         });
         self.say_where();

@@ -6,30 +6,28 @@
 //! its private ring, newest first → its public deque → its node's injector → other seats' public deques, the nearest first
 //! ([`super::victims`]) → other nodes' injectors. Every [`FAIRNESS`]th time its node's injector comes first.
 //!
-//! # What a worker shows
-//! New jobs go to the private ring: plain stores. The oldest private job is moved to the public deque when that is empty
-//! or others could take more than is shown, at every push and before every job; before a job that takes long, such as a
-//! batch, all are. So while a worker runs a long job, what it has can be stolen, and while others are idle all it makes is
-//! shown.
+//! How jobs are queued, and come to others, stands in [`super::publish`].
 //!
 //! What a thread does that waits stands in [`super::wait`].
 
 use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
 
 use super::Shared;
 use super::grain::Spot;
-use super::job::{Group, Job, Target, group_id};
+use super::job::{Group, Job, group_id};
 use super::patience::Patience;
-use super::quiet::Watch;
-use super::ring::RING;
-use super::seat::{Counts, Local, PUBLIC, Purse, Seat};
+use super::publish::{note_late, tag};
+use super::raid::Lookout;
+use super::seat::{Counts, Local, Own, Seat};
+use super::shield::Watch;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
-use crate::sync::quiescence::BULK;
-use crate::sync::request::Request;
 use crate::sync::seam::{self, Point};
+use crate::sync::shield::Shield;
 
 /// Every so many finds begin at the injector, so that jobs from outside are not starved.
 pub(super) const FAIRNESS: u32 = 61;
@@ -46,10 +44,11 @@ pub(crate) enum Step {
 }
 
 /// A thread at a seat; see the module.
-#[derive(Debug)]
 pub(crate) struct Worker<'p> {
     pub(crate) shared: &'p Shared,
     pub(crate) seat: &'p Seat,
+    /// The seat's ring, as its owner.
+    pub(super) own: Own<'p>,
     /// Whether this thread counts as searching in the event count.
     pub(super) searching: Cell<bool>,
     /// Which worker this thread is, here or below; none: a guest or a spare.
@@ -59,6 +58,8 @@ pub(crate) struct Worker<'p> {
     pub(super) serves: Cell<*const Shared>,
     /// As a thief.
     pub(super) watch: Watch,
+    /// As a raider.
+    pub(super) lookout: Lookout,
     /// What this thread was before: a worker of another pool, or at another seat.
     outer: Current,
 }
@@ -68,28 +69,27 @@ pub(crate) struct Worker<'p> {
 pub(crate) struct Current {
     /// Its worker, if it is one.
     worker: Option<NonNull<Worker<'static>>>,
-    /// The flag or the alarm of the seat where it sits, or [`Request::nobody`]: what a short join looks at, without going
-    /// through the worker.
-    request: *const Request,
+    /// The shield of the seat where it sits, or [`Shield::nobody`]: what a join looks at, without going through the worker.
+    shield: *const Shield,
 }
 
 thread_local! {
     static WORKER: Cell<Option<NonNull<Worker<'static>>>> = const { Cell::new(None) };
     /// A variable of its own: to read it is one instruction.
-    static REQUEST: Cell<*const Request> = const { Cell::new(Request::nobody()) };
+    static SHIELD: Cell<*const Shield> = const { Cell::new(Shield::nobody()) };
 }
 
 impl Current {
     #[cfg(all(test, not(loom)))]
-    pub(crate) const NOBODY: Self = Self { worker: None, request: Request::nobody() };
+    pub(crate) const NOBODY: Self = Self { worker: None, shield: Shield::nobody() };
 
     fn get() -> Self {
-        Self { worker: WORKER.get(), request: REQUEST.get() }
+        Self { worker: WORKER.get(), shield: SHIELD.get() }
     }
 
     /// Makes this what the thread is; what it was.
     fn replace(self) -> Self {
-        Self { worker: WORKER.replace(self.worker), request: REQUEST.replace(self.request) }
+        Self { worker: WORKER.replace(self.worker), shield: SHIELD.replace(self.shield) }
     }
 }
 
@@ -99,14 +99,14 @@ pub(crate) fn switch_current(current: Current) -> Current {
     current.replace()
 }
 
-/// Whether a join at `spot` is short, and nobody asks for jobs at this thread's seat, in whichever pool that is.
+/// Whether a join at `spot` is two plain calls at this thread's seat, in whichever pool that is.
 #[inline]
-pub(super) fn is_short_and_quiet(spot: Spot) -> bool {
+pub(super) fn is_plain(spot: Spot) -> bool {
     #[expect(unsafe_code, reason = "the seat of this thread")]
     // SAFETY: (1) a static, or `at` took the pointer from a seat that outlives its call; (2) it takes it away again before it
     // returns, and whoever asks is called from there.
-    let request = unsafe { &*REQUEST.get() };
-    spot.is_short(request.word())
+    let shield = unsafe { &*SHIELD.get() };
+    spot.is_short(shield.word())
 }
 
 impl<'p> Worker<'p> {
@@ -121,10 +121,13 @@ impl<'p> Worker<'p> {
         let (searching, serves) = (Cell::new(false), Cell::new(ptr::from_ref(shared)));
         let is_worker = seat.index < shared.workers();
         let number = if is_worker { Some(seat.index) } else { Self::find_inside(shared, |below| below.number) };
-        let (driven, watch, outer) = (seam::is_driven(), Watch::new(), Current::get());
-        let worker = Self { shared, seat, searching, number, driven, serves, watch, outer };
-        let request = &raw const seat.shown.request;
-        let here = Current { worker: Some(NonNull::from(&worker).cast()), request };
+        let (driven, watch, lookout, outer) = (seam::is_driven(), Watch::new(), Lookout::new(), Current::get());
+        #[expect(unsafe_code, reason = "this thread sits at the seat")]
+        // SAFETY: (1) one thread at a time sits at a seat; (2) seats are handed over through `Claims`, or at a thread's start.
+        let own = unsafe { seat.ring.owner() };
+        let worker = Self { shared, seat, own, searching, number, driven, serves, watch, lookout, outer };
+        let shield = &raw const seat.shown.shield;
+        let here = Current { worker: Some(NonNull::from(&worker).cast()), shield };
         let _restore = Restore(here.replace());
         work(&worker)
     }
@@ -162,12 +165,6 @@ impl<'p> Worker<'p> {
         ptr::eq(worker.serves.get(), shared).then_some(worker)
     }
 
-    /// Has short joins look at this seat's alarm, or at its flag.
-    pub(super) fn look_at_alarm(&self, alarm: bool) {
-        let shown = &self.seat.shown;
-        REQUEST.set(if alarm { &raw const shown.alarm } else { &raw const shown.request });
-    }
-
     #[inline]
     pub(super) fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
         // SAFETY: (1) a `Worker` is made by whoever sits at the seat and is not `Sync`; (2) the closures in this file
@@ -189,180 +186,13 @@ impl<'p> Worker<'p> {
         }
     }
 
-    // ---- making jobs -------------------------------------------------------------------------------------------
-
-    /// Queues a job, newest first. Its group's token is taken.
-    pub(crate) fn push(&self, job: Job) {
-        self.make_room();
-        self.local(|local| {
-            take_token(&mut local.purse, job.group());
-            local.ring.push_newest(job);
-        });
-        self.feed();
-    }
-
-    /// Queues a job for the workers of the node `home`; here or none: as [`push`](Self::push).
-    pub(crate) fn push_home(&self, job: Job, home: Option<usize>) {
-        match home {
-            Some(home) if home != self.seat.at.node => self.send(job, home),
-            _ => self.push(job),
-        }
-    }
-
-    /// Queues a job for the workers of the node `home`; here or none: as [`push_last`](Self::push_last).
-    pub(crate) fn push_last_home(&self, job: Job, home: Option<usize>) {
-        match home {
-            Some(home) if home != self.seat.at.node => self.send(job, home),
-            _ => self.push_last(job),
-        }
-    }
-
-    /// Gives a job to the workers of another node.
-    fn send(&self, job: Job, node: usize) {
-        self.local(|local| take_token(&mut local.purse, job.group()));
-        self.shared.send_home(node, job);
-    }
-
-    /// Queues a job whose token is out already, newest first.
-    pub(crate) fn push_counted(&self, job: Job) {
-        self.make_room();
-        self.local(|local| local.ring.push_newest(job));
-        self.feed();
-    }
-
-    /// Queues a job whose token is out already, and shows nothing: this thread is about to take it.
-    pub(crate) fn push_own(&self, job: Job) {
-        self.make_room();
-        self.local(|local| local.ring.push_newest(job));
-    }
-
-    /// Makes jobs and shows none of them: this thread is about to take one, and shows the others then. So one that is alone
-    /// wakes nobody.
-    pub(crate) fn quietly(&self, make: impl FnOnce()) {
-        self.local(|local| local.quiet = true);
-        make();
-        self.local(|local| local.quiet = false);
-    }
-
-    /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is shown.
-    pub(crate) fn push_last(&self, job: Job) {
-        self.make_room();
-        self.local(|local| {
-            take_token(&mut local.purse, job.group());
-            local.ring.push_oldest(job);
-        });
-        self.feed();
-    }
-
-    /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
-    /// there is one already it is queued.
-    pub(crate) fn continue_with(&self, job: Job) {
-        let taken = self.local(|local| {
-            let taken = local.next.is_some();
-            local.next.get_or_insert(job);
-            taken
-        });
-        if taken {
-            self.push(job);
-        }
-    }
-
-    /// Queues what was to continue the running job, behind all others: this thread does not come to it soon.
-    pub(super) fn queue_next(&self) {
-        if let Some(next) = self.local(|local| local.next.take()) {
-            self.push_last(next);
-        }
-    }
-
-    /// Moves the older half of a full ring to the injector.
-    fn make_room(&self) {
-        if self.local(|local| local.ring.is_full()) {
-            self.spill();
-        }
-    }
-
-    #[cold]
-    fn spill(&self) {
-        let half = RING / 2;
-        self.local(|local| self.injector().push((0..half).map_while(|_| local.ring.pop_oldest())));
-        self.shared.notify(self.seat.at.node, None, half);
-    }
-
-    /// Shows the oldest private jobs: one if nothing is shown, and as many as others could take now.
-    #[inline(never)]
-    pub(super) fn feed(&self) {
-        if !self.local(|local| local.quiet) {
-            self.show_up_to(self.shared.idle.idle().max(1));
-        }
-    }
-
-    /// Shows all private jobs: what comes next takes long against the few nanoseconds in which a job is shown.
-    pub(crate) fn before_long_job(&self) {
-        self.show_up_to(PUBLIC);
-    }
-
-    /// Before a leaf of a loop: whether fewer than `least` jobs are shown, or than others could take now, though all that
-    /// there are may be. While jobs of another group are, those are to be taken first: what is around a loop is larger.
-    #[inline]
-    pub(super) fn wants_more(&self, group: NonNull<Group>, least: usize) -> bool {
-        let wanted = self.shared.idle.idle().max(least).min(PUBLIC);
-        let shown = || self.local(|local| local.public.len());
-        let wants = || shown() < wanted && (tag(self.seat) == group_id(Some(group)) || shown() == 0);
-        wants() && {
-            self.show_up_to(wanted);
-            wants()
-        }
-    }
-
-    fn show_up_to(&self, wanted: usize) {
-        let wanted = wanted.min(PUBLIC);
-        while let Some(job) =
-            self.local(|local| if local.public.len() < wanted { local.pop_oldest(self.seat) } else { None })
-        {
-            self.show(job);
-        }
-    }
-
-    /// Makes a job stealable. The public deque holds jobs of one group at a time, so that its tag tells what is in it.
-    fn show(&self, job: Job) {
-        let group = group_id(job.group());
-        if tag(self.seat) != group {
-            while let Some(other) = self.local(|local| local.public.pop()) {
-                self.shared.inject_at(self.seat.at.node, other);
-            }
-            // Relaxed: a hint; a thief looks at the job itself.
-            self.seat.shown.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
-        }
-        let shown = self.local(|local| {
-            local.public.push(job);
-            local.public.len()
-        });
-        self.point(Point::Publish);
-        match group {
-            Some(_) => self.shared.notify(self.seat.at.node, group, shown),
-            None => self.shared.notify_parts(self.seat, shown),
-        }
-    }
-
-    /// Shows everything, also what was to continue the running job: this thread is about to block.
-    pub(super) fn show_all(&self) {
-        self.queue_next();
-        while let Some(job) = self.local(|local| local.pop_oldest(self.seat)) {
-            if self.local(|local| local.public.len()) < PUBLIC {
-                self.show(job);
-            } else {
-                self.shared.inject_at(self.seat.at.node, job);
-            }
-        }
-    }
-
     // ---- finding jobs ------------------------------------------------------------------------------------------
 
     /// Finds one job and runs it.
     pub(crate) fn step(&self) -> Step {
         self.point(Point::Find);
         if self.shared.idle.is_crowded() && !self.shared.idle.is_ending() {
-            self.show_all(); // the limit was lowered, and this one is too many
+            self.publish_all(); // the limit was lowered, and this one is too many
         } else if let Some(job) = self.take_call(false).or_else(|| self.find_here(None)) {
             self.found();
             self.execute(job);
@@ -402,9 +232,10 @@ impl<'p> Worker<'p> {
         if self.local(|local| local.purse.group != group) {
             self.settle();
             self.local(|local| local.purse.group = group);
+            self.say_serves(group);
         }
         for streak in 0.. {
-            self.feed();
+            self.publish_surplus();
             Counts::bump(&self.seat.counts.jobs);
             #[expect(unsafe_code, reason = "this is where jobs are run")]
             // SAFETY: the job's token keeps its target alive.
@@ -433,6 +264,12 @@ impl<'p> Worker<'p> {
         std::mem::forget(abort);
     }
 
+    /// Says whose jobs may be in the ring.
+    pub(super) fn say_serves(&self, group: Option<NonNull<Group>>) {
+        // Relaxed: a hint for those who wait for the group.
+        self.seat.shown.serves.store(group_id(group).map_or(0, NonZeroUsize::get), Ordering::Relaxed);
+    }
+
     /// Gives the spare tokens back: this worker has no job of their group at hand.
     pub(super) fn settle(&self) {
         let purse = self.local(|local| std::mem::take(&mut local.purse));
@@ -457,33 +294,54 @@ impl<'p> Worker<'p> {
     /// Leaves nothing private behind: the thread leaves the seat.
     pub(crate) fn hand_over(&self) {
         self.settle();
-        self.show_all();
+        self.publish_all();
     }
 
-    /// Takes a job of this very target back that was shown, if nobody has taken it.
-    pub(super) fn take_back(&self, target: NonNull<Target>) -> Option<Job> {
-        let from_injectors = || self.shared.injectors.iter().find_map(|injector| injector.take_back(target));
-        self.take_back_shown(target).or_else(from_injectors)
+    /// Takes the job back that is about this very thing and was made public, if nobody has taken it.
+    pub(super) fn take_back(&self, id: NonZeroUsize) -> Option<Job> {
+        let from_injectors = || self.shared.injectors.iter().find_map(|injector| injector.take(Some(id)));
+        self.take_back_public(id).or_else(from_injectors)
     }
 
-    fn take_back_shown(&self, target: NonNull<Target>) -> Option<Job> {
-        while let Some(job) = self.pop_public() {
-            if job.target == target {
+    fn take_back_public(&self, id: NonZeroUsize) -> Option<Job> {
+        loop {
+            let job = self.pop_deque(|_| true)?;
+            if job.id() == id {
                 return Some(job);
             }
-            self.make_room();
-            self.local(|local| local.ring.push_newest(job)); // made by code that ran since: private again
+            self.push_own(job); // made by code that ran since: private again
         }
-        None
     }
 
-    /// Takes the newest public job. If that was the last one the next join shows its half, as if a thief had taken it.
-    pub(super) fn pop_public(&self) -> Option<Job> {
-        let (job, is_last) = self.local(|local| (local.public.pop(), local.public.is_empty()));
-        if is_last {
-            self.seat.shown.request.ask();
+    /// Takes the newest public job, if the thread may have it. If that was the last one others are to be asked for more, as if
+    /// a thief had taken it.
+    fn pop_deque(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
+        if self.seat.stealer.is_empty() {
+            return None;
         }
-        job
+        let far = self.own.far_end();
+        let job = far.deque.pop()?;
+        if !may(&job) {
+            far.deque.push(job);
+            return None;
+        }
+        Some(job)
+    }
+
+    /// Takes the newest public job, or else what waits behind all others, if the thread may have it.
+    pub(super) fn pop_public(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
+        self.pop_deque(&may).or_else(|| self.pop_late(may))
+    }
+
+    fn pop_late(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
+        if self.seat.shown.late.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut far = self.own.far_end();
+        let job = *far.late.front().filter(|job| may(job))?;
+        far.late.pop_front();
+        note_late(self.seat, &far);
+        Some(job)
     }
 
     /// The life of a worker thread: until the pool closes.
@@ -493,23 +351,52 @@ impl<'p> Worker<'p> {
         loop {
             let ending = self.shared.idle.is_ending(); // before the last look for jobs
             match self.step() {
-                Step::Ran => patience.renew(),
+                Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
-                Step::Idle if self.driven || self.shared.idle.is_over_limit() || !patience.waits(|| false) => {
+                Step::Idle if !self.goes_on_looking(&mut patience) => {
                     Counts::bump(&self.seat.counts.parks);
-                    self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, |_| self.must_stay());
-                    patience.renew();
+                    let stays = || self.must_stay() || (!self.shared.idle.is_at_limit() && self.nap(None));
+                    if self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, stays) {
+                        patience.renew();
+                    }
                 }
                 Step::Idle => {}
             }
         }
         self.shared.idle.exit(self.searching.get());
+        self.shared.pay(self.seat.at.node);
+    }
+
+    pub(super) fn had_work(&self, patience: &mut Patience) {
+        patience.renew();
+        self.forget_seen();
+    }
+
+    /// Whether a worker that has found nothing goes on looking: it is not yet time to sleep, or it has just got at what others
+    /// keep private.
+    pub(super) fn goes_on_looking(&self, patience: &mut Patience) -> bool {
+        if self.shared.idle.is_over_limit() {
+            return false;
+        }
+        let is_patient = !self.driven && patience.waits(|| false);
+        let has_more = self.look_for_private(None, !is_patient);
+        if has_more {
+            self.had_work(patience);
+        }
+        is_patient || has_more
     }
 
     /// Whether a worker that is about to sleep must go on.
     pub(super) fn must_stay(&self) -> bool {
-        let may_work = !self.shared.idle.is_at_limit();
-        self.shared.idle.is_ending() || (may_work && self.shared.asks_for_work()) || self.has_call(false)
+        let idle = &self.shared.idle;
+        let has_work = || if idle.is_at_limit() { idle.owes_me() } else { self.shared.asks_for_work() };
+        idle.is_ending() || self.has_call(false) || has_work()
+    }
+}
+
+impl fmt::Debug for Worker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("seat", &self.seat.index).finish_non_exhaustive()
     }
 }
 
@@ -522,11 +409,6 @@ impl Drop for AbortIfPanic {
     }
 }
 
-/// The group whose jobs a seat shows.
-fn tag(seat: &Seat) -> Only {
-    std::num::NonZero::new(seat.shown.tag.load(Ordering::Relaxed))
-}
-
 /// Whether a seat shows a job that a thread that waits for `only` may run, as far as one can see.
 pub(super) fn may_hold(seat: &Seat, only: Only) -> bool {
     (only.is_none() || tag(seat) == only || may_hold_parts(seat, only)) && !seat.stealer.is_empty()
@@ -535,20 +417,4 @@ pub(super) fn may_hold(seat: &Seat, only: Only) -> bool {
 /// Whether what a seat shows, if anything, are parts of the half that is waited for, as far as one can see.
 pub(super) fn may_hold_parts(seat: &Seat, whole: Only) -> bool {
     whole.is_some_and(|whole| tag(seat).is_none() && seat.shown.lineage.has(whole))
-}
-
-/// Takes one token of `group` for a new job.
-fn take_token(purse: &mut Purse, group: Option<NonNull<Group>>) {
-    let Some(group) = group else { return };
-    // SAFETY: whoever queues a job of a group holds one of its tokens: the group is alive.
-    #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
-    let tokens = unsafe { &group.as_ref().tokens };
-    if purse.group != Some(group) {
-        tokens.take(1);
-    } else if purse.tokens > 0 {
-        purse.tokens -= 1;
-    } else {
-        tokens.take(BULK);
-        purse.tokens = BULK - 1;
-    }
 }

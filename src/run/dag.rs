@@ -143,7 +143,7 @@ impl<'env> Dag<'env> {
             Node::End => Kind::End,
         });
         Self {
-            target: Target { run: if homes.is_empty() { fire::<false> } else { fire::<true> }, group: None },
+            target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
             run: std::ptr::null(),
             kinds: kinds.collect(),
             missing: before.iter().map(|_| Known::default()).collect(),

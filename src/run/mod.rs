@@ -111,7 +111,7 @@ impl<'env> Seated<'env> {
         let jobs = parts.dag.jobs() + pieces + parts.stages.len();
         let run = Box::new(Run {
             group: Group { tokens: Quiescence::new(0), quiet: Run::<'static>::quiet },
-            start: Start { target: Target { run: start, group: None }, run: std::ptr::null() },
+            start: Start { target: Target::new(start, None), run: std::ptr::null() },
             latch: Latch::new(),
             waiter: Arc::new(Parker::new()),
             pool: parts.pool,

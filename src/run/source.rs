@@ -97,7 +97,7 @@ unsafe impl Send for Source {}
 impl Source {
     pub(crate) fn new(stage: usize, size: BatchSize, credits: u32, free: bool, homes: Box<[Home]>) -> Self {
         Self {
-            issue: Target { run: issue, group: None },
+            issue: Target::new(issue, None),
             run: std::ptr::null(),
             stage,
             size,

@@ -142,7 +142,7 @@ pub(crate) struct Port {
 
 impl Port {
     fn new(run: unsafe fn(NonNull<Target>, u64, &Worker<'_>)) -> Self {
-        Self { target: Target { run, group: None }, run: std::ptr::null(), stage: 0 }
+        Self { target: Target::new(run, None), run: std::ptr::null(), stage: 0 }
     }
 
     pub(crate) fn job(&self, payload: u64) -> Job {

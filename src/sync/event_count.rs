@@ -15,44 +15,46 @@
 //! sleepers says who sleeps: it and the word change together under its lock; the word alone is read without it.
 //!
 //! # Protocol
-//! * notify, after a job was made visible: (N1) fence. (N2) Nobody asleep, as many searchers as jobs in sight, or `limit`
-//!   active: done. (N3) Under the lock take the last sleeper that may run the job, and count it active and searching.
-//!   (N4) Unpark it.
+//! * notify, after a job was made visible: (N1) fence. (N2) As many searchers as jobs in sight: done. Nobody asleep who may
+//!   run it, or `limit` active: it owes a look, and is done. (N3) Under the lock take the last sleeper that may run the job, and count it active
+//!   and searching. (N4) Unpark it.
+//! * owe a look, for work that others cannot be woken for: (O1) note it. (O2) Fence. (O3) If somebody can be woken now, do what
+//!   follows at once. Pushers do that at N2; so does a thread that may run anything and goes to sleep without a look, as
+//!   `limit` are active; and an owner that takes down the flag by which others ask, though somebody sleeps.
+//! * pay, when somebody may be woken who could not be before: a thread leaves (X1), or goes to sleep (S1), or lends its place
+//!   (L1), or the limit is raised (R1), or a searcher has found something (F1). (P1) Fence. (P2) If no look is owed, or
+//!   nobody can be woken, or somebody searches: done. (P3) Take the note away. (P4) Fence. (P5) Look at everything. If there
+//!   is something, put the note back, and wake one.
 //! * found, when a searcher has a job: (F1) it searches no more. (F2) Fence. Then it looks at all queues, and notifies for
-//!   what it sees, as those who pushed it may have counted on this search.
-//! * exit, when a thread leaves: (X1) it is not active any more. If `limit` were active just before, a place has become free,
-//!   and it passes on what is in sight, by N1 to N4 with the look at the queues after N1: for those who woke nobody because
-//!   `limit` were active, and for a thread that may run anything, which sleeps without a look while they are. If fewer were,
-//!   whoever freed the place before does so.
-//! * raise, when more may be active: (R1) the new limit. Then it passes on what is in sight, by N1 to N4.
-//! * lend, when a thread blocks and its place is for a *spare*, a thread that works only in a lent place: (L1) one place more
-//!   is lent. Then it passes on what is in sight, as after X1.
+//!   what it sees, as those who pushed it may have counted on this search. If it sees nothing it pays.
 //! * end, when no job will come any more but from those under way: (E1) say so, after the last job came. (E2) Wake everybody.
 //!   Who reads it at (E3) and finds no job after that has seen all.
 //! * swap, when a searcher makes way for a sleeper that may run anything too: (W1) under the lock one enters the list in the
 //!   other's place, so the word stays as it is: the other one searches now. (W2) Unpark it; then S2 to S4.
-//! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Look at all queues again; if there
-//!   is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the list. (S5) One
-//!   that may not run all work, was woken for a job, and takes none, as somebody else has taken it, passes on what is in sight
-//!   before it sleeps again or goes on: of several that were in sight it may have been woken for this one.
+//! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Take the note away, and look at all queues
+//!   again; if there is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the
+//!   list. (S5) One that may not run all work, was woken for a job, and takes none, as somebody else has taken it, passes on
+//!   what is in sight before it sleeps again or goes on: of several that were in sight it may have been woken for this one.
 //!
 //! # Why no wake-up is lost
 //! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
-//! S3 sees the job. Else N2 sees the sleeper; if it then wakes nobody because somebody searches, that one will pass S1 to
-//! S3, or F1 and F2, itself or the one that it gave its search to: if N1 comes before F2 it sees the job, else N2 does not count it any more. If it wakes nobody because
-//! `limit` are active, one of those will go to sleep later, by S1 to S3, or leave, by X1 and N1. The one that frees a place
-//! so looks in any case: a thread that may not run all work passes on what is in sight at S3, even if it goes on itself,
-//! because one that left meanwhile found the place free already. If the limit is raised meanwhile, either N1 of the raiser
-//! comes first, and N2 and S3 of the others go by the new limit, or the raiser sees the job and the sleeper. If it wakes
-//! nobody because the sleepers are spares and no place is lent, whoever lends one later does so by L1 and N1.
+//! S3 sees the job. Else N2 sees the sleeper. If it then wakes nobody because somebody searches, that one will pass S1 to
+//! S3, or F1 and F2, itself or the one that it gave its search to: if N1 comes before F2 it sees the job, else N2 does not
+//! count it any more. If it wakes nobody because `limit` are active, the note is there. Who frees a place afterwards either
+//! sees the note, or passes P1 before O2: then O3 sees the free place. Whoever takes the note away looks after P4: if it misses
+//! the job, P4 comes before N1, and the notifier does not see the old note but makes a new one. A note that nobody acts on at
+//! P2, because somebody searches, is acted on by that one, at F1 or at S3.
 //!
 //! # Edges
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
-//! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up`, `loom_event_count_raise_is_handed_on` |
-//! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up`, `loom_event_count_raised_limit_wakes`, `loom_event_count_search_changes_hands` |
+//! | `event_count.pushed` | the job, then N1 | N2 | not (N2 misses the sleeper and S3 misses the job) | `loom_event_count_loses_no_wake_up` |
+//! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up`, `loom_event_count_search_changes_hands` |
 //! | `event_count.end` | the job, then E1 | E3, then the look at the queues | not (E3 sees E1 and misses the job) | `loom_event_count_end_comes_after_all_jobs` |
 //! | `event_count.ended` | the same | the same | the same | `loom_event_count_end_comes_after_all_jobs` |
+//! | `event_count.owed` | O1, then O2 | O3 | not (O3 misses X1 and P2 misses O1) | `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on` |
+//! | `event_count.freed` | X1, R1 or L1, then P1 | P2 | the same | `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on` |
+//! | `event_count.paid` | P3, then P4 | P5 | not (P5 misses the job and the pusher takes the note for there) | `loom_event_count_debt_is_paid_once` |
 //! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on` |
 
 use std::num::NonZeroUsize;
@@ -123,6 +125,8 @@ pub(crate) struct EventCount {
     /// How often a thread has begun to be active.
     stirs: AtomicU64,
     sleepers: Mutex<Vec<Sleeper>>,
+    /// A look is owed to those who sleep.
+    owed: AtomicBool,
     limit: AtomicU64,
     /// The limit at the start: it may be lowered, and raised again.
     most: u64,
@@ -143,6 +147,7 @@ impl EventCount {
             word: CachePadded::new(AtomicU64::new(0)),
             stirs: AtomicU64::new(0),
             sleepers: Mutex::new(Vec::with_capacity(threads)),
+            owed: AtomicBool::new(false),
             limit: AtomicU64::new(limit as u64),
             most: limit as u64,
             urgent: AtomicU64::new(0),
@@ -182,7 +187,7 @@ impl EventCount {
         self.exit(searching);
     }
 
-    /// A thread that blocks lends its place to a spare, and passes on what is in sight after this (L1), or takes it back.
+    /// A thread that blocks lends its place to a spare, and pays after this (L1), or takes it back.
     pub(crate) fn lend(&self, more: bool) {
         // Relaxed: ordered by the fences, as the jobs are.
         if more {
@@ -223,16 +228,66 @@ impl EventCount {
         self.wake_all();
     }
 
-    /// A thread ends to work here; `searching`: it was looking for work. `true`: pushes may have woken nobody because of it,
-    /// and it passes on what is in sight after this. (X1)
-    pub(crate) fn exit(&self, searching: bool) -> bool {
-        let before = self.sub(ACTIVE + if searching { SEARCHING } else { 0 }); // (X1)
-        searching || self.frees_place(before)
+    /// A thread ends to work here, and pays after this; `searching`: it was looking for work, and pushes may have counted on
+    /// that. (X1)
+    pub(crate) fn exit(&self, searching: bool) {
+        if searching {
+            self.note(true); // before it searches no more
+            self.sub(ACTIVE + SEARCHING);
+        } else {
+            self.sub(ACTIVE);
+        }
     }
 
-    /// Whether one that was active when the word was `before` has freed a place.
-    fn frees_place(&self, before: Word) -> bool {
-        before.active() == self.limit()
+    fn note(&self, owed: bool) {
+        // Relaxed: ordered by the fences, as the jobs are. It is looked at first so that many do not take the line from each other.
+        if self.has_debt() != owed {
+            self.owed.store(owed, Ordering::Relaxed);
+        }
+    }
+
+    fn has_debt(&self) -> bool {
+        self.owed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a look is owed. The caller then looks whether somebody can be woken by now. (O1), (O2)
+    pub(crate) fn owe(&self) {
+        self.note(true); // (O1)
+        fence_edge!("event_count.owed"); // (O2)
+    }
+
+    /// A thread that may run anything sleeps without a look, as enough are active, and is owed one; `true`: it can look now.
+    pub(crate) fn owes_me(&self) -> bool {
+        self.owe();
+        !self.is_at_limit() // (O3)
+    }
+
+    /// The flag by which others ask was taken down though somebody sleeps, and is owed a look for that; `true`: it is hungry now.
+    pub(crate) fn owes_sleepers(&self) -> bool {
+        let owes = self.load().sleeping() > 0 && !self.has_debt();
+        if owes {
+            self.owe();
+        }
+        owes && self.is_hungry() // (O3)
+    }
+
+    /// Somebody may be woken now who could not be before, or there may be a spare if one `misses_spare`: whether a look is owed.
+    /// The caller looks at everything; if there is something it owes a look again, and wakes one. (P1) to (P4)
+    pub(crate) fn pays(&self, misses_spare: bool) -> bool {
+        fence_edge!("event_count.freed"); // (P1)
+        let word = self.load();
+        let can = word.searching() == 0 && (misses_spare || (word.sleeping() > 0 && !self.is_full(word)));
+        let pays = can && self.has_debt(); // (P2)
+        if pays {
+            self.settle();
+        }
+        pays
+    }
+
+    /// A look at everything comes next. (P3), (P4)
+    pub(crate) fn settle(&self) {
+        self.note(false); // (P3)
+        fence_edge!("event_count.paid"); // (P4)
     }
 
     /// Whether anybody could take a job now: [`idle`](Self::idle) is not zero.
@@ -242,12 +297,23 @@ impl EventCount {
         word.0 >= SEARCHING || (word.sleeping() > 0 && word.active() < self.limit())
     }
 
+    /// Whether nobody looks for a job, and somebody may be woken for one: a hint.
+    pub(crate) fn has_only_sleepers(&self) -> bool {
+        let word = self.load();
+        word.searching() == 0 && word.sleeping() > 0 && word.active() < self.limit()
+    }
+
     /// How many could take a job now, because they look for one or may be woken: a hint, one relaxed load.
     #[inline]
     pub(crate) fn idle(&self) -> usize {
         let word = self.load();
         let idle = word.searching() + word.sleeping().min(self.limit().saturating_sub(word.active()));
         usize::try_from(idle).expect("two 16-bit fields")
+    }
+
+    /// Whether a thread is active: a hint.
+    pub(crate) fn is_anybody_active(&self) -> bool {
+        self.load().active() > 0
     }
 
     /// Whether as many threads are active as are to be at once.
@@ -267,7 +333,7 @@ impl EventCount {
     }
 
     /// Changes how many are to be active at once: at most as many as at the start. Who is too many finds out by itself;
-    /// after it was raised the caller passes on what is in sight. (R1)
+    /// after it was raised the caller pays. (R1)
     pub(crate) fn set_limit(&self, limit: usize) {
         debug_assert!(limit as u64 <= self.most, "the limit of {} is raised to {limit}", self.most);
         // Relaxed: ordered by the fences, as the jobs are.
@@ -332,24 +398,31 @@ impl EventCount {
         }
     }
 
-    /// An active place has become free, or there are `jobs` left for others: wakes at most `most` sleepers for which
-    /// `has_work` sees one; `true`: there is a place for one more, but nobody sleeps who may.
+    /// There are `jobs` in sight for others: wakes at most `most` sleepers for which `has_work` sees one; `true`: there is a
+    /// place for one more, but nobody sleeps who may.
     pub(crate) fn pass_on(&self, prefer: Prefer<'_>, jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) -> bool {
         self.wake(prefer, jobs, most, has_work)
     }
 
     fn wake(&self, prefer: Prefer<'_>, jobs: usize, most: u32, may: impl Fn(Only) -> bool) -> bool {
         fence_edge!("event_count.pushed"); // (N1)
-        for _ in 0..most {
+        let (mut woken, mut owes) = (0, false);
+        while woken < most {
             let word = self.load(); // (N2)
-            if word.searching() >= jobs as u64 || self.is_full(word) {
+            if word.searching() >= jobs as u64 {
                 return false;
             }
-            if word.sleeping() == 0 {
-                return true;
+            let is_full = self.is_full(word);
+            let sleeper = if is_full || word.sleeping() == 0 { None } else { self.take_sleeper(prefer, &may) }; // (N3)
+            if let Some(parker) = sleeper {
+                parker.unpark(); // (N4)
+                woken += 1;
+            } else if owes || self.has_debt() {
+                return !is_full;
+            } else {
+                self.owe();
+                owes = true; // and looks once more (O3)
             }
-            let Some(parker) = self.take_sleeper(prefer, &may) else { return true }; // (N3)
-            parker.unpark(); // (N4)
         }
         false
     }
@@ -365,19 +438,19 @@ impl EventCount {
     }
 
     /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run; `must_stay`: whether
-    /// there is work for it, or another reason not to sleep, now that pushes see it asleep; it is told whether an active place
-    /// has become free so. A thread that may run anything is searching before and after; one that waits for something is
-    /// neither. `true`: it was woken for a job, and if it takes none it passes on what is in sight. (S5)
-    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce(bool) -> bool) -> bool {
-        let freed = self.announce(parker, at, only, false); // (S1)
-        self.sleep_on(parker, || must_stay(freed))
+    /// there is work for it, or another reason not to sleep, now that pushes see it asleep. A thread that may run anything is
+    /// searching before and after; one that waits for something is neither, and pays first of all. `true`: it was woken for a
+    /// job, and if it takes none it passes on what is in sight. (S5)
+    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce() -> bool) -> bool {
+        self.announce(parker, at, only, false); // (S1)
+        self.sleep_on(parker, must_stay)
     }
 
     /// Sleeps as [`sleep`](Self::sleep) does, as a spare that may run anything once a place is lent; `must_stay`: whether
     /// there is work, if there is a place.
-    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, at: At, must_stay: impl FnOnce(bool) -> bool) {
+    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, at: At, must_stay: impl FnOnce(bool) -> bool) -> bool {
         self.announce(parker, at, None, true); // (S1)
-        self.sleep_on(parker, || must_stay(self.has_place_for_spare()));
+        self.sleep_on(parker, || must_stay(self.has_place_for_spare()))
     }
 
     /// The calling thread, which may run anything and searches, goes to sleep, and one that `suits` searches in its place;
@@ -427,15 +500,14 @@ impl EventCount {
         }
     }
 
-    /// Enters the list of sleepers; whether an active place has become free.
-    pub(crate) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) -> bool {
+    /// Enters the list of sleepers.
+    pub(crate) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(Sleeper { parker: Arc::clone(parker), only, at, spare });
         if spare {
             self.count_spare(false);
         }
-        let before = self.add(SLEEPING.wrapping_sub(Self::awake(only)));
-        self.frees_place(before)
+        self.add(SLEEPING.wrapping_sub(Self::awake(only)));
     }
 
     /// Takes the last that went to sleep and may wake, on the nearest node where there is one, and on another CPU if there
@@ -476,12 +548,12 @@ impl EventCount {
         Word(self.word.load(Ordering::Relaxed))
     }
 
-    fn add(&self, count: u64) -> Word {
+    fn add(&self, count: u64) {
         // Relaxed: the word counts; what it decides is ordered by the fences.
-        Word(self.word.fetch_add(count, Ordering::Relaxed))
+        self.word.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn sub(&self, count: u64) -> Word {
-        Word(self.word.fetch_sub(count, Ordering::Relaxed))
+    fn sub(&self, count: u64) {
+        self.word.fetch_sub(count, Ordering::Relaxed);
     }
 }

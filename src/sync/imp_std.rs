@@ -24,7 +24,7 @@ pub(crate) use std::sync::LazyLock;
 pub(crate) struct Condvar(parking_lot::Condvar);
 
 impl Condvar {
-    pub(crate) fn wait<'a, T>(&self, mut guard: parking_lot::MutexGuard<'a, T>) -> parking_lot::MutexGuard<'a, T> {
+    pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(&mut guard);
         guard
     }
@@ -32,10 +32,10 @@ impl Condvar {
     /// Waits for so long at most; the guard is one of this lock's.
     pub(crate) fn wait_for<'a, T>(
         &self,
-        mut guard: parking_lot::MutexGuard<'a, T>,
+        mut guard: MutexGuard<'a, T>,
         _: &'a Mutex<T>,
         patience: Duration,
-    ) -> parking_lot::MutexGuard<'a, T> {
+    ) -> MutexGuard<'a, T> {
         self.0.wait_for(&mut guard, patience);
         guard
     }

@@ -1,11 +1,11 @@
 //! A flag by which those who look for jobs ask one who has some to show them.
 //!
-//! The owner of jobs keeps them in plain memory and looks at the flag now and then: one relaxed load. Who has looked for
-//! jobs there in vain raises it. The owner then shows some, and takes the flag down when nobody is hungry any more.
+//! The owner of jobs keeps them private and looks at the flag now and then: one relaxed load. Who has looked for
+//! jobs there in vain raises it. The owner then publishes some, and takes the flag down when nobody is hungry any more.
 //!
 //! # Protocol
 //! * asker: (Q1) it is known as hungry. (Q2) Fence. (Q3) Raise the flag, if it is not up.
-//! * owner: (A1) take the flag down. (A2) Fence. (A3) Raise it again, or show jobs, if somebody is hungry.
+//! * owner: (A1) take the flag down. (A2) Fence. (A3) Raise it again if somebody is hungry.
 //!
 //! If A3 misses Q1, then A2 comes first in the order of the fences, Q3 sees the flag of A1, and it stays up. So an asker
 //! that goes to sleep is not forgotten. One that does not make itself known, because it only thinks that more will be
@@ -18,67 +18,39 @@
 //!
 //! The asker's fence is the event count's (`event_count.asleep`): Q1 is its S1, Q2 its S2.
 
-use super::atomic::{AtomicUsize, Ordering};
+use super::atomic::{AtomicBool, Ordering};
 use super::fence_edge;
 
-/// The flag is up.
-const UP: usize = 0;
-
-/// A flag to ask with, which is a word of the owner's while it is down; see the module.
+/// A flag to ask with; see the module.
 #[derive(Debug)]
-pub(crate) struct Request(AtomicUsize);
-
-/// Where nobody sits: the flag is always up.
-#[cfg(not(all(test, loom)))] // loom's atomics cannot be static
-static NOBODY: Request = Request(AtomicUsize::new(UP));
+pub(crate) struct Request(AtomicBool);
 
 impl Request {
     /// With the flag up.
     pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(UP))
-    }
-
-    /// One whose flag is always up, for threads that have none.
-    pub(crate) const fn nobody() -> *const Self {
-        #[cfg(not(all(test, loom)))]
-        return &raw const NOBODY;
-        #[cfg(all(test, loom))]
-        return std::ptr::null();
-    }
-
-    /// The owner's word; zero while the flag is up. A hint, one relaxed load.
-    #[inline]
-    pub(crate) fn word(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        Self(AtomicBool::new(true))
     }
 
     /// Whether the flag is up: a hint, one relaxed load.
     #[inline]
     pub(crate) fn is_up(&self) -> bool {
-        self.word() == UP
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Raises the flag. (Q3)
     pub(crate) fn ask(&self) {
         // Relaxed: the fences order it. It is looked at first so that many who ask do not take the line from each other.
         if !self.is_up() {
-            self.0.store(UP, Ordering::Relaxed);
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Takes the flag down, unless somebody is `hungry`, asked after that. `word` is not zero. Owner only.
-    pub(crate) fn answer(&self, word: usize, hungry: impl FnOnce() -> bool) {
-        if self.lower_and_look(word, hungry) {
-            self.0.store(UP, Ordering::Relaxed); // (A3)
-        }
-    }
-
-    /// Takes the flag down; whether somebody is `hungry`, asked after that: the owner then shows jobs, whatever the flag says.
-    /// `word` is not zero. Owner only.
-    pub(crate) fn lower_and_look(&self, word: usize, hungry: impl FnOnce() -> bool) -> bool {
-        debug_assert_ne!(word, UP, "a word that means that the flag is down");
-        self.0.store(word, Ordering::Relaxed); // (A1)
+    /// Takes the flag down, unless somebody is `hungry`, asked after that. Owner only.
+    pub(crate) fn answer(&self, hungry: impl FnOnce() -> bool) {
+        self.0.store(false, Ordering::Relaxed); // (A1)
         fence_edge!("request.answered"); // (A2)
-        hungry()
+        if hungry() {
+            self.0.store(true, Ordering::Relaxed); // (A3)
+        }
     }
 }

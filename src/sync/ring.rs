@@ -26,10 +26,18 @@
 //! * raid: (R1) take the lock, and claim the oldest items: advance `oldest`. (R2) Heavy fence. (R3) Read `end`. The claimed
 //!   items before it are the raider's. (R4) Give back what is not taken: lower `oldest`. Unlock.
 //!
+//! An item may stand for something that is worked through, part by part, while it lies here; a raider takes parts, and leaves the
+//! item. The owner goes on to the next part: (L1) it says so by a store. (L2) Light fence. (L3) If `oldest` is beyond the item
+//! it waits until the lock is free. Then it looks whether the part is still its own. A raider looks at the store behind R2, and
+//! takes parts before R4.
+//!
 //! # Why each item is taken once
 //! The race is for an item that the owner pops while a raider claims it. Of O2 and R2 one comes first. If it is O2, then R3 sees
 //! O1, and the raider leaves the item. If it is R2, then O3 sees R1, and the owner waits for the lock. By then the raider has
 //! done R3 and R4, so `oldest` is right, and stays so while the owner has the lock.
+//!
+//! The same holds for parts: if L3 misses R1, R3 sees L1; if not, the owner has waited. If L3 sees what a raid has given back it
+//! sees what that raid has taken.
 //!
 //! The owner never fills a place that a raider still reads. A raid claims at most a sixteenth of the places, and the owner
 //! keeps as many free: so a place that it fills was claimed in an earlier raid than the one that it sees in `oldest`, and
@@ -42,7 +50,9 @@
 //! | `ring.seen` | P2 | R3: load, Acquire | the same | `loom_ring_hands_over` |
 //! | `ring.pop` | O1, then O2 | O3 | not (O3 misses R1 and R3 misses O1) | `loom_ring_gives_each_item_once` |
 //! | `ring.claim` | R1, then R2 | R3 | the same | `loom_ring_gives_each_item_once` |
-//! | `ring.taken` | R1: store, Release | P1 | the end of the raids before | `loom_ring_place_is_used_again` |
+//! | `ring.pass` | L1, then L2 | L3 | not (L3 misses R1 and the raider misses L1) | `loom_ring_gives_each_part_once` |
+//! | `ring.passed` | R4 | L3: load, Acquire | what the raider has taken | `loom_ring_gives_each_part_once` |
+//! | `ring.taken` | R1, R4: store, Release | P1, L3 | the end of the raids before | `loom_ring_place_is_used_again` |
 //! | `ring.room` | R1 | before P1: load, Acquire | the same | `loom_ring_place_is_used_again` |
 
 #![expect(unsafe_code, reason = "an owner and a raider share memory by protocol")]
@@ -114,16 +124,14 @@ impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
     }
 
     /// How often the owner has pushed: a hint. While it stands still, the owner does something else.
+    #[inline]
     pub(crate) fn beat(&self) -> usize {
         self.near.beat.load(Ordering::Relaxed)
     }
 
-    /// Claims up to `most` of the oldest items, and no more than [`RAID`](Self::RAID). None: there are none, or somebody is
-    /// there. Not for the owner. (R1)
+    /// Claims up to `most` of the oldest items, and no more than [`RAID`](Self::RAID). None: somebody is there. Not for the
+    /// owner. (R1)
     pub(crate) fn raid(&self, most: usize) -> Option<Raid<'_, T, F, SIZE>> {
-        if self.is_empty() {
-            return None;
-        }
         let guard = self.far.lock.try_lock()?;
         let (oldest, end) = (self.oldest(), self.end());
         let claimed = distance(oldest, end).clamp(0, most.min(Self::RAID).cast_signed()).cast_unsigned();
@@ -177,6 +185,12 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.ring.is_empty()
+    }
+
+    /// How often it was pushed.
+    #[inline]
+    pub(crate) fn beat(&self) -> usize {
+        self.ring.beat()
     }
 
     /// Puts an item in as the newest; its place. There is room. (P1), (P2)
@@ -260,6 +274,24 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         }
         self.ring.near.end.store(free, Ordering::Relaxed);
         true
+    }
+
+    /// For an owner that works through what the item in this place stands for, behind a store that a raider of the item reads:
+    /// a raid that has missed the store was waited for, and what it has changed is visible. (L2), (L3)
+    #[inline]
+    pub(crate) fn pass(&self, place: usize) {
+        light_edge!("ring.pass"); // (L2)
+        // Acquire: what a raid that came and went has changed. (L3)
+        let oldest = self.ring.far.oldest.load(edge!("ring.passed", Acquire));
+        if distance(oldest, place) < 0 {
+            self.wait_for_raid();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_for_raid(&self) {
+        drop(self.ring.far.lock.lock());
     }
 
     /// The far end, for the owner: no raider comes while it lives, and all items can be taken from there.

@@ -1,6 +1,6 @@
 //! Tests of the pool's private parts.
 
 mod elastic;
-mod quiet;
+mod shield;
 mod spares;
 mod spots;

@@ -331,7 +331,7 @@ fn loom_event_count_loses_no_wake_up() {
                 idle.enter();
                 idle.search();
                 while jobs.load(Ordering::Relaxed) == 0 {
-                    let seen = |_| jobs.load(Ordering::Relaxed) > 0;
+                    let seen = || jobs.load(Ordering::Relaxed) > 0;
                     idle.sleep(&parker, At::default(), None, seen);
                 }
                 idle.found();
@@ -360,7 +360,7 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
                 let parker = Arc::new(Parker::new());
                 idle.enter();
                 while back.load(Ordering::Relaxed) == 0 {
-                    idle.sleep(&parker, At::default(), Some(id), |_| back.load(Ordering::Relaxed) > 0);
+                    idle.sleep(&parker, At::default(), Some(id), || back.load(Ordering::Relaxed) > 0);
                 }
                 idle.exit(false);
             })
@@ -376,7 +376,7 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
 /// A thread leaves while a job is pushed by one that wakes nobody because of it; a third one sleeps and is to be woken.
 #[test]
 fn loom_event_count_exit_is_handed_on() {
-    check(&["event_count.pushed"], || {
+    check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (idle, jobs, sleeper) = &*shared;
         idle.enter();
@@ -387,9 +387,8 @@ fn loom_event_count_exit_is_handed_on() {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
-                if idle.exit(false) {
-                    idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
-                }
+                idle.exit(false);
+                pay(idle, jobs);
             })
         };
         jobs.store(1, Ordering::Relaxed);
@@ -406,48 +405,78 @@ fn loom_event_count_exit_is_handed_on() {
 /// to be woken for it by one of the three.
 #[test]
 fn loom_event_count_exit_beside_a_short_sleep() {
-    check(&["event_count.pushed"], || {
+    check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (idle, jobs, sleeper) = &*shared;
         idle.enter();
         idle.search();
         idle.announce(sleeper, At::default(), None, false);
-        let pass_on = |idle: &EventCount, jobs: &AtomicUsize| {
-            idle.pass_on(Prefer::default(), 1, 1, |only| only.is_none() && jobs.load(Ordering::Relaxed) > 0);
-        };
         idle.enter();
         idle.enter();
+        // Whether it would wake the sleeper.
+        fn pays((idle, jobs, _): &(EventCount, AtomicUsize, Arc<Parker>)) -> bool {
+            idle.pays(false) && jobs.load(Ordering::Relaxed) > 0
+        }
         let waiter = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.sleep(&Arc::new(Parker::new()), At::default(), std::num::NonZeroUsize::new(7), |freed| {
-                    if freed {
-                        pass_on(idle, jobs);
-                    }
-                    true
-                });
+                shared.0.announce(&Arc::new(Parker::new()), At::default(), std::num::NonZeroUsize::new(7), false);
+                pays(&shared)
             })
         };
         let guest = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                if idle.exit(false) {
-                    pass_on(idle, jobs);
-                }
+                shared.0.exit(false);
+                pays(&shared)
             })
         };
         jobs.store(1, Ordering::Relaxed);
         idle.notify(Prefer::default(), None, 1, 1);
-        waiter.join().expect("no panic");
-        guest.join().expect("no panic");
+        let paid = [waiter, guest].map(|thread| thread.join().expect("no panic"));
+        assert!(sleeper.try_take() || paid[0] || paid[1], "one of them wakes the sleeper");
+    });
+}
+
+/// One pays a debt, and sees nothing, while another one that may wake nobody owes for a job: that one must not take the old
+/// debt for its own.
+#[test]
+fn loom_event_count_debt_is_paid_once() {
+    check(&["event_count.paid"], || {
+        let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, sleeper) = &*shared;
+        idle.enter();
+        idle.search();
+        idle.announce(sleeper, At::default(), None, false);
+        idle.enter(); // one that is busy all the time
+        idle.enter();
+        idle.owe();
+        let payer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.exit(false);
+                pay(idle, jobs);
+            })
+        };
+        idle.enter();
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(Prefer::default(), None, 1, 1);
+        idle.exit(false);
+        pay(idle, jobs);
+        payer.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
     });
 }
 
-/// One thread searches and finds a first job while a second one is pushed by a thread that counts on the search; a third
-/// thread sleeps and is to be woken by one of them.
+/// Pays what is owed: looks at the jobs, and wakes somebody for them.
+fn pay(idle: &EventCount, jobs: &AtomicUsize) {
+    if idle.pays(false) && jobs.load(Ordering::Relaxed) > 0 {
+        idle.owe();
+        idle.pass_on(Prefer::default(), 1, 1, |only| only.is_none());
+    }
+}
+
 #[test]
 fn loom_event_count_search_is_handed_on() {
     check(&["event_count.found"], || {
@@ -491,14 +520,14 @@ fn loom_request_is_not_forgotten() {
             thread::spawn(move || {
                 let (idle, request) = &*shared;
                 idle.search();
-                idle.sleep(&Arc::new(Parker::new()), At::default(), None, |_| {
+                idle.sleep(&Arc::new(Parker::new()), At::default(), None, || {
                     request.ask();
                     true
                 });
             })
         };
         let (idle, request) = &*shared;
-        request.answer(1, || idle.is_hungry());
+        request.answer(|| idle.is_hungry());
         asker.join().expect("no panic");
         assert!(idle.is_hungry() && request.is_up(), "somebody is hungry: the flag is up");
     });
@@ -507,7 +536,7 @@ fn loom_request_is_not_forgotten() {
 /// A worker that is one too many goes to sleep with a job in sight, while the limit is raised: it wakes.
 #[test]
 fn loom_event_count_raised_limit_wakes() {
-    check(&["event_count.pushed", "event_count.asleep"], || {
+    check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new(EventCount::new(2, 2));
         shared.set_limit(1);
         shared.enter(); // one that is busy all the time
@@ -518,14 +547,16 @@ fn loom_event_count_raised_limit_wakes() {
                 shared.enter();
                 shared.search();
                 while shared.is_crowded() {
-                    shared.sleep(&parker, At::default(), None, |_| !shared.is_at_limit());
+                    shared.sleep(&parker, At::default(), None, || !shared.is_at_limit() || shared.owes_me());
                 }
                 shared.found();
                 shared.exit(false);
             })
         };
         shared.set_limit(2);
-        shared.pass_on(Prefer::default(), 1, 1, |_| true);
+        if shared.pays(false) {
+            shared.pass_on(Prefer::default(), 1, 1, |_| true);
+        }
         worker.join().expect("no panic");
         shared.exit(false);
         assert_eq!(shared.idle(), 0, "all counts are back at zero");
@@ -536,7 +567,7 @@ fn loom_event_count_raised_limit_wakes() {
 /// that had parked.
 #[test]
 fn loom_event_count_raise_is_handed_on() {
-    check(&["event_count.pushed"], || {
+    check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(2, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (idle, jobs, sleeper) = &*shared;
         idle.set_limit(1);
@@ -549,7 +580,7 @@ fn loom_event_count_raise_is_handed_on() {
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
                 idle.set_limit(2);
-                idle.pass_on(Prefer::default(), 1, 1, |_| jobs.load(Ordering::Relaxed) > 0);
+                pay(idle, jobs);
             })
         };
         jobs.store(1, Ordering::Relaxed);

@@ -192,3 +192,49 @@ fn loom_ring_refused_raid_takes_nothing() {
         assert_eq!(popped.or_else(|| own.pop()), Some(1));
     });
 }
+
+/// The owner goes through the parts of an item that lies in the ring, while a raider takes some of them.
+#[test]
+fn loom_ring_gives_each_part_once() {
+    struct Parts {
+        ring: Few,
+        next: AtomicU32,
+        end: AtomicU32,
+        done: [Plain; 3],
+    }
+    check(&["ring.pass", "ring.claim", "ring.passed"], || {
+        let done = [(); 3].map(|()| Plain::new());
+        let parts = Arc::new(Parts { ring: Few::new(()), next: AtomicU32::new(0), end: AtomicU32::new(3), done });
+        let own = owner(&parts.ring);
+        let place = own.push(7);
+        let raider = {
+            let parts = parts.clone();
+            thread::spawn(move || {
+                let Some(raid) = parts.ring.raid(1) else { return };
+                assert!(raid_fence());
+                let far = raid.settle();
+                if far.oldest().is_none() {
+                    return;
+                }
+                let (next, end) = (parts.next.load(Ordering::Relaxed), parts.end.load(Ordering::Relaxed));
+                if next < end {
+                    parts.end.store(end - 1, Ordering::Relaxed);
+                    drop(far);
+                    parts.done[end as usize - 1].add();
+                }
+            })
+        };
+        loop {
+            let part = parts.next.load(Ordering::Relaxed);
+            parts.next.store(part + 1, Ordering::Relaxed); // (L1)
+            own.pass(place);
+            if part >= parts.end.load(Ordering::Relaxed) {
+                break;
+            }
+            parts.done[part as usize].add();
+        }
+        own.take_back(place);
+        raider.join().expect("no panic");
+        assert!(parts.done.iter().all(|part| part.get() == 1), "each was done once");
+    });
+}

@@ -1,10 +1,12 @@
 //! A join that is taken for short, and is not, comes to others all the same.
 
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::pool::grain::Spot;
-use crate::pool::quiet::{Quiet, Watch};
+use crate::pool::job::Job;
+use crate::pool::shield::Watch;
 use crate::pool::worker::Worker;
 use crate::pool::{Idle, Pool, without_threads};
 
@@ -31,42 +33,40 @@ fn after_short_ones(pool: &Pool, first: Half<'_>, second: Half<'_>) {
     }
 }
 
+/// Begins a shield, as if for a join that is taken for short.
+fn begin_shield(worker: &Worker<'_>) -> bool {
+    let spot = Spot::new(1 << 40, 1 << 20);
+    worker.grain(|grain| grain.take_for_short(spot));
+    worker.own.push(Job { target: NonNull::dangling(), payload: 0 });
+    worker.own.pop();
+    worker.begin_shield(spot)
+}
+
 /// So nobody takes two short joins for one that is long.
 #[test]
-fn each_quiet_has_a_stamp_of_its_own() {
+fn each_shield_has_a_stamp_of_its_own() {
     without_threads(1).shared.on_worker(|worker| {
-        let spot = Spot::new(1 << 40, 1 << 20);
         let mut seen = Vec::new();
         while seen.len() < 10 {
-            worker.grain(|grain| grain.end(Instant::now(), spot)); // short, unless this thread loses its CPU just here
-            let Some(quiet) = Quiet::for_short(worker, spot) else { continue };
-            let stamp = worker.seat.shown.quiet.get();
+            assert!(begin_shield(worker));
+            let stamp = worker.seat.shown.shield.stamp();
             assert!(stamp != 0 && !seen.contains(&stamp), "{stamp} after {seen:?}");
-            assert!(Quiet::for_short(worker, spot).is_none(), "it is quiet already");
+            assert!(!begin_shield(worker), "there is one already");
             seen.push(stamp);
-            drop(quiet);
-            assert_eq!(worker.seat.shown.quiet.get(), 0);
+            worker.end_shield();
+            assert_eq!(worker.seat.shown.shield.stamp(), 0);
         }
     });
 }
 
-/// A thief that has seen one seat's quiet does not spare another one for as long as that lasts.
+/// A thief that has seen one seat's shield does not spare another one for as long as that lasts.
 #[test]
-fn two_long_quiets_at_once_are_taken() {
+fn two_long_shields_at_once_are_taken() {
     let pool = without_threads(3);
     let (shared, start) = (&pool.shared, Instant::now());
     let watch = Watch::new();
     let [first, second] = [0, 1].map(|seat| {
-        let spot = Spot::new(1 << 40, 1 << 20);
-        Worker::at(shared, &shared.seats[seat], |worker| {
-            let quiet = loop {
-                worker.grain(|grain| grain.end(Instant::now(), spot)); // short, unless this thread loses its CPU just here
-                if let Some(quiet) = Quiet::for_short(worker, spot) {
-                    break quiet;
-                }
-            };
-            std::mem::forget(quiet); // it lasts
-        });
+        Worker::at(shared, &shared.seats[seat], |worker| assert!(begin_shield(worker)));
         &shared.seats[seat]
     });
     watch.spares(first);

@@ -1,0 +1,315 @@
+//! How jobs are queued at a seat, and how they come to others.
+//!
+//! New jobs go to the private ring: plain stores. From there the oldest ones, which are the largest as a rule, are
+//! *published*: moved to the public deque, from where others steal. The occupant of the seat does that while nothing is
+//! public, or others could take more than is, at every push and before every job; before a job that takes long, such as a
+//! batch, it publishes all. Whether it is to look at all it sees by a flag ([`crate::sync::request`]). What it keeps private
+//! while it is in user code others publish in its place: see [`super::raid`].
+//!
+//! Jobs that are to come behind all others wait beside the ring, under the lock of its far end, and are published first.
+
+use std::ptr::NonNull;
+
+use super::Shared;
+use super::job::{Group, Job, Published, Target, Wanted, group_id};
+use super::seat::{FarEnd, PUBLIC, Purse, Seat};
+use super::worker::Worker;
+use crate::sync::atomic::Ordering;
+use crate::sync::event_count::Only;
+use crate::sync::quiescence::BULK;
+use crate::sync::seam::Point;
+
+impl Worker<'_> {
+    // ---- queueing ----------------------------------------------------------------------------------------------
+
+    /// Queues a job, newest first. Its group's token is taken.
+    pub(crate) fn push(&self, job: Job) {
+        self.local(|local| take_token(&mut local.purse, job.group()));
+        self.push_counted(job);
+    }
+
+    /// Queues a job for the workers of the node `home`; here or none: as [`push`](Self::push).
+    pub(crate) fn push_home(&self, job: Job, home: Option<usize>) {
+        match home {
+            Some(home) if home != self.seat.at.node => self.send(job, home),
+            _ => self.push(job),
+        }
+    }
+
+    /// Queues a job for the workers of the node `home`; here or none: as [`push_last`](Self::push_last).
+    pub(crate) fn push_last_home(&self, job: Job, home: Option<usize>) {
+        match home {
+            Some(home) if home != self.seat.at.node => self.send(job, home),
+            _ => self.push_last(job),
+        }
+    }
+
+    /// Gives a job to the workers of another node.
+    fn send(&self, job: Job, node: usize) {
+        self.local(|local| take_token(&mut local.purse, job.group()));
+        self.shared.send_home(node, job);
+    }
+
+    /// Queues a job whose token is out already, newest first.
+    pub(crate) fn push_counted(&self, job: Job) {
+        self.push_own(job);
+        self.publish_surplus();
+    }
+
+    /// Queues a job whose token is out already, and publishes nothing: this thread is about to take it.
+    pub(crate) fn push_own(&self, job: Job) {
+        self.make_room();
+        self.own.push(job);
+    }
+
+    /// Makes jobs and publishes none of them: this thread is about to take one, and publishes the others then. So one that is
+    /// alone wakes nobody.
+    pub(crate) fn quietly(&self, make: impl FnOnce()) {
+        self.local(|local| local.quiet = true);
+        make();
+        self.local(|local| local.quiet = false);
+    }
+
+    /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is published.
+    pub(crate) fn push_last(&self, job: Job) {
+        self.local(|local| take_token(&mut local.purse, job.group()));
+        self.push_late(job);
+        self.publish_surplus();
+    }
+
+    fn push_late(&self, job: Job) {
+        let mut far = self.own.far_end();
+        if far.is_late_full() {
+            drop(far);
+            return self.shared.inject_at(self.seat.at.node, job);
+        }
+        far.late.push_back(job);
+        note_late(self.seat, &far);
+    }
+
+    /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
+    /// there is one already it is queued.
+    pub(crate) fn continue_with(&self, job: Job) {
+        let taken = self.local(|local| {
+            let taken = local.next.is_some();
+            local.next.get_or_insert(job);
+            taken
+        });
+        if taken {
+            self.push(job);
+        }
+    }
+
+    /// Queues what was to continue the running job, behind all others: this thread does not come to it soon.
+    pub(super) fn queue_next(&self) {
+        if let Some(next) = self.local(|local| local.next.take()) {
+            self.push_last(next);
+        }
+    }
+
+    /// Moves the older half of a full ring to the injector.
+    #[inline]
+    pub(super) fn make_room(&self) {
+        if self.own.is_full() {
+            self.spill();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn spill(&self) {
+        let mut far = self.own.far_end();
+        let mut jobs = Vec::new();
+        while jobs.len() < super::seat::Ring::ROOM / 2
+            && let Some(job) = next_public(self.seat, &mut far, Wanted::All)
+        {
+            jobs.push(job);
+        }
+        drop(far);
+        let count = jobs.len();
+        self.injector().push(jobs);
+        self.shared.notify(self.seat.at.node, None, count);
+    }
+
+    // ---- publishing --------------------------------------------------------------------------------------------
+
+    /// Whether others ask this seat for jobs.
+    #[inline]
+    pub(super) fn is_asked(&self) -> bool {
+        self.seat.shown.request.is_up()
+    }
+
+    /// Publishes the oldest private jobs if others ask: one if nothing is public, and as many as others could take now.
+    #[inline]
+    pub(super) fn publish_surplus(&self) {
+        if self.is_asked() {
+            self.answer();
+        }
+    }
+
+    /// Publishes what others ask for.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn answer(&self) {
+        if !self.local(|local| local.quiet) {
+            if self.hides() {
+                self.publish_up_to(self.shared.idle.idle().clamp(1, PUBLIC), Wanted::Surplus);
+            }
+            self.take_flag_down();
+        }
+    }
+
+    /// Takes the flag down with which others ask, if nobody is hungry. Those who sleep all the same, as enough are active, are
+    /// owed a look.
+    fn take_flag_down(&self) {
+        let idle = &self.shared.idle;
+        if !idle.is_hungry() {
+            self.seat.shown.request.answer(|| idle.is_hungry() || idle.owes_sleepers());
+        }
+    }
+
+    /// Publishes all private jobs, as far as they have room: what comes next takes long against the few nanoseconds that it
+    /// takes to publish a job.
+    pub(crate) fn before_long_job(&self) {
+        if self.hides() {
+            self.publish_up_to(PUBLIC, Wanted::Surplus);
+        }
+    }
+
+    /// Publishes everything, also what was to continue the running job: this thread is about to block.
+    pub(super) fn publish_all(&self) {
+        self.queue_next();
+        while self.hides() {
+            if self.seat.stealer.len() < PUBLIC {
+                self.publish_up_to(PUBLIC, Wanted::All);
+            } else {
+                self.spill();
+            }
+        }
+    }
+
+    /// Whether this seat has private jobs.
+    fn hides(&self) -> bool {
+        !self.own.is_empty() || self.seat.shown.late.load(Ordering::Relaxed) > 0
+    }
+
+    fn publish_up_to(&self, jobs: usize, wanted: Wanted) {
+        let made = publish(self.shared, self.seat, &mut self.own.far_end(), (jobs, wanted), |_| false);
+        if let Some(made) = made {
+            self.point(Point::Publish);
+            made.notify(self.shared, self.seat);
+        }
+    }
+}
+
+/// What was published at a seat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    /// The group of the newest one.
+    group: Only,
+    /// How many are public now.
+    pub(super) public: usize,
+    /// Others were public before, and went to the injector.
+    displaced: usize,
+}
+
+impl Made {
+    /// Wakes who may take it. The far end is free again.
+    pub(super) fn notify(self, shared: &Shared, seat: &Seat) {
+        if self.displaced > 0 {
+            shared.notify(seat.at.node, None, self.displaced);
+        }
+        match self.group {
+            Some(_) => shared.notify(seat.at.node, self.group, self.public),
+            None => shared.notify_parts(seat, self.public),
+        }
+    }
+}
+
+/// Publishes the oldest private jobs of a seat, until so many are public, or one is `enough`.
+pub(super) fn publish(
+    shared: &Shared,
+    seat: &Seat,
+    far: &mut FarEnd<'_>,
+    (jobs, wanted): (usize, Wanted),
+    enough: impl Fn(&Job) -> bool,
+) -> Option<Made> {
+    let (mut made, mut displaced) = (None, 0);
+    while far.deque.len() < jobs {
+        let Some(job) = next_public(seat, far, wanted) else { break };
+        let group = group_id(job.group());
+        if tag(seat) != group {
+            // The public deque holds jobs of one group at a time, so that its tag tells what is in it.
+            while let Some(other) = far.deque.pop() {
+                shared.injectors[seat.at.node].push([other]);
+                displaced += 1;
+            }
+            // Relaxed: a hint; a thief looks at the job itself.
+            seat.shown.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
+        }
+        let is_enough = enough(&job); // while nobody else has it
+        far.deque.push(job);
+        made = Some(Made { group, public: far.deque.len(), displaced });
+        if is_enough {
+            break;
+        }
+    }
+    made
+}
+
+/// The next private job of a seat that others may have.
+fn next_public(seat: &Seat, far: &mut FarEnd<'_>, wanted: Wanted) -> Option<Job> {
+    if let Some(job) = far.late.pop_front() {
+        note_late(seat, far);
+        return Some(job);
+    }
+    while let Some(entry) = far.oldest() {
+        #[expect(unsafe_code, reason = "asks an entry what comes of it")]
+        // SAFETY: a queued job's target is alive: (1) of `Target::run`.
+        let Target { publish, .. } = unsafe { entry.target.as_ref() };
+        let Some(publish) = publish else {
+            far.advance();
+            return Some(entry);
+        };
+        #[expect(unsafe_code, reason = "asks an entry what comes of it")]
+        // SAFETY: (1) it is an entry of this seat, whose far end the caller has; (2) what the owner does next about the entry
+        // waits for the far end, as it was claimed, or the owner is the caller.
+        match unsafe { publish(entry.payload, seat, far, wanted) } {
+            Published::Whole => {
+                far.advance();
+                return Some(entry);
+            }
+            Published::Part(job) => return Some(job),
+            Published::Empty => far.advance(),
+            Published::Kept => return None,
+        }
+    }
+    None
+}
+
+/// Says how many jobs wait behind all others.
+pub(super) fn note_late(seat: &Seat, far: &FarEnd<'_>) {
+    // Relaxed: a hint for others, and changed under the lock.
+    seat.shown.late.store(far.late.len(), Ordering::Relaxed);
+}
+
+/// The group whose jobs a seat publishes.
+pub(super) fn tag(seat: &Seat) -> Only {
+    std::num::NonZero::new(seat.shown.tag.load(Ordering::Relaxed))
+}
+
+/// Takes one token of `group` for a new job.
+fn take_token(purse: &mut Purse, group: Option<NonNull<Group>>) {
+    let Some(group) = group else { return };
+    // SAFETY: whoever queues a job of a group holds one of its tokens: the group is alive.
+    #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
+    let tokens = unsafe { &group.as_ref().tokens };
+    if purse.group != Some(group) {
+        tokens.take(1);
+    } else if purse.tokens > 0 {
+        purse.tokens -= 1;
+    } else {
+        tokens.take(BULK);
+        purse.tokens = BULK - 1;
+    }
+}
