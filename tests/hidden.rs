@@ -110,9 +110,9 @@ const SHAPES: &[(&str, Shape)] = &[
             || {
                 p.for_each(0..10, |i| {
                     if i == 0 {
-                        m.long()
+                        m.long();
                     }
-                })
+                });
             },
             || m.long(),
         );
@@ -123,7 +123,7 @@ const SHAPES: &[(&str, Shape)] = &[
     ("items of a loop in a loop", |p, m| {
         p.for_each(0..100, |i| {
             if i == 7 {
-                p.for_each(0..30, two_of(30, m))
+                p.for_each(0..30, two_of(30, m));
             }
         });
     }),
@@ -140,14 +140,14 @@ const SHAPES: &[(&str, Shape)] = &[
     ("join in a loop, first item", |p, m| {
         p.for_each(0..1000, |i| {
             if i == 0 {
-                _ = p.join(|| m.long(), || m.long())
+                _ = p.join(|| m.long(), || m.long());
             }
         });
     }),
     ("join in a loop, last item", |p, m| {
         p.for_each(0..1000, |i| {
             if i == 999 {
-                _ = p.join(|| m.long(), || m.long())
+                _ = p.join(|| m.long(), || m.long());
             }
         });
     }),
@@ -194,7 +194,7 @@ const SHAPES: &[(&str, Shape)] = &[
         let g = Graph::new();
         g.range(0..1000_usize).for_each(|i| {
             if i == 0 {
-                _ = p.join(|| m.long(), || m.long())
+                _ = p.join(|| m.long(), || m.long());
             }
         });
         p.run(g).expect("runs");
@@ -227,6 +227,7 @@ fn times(pool: &Pool, shape: Shape, on_worker: bool) -> Vec<Option<Duration>> {
     (0..ROUNDS).map(round).collect()
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
 fn all_meet(workers: usize, idle: Idle) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let pool = Pool::builder().workers(workers).oversubscribe(true).idle(idle).build().expect("a pool");

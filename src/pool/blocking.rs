@@ -7,18 +7,19 @@
 //!
 //! A spare is made when a job is in sight, a place is free, nobody sleeps who may take it, and more places are lent than
 //! spares were made; so a pool in which nobody blocks has none. There are at most as many as workers. They end with the
-//! pool. If the system refuses a thread the pool goes on without it.
+//! pool. If the system refuses a thread the pool goes on without it, and asks again after a while.
 
 use std::io;
 use std::ptr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::patience::Patience;
 use super::seat::{Counts, Seat};
 use super::worker::{Step, Worker};
 use super::{GUESTS, Pool, Shared};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread::JoinHandle;
 
@@ -32,14 +33,23 @@ pub(super) struct Spares {
     /// Changes under the lock; read without it as a hint.
     made: AtomicUsize,
     refused: AtomicUsize,
+    /// When the pool was made, and how many nanoseconds after that the system is asked for a thread again that it has refused.
+    since: Instant,
+    again_at: AtomicU64,
     pub(super) crew: Mutex<Crew>,
 }
+
+/// How long the system is left alone after it has refused a thread: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes the threads, and those that were made.
 #[derive(Default)]
 pub(super) struct Crew {
     pub(super) make: Option<Make>,
     threads: Vec<JoinHandle<()>>,
+    /// How often the system has refused one since it gave one.
+    refusals: u32,
 }
 
 impl std::fmt::Debug for Crew {
@@ -52,7 +62,27 @@ impl Spares {
     /// At most as many as there are workers.
     pub(super) fn new(workers: usize) -> Self {
         let most = workers.min((MAX_THREADS - GUESTS).saturating_sub(workers));
-        Self { most, made: AtomicUsize::new(0), refused: AtomicUsize::new(0), crew: Mutex::default() }
+        Self {
+            most,
+            made: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+            since: Instant::now(),
+            again_at: AtomicU64::new(0),
+            crew: Mutex::default(),
+        }
+    }
+
+    /// Whether the system is left alone for now.
+    fn is_paused(&self) -> bool {
+        let again_at = self.again_at.load(Ordering::Relaxed);
+        again_at > 0 && self.since.elapsed() < Duration::from_nanos(again_at)
+    }
+
+    /// The system has refused a thread once more.
+    fn pause(&self, refusals: u32) {
+        let pause = PAUSE.saturating_mul(1 << refusals.min(10)).min(LONGEST_PAUSE);
+        let again_at = u64::try_from((self.since.elapsed() + pause).as_nanos()).unwrap_or(u64::MAX);
+        self.again_at.store(again_at, Ordering::Relaxed);
     }
 
     pub(super) fn most(&self) -> usize {
@@ -82,7 +112,7 @@ impl Shared {
     #[inline]
     pub(super) fn misses_spare(&self) -> bool {
         let made = self.spares.made();
-        made < self.spares.most && (made as u64) < self.idle.lent()
+        made < self.spares.most && (made as u64) < self.idle.lent() && !self.spares.is_paused()
     }
 
     /// There is a place for one more, and work that nobody is there for: makes a spare, if that place is a lent one.
@@ -115,10 +145,15 @@ impl Shared {
         self.spares.made.store(spare + 1, Ordering::Relaxed);
         self.idle.enter_spare();
         match make(spare) {
-            Ok(thread) => crew.threads.push(thread),
+            Ok(thread) => {
+                crew.threads.push(thread);
+                crew.refusals = 0;
+            }
             Err(_) => {
                 self.spares.made.store(spare, Ordering::Relaxed);
                 self.spares.refused.fetch_add(1, Ordering::Relaxed);
+                self.spares.pause(crew.refusals);
+                crew.refusals += 1;
                 self.idle.exit_spare(false);
             }
         }
@@ -187,7 +222,7 @@ impl Worker<'_> {
             self.shared.idle.lend(true);
         }
         self.shared.idle.exit(false);
-        self.shared.pay(self.seat.at.node);
+        self.shared.pay(self.seat.node);
     }
 
     /// Takes the place again: who is one too many parks when its job is done.
@@ -204,7 +239,7 @@ impl Worker<'_> {
             return false;
         }
         self.shared.idle.lend(true);
-        self.shared.pay(self.seat.at.node);
+        self.shared.pay(self.seat.node);
         self.seat.parker.park();
         self.shared.idle.lend(false);
         true
@@ -222,10 +257,10 @@ impl Worker<'_> {
                 Step::Idle if ending => break,
                 Step::Idle if over || !self.goes_on_looking(&mut patience) => {
                     Counts::bump(&self.seat.counts.parks);
-                    let woken = idle.sleep_spare(&self.seat.parker, self.seat.at, |has_place| {
+                    let woken = idle.sleep_spare(&self.seat.parker, self.seat.at(), |has_place| {
                         let stays = idle.is_ending() || (has_place && self.must_stay());
                         stays || {
-                            self.shared.pay(self.seat.at.node); // the place is free again, for a worker
+                            self.shared.pay(self.seat.node); // the place is free again, for a worker
                             has_place && self.nap(None)
                         }
                     });

@@ -44,8 +44,11 @@ impl Watch {
                 let left = asked.cpus().map(|cpus| cpus.intersection(&now.cpus)).filter(|left| !left.is_empty());
                 let cpus = left.unwrap_or_else(|| now.cpus.clone());
                 let bound = thread.bind(&cpus);
+                let is_on_one = bound.is_ok() && cpus.len() == 1;
+                self.shared.seats[asked.worker()].move_to(cpus.first().filter(|_| is_on_one));
                 self.placement.lock().moved(asked, &cpus, bound);
             }
+            self.shared.idle.wake_all(); // who goes to sleep again says where it is now
         }
         if !self.oversubscribe {
             let active = parallelism(&now.cpus, now.quota).min(self.asked.workers().len());

@@ -17,13 +17,16 @@ impl Worker<'_> {
             local.finds = local.finds.wrapping_add(1);
             !local.finds.is_multiple_of(FAIRNESS)
         });
-        if !unfair && let Some(job) = self.injector().take(only) {
+        let may = |job: &Job| job.is_for(only);
+        if (!unfair || (only.is_none() && self.owes_injected()))
+            && let Some(job) = self.injector().take(only).or_else(|| self.pop_late(may))
+        {
             return Some(job);
         }
         match self.own.newest() {
-            Some(job) if job.is_for(only) => self.own.pop(),
+            Some(job) if may(&job) => self.own.pop(),
             Some(_) => None,
-            None => self.pop_public(|job| job.is_for(only)),
+            None => self.pop_public(may),
         }
     }
 
@@ -37,7 +40,7 @@ impl Worker<'_> {
 
     /// What is at home on another node, the nearest first: nobody there has come for it.
     fn take_from_afar(&self, only: Only) -> Option<Job> {
-        let near = self.shared.layout.near(self.seat.at.node);
+        let near = self.shared.layout.near(self.seat.node);
         let job = near[1..].iter().find_map(|node| self.shared.injectors[*node].take(only))?;
         Counts::bump(&self.seat.counts.steals[AFAR]);
         Some(job)
@@ -64,7 +67,7 @@ impl Worker<'_> {
                     }
                     Steal::Success(job) => {
                         self.point(Point::Race);
-                        self.shared.inject_at(victim.at.node, job); // the hint was old: not ours to run
+                        self.shared.inject_at(victim.node, job); // the hint was old: not ours to run
                     }
                     Steal::Empty => break,
                     Steal::Retry => {}
@@ -79,6 +82,6 @@ impl Worker<'_> {
 
     /// The injector of this seat's node.
     pub(super) fn injector(&self) -> &Injector {
-        &self.shared.injectors[self.seat.at.node]
+        &self.shared.injectors[self.seat.node]
     }
 }

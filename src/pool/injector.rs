@@ -19,6 +19,8 @@ use crate::sync::event_count::Only;
 #[derive(Debug, Default)]
 pub(crate) struct Injector {
     len: AtomicUsize,
+    /// How many jobs were ever taken.
+    taken: AtomicUsize,
     queues: Mutex<Queues>,
 }
 
@@ -74,7 +76,14 @@ impl Injector {
         queues.len -= 1;
         queues.end_turn(id);
         self.len.store(queues.len, Ordering::Relaxed);
+        // Relaxed: changes under the lock, and is a hint without it.
+        self.taken.store(self.taken().wrapping_add(1), Ordering::Relaxed);
         Some(job)
+    }
+
+    /// How many jobs were ever taken: a hint.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Whether there is a job that a thread that waits for `only` may run.

@@ -126,6 +126,7 @@ impl<B: Body> Loop<'_, B> {
         if let Some(place) = place {
             worker.own.take_back(place);
         }
+        frame.give_back_rest(worker);
     }
 
     #[inline]
@@ -134,6 +135,10 @@ impl<B: Body> Loop<'_, B> {
         // Relaxed: whether a leaf behind a panic is begun makes no difference.
         while leaf <= self.cut.load(Ordering::Relaxed) && frame.begin(leaf, &worker.own, place) {
             worker.publish_surplus();
+            if frame.may_stop && worker.owes_injected() {
+                frame.stop_before(leaf);
+                break;
+            }
             self.body.leaf(run, leaf, self.leaves.items(leaf));
             leaf += 1;
         }
@@ -166,6 +171,9 @@ struct Frame {
     group: NonNull<Group>,
     /// The loop's.
     pace: NonNull<AtomicU64>,
+    /// Its worker has nothing else under way: it may leave what is left for later.
+    may_stop: bool,
+    stopped: Cell<bool>,
     /// Since when leaves were gone through that were not timed yet, and the first of them: for whoever has the far end.
     /// Virtual workers have no time.
     since: Cell<Option<Instant>>,
@@ -182,6 +190,8 @@ impl Frame {
             jobs: NonNull::from(of).cast(),
             group: of.group,
             pace: NonNull::from(&of.pace),
+            may_stop: worker.number.is_some() && worker.waits.get() == 0 && !worker.driven,
+            stopped: Cell::new(false),
             since: Cell::new(worker.clock()),
             first: Cell::new(leaves.start),
         }
@@ -212,6 +222,21 @@ impl Frame {
             self.next.store(leaf, Ordering::Relaxed);
         }
         is_there
+    }
+
+    /// This leaf, which was begun, and those behind it are left for later.
+    #[cold]
+    fn stop_before(&self, leaf: u32) {
+        self.next.store(leaf, Ordering::Relaxed);
+        self.stopped.set(true);
+    }
+
+    /// Queues what was left for later. Its entry was taken back: nobody else takes parts any more.
+    fn give_back_rest(&self, worker: &Worker<'_>) {
+        let rest = self.next()..self.end.load(Ordering::Relaxed);
+        if self.stopped.get() && !rest.is_empty() {
+            worker.push(Job { target: self.jobs, payload: pack(rest) });
+        }
     }
 
     #[expect(unsafe_code, reason = "a target's code is unsafe to call")]

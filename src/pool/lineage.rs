@@ -165,9 +165,9 @@ mod tests {
         let ancestors = [1, 2].map(|ancestor| NonZeroUsize::new(ancestor << 12));
         (0..5).for_each(|_| shared.idle.enter());
         shared.idle.search();
-        shared.idle.announce(&free.parker, free.at, None, false);
-        shared.idle.announce(&one.parker, one.at, ancestors[0], false);
-        shared.idle.announce(&two.parker, two.at, ancestors[1], false);
+        shared.idle.announce(&free.parker, free.at(), None, false);
+        shared.idle.announce(&one.parker, one.at(), ancestors[0], false);
+        shared.idle.announce(&two.parker, two.at(), ancestors[1], false);
         shows.shown.lineage.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
         let part = Head::new();
         let job = published(shows, &part);

@@ -27,6 +27,7 @@ pub(crate) mod job;
 mod join;
 mod leaves;
 mod lineage;
+mod overdue;
 mod parallel;
 mod patience;
 mod placement;
@@ -68,6 +69,7 @@ use blocking::{Back, Spares};
 use broadcast::Broadcasts;
 use injector::Injector;
 use job::{Group, Job};
+use overdue::StandBy;
 use raid::Raids;
 use seat::Seat;
 use spawn::PanicHandler;
@@ -101,6 +103,7 @@ pub(crate) struct Shared {
     /// How long workers look for work before they sleep.
     patience: Idle,
     raids: Raids,
+    stand_by: StandBy,
     runs: Mutex<Runs>,
     runs_ended: Condvar,
 }
@@ -151,6 +154,7 @@ impl Shared {
             panic_handler: None,
             patience: Idle::default(),
             raids: Raids::new(),
+            stand_by: StandBy::default(),
             runs: Mutex::new(Runs::default()),
             runs_ended: Condvar::default(),
         }
@@ -190,6 +194,7 @@ impl Shared {
             self.idle.give_back(id);
         }
         self.notify(node, Some(id), 1);
+        self.call_stand_by(node);
     }
 
     /// Gives a job that has its token to the workers of a node where it is at home: one of them is woken, even if others
@@ -198,6 +203,7 @@ impl Shared {
         let id = job.id();
         self.injectors[node].push([job]);
         self.notify(node, Some(id), usize::MAX);
+        self.call_stand_by(node);
     }
 
     /// Whom to wake for what lies at `node`.
@@ -220,7 +226,7 @@ impl Shared {
     /// them too.
     fn notify_parts(&self, seat: &Seat, jobs: usize) {
         let may = |only: Only| only.is_none_or(|whole| seat.shown.lineage.has(whole));
-        if self.idle.pass_on(self.prefer(seat.at.node), jobs, 1, may) {
+        if self.idle.pass_on(self.prefer(seat.node), jobs, 1, may) {
             self.miss_spare();
         }
     }
@@ -304,14 +310,12 @@ impl Shared {
         injected || self.seats_in_use().iter().any(|seat| worker::may_hold(seat, only))
     }
 
-    /// Whether there is a job in sight for a worker that is about to sleep. If not, all seats are asked for jobs.
+    /// Asks all seats for jobs, as a look was perhaps owed to others that sleep; whether there is a job in sight for a worker
+    /// that is about to sleep.
     fn asks_for_work(&self) -> bool {
         self.idle.settle();
-        let has_work = self.has_work(None);
-        if !has_work {
-            self.ask_all();
-        }
-        has_work
+        self.ask_all();
+        self.has_work(None)
     }
 
     /// Asks all seats for jobs.

@@ -31,7 +31,7 @@ impl Worker<'_> {
     /// Queues a job for the workers of the node `home`; here or none: as [`push`](Self::push).
     pub(crate) fn push_home(&self, job: Job, home: Option<usize>) {
         match home {
-            Some(home) if home != self.seat.at.node => self.send(job, home),
+            Some(home) if home != self.seat.node => self.send(job, home),
             _ => self.push(job),
         }
     }
@@ -39,7 +39,7 @@ impl Worker<'_> {
     /// Queues a job for the workers of the node `home`; here or none: as [`push_last`](Self::push_last).
     pub(crate) fn push_last_home(&self, job: Job, home: Option<usize>) {
         match home {
-            Some(home) if home != self.seat.at.node => self.send(job, home),
+            Some(home) if home != self.seat.node => self.send(job, home),
             _ => self.push_last(job),
         }
     }
@@ -81,7 +81,7 @@ impl Worker<'_> {
         let mut far = self.own.far_end();
         if far.is_late_full() {
             drop(far);
-            return self.shared.inject_at(self.seat.at.node, job);
+            return self.shared.inject_at(self.seat.node, job);
         }
         far.late.push_back(job);
         note_late(self.seat, &far);
@@ -128,7 +128,7 @@ impl Worker<'_> {
         drop(far);
         let count = jobs.len();
         self.injector().push(jobs);
-        self.shared.notify(self.seat.at.node, None, count);
+        self.shared.notify(self.seat.node, None, count);
     }
 
     // ---- publishing --------------------------------------------------------------------------------------------
@@ -217,10 +217,10 @@ impl Made {
     /// Wakes who may take it. The far end is free again.
     pub(super) fn notify(self, shared: &Shared, seat: &Seat) {
         if self.displaced > 0 {
-            shared.notify(seat.at.node, None, self.displaced);
+            shared.notify(seat.node, None, self.displaced);
         }
         match self.group {
-            Some(_) => shared.notify(seat.at.node, self.group, self.public),
+            Some(_) => shared.notify(seat.node, self.group, self.public),
             None => shared.notify_parts(seat, self.public),
         }
     }
@@ -241,7 +241,7 @@ pub(super) fn publish(
         if tag(seat) != group {
             // The public deque holds jobs of one group at a time, so that its tag tells what is in it.
             while let Some(other) = far.deque.pop() {
-                shared.injectors[seat.at.node].push([other]);
+                shared.injectors[seat.node].push([other]);
                 displaced += 1;
             }
             // Relaxed: a hint; a thief looks at the job itself.

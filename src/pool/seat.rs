@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::grain::Grain;
 use super::half::Head;
@@ -23,6 +24,8 @@ use crate::sync::{CachePadded, UnsafeCell};
 
 /// Jobs in the public deque; crossbeam-deque grows above 64.
 pub(crate) const PUBLIC: usize = 48;
+/// Of a seat whose thread is bound to no CPU, or to several.
+const NO_CPU: usize = usize::MAX;
 /// Places of the private ring.
 const RING: usize = 1024;
 /// Jobs that may wait behind all others at a seat: as many as the ring holds.
@@ -41,7 +44,10 @@ pub(crate) type FarEnd<'a> = ring::FarEnd<'a, Job, Public, RING>;
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) index: usize,
-    pub(crate) at: At,
+    /// The NUMA node, as the pool counts them.
+    pub(crate) node: usize,
+    /// The one CPU that its thread is bound to now, or [`NO_CPU`].
+    cpu: AtomicUsize,
     pub(crate) parker: Arc<Parker>,
     pub(crate) stealer: Stealer<Job>,
     pub(crate) shown: CachePadded<Shown>,
@@ -122,6 +128,8 @@ pub(crate) struct Local {
     /// The job that continues the running one.
     pub(crate) next: Option<Job>,
     pub(crate) finds: u32,
+    /// Since when the injector has had jobs, of which so many had been taken; see [`super::overdue`].
+    pub(super) injected: Option<(Instant, usize)>,
     pub(crate) random: u64,
 }
 
@@ -138,7 +146,8 @@ impl Seat {
         let deque = Deque::new_lifo();
         Self {
             index,
-            at,
+            node: at.node,
+            cpu: AtomicUsize::new(at.cpu.unwrap_or(NO_CPU)),
             parker: Arc::new(Parker::new()),
             stealer: deque.stealer(),
             shown: CachePadded::new(Shown {
@@ -157,9 +166,22 @@ impl Seat {
                 quiet: false,
                 next: None,
                 finds: 0,
+                injected: None,
                 random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             }),
         }
+    }
+
+    /// Where its thread works.
+    pub(crate) fn at(&self) -> At {
+        // Relaxed: a hint, as the system may move threads.
+        let cpu = self.cpu.load(Ordering::Relaxed);
+        At { node: self.node, cpu: (cpu != NO_CPU).then_some(cpu) }
+    }
+
+    /// From now on its thread is bound to this one CPU, or to none.
+    pub(crate) fn move_to(&self, cpu: Option<usize>) {
+        self.cpu.store(cpu.unwrap_or(NO_CPU), Ordering::Relaxed);
     }
 
     /// Works on the private part.

@@ -95,7 +95,7 @@ impl Sight<'_> {
 
     /// Whether there is something at a node.
     fn is_at(&self, node: usize) -> bool {
-        !self.shared.injectors[node].is_empty() || self.first.iter().flatten().any(|seat| seat.at.node == node)
+        !self.shared.injectors[node].is_empty() || self.first.iter().flatten().any(|seat| seat.node == node)
     }
 }
 
@@ -111,17 +111,17 @@ impl Worker<'_> {
         }
         let sight = shared.look();
         if sight.jobs == 0 {
-            return shared.pay(self.seat.at.node);
+            return shared.pay(self.seat.node);
         }
-        let near = shared.layout.near(self.seat.at.node);
+        let near = shared.layout.near(self.seat.node);
         let nearest = if near.len() == 1 { None } else { near.iter().copied().find(|node| sight.is_at(*node)) };
-        shared.pass_on(&sight, nearest.unwrap_or(self.seat.at.node), 2);
+        shared.pass_on(&sight, nearest.unwrap_or(self.seat.node), 2);
     }
 
     /// Passes on what is in sight: it was woken for a job, and takes none.
     pub(super) fn pass_on(&self) {
         if self.shared.idle.can_wake() {
-            self.shared.pass_on(&self.shared.look(), self.seat.at.node, 1);
+            self.shared.pass_on(&self.shared.look(), self.seat.node, 1);
         }
     }
 }

@@ -16,6 +16,7 @@ impl Worker<'_> {
     pub(crate) fn wait(&self, latch: &Latch, only: Only) {
         debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
         self.queue_next();
+        self.waits.set(self.waits.get() + 1);
         let outer = self.local(|local| std::mem::take(&mut local.purse));
         let mut patience = Patience::new(self.shared.patience);
         let mut owes = false; // it was woken for a job, and has found none
@@ -52,6 +53,7 @@ impl Worker<'_> {
         if owes {
             self.wake_for_rest();
         }
+        self.waits.set(self.waits.get() - 1);
         self.say_serves(outer.group);
         self.local(|local| local.purse = outer);
     }
@@ -62,8 +64,8 @@ impl Worker<'_> {
         self.publish_all();
         self.say_gone();
         Counts::bump(&self.seat.counts.parks);
-        let woken = self.shared.idle.sleep(&self.seat.parker, self.seat.at, only, || {
-            self.shared.pay(self.seat.at.node);
+        let woken = self.shared.idle.sleep(&self.seat.parker, self.seat.at(), only, || {
+            self.shared.pay(self.seat.node);
             if owes {
                 self.pass_on();
             }

@@ -63,11 +63,11 @@ impl Worker<'_> {
     pub(super) fn makes_way(&self) -> bool {
         let Shared { whereabouts, idle, .. } = self.shared;
         let is_free = |at: &At| at.cpu.is_some_and(|cpu| !whereabouts.has(cpu));
-        if self.seat.at.cpu.is_none() || is_free(&self.seat.at) {
+        if self.seat.at().cpu.is_none() || is_free(&self.seat.at()) {
             return false;
         }
         let must_stay = || idle.is_ending() || self.has_call(false);
-        let swapped = idle.swap(&self.seat.parker, self.seat.at, is_free, must_stay);
+        let swapped = idle.swap(&self.seat.parker, self.seat.at(), is_free, must_stay);
         if swapped {
             Counts::bump(&self.seat.counts.parks);
         }
@@ -89,12 +89,32 @@ mod tests {
             shared.idle.enter();
             shared.idle.search();
         }
-        shared.idle.announce(&second.parker, second.at, None, false);
+        shared.idle.announce(&second.parker, second.at(), None, false);
         first.parker.unpark(); // it does not sleep long
         let makes_way = Worker::at(&shared, first, Worker::makes_way);
         assert_eq!(second.parker.try_take(), makes_way, "who makes way wakes the other one");
         assert_eq!(first.counts.parks.load(Ordering::Relaxed), u64::from(makes_way), "and says that it has slept");
         makes_way
+    }
+
+    #[test]
+    fn a_worker_that_was_moved_makes_way_where_it_is_now() {
+        let shared = Shared::new(Layout::flat(2).bound_to(vec![Some(4), Some(7)]), 2);
+        let [first, second] = [&shared.seats[0], &shared.seats[1]];
+        shared.whereabouts.set(0, 4);
+        for _ in 0..2 {
+            shared.idle.enter();
+            shared.idle.search();
+        }
+        shared.idle.announce(&second.parker, second.at(), None, false);
+        let makes_way = || Worker::at(&shared, first, Worker::makes_way);
+        first.move_to(Some(5));
+        assert!(!makes_way(), "the guest is where it was before");
+        first.move_to(None);
+        assert!(!makes_way(), "it is anywhere");
+        first.move_to(Some(4));
+        first.parker.unpark(); // it does not sleep long
+        assert!(makes_way());
     }
 
     #[test]

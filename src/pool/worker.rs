@@ -60,6 +60,10 @@ pub(crate) struct Worker<'p> {
     pub(super) watch: Watch,
     /// As a raider.
     pub(super) lookout: Lookout,
+    /// As one who stood by.
+    pub(super) takes_overdue: Cell<bool>,
+    /// How many waits this thread is in, at this seat.
+    pub(super) waits: Cell<u32>,
     /// What this thread was before: a worker of another pool, or at another seat.
     outer: Current,
 }
@@ -125,7 +129,9 @@ impl<'p> Worker<'p> {
         #[expect(unsafe_code, reason = "this thread sits at the seat")]
         // SAFETY: (1) one thread at a time sits at a seat; (2) seats are handed over through `Claims`, or at a thread's start.
         let own = unsafe { seat.ring.owner() };
-        let worker = Self { shared, seat, own, searching, number, driven, serves, watch, lookout, outer };
+        let (takes_overdue, waits) = (Cell::new(false), Cell::new(0));
+        let worker =
+            Self { shared, seat, own, searching, number, driven, serves, watch, lookout, takes_overdue, waits, outer };
         let shield = &raw const seat.shown.shield;
         let here = Current { worker: Some(NonNull::from(&worker).cast()), shield };
         let _restore = Restore(here.replace());
@@ -191,26 +197,32 @@ impl<'p> Worker<'p> {
     /// Finds one job and runs it.
     pub(crate) fn step(&self) -> Step {
         self.point(Point::Find);
-        if self.shared.idle.is_crowded() && !self.shared.idle.is_ending() {
+        let idle = &self.shared.idle;
+        if let Some(call) = self.take_call(false) {
+            return self.run_found(call);
+        }
+        if idle.is_crowded() && !idle.is_ending() {
             self.publish_all(); // the limit was lowered, and this one is too many
-        } else if let Some(job) = self.take_call(false).or_else(|| self.find_here(None)) {
-            self.found();
-            self.execute(job);
-            return Step::Ran;
+        } else if let Some(job) = self.find_here(None) {
+            return self.run_found(job);
         }
         self.settle();
         if !self.searching.replace(true) {
-            self.shared.idle.search();
+            idle.search();
         }
-        if self.shared.idle.is_over_limit() && !self.shared.idle.is_ending() {
-            return Step::Idle; // a guest came while this one searched: one thread too many
+        if idle.is_over_limit() && !idle.is_ending() {
+            // A guest came while this one searched, or it stands by: one thread too many.
+            return self.take_overdue().map_or(Step::Idle, |job| self.run_found(job));
         }
         if self.makes_way() {
             return Step::Ran;
         }
-        let Some(found) = self.find_elsewhere(None) else { return Step::Idle };
+        self.find_elsewhere(None).map_or(Step::Idle, |job| self.run_found(job))
+    }
+
+    fn run_found(&self, job: Job) -> Step {
         self.found();
-        self.execute(found);
+        self.execute(job);
         Step::Ran
     }
 
@@ -246,7 +258,7 @@ impl<'p> Worker<'p> {
                 run(job.target, job.payload, self);
             }
             match self.local(|local| local.next.take()) {
-                Some(next) if streak < STREAK => {
+                Some(next) if streak < STREAK && !self.owes_injected() => {
                     debug_assert_eq!(next.group(), group, "a continuation is of the same group");
                     job = next;
                 }
@@ -333,7 +345,7 @@ impl<'p> Worker<'p> {
         self.pop_deque(&may).or_else(|| self.pop_late(may))
     }
 
-    fn pop_late(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
+    pub(super) fn pop_late(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
         if self.seat.shown.late.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -355,16 +367,18 @@ impl<'p> Worker<'p> {
                 Step::Idle if ending => break,
                 Step::Idle if !self.goes_on_looking(&mut patience) => {
                     Counts::bump(&self.seat.counts.parks);
-                    let stays = || self.must_stay() || (!self.shared.idle.is_at_limit() && self.nap(None));
-                    if self.shared.idle.sleep(&self.seat.parker, self.seat.at, None, stays) {
+                    let waits = || if self.shared.idle.is_at_limit() { self.stands_by() } else { self.nap(None) };
+                    let stays = || self.must_stay() || waits();
+                    if self.shared.idle.sleep(&self.seat.parker, self.seat.at(), None, stays) {
                         patience.renew();
                     }
+                    self.heeds_call();
                 }
                 Step::Idle => {}
             }
         }
         self.shared.idle.exit(self.searching.get());
-        self.shared.pay(self.seat.at.node);
+        self.shared.pay(self.seat.node);
     }
 
     pub(super) fn had_work(&self, patience: &mut Patience) {

@@ -387,6 +387,12 @@ impl EventCount {
         self.wake(prefer, jobs, most, |only| only.is_none() || only == group)
     }
 
+    /// Wakes one that may run anything, however many are active; `false`: none sleeps.
+    pub(crate) fn wake_one_more(&self, prefer: Prefer<'_>) -> bool {
+        let sleeper = self.take_sleeper(prefer, |only| only.is_none());
+        sleeper.inspect(|parker| parker.unpark()).is_some()
+    }
+
     /// Wakes the one that sleeps for this very thing, whoever searches and however many are active: those may all be blocked
     /// by what it holds. Call it after the thing is there for it.
     pub(crate) fn give_back(&self, id: NonZeroUsize) {

@@ -348,13 +348,6 @@ impl<T: Copy + Send, F, const SIZE: usize> FarEnd<'_, T, F, SIZE> {
         debug_assert!(distance(self.next, self.end) > 0, "there is one");
         self.next = self.next.wrapping_add(1);
     }
-
-    /// Takes the oldest item.
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        let oldest = self.oldest()?;
-        self.advance();
-        Some(oldest)
-    }
 }
 
 impl<T, F, const SIZE: usize> Deref for FarEnd<'_, T, F, SIZE> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
-use super::super::ring::{Owner, Ring, raid_fence};
+use super::super::ring::{FarEnd, Owner, Ring, raid_fence};
 use super::{Plain, check};
 
 /// Two places, of which one is kept free.
@@ -23,8 +23,11 @@ fn owner<const SIZE: usize>(ring: &Ring<u32, (), SIZE>) -> Owner<'_, u32, (), SI
 fn raid<const SIZE: usize>(ring: &Ring<u32, (), SIZE>, most: usize) -> Vec<u32> {
     let Some(raid) = ring.raid(most) else { return Vec::new() };
     assert!(raid_fence());
-    let mut far = raid.settle();
-    std::iter::from_fn(|| far.pop()).collect()
+    all_of(&mut raid.settle())
+}
+
+fn all_of<const SIZE: usize>(far: &mut FarEnd<'_, u32, (), SIZE>) -> Vec<u32> {
+    std::iter::from_fn(|| far.oldest().inspect(|_| far.advance())).collect()
 }
 
 /// What is pushed comes with all that was done before.
@@ -137,7 +140,7 @@ fn loom_ring_raid_against_the_owner_at_the_far_end() {
         let mut all: Vec<u32> = below.then_some(2).into_iter().collect();
         {
             let mut far = own.far_end();
-            all.extend(std::iter::from_fn(|| far.pop()));
+            all.extend(all_of(&mut far));
         }
         assert_eq!(own.pop(), None, "all were given away");
         all.extend(raider.join().expect("no panic"));
