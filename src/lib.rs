@@ -16,6 +16,7 @@
 mod check;
 mod error;
 mod graph;
+mod knockout;
 mod plan;
 mod pool;
 mod report;

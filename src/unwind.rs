@@ -57,21 +57,32 @@ pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
 /// can stay in registers.
 #[inline]
 pub(crate) fn keeping<A>(value: A, work: impl FnOnce(&mut A)) -> (A, Result<(), Box<dyn Any + Send>>) {
+    let mut kept = None;
+    match catch_unwind(AssertUnwindSafe(|| saving(value, &mut kept, work))) {
+        Ok(value) => (value, Ok(())),
+        Err(panic) => (kept.expect("it was saved"), Err(panic)),
+    }
+}
+
+/// Does `work` on a value, and gives it back. If that panics, the value goes to `kept`, as `work` has left it.
+///
+/// As with [`keeping`] its parts can stay in registers.
+#[inline]
+pub(crate) fn saving<A>(value: A, kept: &mut Option<A>, work: impl FnOnce(&mut A)) -> A {
     struct Keep<'a, A>(Option<A>, &'a mut Option<A>);
     impl<A> Drop for Keep<'_, A> {
         #[inline]
         fn drop(&mut self) {
-            *self.1 = self.0.take();
+            if let Some(value) = self.0.take() {
+                *self.1 = Some(value);
+            }
         }
     }
-    let mut kept = None;
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        let mut keep = Keep(Some(value), &mut kept);
-        if let Some(value) = &mut keep.0 {
-            work(value);
-        }
-    }));
-    (kept.expect("the guard has put it here"), result)
+    let mut keep = Keep(Some(value), kept);
+    if let Some(value) = &mut keep.0 {
+        work(value);
+    }
+    keep.0.take().expect("just put there")
 }
 
 /// Makes a value anew from the old one, in place; none is left if `f` panics.

@@ -20,15 +20,16 @@ const MAX_LINES: usize = 600;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("unwind", &[]),
+    ("knockout", &[]),
     ("sync", &[]),
     // A run's error carries the report; a lock makes the payload of a panic `Sync`.
     ("error", &["report", "sync"]),
     // Exception to `sync <- topology <- pool`: detecting a machine and starting threads fail with the crate's `Error`.
     ("topology", &["error"]),
-    ("pool", &["unwind", "sync", "error", "topology"]),
+    ("pool", &["unwind", "knockout", "sync", "error", "topology"]),
     ("run", &["report", "unwind", "sync", "error", "pool"]),
     ("plan", &["report", "error", "topology", "pool", "run"]),
-    ("graph", &["unwind", "sync", "error", "topology", "pool", "run", "plan"]),
+    ("graph", &["unwind", "knockout", "sync", "error", "topology", "pool", "run", "plan"]),
     // The driver of tests: it builds, runs and looks into everything, and only tests name it.
     ("check", &["report", "unwind", "sync", "error", "topology", "pool", "run", "plan", "graph"]),
 ];

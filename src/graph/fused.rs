@@ -1,12 +1,16 @@
 //! A stage with its types: a pipe of fused operators, and the tail that takes what comes out.
 
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
-use crate::run::batch::{Family, Ticket};
+use crate::run::batch::{Family, Key, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
-use crate::run::source::Piece;
+use crate::run::source::{Numbers, Piece};
 use crate::run::stage::{Cx, Ended, Extent, Parcel, Pull, Room, Stage};
 use crate::unwind;
 
@@ -14,6 +18,10 @@ use crate::unwind;
 pub(crate) trait Tail<T>: Send + Sync {
     /// Takes the items of one piece, which `drive` drives.
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>);
+    /// Takes the items of adjacent batches, which `drive` drives one after the other.
+    fn run_all(&self, _cx: &Cx<'_>, _drive: impl DriveAll<T>) {
+        unreachable!("only a parallel tail takes batches as they come")
+    }
     /// Goes on with a piece whose turn has come.
     fn turn(&self, _cx: &Cx<'_>, _load: u64) {
         unreachable!("only a serial tail has turns")
@@ -50,6 +58,34 @@ pub(crate) trait Drive<T> {
     fn skip(self);
 }
 
+/// Adjacent batches of a source, ready to be driven through the pipe one after the other.
+pub(crate) trait DriveAll<T> {
+    /// The number of the first one.
+    fn first(&self) -> u64;
+    /// Drives each batch: its items go from `each` into what `start` has made, and that to `end`, with the number of the batch.
+    /// Ends at the first one that breaks off, with what has broken it.
+    fn drive_all<A>(
+        self,
+        start: impl FnMut() -> A,
+        each: impl FnMut(&mut A, T),
+        end: impl FnMut(u64, A),
+    ) -> Option<Broken>;
+}
+
+/// A batch that broke off.
+pub(crate) struct Broken {
+    pub(crate) number: u64,
+    pub(crate) cause: BrokenBy,
+}
+
+/// What has broken a batch off.
+pub(crate) enum BrokenBy {
+    /// An operator.
+    Operator(Carried),
+    /// What the tail does before and behind the items of a batch: it threw this.
+    Tail(Box<dyn Any + Send>),
+}
+
 /// A pipe and a tail.
 pub(crate) struct Fused<P, K> {
     pub(crate) pipe: P,
@@ -77,9 +113,10 @@ impl<P: Pipe> Drive<P::Out> for Firing<'_, P> {
     fn drive<A>(self, state: A, mut each: impl FnMut(&mut A, P::Out)) -> (A, Option<Carried>) {
         let head = self.pipe.head();
         let (came, carried) = (head.len(self.parcel), head.failure(self.parcel.load));
-        let frame = self.cx.frame();
+        let mut frame = self.cx.frame();
+        let is_timed = frame.begin();
         let start = Instant::now();
-        let (state, result) = if frame.timer.is_some() {
+        let (state, result) = if is_timed {
             unwind::keeping(state, |state| self.drive_with::<Timed>(&frame, &mut |item| each(state, item)))
         } else {
             unwind::keeping(state, |state| self.drive_with::<Untimed>(&frame, &mut |item| each(state, item)))
@@ -95,6 +132,87 @@ impl<P: Pipe> Drive<P::Out> for Firing<'_, P> {
     }
 }
 
+/// Adjacent batches on their way through a pipe.
+struct FiringAll<'a, 'n, P> {
+    cx: &'a Cx<'a>,
+    pipe: &'a P,
+    numbers: &'a mut Numbers<'n>,
+}
+
+impl<P: Pipe> FiringAll<'_, '_, P> {
+    /// Drives one batch. Not inlined: so the loop over its items is compiled by itself, with its state in registers.
+    #[inline(never)]
+    fn drive<M: Meter, A>(
+        &self,
+        number: u64,
+        frame: &Frame<'_>,
+        state: A,
+        kept: &mut Option<A>,
+        each: &mut impl FnMut(&mut A, P::Out),
+    ) -> A {
+        let firing = Firing { cx: self.cx, pipe: self.pipe, parcel: Parcel::of_source(number) };
+        unwind::saving(state, kept, |state| firing.drive_with::<M>(frame, &mut |item| each(state, item)))
+    }
+}
+
+impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
+    fn first(&self) -> u64 {
+        self.numbers.number()
+    }
+
+    fn drive_all<A>(
+        self,
+        mut start: impl FnMut() -> A,
+        mut each: impl FnMut(&mut A, P::Out),
+        mut end: impl FnMut(u64, A),
+    ) -> Option<Broken> {
+        let (cx, head) = (self.cx, self.pipe.head());
+        let (mut frame, begun) = (cx.frame(), Instant::now());
+        let first = self.numbers.number();
+        // The batch that is under way, and behind the last one that was driven.
+        let (number, driven) = (Cell::new(first), Cell::new(first));
+        let mut kept = None;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(next) = self.numbers.next() {
+                number.set(next);
+                let state = start();
+                let state = if frame.begin() {
+                    self.drive::<Timed, _>(next, &frame, state, &mut kept, &mut each)
+                } else {
+                    self.drive::<Untimed, _>(next, &frame, state, &mut kept, &mut each)
+                };
+                if frame.has_error() {
+                    kept = Some(state);
+                    break;
+                }
+                driven.set(next + 1);
+                end(next, state);
+            }
+        }));
+        let (number, driven, time) = (number.get(), driven.get(), begun.elapsed());
+        let of_operator = frame.has_error() || frame.has_culprit();
+        // They are entered as one piece, from the first one on.
+        let last = if of_operator { number + 1 } else { driven };
+        let place = Key::new(first, 0)..Key::new(last, 0);
+        if first < last {
+            cx.record_all(&place, last - first, &frame, time, of_operator.then(|| head.len_of(&(first..last))));
+        }
+        if let Some(state) = kept {
+            unwind::drop_value(state);
+        }
+        let cause = if of_operator {
+            let fault = frame.fault(result.err(), &cx.stage.ops).expect("an operator has failed");
+            BrokenBy::Operator(cx.failure(&Ticket::whole(first, Family::NONE), fault))
+        } else {
+            BrokenBy::Tail(result.err()?)
+        };
+        if driven == number && !of_operator {
+            cx.drop_items(head.discard_all(&(number..number + 1))); // before its items
+        }
+        Some(Broken { number, cause })
+    }
+}
+
 impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
         let ticket = parcel.ticket;
@@ -105,6 +223,12 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
             firing.skip();
             cx.release(ticket.family);
         }
+    }
+    fn fire_all(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>) {
+        self.tail.run_all(cx, FiringAll { cx, pipe: &self.pipe, numbers });
+    }
+    fn discard_all(&self, numbers: &Range<u64>) -> u64 {
+        self.pipe.head().discard_all(numbers)
     }
     fn ticket(&self, load: u64) -> Ticket {
         self.pipe.head().ticket(load)

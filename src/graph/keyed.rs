@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::fused::{Drive, Tail};
+use super::fused::{Drive, DriveAll, Tail};
 use super::ops::KeyBy;
 use super::pipe::Pipe;
 use super::serial::put;
+use super::sink::{drive_each, settle};
 use super::stream::Stream;
 use super::table::{Entries, PARTITIONS, Table};
 use crate::plan::Data;
@@ -92,6 +93,16 @@ impl<K: Hash + Eq + Send> Tail<K> for CountKeys<K> {
             cx.fail(&ticket, failure);
         }
         cx.retire(&ticket);
+    }
+
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<K>) {
+        let outcome = self.local[cx.worker.seat.index].with_mut(|table| {
+            #[expect(unsafe_code, reason = "each seat has its own table")]
+            // SAFETY: (1) of `Sync`: this thread sits there.
+            let table = unsafe { &mut *table };
+            drive_each(drive, |key| *table.get_or_insert_with(key, || 0) += 1)
+        });
+        settle(cx, outcome);
     }
 
     /// Sorts the tables of the seats by partition, and merges those.

@@ -1,12 +1,16 @@
 //! The source that moves the items out of a vector.
 //!
-//! When a run begins the items belong to their batches: each batch is moved out by the one piece that is asked for it, and
-//! what nobody asks for is dropped with the source.
+//! When a run begins the items belong to their batches: each batch is moved out by the one piece that is asked for it. Batches
+//! are issued from the first one on, and all that were issued have been asked for when the run is over. So what is left then is
+//! all that lies behind the last one, and goes with the source.
+
+use std::mem::needs_drop;
+use std::ops::Range;
 
 use super::source::{Batch, Indexed};
 use crate::run::source::Piece;
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::unwind;
 
 /// The items of a vector, moved out.
@@ -14,14 +18,13 @@ pub(crate) struct Moved<T> {
     /// Length 0 once the run has begun: each item belongs to its batch.
     items: UnsafeCell<Vec<T>>,
     len: usize,
-    /// The batches that have not been asked for, in this run.
-    untaken: UnsafeCell<Vec<AtomicBool>>,
-    batch: AtomicU64,
+    /// Behind the last item that was asked for.
+    asked: AtomicUsize,
     used: AtomicBool,
 }
 
 #[expect(unsafe_code, reason = "each batch is moved out once")]
-// SAFETY: (1) the vectors themselves are changed only in `begin` (holder of the source's turn, before the first batch) and
+// SAFETY: (1) the vector itself is changed only in `begin` (holder of the source's turn, before the first batch) and
 // through `&mut`; (2) the items of a batch are touched only by the one piece whose batch it is; (3) items are `Send`.
 unsafe impl<T: Send> Sync for Moved<T> {}
 
@@ -30,42 +33,46 @@ impl<T> Moved<T> {
         Self {
             len: items.len(),
             items: UnsafeCell::new(items),
-            untaken: UnsafeCell::new(Vec::new()),
-            batch: AtomicU64::new(1),
+            asked: AtomicUsize::new(0),
             used: AtomicBool::new(false),
         }
     }
 
-    /// Drops the items of the batches that were not asked for.
-    fn drop_untaken(&mut self) {
-        let untaken = std::mem::take(self.untaken.get_mut());
-        let batch = self.batch.load(Ordering::Relaxed);
-        for (number, _) in untaken.iter().enumerate().filter(|(_, untaken)| untaken.load(Ordering::Relaxed)) {
-            let first = number as u64 * batch;
-            let range = first..first.saturating_add(batch).min(self.len as u64);
-            let indices = Batch { number: 0, range }.indices();
+    /// Drops the items that nobody was asked for.
+    fn drop_rest(&mut self) {
+        if needs_drop::<T>() && self.used.load(Ordering::Relaxed) {
+            let first = self.asked.swap(self.len, Ordering::Relaxed); // once
             #[expect(unsafe_code, reason = "each batch is moved out once")]
-            // SAFETY: this batch was not asked for, so its items are still there.
-            let next = unsafe { self.items.get_mut().as_mut_ptr().add(indices.start) };
-            drop(Rest { next, left: indices.len() });
+            // SAFETY: (1) it has; (2) these are of later batches than all that were asked for.
+            drop(unsafe { self.take(first..self.len) });
         }
     }
 
-    /// Takes the items of a batch: the rest of them is dropped with what this gives.
-    fn take(&self, batch: &Batch) -> Rest<T> {
-        let range = batch.indices();
-        let number = usize::try_from(batch.number).expect("an index of a batch");
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: nobody changes the vector of flags now.
-        let untaken = self.untaken.with(|untaken| unsafe { &*untaken });
-        untaken[number].store(false, Ordering::Relaxed);
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
+    /// Takes items out: the rest of them is dropped with what this gives.
+    ///
+    /// # Safety
+    /// (1) The run has begun. (2) They are the items of batches whose items nobody has taken or takes.
+    #[expect(unsafe_code, reason = "each batch is moved out once")]
+    unsafe fn take(&self, range: Range<usize>) -> Rest<T> {
         // SAFETY: (1) of `Sync`: nobody changes the vector itself now.
         let items = self.items.with(|items| unsafe { &*items }).as_ptr();
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        debug_assert!(range.start <= range.end, "the right way round");
         // SAFETY: within the allocation.
         let next = unsafe { items.add(range.start) };
         Rest { next: next.cast_mut(), left: range.len() }
+    }
+
+    /// Takes the items of a batch.
+    fn take_batch(&self, batch: &Batch) -> Rest<T> {
+        if needs_drop::<T>() {
+            // Relaxed: looked at when the run is over.
+            self.asked.fetch_max(batch.indices().end, Ordering::Relaxed);
+        }
+        #[expect(unsafe_code, reason = "each batch is moved out once")]
+        // SAFETY: (1) a batch is asked for after `begin`; (2) each one once, by one piece.
+        unsafe {
+            self.take(batch.indices())
+        }
     }
 }
 
@@ -100,30 +107,29 @@ impl<T: Send> Indexed for Moved<T> {
     fn len(&self) -> u64 {
         self.len as u64
     }
-    fn begin(&self, batches: u64, batch: u64) {
-        self.batch.store(batch, Ordering::Relaxed);
+    fn begin(&self) {
         self.used.store(true, Ordering::Relaxed);
-        #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: the first act of the source.
-        let untaken = self.untaken.with_mut(|untaken| unsafe { &mut *untaken });
-        untaken.extend((0..batches).map(|_| AtomicBool::new(true)));
         #[expect(unsafe_code, reason = "each batch is moved out once")]
         // SAFETY: (1) of `Sync`: the first act of the source.
         let items = self.items.with_mut(|items| unsafe { &mut *items });
         #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: shorter; the items are now the batches', each of which is taken or dropped by `drop_untaken`.
+        // SAFETY: shorter; the items are now the batches', each of which is asked for, or dropped with the rest.
         unsafe {
             items.set_len(0);
         }
     }
     #[inline]
     fn each(&self, batch: Batch, out: &mut impl FnMut(T)) {
-        for item in self.take(&batch) {
+        for item in self.take_batch(&batch) {
             out(item);
         }
     }
     fn discard(&self, batch: Batch) -> u64 {
-        self.take(&batch).left as u64
+        let count = self.count(&batch);
+        if needs_drop::<T>() {
+            drop(self.take_batch(&batch));
+        }
+        count
     }
     fn memory(&self) -> Vec<Piece> {
         #[expect(unsafe_code, reason = "each batch is moved out once")]
@@ -135,12 +141,12 @@ impl<T: Send> Indexed for Moved<T> {
         !self.used.load(Ordering::Relaxed)
     }
     fn clear(&mut self) {
-        self.drop_untaken();
+        self.drop_rest();
     }
 }
 
 impl<T> Drop for Moved<T> {
     fn drop(&mut self) {
-        self.drop_untaken();
+        self.drop_rest();
     }
 }

@@ -15,6 +15,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
 
 use crate::run::batch::{Family, Ticket};
 use crate::run::cancel::Carried;
@@ -62,6 +63,14 @@ pub(crate) trait Head: Send + Sync {
     }
     /// Drops the items of a piece, and says how many.
     fn discard(&self, parcel: Parcel) -> u64;
+    /// How many items adjacent batches have, as far as that is known.
+    fn len_of(&self, _numbers: &Range<u64>) -> u64 {
+        unreachable!("only a source is known by number")
+    }
+    /// Drops the items of adjacent batches, and says how many.
+    fn discard_all(&self, _numbers: &Range<u64>) -> u64 {
+        unreachable!("only a source is known by number")
+    }
     fn prepare(&mut self, _room: Room) {}
     /// The memory that a source reads, in order, as far as that is known.
     fn memory(&self) -> Vec<Piece> {
@@ -130,7 +139,7 @@ pub(crate) fn guard<R>(frame: &Frame<'_>, position: usize, call: impl FnOnce() -
     result
 }
 
-/// Counts items in a local, and writes the count to the frame when the batch ends or breaks off.
+/// Counts items in a local, on from what the frame says, and writes the count to it when the batch ends or breaks off.
 pub(crate) struct Tally<'a> {
     frame: &'a Frame<'a>,
     column: usize,
@@ -140,7 +149,7 @@ pub(crate) struct Tally<'a> {
 impl<'a> Tally<'a> {
     #[inline]
     pub(crate) fn new(frame: &'a Frame<'a>, column: usize) -> Self {
-        Self { frame, column, count: Cell::new(0) }
+        Self { frame, column, count: Cell::new(frame.count(column)) }
     }
 
     #[inline]

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::fused::{Drive, Tail};
+use super::fused::{Broken, BrokenBy, Drive, DriveAll, Tail};
 use super::pipe::Pipe;
 use super::serial::put;
 use super::stream::{At, Stream};
+use crate::knockout::Node;
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
-use crate::run::batch::{MAX_PARTS, Ticket};
+use crate::run::batch::{Family, MAX_PARTS, Ticket};
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Cx, Ended, Room};
@@ -37,14 +38,34 @@ impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
         }
         cx.retire(&ticket);
     }
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
+        settle(cx, drive_each(drive, &self.f));
+    }
     fn end(&self, _: &Cx<'_>) -> Ended {
         put(&self.result, Some(()));
         Ended::Now
     }
 }
 
+/// Gives the items of adjacent batches to `each`: how many batches there were, and what came in the way.
+pub(super) fn drive_each<T>(drive: impl DriveAll<T>, mut each: impl FnMut(T)) -> (u64, Option<Broken>) {
+    let mut count = 0;
+    let broken = drive.drive_all(|| count += 1, |(), item| each(item), |_, ()| ());
+    (count, broken)
+}
+
+/// Adjacent batches have ended here.
+pub(super) fn settle(cx: &Cx<'_>, (count, broken): (u64, Option<Broken>)) {
+    if let Some(Broken { number, cause: BrokenBy::Operator(failure) }) = broken {
+        cx.fail(&ticket_of(number, 0), failure);
+    }
+    cx.arrive_all(count);
+}
+
 /// Parts that wait for their neighbours without an allocation: few do, whatever the number of batches.
 const ROOM: usize = 64;
+/// Likewise in a row: one for each level of the tree over what is gone through in one go.
+const ROW: usize = 16;
 
 /// What a reduction does with the items of a block, and with two blocks.
 pub(crate) trait Reduction<T>: Send + Sync {
@@ -59,11 +80,14 @@ pub(crate) trait Reduction<T>: Send + Sync {
     fn finish(&self, whole: Option<Self::Part>) -> Self::Result;
 }
 
-/// A reduction: a part per block, put together as a fixed tree over block numbers.
+/// A reduction: a part per block, put together as a fixed tree over block numbers ([`crate::knockout`]).
 ///
-/// The tree is that of a knock-out: the parts of blocks 2k and 2k + 1 make a part of the next level, and so on; what is
-/// left over at the end is put together from the right. Which blocks there are, and so the tree, depends on the stream
+/// What is left over at the end is put together from the right. Which blocks there are, and so the tree, depends on the stream
 /// alone: the answer is the same to the last bit on any number of workers.
+///
+/// Whoever goes through adjacent blocks puts together what it has both sides of, in memory of its own (a *row*); what is left
+/// of that in the end, and pieces that come one by one, go to a table that all share: who comes second finds the other side
+/// there, and goes on upwards.
 pub(crate) struct Reduce<T, R: Reduction<T>> {
     reduction: R,
     parts: Mutex<Parts<R::Part>>,
@@ -75,24 +99,20 @@ type Pieces<P> = (BTreeMap<u32, Option<P>>, Option<usize>);
 
 /// Parts that wait for their neighbour.
 struct Parts<P> {
-    /// By level and number in the level.
-    tree: HashMap<(u32, u64), Option<P>, RandomState>,
+    tree: HashMap<Node, Option<P>, RandomState>,
     /// Blocks in several pieces.
     split: BTreeMap<u64, Pieces<P>>,
+    /// Empty rows: so that a run allocates nothing.
+    rows: Vec<Vec<P>>,
     /// Empty between runs: room for what is left over at the end.
-    left_over: Vec<LeftOver<P>>,
+    left_over: Vec<(Node, Option<P>)>,
 }
-
-/// A part without a neighbour, and its place in the tree.
-type LeftOver<P> = ((u32, u64), Option<P>);
 
 impl<T, R: Reduction<T>> Reduce<T, R> {
     pub(crate) fn new(reduction: R, result: Arc<Slot<R::Result>>) -> Self {
-        Self {
-            reduction,
-            parts: Mutex::new(Parts { tree: HashMap::default(), split: BTreeMap::new(), left_over: Vec::new() }),
-            result,
-        }
+        let (tree, split) = (HashMap::default(), BTreeMap::new());
+        let parts = Parts { tree, split, rows: Vec::new(), left_over: Vec::new() };
+        Self { reduction, parts: Mutex::new(parts), result }
     }
 
     fn combine(&self, left: Option<R::Part>, right: Option<R::Part>) -> Option<R::Part> {
@@ -102,22 +122,28 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         }
     }
 
-    /// Takes the part of a piece up the tree as far as its neighbours are there; `last`: the last block of what is being put
-    /// together. User code runs without the lock.
-    fn add(&self, ticket: &Ticket, part: Option<R::Part>, last: &Cell<u64>) {
-        let Some(mut part) = self.whole_block(ticket, part) else { return };
-        let mut place = (0, ticket.number);
+    /// Takes a part up the tree as far as its neighbours are in the table; `made` as above. User code runs without the lock.
+    fn climb(&self, mut node: Node, mut part: Option<R::Part>, made: &Cell<Node>) {
         loop {
+            made.set(node);
             let mut parts = self.parts.lock();
-            let neighbour = (place.0, place.1 ^ 1);
-            let Some(other) = parts.tree.remove(&neighbour) else {
-                parts.tree.insert(place, part);
+            let Some(other) = parts.tree.remove(&node.neighbour()) else {
+                parts.tree.insert(node, part);
                 return;
             };
             drop(parts);
-            last.set((((place.1 / 2) + 1) << (place.0 + 1)) - 1);
-            part = if neighbour.1 < place.1 { self.combine(other, part) } else { self.combine(part, other) };
-            place = (place.0 + 1, place.1 / 2);
+            made.set(node.parent());
+            part = if node.is_right() { self.combine(other, part) } else { self.combine(part, other) };
+            node = node.parent();
+        }
+    }
+
+    /// The same; if that panics the failure counts at the end of the node that was put together: where in the tree, not who
+    /// came last, says so.
+    fn climb_or_fail(&self, cx: &Cx<'_>, node: Node, part: Option<R::Part>) {
+        let made = Cell::new(node);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.climb(node, part, &made))) {
+            fail_at_combine(cx, made.get(), panic);
         }
     }
 
@@ -146,16 +172,67 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         let mut left_over = std::mem::take(&mut parts.left_over);
         left_over.extend(parts.tree.drain());
         drop(parts);
-        left_over.sort_unstable_by_key(|((level, number), _)| std::cmp::Reverse(number << level));
+        left_over.sort_unstable_by_key(|(node, _)| std::cmp::Reverse(node.first()));
         let whole = left_over.drain(..).fold(None, |right, (_, left)| self.combine(left, right));
         self.parts.lock().left_over = left_over;
         whole
     }
 }
 
+/// The parts of adjacent blocks, put together as far as both sides are there: of left nodes that wait for their right
+/// neighbour, the lowest and rightmost last.
+struct Row<P> {
+    parts: Vec<P>,
+    /// The first block.
+    first: u64,
+    /// Behind the last block.
+    end: u64,
+    /// The level of the node that was put together last.
+    level: u32,
+}
+
+impl<P> Row<P> {
+    /// Adds the part of the next block.
+    #[inline]
+    fn add(&mut self, mut part: P, combine: impl Fn(P, P) -> P) {
+        let number = self.end;
+        (self.end, self.level) = (number + 1, 0);
+        let mut node = Node::of_block(number);
+        while node.is_right() && node.neighbour().first() >= self.first {
+            let Some(left) = self.parts.pop() else { break };
+            node = node.parent();
+            self.level = node.level;
+            part = combine(left, part);
+        }
+        self.parts.push(part);
+    }
+
+    /// Something has failed in the last block, or before the next one was added: what is left lies before the node that this
+    /// gives, and which was under way.
+    fn break_off(&mut self, number: u64) -> Node {
+        let level = if number < self.end { self.level } else { 0 };
+        let node = Node { level, index: number >> level };
+        self.end = node.first();
+        node
+    }
+
+    /// Takes all parts out, from the right, with their nodes.
+    fn drain(&mut self) -> impl Iterator<Item = (Node, P)> {
+        let (first, mut end) = (self.first, self.end);
+        self.parts.drain(..).rev().map(move |part| {
+            let mut node = Node::of_block(end - 1);
+            while node.is_right() && node.neighbour().first() >= first {
+                node = node.parent();
+            }
+            end = node.first();
+            (node, part)
+        })
+    }
+}
+
 impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        let (part, mut failure) = match catch_unwind(AssertUnwindSafe(|| self.reduction.start())) {
+        let (part, failure) = match catch_unwind(AssertUnwindSafe(|| self.reduction.start())) {
             Err(panic) => {
                 drive.skip();
                 (None, Some(at_combine(cx, &ticket, panic)))
@@ -164,26 +241,46 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
                 unwind::renew(part, |part| self.reduction.next(part, item));
             }),
         };
-        let (place, mut at) = (Cell::new(ticket.number), ticket);
-        if failure.is_some() {
-            unwind::drop_value(part);
-        } else {
-            let added = catch_unwind(AssertUnwindSafe(|| self.add(&ticket, part, &place)));
-            // Where in the tree, not who came last, says at which place it counts.
-            let (number, part) = (place.get(), MAX_PARTS);
-            failure = added.err().map(|panic| at_combine(cx, &ticket, panic));
-            at = failure.as_ref().map_or(ticket, |_| Ticket { number, part, ..ticket });
-        }
         if let Some(failure) = failure {
-            cx.fail(&at, failure);
+            unwind::drop_value(part);
+            cx.fail(&ticket, failure);
+        } else {
+            match catch_unwind(AssertUnwindSafe(|| self.whole_block(&ticket, part))) {
+                Ok(None) => {}
+                Ok(Some(part)) => self.climb_or_fail(cx, Node::of_block(ticket.number), part),
+                Err(panic) => fail_at_combine(cx, Node::of_block(ticket.number), panic),
+            }
         }
         cx.retire(&ticket);
     }
 
-    fn prepare(&mut self, _: Room) {
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
+        let parts = self.parts.lock().rows.pop().unwrap_or_else(|| Vec::with_capacity(ROW));
+        let first = drive.first();
+        let mut row = Row { parts, first, end: first, level: 0 };
+        let each = |part: &mut Option<R::Part>, item| unwind::renew(part, |part| self.reduction.next(part, item));
+        let end = |_, part: Option<R::Part>| {
+            row.add(part.expect("nothing has failed"), |left, right| self.reduction.combine(left, right));
+        };
+        let broken = drive.drive_all(|| Some(self.reduction.start()), each, end);
+        let count = row.end - first;
+        if let Some(Broken { number, cause }) = broken {
+            let node = row.break_off(number);
+            match cause {
+                BrokenBy::Operator(failure) => cx.fail(&ticket_of(number, 0), failure),
+                BrokenBy::Tail(panic) => fail_at_combine(cx, node, panic),
+            }
+        }
+        // What lies before a failure may fail too, and then that is the one that counts.
+        row.drain().for_each(|(node, part)| self.climb_or_fail(cx, node, Some(part)));
+        self.parts.lock().rows.push(row.parts);
+        cx.arrive_all(count);
+    }
+
+    fn prepare(&mut self, room: Room) {
         let parts = self.parts.get_mut();
         parts.tree.reserve(ROOM);
-        parts.left_over.reserve(ROOM);
+        parts.rows.extend((0..room.seats).map(|_| Vec::with_capacity(ROW)));
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
@@ -212,6 +309,16 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
 fn at_combine(cx: &Cx<'_>, ticket: &Ticket, panic: Box<dyn std::any::Any + Send>) -> Carried {
     let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
     cx.failure(ticket, fault)
+}
+
+/// A panic of that closure counts, at the end of the node that it was called for.
+fn fail_at_combine(cx: &Cx<'_>, node: Node, panic: Box<dyn std::any::Any + Send>) {
+    let ticket = ticket_of(node.last(), MAX_PARTS);
+    cx.fail(&ticket, at_combine(cx, &ticket, panic));
+}
+
+fn ticket_of(number: u64, part: u32) -> Ticket {
+    Ticket { part, ..Ticket::whole(number, Family::NONE) }
 }
 
 /// Of [`Stream::reduce`](crate::Stream::reduce).

@@ -219,8 +219,8 @@ pub(crate) trait Indexed: Send + Sync {
     fn batch(&self, size: BatchSize) -> u64 {
         size.of(self.len())
     }
-    /// A run begins: so many batches of this length will be asked for, each once.
-    fn begin(&self, _batches: u64, _batch: u64) {}
+    /// A run begins: batches will be asked for, each once.
+    fn begin(&self) {}
     /// Gives the items of a batch to `out`.
     fn each(&self, batch: Batch, out: &mut impl FnMut(Self::Item));
     /// How many items a batch has, as far as that is known.
@@ -242,9 +242,8 @@ pub(crate) trait Indexed: Send + Sync {
     fn clear(&mut self) {}
 }
 
-/// A batch of an indexed source.
+/// A batch of an indexed source, or several adjacent ones.
 pub(crate) struct Batch {
-    pub(super) number: u64,
     pub(super) range: Range<u64>,
 }
 
@@ -259,8 +258,6 @@ impl Batch {
 pub(crate) struct Numbered<C> {
     items: C,
     size: BatchSize,
-    /// Whether it needs no credits.
-    free: bool,
     /// This run's length and batch length.
     len: AtomicU64,
     batch: AtomicU64,
@@ -273,7 +270,6 @@ impl<C> Numbered<C> {
         Self {
             items,
             size: BatchSize::Growing,
-            free: false,
             len: AtomicU64::new(0),
             batch: AtomicU64::new(1),
             thrown: Mutex::new(None),
@@ -293,7 +289,15 @@ impl<C> Numbered<C> {
         // Relaxed: set before the first batch was issued.
         let (len, batch) = (self.len.load(Ordering::Relaxed), self.batch.load(Ordering::Relaxed));
         let first = number * batch;
-        Batch { number, range: first..len.min(first.saturating_add(batch)) }
+        Batch { range: first..len.min(first.saturating_add(batch)) }
+    }
+
+    /// The items of adjacent batches, as if they were one.
+    fn batches(&self, numbers: &Range<u64>) -> Batch {
+        // Relaxed: set before the first batch was issued.
+        let (len, batch) = (self.len.load(Ordering::Relaxed), self.batch.load(Ordering::Relaxed));
+        let place = |number: u64| len.min(number.saturating_mul(batch));
+        Batch { range: place(numbers.start)..place(numbers.end) }
     }
 }
 
@@ -307,11 +311,11 @@ impl<C: Indexed> Head for Numbered<C> {
             *self.thrown.lock() = Some(panic);
             (0, 1)
         });
-        let batch = batch.max(least_batch(len, self.free));
+        let batch = batch.max(least_batch(len));
         self.len.store(len, Ordering::Relaxed);
         self.batch.store(batch, Ordering::Relaxed);
         let batches = len.div_ceil(batch);
-        self.items.begin(batches, batch);
+        self.items.begin();
         Extent::Batches(if self.thrown.lock().is_some() { 1 } else { batches })
     }
     fn len(&self, parcel: Parcel) -> u64 {
@@ -320,8 +324,14 @@ impl<C: Indexed> Head for Numbered<C> {
     fn discard(&self, parcel: Parcel) -> u64 {
         self.items.discard(self.batch(parcel.ticket.number))
     }
+    fn len_of(&self, numbers: &Range<u64>) -> u64 {
+        self.items.count(&self.batches(numbers))
+    }
+    fn discard_all(&self, numbers: &Range<u64>) -> u64 {
+        self.items.discard(self.batches(numbers))
+    }
     fn prepare(&mut self, room: Room) {
-        (self.size, self.free) = (room.size, room.free);
+        self.size = room.size;
     }
     fn is_ready(&self) -> bool {
         self.items.is_ready()

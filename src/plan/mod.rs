@@ -117,7 +117,7 @@ impl<'env> Plan<'env> {
         let (mut sources, mut stages) = (Vec::new(), Vec::new());
         for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
             let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
-            let room = Room { credits: credits[index] as usize, seats: shared.seats.len(), size, free: free[index] };
+            let room = Room { credits: credits[index] as usize, seats: shared.seats.len(), size };
             let source = stage.source.map(|_| {
                 sources.push(Source::new(index, size, credits[index], free[index], homes));
                 sources.len() - 1

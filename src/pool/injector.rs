@@ -93,6 +93,7 @@ impl Injector {
     }
 
     /// How many jobs there are: a hint.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }

@@ -225,8 +225,16 @@ impl Pool {
     /// that one it runs second closures of joins inside `second` and nothing else: a lock held across a join is safe. Works
     /// from any thread, also inside operators.
     ///
-    /// Costs a few nanoseconds when nobody takes `second`, which is the rule when joins are nested: no allocation, no
-    /// atomic operation. So there is no grain size to tune. The order in which the two are called is not specified.
+    /// Costs a few nanoseconds when nobody takes `second`, which is the rule when joins are nested: no allocation, no lock,
+    /// and on Linux and Windows no fence. So there is no grain size to tune. The order in which the two are called is not
+    /// specified.
+    ///
+    /// # Joins that are taken for short
+    /// Whether `first` takes long or not, a worker that has nothing else to do takes `second` meanwhile. There is one
+    /// guess: of joins at one place, one in eight is timed, and when 16 of these, with at least 16 others inside each, took
+    /// under 4 us, more are taken for short, of those that lie as deep on the stack or a little deeper. Joins inside such a
+    /// one are two plain calls, until somebody sees that it takes longer. So if code that was short over a hundred times
+    /// then takes long, second closures that could be taken wait for the first ones for once; then the guess is dropped.
     ///
     /// # Panics
     /// If a closure panics, with its payload (the first one's if both do), after both have ended. If `first` panics,

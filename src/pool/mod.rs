@@ -1,8 +1,9 @@
 //! The threads, and what they share.
 //!
 //! A [`Pool`] owns worker threads that sit at seats ([`seat`]), take jobs ([`job`]) from each other and from the injector
-//! ([`injector`]), and sleep when there are none ([`crate::sync::event_count`]). [`worker`] tells in which order they look
-//! and what they show. A thread from outside that waits for something takes a guest seat and works for just that.
+//! ([`injector`]), and sleep when there are none ([`crate::sync::event_count`]). [`worker`] tells in which order they look,
+//! [`publish`] and [`raid`] how the jobs of one come to others. A thread from outside that waits for something takes a
+//! guest seat and works for just that.
 //!
 //! # Closing
 //! (C1) No run may begin any more; runs that are under way are cancelled. (C2) Wait until they have ended. (C3) Tell the
@@ -38,6 +39,7 @@ mod scope;
 mod seat;
 mod shield;
 mod sight;
+pub(crate) mod span;
 mod spawn;
 mod spots;
 mod tree;
@@ -379,6 +381,9 @@ impl Drop for HandOver<'_, '_> {
 ///
 /// Each worker sits on a core of its own where that is possible ([`Pool::placement`]), keeps its work near, and steals
 /// when it has none. An idle pool uses no CPU. Any number of threads may use a pool at once.
+///
+/// Whatever is queued is begun by any active worker that has nothing else to do, within 100 us in the median and 2 ms at worst
+/// (and one wake-up), whatever the thread that queued it does meanwhile; for one exception see [`join`](Self::join).
 ///
 /// Dropping it cancels the runs under way, lets all that was [spawned](Self::spawn) be called, and returns when all its
 /// threads have ended; on a thread of its own it waits for nothing, and they end by themselves.

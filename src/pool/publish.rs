@@ -1,10 +1,11 @@
 //! How jobs are queued at a seat, and how they come to others.
 //!
 //! New jobs go to the private ring: plain stores. From there the oldest ones, which are the largest as a rule, are
-//! *published*: moved to the public deque, from where others steal. The occupant of the seat does that while nothing is
-//! public, or others could take more than is, at every push and before every job; before a job that takes long, such as a
-//! batch, it publishes all. Whether it is to look at all it sees by a flag ([`crate::sync::request`]). What it keeps private
-//! while it is in user code others publish in its place: see [`super::raid`].
+//! *published*: moved to the public deque, from where others steal. The occupant of the seat does that when others ask,
+//! which it sees by a flag ([`crate::sync::request`]): at every push, before every job, and before every leaf of a loop it
+//! publishes as many as others could take, one at least. Before a job that takes long, such as a batch, it publishes all,
+//! whether others ask or not. What it keeps private while it is in user code others publish in its place: see
+//! [`super::raid`].
 //!
 //! Jobs that are to come behind all others wait beside the ring, under the lock of its far end, and are published first.
 
@@ -139,7 +140,7 @@ impl Worker<'_> {
         self.seat.shown.request.is_up()
     }
 
-    /// Publishes the oldest private jobs if others ask: one if nothing is public, and as many as others could take now.
+    /// Publishes the oldest private jobs if others ask, until as many are public as others could take now, one at least.
     #[inline]
     pub(super) fn publish_surplus(&self) {
         if self.is_asked() {

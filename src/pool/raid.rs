@@ -9,7 +9,8 @@
 //! A raid costs every thread of the process that runs some microseconds, and the raider as much. So a thread raids only when its
 //! patience is at an end, or now and then while it lasts ([`LOOK`]), and one at a time. Raids take at most a hundredth of the
 //! time, but for [`CREDIT`] in advance; where that is used up, what is private has to be so for a [`NAP`]. Since who is raided is
-//! in user code for long, a raid publishes all that it finds, at up to [`VICTIMS`] seats.
+//! in user code for long, a raid publishes as much as the public deques hold, at up to [`VICTIMS`] seats; one who waits for
+//! something stops at the first job that it may run.
 //!
 //! # Nothing stays hidden from who sleeps
 //! A thread that goes to sleep is known as hungry, then it raises the flags of all seats: who queues a job after that

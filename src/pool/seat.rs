@@ -88,7 +88,7 @@ pub(crate) struct Shown {
     pub(crate) late: AtomicUsize,
     /// The group of the job that runs here, whose jobs may be in the ring: a hint.
     pub(crate) serves: AtomicUsize,
-    /// Up while there is nothing public, or somebody is hungry, as far as one can see.
+    /// Up when somebody has asked for jobs, until the occupant sees that nobody is hungry any more.
     pub(crate) request: Request,
     pub(crate) shield: Shield,
     pub(super) lineage: Lineage,

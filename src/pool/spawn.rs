@@ -88,6 +88,9 @@ unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, worker: &Worker<'_>)
 impl Pool {
     /// Lets a worker call `work` some time; returns at once.
     ///
+    /// Spawned from outside it begins within 10 ms plus the longest job that runs now, once it is the oldest that waits,
+    /// however many other threads and closures keep the pool busy.
+    ///
     /// Nobody waits for it: no thread that waits for a join, scope or run calls it meanwhile. Closures may be called in any
     /// order. A closure that is to spawn more keeps a [`Handle`](crate::Handle), as it cannot borrow the pool.
     ///

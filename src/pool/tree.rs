@@ -1,7 +1,6 @@
 //! Puts the parts of a loop's leaves together in their order, as a fixed tree, by whoever has them.
 //!
-//! The tree is that of a knock-out: leaves 2k and 2k + 1 make a node of the next level, and so on; a node without a right
-//! neighbour goes up as it is. It depends on the number of leaves alone, and so does the answer, floats included.
+//! The tree is that of a knock-out of the leaves ([`crate::knockout`]).
 //!
 //! Whoever goes through adjacent leaves (a run) puts together what it has both sides of, in memory of its own: at most
 //! one left node a level waits there. A right node whose left neighbour is of another run, and what is left at the end of
@@ -13,6 +12,7 @@
 use std::ops::Range;
 
 use super::leaves::{Body, Leaves, MAX_LEAVES};
+use crate::knockout::Node;
 use crate::sync::Mutex;
 use crate::unwind;
 
@@ -20,31 +20,6 @@ use crate::unwind;
 const LEVELS: usize = MAX_LEAVES.next_power_of_two().ilog2() as usize + 1;
 /// So many parts wait for their other side without an allocation: few do.
 const NEAR: usize = 16;
-
-/// A place in the tree: the leaves `index << level` and on, `1 << level` of them, as far as there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Node {
-    level: u32,
-    index: u32,
-}
-
-impl Node {
-    fn is_right(self) -> bool {
-        self.index % 2 == 1
-    }
-
-    fn neighbour(self) -> Self {
-        Self { index: self.index ^ 1, ..self }
-    }
-
-    fn parent(self) -> Self {
-        Self { level: self.level + 1, index: self.index / 2 }
-    }
-
-    fn first(self) -> u32 {
-        self.index << self.level
-    }
-}
 
 /// Left nodes of a run that wait for their right neighbour, by level. None is left when the run has ended.
 pub(super) struct Run<A>([Option<(Node, A)>; LEVELS]);
@@ -116,7 +91,7 @@ where
     #[cold]
     fn climb(&self, run: &mut Run<A>, mut node: Node, mut part: A) {
         while node != self.root() {
-            if node.is_right() || node.neighbour().first() < self.leaves.count {
+            if node.is_right() || node.neighbour().first() < u64::from(self.leaves.count) {
                 let Some((left, right)) = self.meet(run, node, part) else { return };
                 part = (self.combine)(left, right);
             }
@@ -159,7 +134,7 @@ where
     #[inline]
     fn leaf(&self, run: &mut Run<A>, leaf: u32, items: Range<u64>) {
         let mut part = (self.leaf)(items);
-        let mut node = Node { level: 0, index: leaf };
+        let mut node = Node::of_block(u64::from(leaf));
         while node.is_right() {
             let Some(left) = run.take(node.neighbour()) else { return self.climb(run, node, part) };
             part = (self.combine)(left, part);

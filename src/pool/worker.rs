@@ -3,8 +3,10 @@
 //! The same code drives an OS thread, a guest from outside, and a virtual worker of the checker.
 //!
 //! # Where a worker looks, in this order
-//! its private ring, newest first → its public deque → its node's injector → other seats' public deques, the nearest first
-//! ([`super::victims`]) → other nodes' injectors. Every [`FAIRNESS`]th time its node's injector comes first.
+//! its private ring, newest first → its public deque, then what waits behind all others → its node's injector → other
+//! seats' public deques, the nearest first ([`super::victims`]) → other nodes' injectors → what others keep private, now
+//! and then ([`super::raid`]). Every [`FAIRNESS`]th time, and while jobs there are overdue ([`super::overdue`]), its node's
+//! injector comes first.
 //!
 //! How jobs are queued, and come to others, stands in [`super::publish`].
 //!
@@ -173,8 +175,8 @@ impl<'p> Worker<'p> {
 
     #[inline]
     pub(super) fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
-        // SAFETY: (1) a `Worker` is made by whoever sits at the seat and is not `Sync`; (2) the closures in this file
-        // only touch the fields.
+        // SAFETY: (1) a `Worker` is made by whoever sits at the seat and is not `Sync`; (2) the closures in this
+        // folder only touch the fields.
         #[expect(unsafe_code, reason = "this thread sits at the seat")]
         unsafe {
             self.seat.local(work)
@@ -325,8 +327,7 @@ impl<'p> Worker<'p> {
         }
     }
 
-    /// Takes the newest public job, if the thread may have it. If that was the last one others are to be asked for more, as if
-    /// a thief had taken it.
+    /// Takes the newest public job, if the thread may have it.
     fn pop_deque(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
         if self.seat.stealer.is_empty() {
             return None;

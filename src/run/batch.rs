@@ -15,8 +15,8 @@ use crate::sync::turnstile::Turn;
 
 /// Items in a batch at most, unless the user says otherwise.
 pub(crate) const BATCH: usize = 1024;
-/// Batches that a source of known length is cut into at least, if it has as many items.
-const CUTS: u64 = 4096;
+/// Batches that a source of known length is cut into at least, if it has as many items: as many as a loop has leaves.
+const CUTS: u64 = 1024;
 /// A batch that grows beyond this many items at a seam goes on in parts.
 pub(crate) const PART: usize = 4 * BATCH;
 
@@ -47,10 +47,9 @@ impl BatchSize {
     }
 }
 
-/// The size that batches of a source of `len` items must have, so that there are numbers for all of them. A source that
-/// needs no credits makes ranges of numbers, with 32 bits each.
-pub(crate) fn least_batch(len: u64, free: bool) -> u64 {
-    len.div_ceil(if free { u64::from(u32::MAX) } else { Key::NUMBERS })
+/// The size that batches of a source of `len` items must have, so that there are numbers for all of them.
+pub(crate) fn least_batch(len: u64) -> u64 {
+    len.div_ceil(Key::NUMBERS)
 }
 
 /// A place in the order of a numbering, as one word: number, then part.
@@ -188,6 +187,7 @@ impl Numbering {
     }
 
     /// Whether no failure has cut it.
+    #[inline]
     pub(crate) fn is_whole(&self) -> bool {
         self.cut.load(Ordering::Relaxed) == u64::MAX
     }

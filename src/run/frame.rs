@@ -14,23 +14,75 @@ use super::stage::Columns;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind;
 
-/// One batch in 64 is timed operator by operator, until control has gone from one to another so many times: some 1 us
-/// for reading the clock, however many items one item of the source becomes.
-pub(super) const SAMPLE_EVERY: u64 = 64;
+/// One batch in so many is timed operator by operator, until control has gone from one to another [`SAMPLE_SWITCHES`] times:
+/// some 1 us for reading the clock, however many items one item of the source becomes. Of batches that are driven in one go
+/// each one that is timed has twice as many before the next one, so that small ones stay cheap.
+const SAMPLE_EVERY: u64 = 64;
 const SAMPLE_SWITCHES: u32 = 32;
 
-/// What a stage keeps while it drives one piece: counts, and who is to blame.
+/// What a stage keeps while it drives a piece, or several: counts, and who is to blame.
 pub(crate) struct Frame<'a> {
     columns: &'a [AtomicU64],
+    /// The number of batches, then nanoseconds by operator.
+    samples: &'a [AtomicU64],
     culprit: Cell<Option<usize>>,
     error: Cell<Option<Fault>>,
+    has_error: Cell<bool>,
+    /// Of the last piece that was timed.
     pub(crate) timer: Option<Timer<'a>>,
+    /// How many pieces are begun until the next one that is timed, and of how many that is one.
+    untimed: u64,
+    every: u64,
 }
 
 impl<'a> Frame<'a> {
-    /// `columns`: the seat's own row; `samples`: likewise, if the time of operators is to be measured.
-    pub(super) fn new(columns: &'a [AtomicU64], samples: Option<&'a [AtomicU64]>) -> Self {
-        Self { columns, culprit: Cell::new(None), error: Cell::new(None), timer: samples.map(Timer::new) }
+    /// The seat's own rows.
+    pub(super) fn new(columns: &'a [AtomicU64], samples: &'a [AtomicU64]) -> Self {
+        columns.iter().for_each(|column| column.store(0, Ordering::Relaxed));
+        let untimed = samples[0].load(Ordering::Relaxed).wrapping_neg() % SAMPLE_EVERY;
+        let (culprit, error, has_error) = (Cell::new(None), Cell::new(None), Cell::new(false));
+        Self { columns, samples, culprit, error, has_error, timer: None, untimed, every: SAMPLE_EVERY }
+    }
+
+    /// The next piece is driven; whether it is timed.
+    #[inline]
+    pub(crate) fn begin(&mut self) -> bool {
+        let is_timed = self.untimed == 0;
+        if is_timed {
+            self.start_timer();
+        }
+        self.untimed -= 1;
+        is_timed
+    }
+
+    #[cold]
+    fn start_timer(&mut self) {
+        self.timer = Some(Timer::new(&self.samples[1..]));
+        self.untimed = self.every;
+        self.every *= 2;
+    }
+
+    /// So many pieces were driven.
+    pub(super) fn driven(&self, pieces: u64) {
+        // Relaxed: this seat's own row.
+        self.samples[0].store(self.samples[0].load(Ordering::Relaxed) + pieces, Ordering::Relaxed);
+    }
+
+    /// Whether an operator has failed on an item.
+    #[inline]
+    pub(crate) fn has_error(&self) -> bool {
+        self.has_error.get()
+    }
+
+    /// Whether a panic has unwound out of an operator.
+    pub(crate) fn has_culprit(&self) -> bool {
+        self.culprit.get().is_some()
+    }
+
+    /// A count so far.
+    #[inline]
+    pub(crate) fn count(&self, column: usize) -> u64 {
+        self.columns[column].load(Ordering::Relaxed)
     }
 
     /// The counts, by column.
@@ -39,6 +91,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Sets a count, at the end of the piece or when it breaks off.
+    #[inline]
     pub(crate) fn set(&self, column: usize, count: u64) {
         // Relaxed: this seat's own row.
         self.columns[column].store(count, Ordering::Relaxed);
@@ -58,6 +111,7 @@ impl<'a> Frame<'a> {
         let first = self.error.take();
         let fault = Fault { op: position, index: Index::Batch(index), cause: Cause::Error(error) };
         self.error.set(Some(first.unwrap_or(fault)));
+        self.has_error.set(true);
     }
 
     /// What went wrong with the piece, if `panic` or an error ended it.

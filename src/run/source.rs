@@ -16,21 +16,26 @@
 //! not known the chains are dealt out in turn. The issue job stays where the source is, if that is one place.
 //!
 //! # Without credits
-//! A source whose batches are known by number alone, and whose stage ends in a parallel sink, keeps nothing: its job is a
-//! range of numbers, split in half again and again.
+//! A source whose batches are known by number alone, and whose stage ends in a parallel sink, keeps nothing. Its numbers are
+//! cut into leaves, as few numbers in each as 32 bits allow: one. Its jobs are ranges of leaves, and whoever runs one goes
+//! through the numbers in it ([`Numbers`]), as one piece for the books, while others take leaves from its end
+//! ([`crate::pool::span`]). What is not wanted any more, as the numbering was cut, is dropped by arithmetic: a run ends in time
+//! that does not depend on what is left. What is left for later, as something else has waited for too long, goes to a list.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::Run;
-use super::batch::{BatchSize, Family, Ticket};
+use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
 use super::dag::Home;
 use super::stage::{Cx, Extent, Parcel, Pull};
 use crate::pool::job::{Group, Job, Target};
+use crate::pool::span::{Span, pack, unpack};
 use crate::pool::worker::Worker;
-use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::Credits;
 use crate::sync::shares::Shares;
+use crate::sync::{Mutex, UnsafeCell};
 
 /// Batches that one turn issues at most.
 const BURST: usize = 64;
@@ -50,6 +55,35 @@ pub(crate) struct Source {
     /// The homes of equal parts of it; empty if it has none.
     homes: Box<[Home]>,
     turn: UnsafeCell<Turn>,
+    /// Of a source without credits.
+    numbers: AllNumbers,
+}
+
+/// What is known of the numbers of a source without credits.
+#[derive(Debug, Default)]
+struct AllNumbers {
+    /// How many there are; set before the first of them is worked on.
+    count: AtomicU64,
+    /// See [`crate::pool::span::Of`].
+    pace: AtomicU64,
+    /// What was left for later.
+    rests: Mutex<Vec<Range<u64>>>,
+}
+
+/// The job that goes on with a rest.
+const REST: Range<u32> = u32::MAX..u32::MAX;
+
+impl AllNumbers {
+    fn count(&self) -> u64 {
+        // Relaxed: the job that asks was handed on after it was set.
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The numbers in a leaf, as a power of two.
+    fn bits(&self) -> u32 {
+        let leaves = u64::from(u32::MAX);
+        (0..).find(|bits| self.count().div_ceil(1 << bits) < leaves).expect("of 64 bits, half will do")
+    }
 }
 
 /// A piece of memory that is only spoken of, never read.
@@ -106,6 +140,7 @@ impl Source {
             places: (0..if free { 0 } else { credits }).map(|_| Place::default()).collect(),
             homes,
             turn: UnsafeCell::new(Turn::default()),
+            numbers: AllNumbers::default(),
         }
     }
 
@@ -172,28 +207,50 @@ impl Source {
         (self.credits.len(), turn.next, turn.ended)
     }
 
-    /// A job of the source's stage: a chain of places, or a range of numbers.
+    /// A job of the source's stage: a chain of places, or a range of leaves.
     pub(crate) fn fire(&self, cx: &Cx<'_>, payload: u64) {
-        let (first, mut count) = unpack(payload);
+        if self.free {
+            return self.fire_leaves(cx, unpack(payload));
+        }
+        let (first, mut count) = unpack_chain(payload);
         while count > 1 {
             let kept = count.div_ceil(2);
-            let rest = if self.free {
-                first + kept
-            } else {
-                (0..kept).fold(first, |place, _| self.credits.after(place).expect("the chain has `count` places"))
-            };
-            cx.worker.push(cx.stage.fire_job(pack(rest, count - kept)));
+            let after = |place| self.credits.after(place).expect("the chain has `count` places");
+            let rest = (0..kept).fold(first, |place, _| after(place));
+            cx.worker.push(cx.stage.fire_job(pack_chain(rest, count - kept)));
             count = kept;
         }
         cx.worker.before_long_job();
-        let parcel = if self.free {
-            let ticket = Ticket::whole(u64::from(first), Family::NONE);
-            Parcel { ticket, load: 0 }
+        let number = self.places[first as usize].number.load(Ordering::Relaxed);
+        let ticket = Ticket::whole(number, Family::new(self.index(cx), first));
+        cx.stage.body.fire(cx, Parcel { ticket, load: u64::from(first) });
+    }
+
+    /// Goes through some leaves, but for those that others take; see the module.
+    fn fire_leaves(&self, cx: &Cx<'_>, leaves: Range<u32>) {
+        let rest = if leaves == REST { self.numbers.rests.lock().pop() } else { None };
+        let (bits, count) = (self.numbers.bits(), self.numbers.count());
+        let first = |leaf| first_of(leaf, bits, count);
+        let rest = rest.unwrap_or_else(|| first(leaves.start)..first(leaves.end));
+        let leaf = |number: u64| u32::try_from(number.div_ceil(1 << bits)).expect("fewer than 2^32 leaves");
+        let leaves = leaf(rest.start)..leaf(rest.end); // the one that it begins within is under way
+        let span = Span::new(cx.worker, cx.stage.jobs(&self.numbers.pace), &leaves);
+        span.enter(cx.worker);
+        let (next, end) = (rest.start, first(leaves.start));
+        let Cx { worker, run, .. } = *cx;
+        let mut numbers = Numbers { worker, run, numbering: cx.numbering(), span: &span, count, bits, next, end };
+        cx.stage.body.fire_all(cx, &mut numbers);
+        let Numbers { next, end, .. } = numbers;
+        let is_wanted = numbers.is_wanted();
+        let left = span.leave(cx.worker);
+        let rest = next..first(left.end).max(end);
+        if rest.is_empty() {
+        } else if is_wanted {
+            self.numbers.rests.lock().push(rest);
+            cx.worker.push(cx.stage.fire_job(pack(&REST)));
         } else {
-            let number = self.places[first as usize].number.load(Ordering::Relaxed);
-            Parcel { ticket: Ticket::whole(number, Family::new(self.index(cx), first)), load: u64::from(first) }
-        };
-        cx.stage.body.fire(cx, parcel);
+            cx.drop_items(cx.stage.body.discard_all(&rest));
+        }
     }
 
     fn index(&self, cx: &Cx<'_>) -> usize {
@@ -212,29 +269,36 @@ impl Source {
         if issued.again {
             self.hand_on(cx);
         }
+        if self.free {
+            return self.push_leaves(issued.total.unwrap_or(0), cx);
+        }
         let Some((first, count)) = issued.chain else { return };
+        let job = cx.stage.fire_job(pack_chain(first, count));
         if self.homes.is_empty() {
-            cx.worker.continue_with(cx.stage.fire_job(pack(first, count)));
-        } else if self.free {
-            self.push_parts(count, cx);
+            cx.worker.continue_with(job);
         } else {
-            cx.worker.push_home(cx.stage.fire_job(pack(first, count)), issued.home.map(usize::from));
+            cx.worker.push_home(job, issued.home.map(usize::from));
         }
     }
 
-    /// Queues all batches of a source without credits at the homes of their parts.
-    fn push_parts(&self, count: u32, cx: &Cx<'_>) {
+    /// Queues so many batches of a source without credits, at the homes of their parts.
+    fn push_leaves(&self, batches: u64, cx: &Cx<'_>) {
+        let leaves = batches.div_ceil(1 << self.numbers.bits());
+        let leaves = u32::try_from(leaves).expect("that is what the bits are for");
+        if self.homes.is_empty() && leaves > 0 {
+            return cx.worker.continue_with(cx.stage.fire_job(pack(&(0..leaves))));
+        }
         let mut part = 0;
         for same in self.homes.chunk_by(|home, next| home == next) {
-            let (first, last) = (self.part_start(part, count), self.part_start(part + same.len(), count));
+            let range = self.part_start(part, leaves)..self.part_start(part + same.len(), leaves);
             part += same.len();
-            if first < last {
-                cx.worker.push_home(cx.stage.fire_job(pack(first, last - first)), same[0].map(usize::from));
+            if !range.is_empty() {
+                cx.worker.push_home(cx.stage.fire_job(pack(&range)), same[0].map(usize::from));
             }
         }
     }
 
-    /// The first of `count` batches that is in a part, or behind all before it.
+    /// The first of `count` leaves that is in a part, or behind all before it.
     fn part_start(&self, part: usize, count: u32) -> u32 {
         let start = (part as u64 * u64::from(count)).div_ceil(self.homes.len() as u64);
         u32::try_from(start).expect("at most `count`")
@@ -275,9 +339,8 @@ impl Source {
             let batches = turn.extent.expect("a free source knows its batches");
             turn.ended = true;
             turn.next = batches;
-            let count = u32::try_from(batches).expect("batches are made large enough");
-            let chain = (count > 0).then_some((0, count));
-            return Issued { total: Some(batches), again: false, chain, home: None };
+            self.numbers.count.store(batches, Ordering::Relaxed);
+            return Issued { total: Some(batches), ..Issued::default() };
         }
         self.load_chain(turn, cx)
     }
@@ -359,7 +422,7 @@ struct Issued {
     /// All numbers, if the source has ended.
     total: Option<u64>,
     again: bool,
-    /// The first place or number, and how many.
+    /// The first place, and how many.
     chain: Option<(u32, u32)>,
     /// Where the chain is at home.
     home: Home,
@@ -374,11 +437,72 @@ unsafe fn issue(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
     source.issue(&Cx { worker, run, stage: &run.stages[source.stage] });
 }
 
-fn pack(first: u32, count: u32) -> u64 {
+/// The numbers of some leaves of a source without credits, for whoever goes through them; see the module.
+pub(crate) struct Numbers<'a> {
+    worker: &'a Worker<'a>,
+    run: &'a Run<'static>,
+    numbering: &'a Numbering,
+    span: &'a Span<'a>,
+    /// How many the source has.
+    count: u64,
+    /// The numbers in a leaf, as a power of two.
+    bits: u32,
+    /// The first one that was not begun, and behind the last one of the leaf that is under way.
+    next: u64,
+    end: u64,
+}
+
+impl Numbers<'_> {
+    /// The first one that was not begun.
+    pub(crate) fn number(&self) -> u64 {
+        self.next
+    }
+
+    /// Begins the next one, if there is one that is wanted, and this thread is to go on.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<u64> {
+        if !self.is_wanted() || self.span.stops(self.worker) || self.next == self.end && !self.begin_leaf() {
+            return None;
+        }
+        let number = self.next;
+        self.next += 1;
+        Some(number)
+    }
+
+    /// Whether anybody wants the next one.
+    #[inline]
+    fn is_wanted(&self) -> bool {
+        !self.run.ending() || self.is_before_cut()
+    }
+
+    /// Whether a failure at the next one would count. If another order has failed, none of this one ever will.
+    #[cold]
+    fn is_before_cut(&self) -> bool {
+        !self.numbering.is_whole() && self.numbering.wants(Key::new(self.next, 0))
+    }
+
+    #[inline]
+    fn begin_leaf(&mut self) -> bool {
+        let leaf = self.span.next();
+        let is_there = self.span.begin(leaf, self.worker);
+        if is_there {
+            self.end = first_of(leaf + 1, self.bits, self.count);
+        }
+        is_there
+    }
+}
+
+/// The first number of a leaf.
+#[inline]
+fn first_of(leaf: u32, bits: u32, count: u64) -> u64 {
+    (u64::from(leaf) << bits).min(count)
+}
+
+fn pack_chain(first: u32, count: u32) -> u64 {
     u64::from(first) << 32 | u64::from(count)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
-fn unpack(payload: u64) -> (u32, u32) {
+fn unpack_chain(payload: u64) -> (u32, u32) {
     ((payload >> 32) as u32, payload as u32)
 }

@@ -9,16 +9,18 @@
 //! job of its own ([`Stage::turn`]). When a piece is done here it *retires*: the stage's countdown has one arrival more.
 //! When the last one has retired, the stage ends.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::Run;
-use super::batch::{BatchSize, Family, Numbering, Ticket};
+use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
 use super::cancel::{Carried, Failure, Fault, Item, Site};
-use super::frame::{Frame, SAMPLE_EVERY};
+use super::frame::Frame;
 use super::ledger::Ledger;
-use super::source::Piece;
+use super::source::{Numbers, Piece};
 use crate::pool::job::{Group, Job, Target};
+use crate::pool::span::Of;
 use crate::pool::worker::Worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -61,8 +63,6 @@ pub(crate) struct Room {
     pub(crate) seats: usize,
     /// How its source is cut.
     pub(crate) size: BatchSize,
-    /// Whether its source needs no credits.
-    pub(crate) free: bool,
 }
 
 impl Room {
@@ -79,10 +79,25 @@ pub(crate) struct Parcel {
     pub(crate) load: u64,
 }
 
+impl Parcel {
+    /// A batch of a source that needs no credits.
+    pub(crate) fn of_source(number: u64) -> Self {
+        Self { ticket: Ticket::whole(number, Family::NONE), load: 0 }
+    }
+}
+
 /// The typed inside of a stage.
 pub(crate) trait Stage: Send + Sync {
     /// Works on a piece.
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel);
+    /// Works on adjacent batches of a source that needs no credits.
+    fn fire_all(&self, _cx: &Cx<'_>, _numbers: &mut Numbers<'_>) {
+        unreachable!("only a source has numbers");
+    }
+    /// Drops the items of such batches, and says how many.
+    fn discard_all(&self, _numbers: &Range<u64>) -> u64 {
+        unreachable!("only a source has numbers");
+    }
     /// What ticket a token has that was sent here.
     fn ticket(&self, load: u64) -> Ticket;
     /// Goes on with a piece whose turn has come.
@@ -185,11 +200,17 @@ pub(crate) struct StageCell<'env> {
     /// The stage wants no more items, or nobody wants what it makes.
     closed: AtomicBool,
     width: usize,
-    /// Counts of the running piece, one row per seat.
-    columns: Box<[AtomicU64]>,
-    /// Sampled nanoseconds per operator, one row per seat, and before each row the number of batches.
-    samples: Box<[AtomicU64]>,
+    /// One row per seat: which run it is of, the number of batches, sampled nanoseconds per operator, and counts of the running
+    /// piece (`width`).
+    rows: Box<[AtomicU64]>,
+    /// Runs so far: a row of an earlier one counts for nothing, so that no run begins with a walk over all seats.
+    runs: u64,
+    /// Words from one row to the next.
+    stride: usize,
 }
+
+/// Words between the rows of two seats: they share no cache line, and no pair of lines.
+const APART: usize = 16;
 
 /// What the plan says about a stage.
 pub(crate) struct StageParts<'env> {
@@ -208,6 +229,7 @@ impl<'env> StageCell<'env> {
     pub(crate) fn new(index: usize, parts: StageParts<'env>, room: Room) -> Self {
         let width =
             parts.ops.iter().map(|(_, columns)| columns.given.max(columns.out.unwrap_or(0)) + 1).max().unwrap_or(1);
+        let stride = 2 + parts.ops.len() + width + APART;
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         let mut body = parts.body;
         body.prepare(room);
@@ -229,8 +251,9 @@ impl<'env> StageCell<'env> {
             open: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             width,
-            columns: zeros(room.seats * width),
-            samples: zeros(room.seats * (parts.ops.len() + 1)),
+            rows: zeros(room.seats * stride),
+            runs: 0,
+            stride,
             ops: parts.ops,
         }
     }
@@ -248,10 +271,16 @@ impl<'env> StageCell<'env> {
         self.fire.job(payload)
     }
 
+    /// The jobs that fire it, as a span knows them.
+    pub(super) fn jobs<'a>(&'a self, pace: &'a AtomicU64) -> Of<'a> {
+        let group = self.fire.target.group.expect("linked");
+        Of { jobs: NonNull::from(&self.fire).cast(), group, pace }
+    }
+
     pub(crate) fn reset(&mut self) {
         self.countdown.restart();
         self.ledger.get_mut().reset();
-        self.samples.iter().for_each(|sample| sample.store(0, Ordering::Relaxed));
+        self.runs += 1;
         self.open.store(u32::try_from(self.outputs.len()).expect("few"), Ordering::Relaxed);
         self.closed.store(false, Ordering::Relaxed);
         if let Some(gate) = &mut self.gate {
@@ -270,8 +299,8 @@ impl<'env> StageCell<'env> {
 
     /// Sampled time of the operator at `position`, all seats together.
     pub(crate) fn sampled(&self, position: usize) -> u64 {
-        let row = self.ops.len() + 1;
-        self.samples.iter().skip(position + 1).step_by(row).map(|sample| sample.load(Ordering::Relaxed)).sum()
+        let rows = self.rows.chunks(self.stride).filter(|row| row[0].load(Ordering::Relaxed) == self.runs);
+        rows.map(|row| row[2 + position].load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -321,7 +350,7 @@ impl<'a> Cx<'a> {
         &self.run.numberings[self.stage.numbering]
     }
 
-    /// A job of this stage: a range of a source's batches, or a token.
+    /// A job of this stage: some of a source's batches, or a token.
     fn fire(&self, payload: u64) {
         if let Some(source) = self.stage.source {
             return self.run.sources[source].fire(self, payload);
@@ -420,7 +449,12 @@ impl<'a> Cx<'a> {
 
     /// A piece has gone through this stage, and further.
     pub(crate) fn arrive(&self) {
-        if self.stage.countdown.arrive(1) {
+        self.arrive_all(1);
+    }
+
+    /// So many pieces have gone through this stage.
+    pub(crate) fn arrive_all(&self, count: u64) {
+        if count > 0 && self.stage.countdown.arrive(count) {
             self.end();
         }
     }
@@ -476,28 +510,42 @@ impl<'a> Cx<'a> {
         self.stage.ledger.lock().dropped += count;
     }
 
-    /// A new frame for a piece.
+    /// A new frame for a piece, or for several.
     pub(crate) fn frame(&self) -> Frame<'a> {
         let (seat, stage) = (self.worker.seat.index, self.stage);
-        let row = stage.ops.len() + 1;
-        let samples = &stage.samples[seat * row..][..row];
-        let batches = samples[0].load(Ordering::Relaxed);
-        samples[0].store(batches + 1, Ordering::Relaxed);
-        let columns = &stage.columns[seat * stage.width..][..stage.width];
-        Frame::new(columns, batches.is_multiple_of(SAMPLE_EVERY).then(|| &samples[1..]))
+        let row = &stage.rows[seat * stage.stride..][..stage.stride];
+        let (samples, columns) = row.split_at(2 + stage.ops.len());
+        // Relaxed: this seat's own row.
+        if row[0].load(Ordering::Relaxed) != stage.runs {
+            samples.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            row[0].store(stage.runs, Ordering::Relaxed);
+        }
+        Frame::new(&columns[..stage.width], &samples[1..])
     }
 
     /// Enters the frame of a piece into the books; `broken`: it broke off, and so many items were to come.
     pub(crate) fn record(&self, ticket: &Ticket, frame: &Frame<'_>, time: Duration, broken: Option<u64>) {
-        let counts = frame.counts();
+        self.record_all(&(ticket.key()..ticket.end()), 1, frame, time, broken);
+    }
+
+    /// Enters the frame of so many adjacent batches into the books, as those of one piece.
+    pub(crate) fn record_all(
+        &self,
+        place: &Range<Key>,
+        batches: u64,
+        frame: &Frame<'_>,
+        time: Duration,
+        broken: Option<u64>,
+    ) {
+        frame.driven(batches);
         let mut ledger = self.stage.ledger.lock();
-        ledger.batches += 1;
+        ledger.batches += batches;
         ledger.nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         if let Some(came) = broken {
-            ledger.dropped += came.saturating_sub(frame.counts().next().unwrap_or(0));
-            ledger.add_broken(counts);
+            ledger.dropped += came.saturating_sub(frame.count(0));
+            ledger.add_broken(frame.counts());
         } else {
-            ledger.add(ticket.key(), ticket.end(), counts);
+            ledger.add(place.start, place.end, frame.counts());
         }
     }
 

@@ -27,9 +27,10 @@
 //! | [`deque`] | stealable jobs: `crossbeam-deque`, in models a small stand-in | thieves for their victim |
 //!
 //! # Edges
-//! Every ordering that matters is written `edge!("name", Ordering)`, every fence `fence_edge!("name")`. The name stands
-//! in the module's table of edges. In a model a control weakens one edge at a time (an ordering becomes `Relaxed`, a
-//! fence disappears) and must see the model fail: so no ordering is stronger than a model can show.
+//! Every ordering that matters is written `edge!("name", Ordering)`, every fence `fence_edge!("name")`, the sides of an
+//! asymmetric one `light_edge!("name")` and `heavy_edge!("name")`. The name stands in the module's table of edges. In a
+//! model a control weakens one edge at a time (an ordering becomes `Relaxed`, a fence disappears) and must see the model
+//! fail: so no ordering is stronger than a model can show.
 //!
 //! # What the models do not see
 //! crossbeam-deque and `parking_lot` are foreign: the models use a locked queue and loom's lock in their place. `SeqCst`

@@ -219,7 +219,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     #[inline]
     pub(crate) fn pop(&self) -> Option<T> {
         if self.is_empty() {
-            return None; // or a raid is under way for what was popped before: nothing is left
+            return None; // or a raider has claimed all that is left; it may give some of it back
         }
         let newest = self.ring.end().wrapping_sub(1);
         // SAFETY: (1) filled by this thread; (2) only this thread fills places.

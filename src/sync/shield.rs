@@ -2,8 +2,8 @@
 
 use super::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// A word that says what is not queued at all, and a stamp of the time since when what is queued is to be left alone. Zero:
-/// there is none.
+/// A word that says what is not queued at all, and a stamp, another one each time, that is there while what is queued is to be
+/// left alone. Zero: there is none.
 #[derive(Debug)]
 pub(crate) struct Shield {
     word: AtomicUsize,

@@ -1,0 +1,185 @@
+//! A span: a range of leaves that somebody goes through, and from whose end others take.
+//!
+//! Whoever runs a job that is a range of leaves, of a loop or of a source, goes through the range from its front, and has it as
+//! an entry in the ring of its seat meanwhile. So whoever publishes what is private there, the seat's occupant or a raider,
+//! takes the upper half of what is left, again and again if more is wanted, unless that would take less than [`WORTH`] by what
+//! the leaves before took. It costs next to nothing where nobody is hungry, all that cannot be taken is the one leaf that runs,
+//! and what is stolen is the largest part there is.
+//!
+//! # Protocol
+//! The occupant begins a leaf: (B1) advance `next`. (B2) Light fence. (B3) If a raider has claimed the entry of the span, wait
+//! until it is done. (B4) The leaf is its own if it lies before `end`. A raider that has claimed the entry: (G1) heavy fence.
+//! (G2) Lower `end`, not below `next`. If B3 misses the claim, then B2 comes before G1 in the order of the fences, and G2 sees B1.
+//! Else B4 sees G2.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::time::Instant;
+
+use super::injector::Injector;
+use super::job::{Group, Job, Published, Target, Wanted, pointer};
+use super::seat::{Public, Seat};
+use super::worker::Worker;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// A part that takes fewer nanoseconds is not worth giving away: that costs about as much.
+const WORTH: u64 = 2000;
+
+/// What the jobs are that go through the leaves: their target and group, and what a leaf took when that was last measured, in
+/// nanoseconds; 0: it never was. A hint.
+#[derive(Clone, Copy)]
+pub(crate) struct Of<'a> {
+    pub(crate) jobs: NonNull<Target>,
+    pub(crate) group: NonNull<Group>,
+    pub(crate) pace: &'a AtomicU64,
+}
+
+/// A range of leaves under way, on the stack of whoever goes through it; see the module.
+pub(crate) struct Span<'a> {
+    /// The first leaf that was not begun. Written by the occupant of the seat.
+    next: AtomicU32,
+    /// Behind the last leaf of the range. Written by whoever has the far end of the seat's ring.
+    end: AtomicU32,
+    of: Of<'a>,
+    /// Its worker has nothing else under way: it may leave what is left for later, for jobs here.
+    stops_for: Option<&'a Injector>,
+    /// Its place in the ring, if it is there.
+    place: Cell<Option<usize>>,
+    /// Since when leaves were gone through that were not timed yet, and the first of them: for whoever has the far end.
+    /// Virtual workers have no time.
+    since: Cell<Option<Instant>>,
+    first: Cell<u32>,
+}
+
+impl<'a> Span<'a> {
+    const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Self::publish) };
+
+    pub(crate) fn new(worker: &'a Worker<'a>, of: Of<'a>, leaves: &Range<u32>) -> Self {
+        let may_stop = worker.number.is_some() && worker.waits.get() == 0 && !worker.driven;
+        Self {
+            next: AtomicU32::new(leaves.start),
+            end: AtomicU32::new(leaves.end),
+            of,
+            stops_for: may_stop.then(|| worker.injector()),
+            place: Cell::new(None),
+            since: Cell::new(worker.clock()),
+            first: Cell::new(leaves.start),
+        }
+    }
+
+    /// Makes it an entry of the seat's ring, if there is something to take from it: it stays where it is until
+    /// [`leave`](Self::leave).
+    pub(crate) fn enter(&self, worker: &Worker<'_>) {
+        if self.end.load(Ordering::Relaxed) - self.next() > 1 {
+            worker.make_room();
+            self.place.set(Some(worker.own.push(Job::about(Self::TARGET, self))));
+        }
+    }
+
+    /// Nobody takes parts any more; what is left.
+    pub(crate) fn leave(&self, worker: &Worker<'_>) -> Range<u32> {
+        if let Some(place) = self.place.take() {
+            worker.own.take_back(place);
+        }
+        self.next()..self.end.load(Ordering::Relaxed)
+    }
+
+    /// The first leaf that was not begun.
+    #[inline]
+    pub(crate) fn next(&self) -> u32 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is left is to be queued again, as something else has waited for too long.
+    #[inline]
+    pub(crate) fn stops(&self, worker: &Worker<'_>) -> bool {
+        self.stops_for.is_some_and(|injector| !injector.is_empty()) && worker.owes_injected()
+    }
+
+    /// Begins this leaf, the next one, if it is there; then others get what they ask for. (B1) to (B4)
+    #[inline]
+    pub(crate) fn begin(&self, leaf: u32, worker: &Worker<'_>) -> bool {
+        self.next.store(leaf + 1, Ordering::Relaxed); // (B1)
+        if let Some(place) = self.place.get() {
+            worker.own.pass(place); // (B2), (B3)
+        }
+        let is_there = leaf < self.end.load(Ordering::Relaxed); // (B4)
+        if is_there {
+            worker.publish_surplus();
+        } else {
+            self.next.store(leaf, Ordering::Relaxed);
+        }
+        is_there
+    }
+
+    #[expect(unsafe_code, reason = "a target's code is unsafe to call")]
+    unsafe fn run(_: NonNull<Target>, _: u64, _: &Worker<'_>) {
+        unreachable!("an entry of the ring, taken back by whoever has made it")
+    }
+
+    /// The upper half of what is left is made public.
+    ///
+    /// # Safety
+    /// (1), (2) of [`super::job::Publish`]. (3) The payload is the address of a span.
+    #[expect(unsafe_code, reason = "reaches a span by pointer")]
+    unsafe fn publish(payload: u64, _: &Seat, _: &Public, wanted: Wanted) -> Published {
+        // SAFETY: (3); it is in place as its entry is in the ring, by (1) and (2).
+        let span: &Self = unsafe { &*pointer(payload) };
+        let (next, end) = (span.next(), span.end.load(Ordering::Relaxed));
+        if next >= end {
+            return Published::Empty;
+        }
+        if wanted == Wanted::Surplus && !span.is_worth_it(next, end) {
+            return Published::Kept;
+        }
+        let middle = middle(next, end);
+        span.end.store(middle, Ordering::Relaxed); // (G2)
+        // SAFETY: the job that goes through the range has a token, and comes to its end only when the far end is free.
+        unsafe { span.of.group.as_ref() }.tokens.take(1);
+        Published::Part(Job { target: span.of.jobs, payload: pack(&(middle..end)) })
+    }
+
+    /// Whether half of these leaves, which were not begun, is worth giving away, as far as is known.
+    fn is_worth_it(&self, next: u32, end: u32) -> bool {
+        let half = u64::from(end - next).div_ceil(2);
+        self.time(next).is_none_or(|leaf| leaf.saturating_mul(half) >= WORTH)
+    }
+
+    /// Nanoseconds that a leaf takes, if that is known; the last one before `next` has just begun.
+    fn time(&self, next: u32) -> Option<u64> {
+        let done = next.saturating_sub(self.first.get() + 1);
+        if let Some(since) = self.since.get()
+            && done > 0
+        {
+            let now = Instant::now();
+            let spent = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
+            self.of.pace.store((spent / u64::from(done)).max(1), Ordering::Relaxed);
+            self.since.set(Some(now));
+            self.first.set(next - 1);
+        }
+        let known = self.of.pace.load(Ordering::Relaxed);
+        (known > 0).then_some(known)
+    }
+}
+
+/// Where some leaves are cut in two: at a round number, so that few parts of a tree lie on both sides. Of a single one there
+/// is no lower half.
+fn middle(next: u32, end: u32) -> u32 {
+    let count = end - next;
+    if count == 1 {
+        return next;
+    }
+    let round = 1 << (count / 4).max(1).ilog2();
+    (next.midpoint(end + 1) + round / 2) & !(round - 1)
+}
+
+/// A range of leaves as the payload of a job.
+pub(crate) fn pack(leaves: &Range<u32>) -> u64 {
+    u64::from(leaves.start) << 32 | u64::from(leaves.end)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "two halves of 32 bits")]
+pub(crate) fn unpack(payload: u64) -> Range<u32> {
+    (payload >> 32) as u32..payload as u32
+}
