@@ -180,11 +180,17 @@ impl Worker<'_> {
     /// Publishes everything, also what was to continue the running job: this thread is about to block.
     pub(super) fn publish_all(&self) {
         self.queue_next();
-        while self.hides() {
-            if self.seat.stealer.len() < PUBLIC {
-                self.publish_up_to(PUBLIC, Wanted::All);
-            } else {
-                self.spill();
+        loop {
+            while self.hides() {
+                if self.seat.stealer.len() < PUBLIC {
+                    self.publish_up_to(PUBLIC, Wanted::All);
+                } else {
+                    self.spill();
+                }
+            }
+            self.own.wait_for_raid(); // it may have claimed what there was, and give it back
+            if !self.hides() {
+                return;
             }
         }
     }

@@ -367,6 +367,7 @@ impl<'p> Worker<'p> {
                 Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
                 Step::Idle if !self.goes_on_looking(&mut patience) => {
+                    self.publish_all(); // what a raid has given back meanwhile
                     Counts::bump(&self.seat.counts.parks);
                     let waits = || if self.shared.idle.is_at_limit() { self.stands_by() } else { self.nap(None) };
                     let stays = || self.must_stay() || waits();

@@ -15,6 +15,15 @@ pub(crate) mod thread {
     pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current, yield_now};
 }
 
+/// Reads a word that nobody else writes now. Not an access of its own for loom: see "What the models do not see".
+pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
+    #[expect(unsafe_code, reason = "reads an atomic as if it were none")]
+    // SAFETY: loom fails the model if another thread's store does not happen before.
+    unsafe {
+        word.unsync_load()
+    }
+}
+
 /// loom's cell, with exclusive access by `&mut`.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);

@@ -15,6 +15,12 @@ pub(crate) mod thread {
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current, yield_now};
 }
 
+/// Reads a word that nobody else writes now.
+#[inline]
+pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
+    word.load(atomic::Ordering::Relaxed)
+}
+
 pub(crate) use super::futex::Futex;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use std::sync::LazyLock;

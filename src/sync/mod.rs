@@ -35,6 +35,10 @@
 //! # What the models do not see
 //! crossbeam-deque and `parking_lot` are foreign: the models use a locked queue and loom's lock in their place. `SeqCst`
 //! accesses count as `AcqRel` in loom, so the code uses `fence(SeqCst)` for every store-load race.
+//!
+//! loom 0.7 tries a store before an earlier load of another thread only if that load is the last access to the word. A load
+//! by the thread that stores comes in between and hides it. So who alone writes a word reads it by [`owned`], which loom does
+//! not count.
 
 #[cfg(all(test, loom))]
 mod imp_loom;
@@ -64,7 +68,7 @@ pub(crate) mod shield;
 pub(crate) mod turnstile;
 
 pub(crate) use crossbeam_utils::CachePadded;
-pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, thread};
+pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
 
 #[cfg(all(test, loom))]

@@ -63,7 +63,7 @@ use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
 use super::atomic::{AtomicUsize, Ordering};
-use super::{CachePadded, Mutex, MutexGuard, UnsafeCell, edge, heavy_edge, light_edge};
+use super::{CachePadded, Mutex, MutexGuard, UnsafeCell, edge, heavy_edge, light_edge, owned};
 
 /// A queue of `SIZE` places; see the module. `F`: what belongs to its far end.
 pub(crate) struct Ring<T, F, const SIZE: usize> {
@@ -133,7 +133,7 @@ impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
     /// owner. (R1)
     pub(crate) fn raid(&self, most: usize) -> Option<Raid<'_, T, F, SIZE>> {
         let guard = self.far.lock.try_lock()?;
-        let (oldest, end) = (self.oldest(), self.end());
+        let (oldest, end) = (owned(&self.far.oldest), self.end());
         let claimed = distance(oldest, end).clamp(0, most.min(Self::RAID).cast_signed()).cast_unsigned();
         let claimed = oldest.wrapping_add(claimed);
         // Release: the owner, if it fills a place again, sees that the raids before this one have ended.
@@ -142,12 +142,17 @@ impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
     }
 
     fn end(&self) -> usize {
-        // Relaxed: the owner's own, or a hint, or under the lock.
+        // Relaxed: a hint.
         self.near.end.load(Ordering::Relaxed)
     }
 
+    /// The same, for the owner.
+    fn own_end(&self) -> usize {
+        owned(&self.near.end)
+    }
+
     fn oldest(&self) -> usize {
-        // Relaxed: a hint, or behind a fence, or under the lock.
+        // Relaxed: a hint, or behind a fence.
         self.far.oldest.load(Ordering::Relaxed)
     }
 
@@ -178,13 +183,13 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     pub(crate) fn is_full(&self) -> bool {
         // Acquire: the raids before the last one that it shows have ended.
         let oldest = self.ring.far.oldest.load(edge!("ring.room", Acquire));
-        distance(oldest, self.ring.end()) >= Ring::<T, F, SIZE>::ROOM.cast_signed()
+        distance(oldest, self.ring.own_end()) >= Ring::<T, F, SIZE>::ROOM.cast_signed()
     }
 
     /// Whether there is nothing in it.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        distance(self.ring.oldest(), self.ring.own_end()) <= 0
     }
 
     /// How often it was pushed.
@@ -197,11 +202,11 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     #[inline]
     pub(crate) fn push(&self, item: T) -> usize {
         debug_assert!(!self.is_full(), "the caller has made room");
-        let (Near { end, beat }, place) = (&*self.ring.near, self.ring.end());
+        let (Near { end, beat }, place) = (&*self.ring.near, self.ring.own_end());
         // SAFETY: the owner fills places, and raiders do not read this one: see the module.
         self.ring.places[place % SIZE].with_mut(|slot| unsafe { &mut *slot }.write(item));
         // Relaxed: a hint.
-        beat.store(beat.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        beat.store(owned(beat).wrapping_add(1), Ordering::Relaxed);
         // Release: a raider that sees it sees the item.
         end.store(place.wrapping_add(1), edge!("ring.push", Release));
         place
@@ -210,7 +215,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     /// The newest item, if it is there: a hint until it is popped.
     #[inline]
     pub(crate) fn newest(&self) -> Option<T> {
-        let newest = self.ring.end().wrapping_sub(1);
+        let newest = self.ring.own_end().wrapping_sub(1);
         // SAFETY: (1) filled by this thread, and not taken when it looked; (2) only this thread fills places.
         (!self.is_empty()).then(|| unsafe { self.ring.read(newest) })
     }
@@ -221,7 +226,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         if self.is_empty() {
             return None; // or a raider has claimed all that is left; it may give some of it back
         }
-        let newest = self.ring.end().wrapping_sub(1);
+        let newest = self.ring.own_end().wrapping_sub(1);
         // SAFETY: (1) filled by this thread; (2) only this thread fills places.
         self.retract(newest).then(|| unsafe { self.ring.read(newest) })
     }
@@ -230,7 +235,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     /// who does not remember its place.
     #[inline]
     pub(crate) fn take_back(&self, place: usize) -> bool {
-        if self.ring.end() == place.wrapping_add(1) { self.retract(place) } else { self.take_from_below(place) }
+        if self.ring.own_end() == place.wrapping_add(1) { self.retract(place) } else { self.take_from_below(place) }
     }
 
     /// Takes what lies in the newest place. (O1) to (O3)
@@ -246,7 +251,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     #[inline(never)]
     fn settle(&self, place: usize) -> bool {
         let _far = self.ring.far.lock.lock();
-        let oldest = self.ring.oldest();
+        let oldest = owned(&self.ring.far.oldest);
         let has_it = distance(oldest, place) >= 0;
         if !has_it {
             self.ring.near.end.store(oldest, Ordering::Relaxed);
@@ -259,7 +264,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     #[inline(never)]
     fn take_from_below(&self, place: usize) -> bool {
         let _far = self.ring.far.lock.lock();
-        let (oldest, end) = (self.ring.oldest(), self.ring.end());
+        let (oldest, end) = (owned(&self.ring.far.oldest), self.ring.own_end());
         if distance(oldest, place) < 0 || distance(place, end) <= 0 {
             return false;
         }
@@ -288,16 +293,17 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         }
     }
 
+    /// Waits until a raid that is under way has ended: what it has claimed and not taken is there again.
     #[cold]
     #[inline(never)]
-    fn wait_for_raid(&self) {
+    pub(crate) fn wait_for_raid(&self) {
         drop(self.ring.far.lock.lock());
     }
 
     /// The far end, for the owner: no raider comes while it lives, and all items can be taken from there.
     pub(crate) fn far_end(&self) -> FarEnd<'a, T, F, SIZE> {
         let guard = self.ring.far.lock.lock();
-        FarEnd { ring: self.ring, guard, next: self.ring.oldest(), end: self.ring.end() }
+        FarEnd { ring: self.ring, guard, next: owned(&self.ring.far.oldest), end: self.ring.own_end() }
     }
 }
 
