@@ -1,6 +1,8 @@
 //! User code may panic anywhere, also in a drop: what to do with what it throws.
 
 use std::any::Any;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Drops a value of the user's; a panic of its drop goes no further.
@@ -17,25 +19,81 @@ pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// Items that are taken out of a vector; those left are dropped with it, each by itself: also while unwinding.
-pub(crate) struct Draining<'a, T>(std::vec::Drain<'a, T>);
+/// A value of the user's that is kept while user code runs: if that panics, a panic of this one's drop goes no further.
+pub(crate) struct Kept<T>(ManuallyDrop<T>);
 
-impl<'a, T> Draining<'a, T> {
+impl<T> Kept<T> {
+    #[inline]
+    pub(crate) fn new(value: T) -> Self {
+        Self(ManuallyDrop::new(value))
+    }
+
+    #[inline]
+    #[expect(unsafe_code, reason = "moves a value out of what drops it")]
+    pub(crate) fn into_inner(self) -> T {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: it is not dropped, nor looked at again.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl<T> Deref for Kept<T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Kept<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<T>() {
+            #[expect(unsafe_code, reason = "moves a value out of what drops it")]
+            // SAFETY: dropped once.
+            drop_value(unsafe { ManuallyDrop::take(&mut self.0) });
+        }
+    }
+}
+
+/// Items that are taken out of what owns them; those left are dropped with it, each by itself: also while unwinding.
+pub(crate) struct Draining<I: Iterator>(I);
+
+impl<'a, T> Draining<std::vec::Drain<'a, T>> {
     #[inline]
     pub(crate) fn new(items: &'a mut Vec<T>) -> Self {
         Self(items.drain(..))
     }
 }
 
-impl<T> Iterator for Draining<'_, T> {
-    type Item = T;
-    #[inline]
-    fn next(&mut self) -> Option<T> {
-        self.0.next()
+impl<I: Iterator> Draining<I> {
+    pub(crate) fn of(items: I) -> Self {
+        Self(items)
     }
 }
 
-impl<T> Drop for Draining<'_, T> {
+impl<I: Iterator> Iterator for Draining<I> {
+    type Item = I::Item;
+    #[inline]
+    fn next(&mut self) -> Option<I::Item> {
+        self.0.next()
+    }
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<I: ExactSizeIterator> ExactSizeIterator for Draining<I> {}
+
+impl<I: Iterator> Drop for Draining<I> {
     #[inline]
     fn drop(&mut self) {
         self.0.by_ref().for_each(drop_value);

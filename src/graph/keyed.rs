@@ -65,7 +65,7 @@ impl<K: Hash + Eq> CountKeys<K> {
     }
 
     fn merge(&self, partition: usize) {
-        let mut tables = std::mem::take(&mut *self.shards[partition].lock()).into_iter();
+        let mut tables = unwind::Draining::of(std::mem::take(&mut *self.shards[partition].lock()).into_iter());
         let first = tables.next().unwrap_or_default();
         let merge = |into, from| Table::merge_partitions(into, from, |count, more| *count += more);
         let merged = tables.fold(first, merge);

@@ -163,7 +163,8 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         }
         let (pieces, _) = parts.split.remove(&ticket.number).expect("just seen");
         drop(parts);
-        Some(pieces.into_values().fold(None, |left, right| self.combine(left, right)))
+        let pieces = unwind::Draining::of(pieces.into_values());
+        Some(pieces.fold(None, |left, right| self.combine(left, right)))
     }
 
     /// The part of the whole stream: what is left over is put together from the right.
@@ -173,7 +174,8 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         left_over.extend(parts.tree.drain());
         drop(parts);
         left_over.sort_unstable_by_key(|(node, _)| std::cmp::Reverse(node.first()));
-        let whole = left_over.drain(..).fold(None, |right, (_, left)| self.combine(left, right));
+        let parts = unwind::Draining::new(&mut left_over);
+        let whole = parts.fold(None, |right, (_, left)| self.combine(left, right));
         self.parts.lock().left_over = left_over;
         whole
     }

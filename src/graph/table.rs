@@ -7,6 +7,8 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table};
 
+use crate::unwind::{Draining, Kept};
+
 /// How many partitions a table has: as many jobs can merge two tables at the same time.
 pub(crate) const PARTITIONS: usize = 64;
 
@@ -122,22 +124,17 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 
     /// Merges two partitions of the same number: `add` puts the second value of a key into the first.
-    pub(crate) fn merge_partitions(
-        mut into: Entries<K, V>,
-        mut from: Entries<K, V>,
-        add: impl Fn(&mut V, V),
-    ) -> Entries<K, V> {
-        if from.len() > into.len() {
-            std::mem::swap(&mut into, &mut from);
-        }
-        for entry in from {
+    pub(crate) fn merge_partitions(into: Entries<K, V>, from: Entries<K, V>, add: impl Fn(&mut V, V)) -> Entries<K, V> {
+        let (into, from) = if from.len() > into.len() { (from, into) } else { (into, from) };
+        let mut into = Kept::new(into); // the keys' own code may panic
+        for entry in Draining::of(from.into_iter()) {
             let same = |known: &Entry<K, V>| known.hash == entry.hash && known.key == entry.key;
             match into.entry(entry.hash, same, |known| known.hash) {
                 hash_table::Entry::Occupied(mut known) => add(&mut known.get_mut().value, entry.value),
                 hash_table::Entry::Vacant(place) => drop(place.insert(entry)),
             }
         }
-        into
+        into.into_inner()
     }
 }
 

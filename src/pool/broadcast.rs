@@ -21,7 +21,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
-use crate::unwind;
+use crate::unwind::{self, Kept};
 
 /// What a pool's workers are to call.
 #[derive(Debug, Default)]
@@ -201,6 +201,9 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn broadcast<R: Send>(&self, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-        self.shared.on_worker(|worker| worker.broadcast(&work))
+        let work = Kept::new(work);
+        let results = self.shared.on_worker(|worker| worker.broadcast(&*work));
+        drop(work.into_inner());
+        results
     }
 }

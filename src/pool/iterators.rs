@@ -89,7 +89,7 @@ impl Pool {
             }
             resume_unwind(panic);
         }
-        parts.into_iter().map(|part| match part {
+        unwind::Draining::of(parts.into_iter()).map(|part| match part {
             Part::Made(made) => made,
             Part::Open | Part::Begun => unreachable!("a loop that has gone well has been at every leaf"),
         })

@@ -25,7 +25,7 @@ use super::job::{Job, Target, pointer};
 use super::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
-use crate::unwind;
+use crate::unwind::{self, Kept};
 
 /// The second closure of a join, on the stack of the thread that joins.
 #[repr(C)]
@@ -190,7 +190,7 @@ impl Worker<'_> {
         let timing = self.time_join();
         // Caught, so that what is run while it waits does not run while this thread unwinds.
         let a = match catch_unwind(AssertUnwindSafe(first)) {
-            Ok(a) => a,
+            Ok(a) => Kept::new(a),
             Err(panic) => {
                 half.abandon(&joining);
                 drop(joining);
@@ -214,7 +214,7 @@ impl Worker<'_> {
         if let Some(timing) = timing {
             self.grain(|grain| grain.end(timing, self.own.beat(), spot));
         }
-        (a, b)
+        (a.into_inner(), b)
     }
 }
 
@@ -259,7 +259,13 @@ impl Pool {
         let frame = MaybeUninit::<u8>::uninit();
         let site = Half::<B, RB>::run as *const ();
         let spot = Spot::new(site.addr(), (&raw const frame).addr());
-        if worker::is_plain(spot) { (first(), second()) } else { self.queue(first, second, spot) }
+        if !worker::is_plain(spot) {
+            return self.queue(first, second, spot);
+        }
+        let second = Kept::new(second);
+        let a = Kept::new(first());
+        let b = second.into_inner()();
+        (a.into_inner(), b)
     }
 
     /// A join that is not known to be short, or is the outermost of those that are, or of a thread from outside.

@@ -9,7 +9,7 @@ use super::Pool;
 use super::indexed::{Indexed, places};
 use super::leaves::{self, Body, Leaves};
 use super::tree::Tree;
-use crate::unwind;
+use crate::unwind::{self, Kept};
 
 /// A part that is larger is kept on the heap: a thread has up to 28 of them at once.
 const LARGE: usize = 256;
@@ -41,7 +41,9 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn for_each<I: Indexed>(&self, items: I, f: impl Fn(I::Item) + Sync) {
-        self.each_leaf(items.count(), |numbers| items.part(numbers).for_each(&f));
+        let f = Kept::new(f);
+        self.each_leaf(items.count(), |numbers| items.part(numbers).for_each(&*f));
+        drop(f.into_inner());
     }
 
     /// Calls `f` with the index of every item and the item, to be changed, from all workers at once.
@@ -59,7 +61,7 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn for_each_mut<T: Send>(&self, items: &mut [T], f: impl Fn(usize, &mut T) + Sync) {
-        let first = Place(items.as_mut_ptr());
+        let (first, f) = (Place(items.as_mut_ptr()), Kept::new(f));
         self.each_leaf(items.len() as u64, |numbers| {
             let places = places(&numbers);
             // SAFETY: (1) below the length; (2) a leaf's items are its own, and the slice is borrowed for the whole loop.
@@ -67,6 +69,7 @@ impl Pool {
             let items = unsafe { first.part(places.clone()) };
             places.zip(items).for_each(|(place, item)| f(place, item));
         });
+        drop(f.into_inner());
     }
 
     /// Collects what `f` makes of every item, in the order of items, from all workers at once.
@@ -87,12 +90,12 @@ impl Pool {
     pub fn map_collect<I: Indexed, R: Send>(&self, items: I, f: impl Fn(I::Item) -> R + Sync) -> Vec<R> {
         let count = usize::try_from(items.count()).expect("too many items for a vector");
         let mut all = Vec::with_capacity(count);
-        let room = Place(all.spare_capacity_mut().as_mut_ptr());
+        let (room, f) = (Place(all.spare_capacity_mut().as_mut_ptr()), Kept::new(f));
         let made = |numbers: Range<u64>| {
             // SAFETY: (1) within the vector's room; (2) a leaf's places are its own.
             #[expect(unsafe_code, reason = "each leaf fills a part of its own")]
             unsafe {
-                Made::fill(room, places(&numbers), items.part(numbers).map(&f))
+                Made::fill(room, places(&numbers), items.part(numbers).map(&*f))
             }
         };
         if let Some(made) = self.tree(count as u64, made, Made::join) {
@@ -104,6 +107,7 @@ impl Pool {
                 all.set_len(count);
             }
         }
+        drop(f.into_inner());
         all
     }
 
@@ -135,14 +139,17 @@ impl Pool {
         fold: impl Fn(A, I::Item) -> A + Sync,
         combine: impl Fn(A, A) -> A + Sync,
     ) -> A {
-        let leaf = |numbers| items.part(numbers).fold(identity(), &fold);
+        let (identity, fold, combine) = (Kept::new(identity), Kept::new(fold), Kept::new(combine));
+        let leaf = |numbers| items.part(numbers).fold(identity(), &*fold);
         let whole = if size_of::<A>() <= LARGE {
-            self.tree(items.count(), leaf, combine)
+            self.tree(items.count(), leaf, &*combine)
         } else {
             let boxed = |left: Box<A>, right: Box<A>| Box::new(combine(*left, *right));
             self.tree(items.count(), |numbers| Box::new(leaf(numbers)), boxed).map(|whole| *whole)
         };
-        whole.unwrap_or_else(identity)
+        let whole = whole.unwrap_or_else(&*identity);
+        drop((identity.into_inner(), fold.into_inner(), combine.into_inner()));
+        whole
     }
 
     /// Calls `leaf` with the numbers of every leaf's items.

@@ -61,7 +61,14 @@ impl Pool {
             let spawned = scope.panic.into_inner();
             match (result, spawned) {
                 (Ok(result), None) => result,
-                (Err(panic), _) | (_, Some(panic)) => resume_unwind(panic),
+                (Ok(result), Some(panic)) => {
+                    unwind::drop_value(result);
+                    resume_unwind(panic)
+                }
+                (Err(panic), later) => {
+                    later.into_iter().for_each(unwind::drop_payload);
+                    resume_unwind(panic)
+                }
             }
         })
     }

@@ -108,10 +108,17 @@ impl<'a> Frame<'a> {
     /// The operator at `position` failed on its item `index` of this piece; the first to say so is the one.
     #[cold]
     pub(crate) fn fail(&self, position: usize, index: u64, error: Box<dyn Error + Send + Sync>) {
-        let first = self.error.take();
-        let fault = Fault { op: position, index: Index::Batch(index), cause: Cause::Error(error) };
-        self.error.set(Some(first.unwrap_or(fault)));
-        self.has_error.set(true);
+        match self.error.take() {
+            Some(first) => {
+                self.error.set(Some(first));
+                unwind::drop_value(error);
+            }
+            None => {
+                let fault = Fault { op: position, index: Index::Batch(index), cause: Cause::Error(error) };
+                self.error.set(Some(fault));
+                self.has_error.set(true);
+            }
+        }
     }
 
     /// What went wrong with the piece, if `panic` or an error ended it.
