@@ -243,3 +243,79 @@ fn parts_that_are_left_when_two_cannot_be_combined() {
         assert_eq!(DROPS.load(Ordering::Relaxed), 1, "the part of the first four blocks");
     });
 }
+
+/// An item that is a mine if it is the one.
+struct Item(u64, Armed);
+
+impl Item {
+    fn new(number: u64, mine: u64) -> Self {
+        Self(number, Armed(number == mine))
+    }
+}
+
+/// Which operator a run puts a panic down to, and which item.
+fn blames(g: Graph<'_>, operator: &str, item: u64) {
+    let run = pool(2).run(g).expect_err("an item that panics when it is dropped");
+    let run = run.as_run().expect("no defect");
+    assert_eq!((run.operator(), run.item()), (operator, Some(item)));
+}
+
+#[test]
+fn an_item_that_an_operator_drops() {
+    alone("an_item_that_an_operator_drops", || {
+        let items = |g: &Graph<'static>| g.range(0..100_u64).batch_size(10);
+        let odd = |item: &Item| item.0 % 2 == 1;
+        // Number 57 is the 28th odd number.
+        let g = Graph::new();
+        let _ = items(&g).map(|x| Item::new(x, 58)).filter(odd).named("filter").map(forget).count();
+        blames(g, "filter", 58);
+        let g = Graph::new();
+        let _ = items(&g).filter(|x| x % 2 == 1).map(|x| Item::new(x, 57)).key_by(|item| item.0).count();
+        blames_method(g, "key_by", 28);
+        let g = Graph::new();
+        let small = |item: Item| if item.0 < 50 { Ok(item) } else { Err("50") };
+        let _ = items(&g).map(|x| Item::new(x, 57)).try_map(small).named("try_map").map(forget).count();
+        blames(g, "try_map", 50);
+        let g = Graph::new();
+        let _ = items(&g).map(|x| Item::new(x, 57)).filter(|_| true).count();
+        blames_method(g, "count", 57);
+    });
+}
+
+/// What an operator drops while its own panic unwinds.
+#[test]
+fn an_item_at_which_an_operator_panics() {
+    alone("an_item_at_which_an_operator_panics", || {
+        let fails = |item: &Item| assert!(item.0 != 57, "an operator that panics");
+        let source = |g: &Graph<'static>| g.range(0..100_u64).batch_size(10).map(|x| Item::new(x, 57));
+        let g = Graph::new();
+        let _ = source(&g).inspect(fails).named("inspect").count();
+        blames(g, "inspect", 57);
+        let g = Graph::new();
+        let pred = move |item: &Item| {
+            fails(item);
+            true
+        };
+        let _ = source(&g).filter(pred).named("filter").count();
+        blames(g, "filter", 57);
+        let g = Graph::new();
+        let _ = source(&g).key_by(fails).count();
+        blames_method(g, "key_by", 57);
+        let g = Graph::new();
+        let (left, right) = source(&g).partition(pred);
+        let _ = (left.count(), right.count());
+        blames_method(g, "partition", 57);
+    });
+}
+
+fn forget(item: Item) {
+    item.1.disarm();
+}
+
+/// As [`blames`], for an operator that has no name.
+fn blames_method(g: Graph<'_>, method: &str, item: u64) {
+    let run = pool(2).run(g).expect_err("an item that panics when it is dropped");
+    let run = run.as_run().expect("no defect");
+    assert!(run.operator().starts_with(method), "{}", run.operator());
+    assert_eq!(run.item(), Some(item));
+}

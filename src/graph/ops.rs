@@ -8,6 +8,7 @@ use super::pipe::{Head, Meter, Pipe, Spot, Tally, Timed, Untimed, guard};
 use crate::run::frame::Frame;
 use crate::run::slot::Slot;
 use crate::run::stage::Parcel;
+use crate::unwind::Kept;
 
 /// The parts of an operator that go on to the one before.
 macro_rules! pass_on {
@@ -76,7 +77,12 @@ impl<P: Pipe, K, F: Fn(&P::Out) -> K + Send + Sync> Pipe for KeyBy<P, F> {
         let at = self.spot.position;
         self.inner.drive::<M>(parcel, frame, &mut |item| {
             M::at(frame, at);
-            out(guard(frame, at, || (self.f)(&item)));
+            out(guard(frame, at, || {
+                let item = Kept::new(item);
+                let key = Kept::new((self.f)(&item));
+                drop(item.into_inner()); // here, not behind what comes after: a panic of it is this operator's
+                key.into_inner()
+            }));
         });
     }
 }
@@ -94,8 +100,9 @@ impl<P: Pipe, F: Fn(&P::Out) + Send + Sync> Pipe for Inspect<P, F> {
         let at = self.spot.position;
         self.inner.drive::<M>(parcel, frame, &mut |item| {
             M::at(frame, at);
+            let item = Kept::new(item);
             guard(frame, at, || (self.f)(&item));
-            out(item);
+            out(item.into_inner());
         });
     }
 }
@@ -114,9 +121,12 @@ impl<P: Pipe, F: Fn(&P::Out) -> bool + Send + Sync> Pipe for Filter<P, F> {
         let passed = Tally::new(frame, self.spot.column);
         self.inner.drive::<M>(parcel, frame, &mut |item| {
             M::at(frame, at);
+            let item = Kept::new(item);
             if guard(frame, at, || (self.f)(&item)) {
                 passed.add();
-                out(item);
+                out(item.into_inner());
+            } else {
+                guard(frame, at, || drop(item.into_inner()));
             }
         });
     }

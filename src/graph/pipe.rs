@@ -6,7 +6,8 @@
 //! allocation.
 //!
 //! # Who is to blame
-//! While an operator's closure runs, a guard stands on the stack that does something only when a panic unwinds through it.
+//! While an operator's closure runs, or the operator drops an item, a guard stands on the stack that does something only
+//! when a panic unwinds through it.
 //! Operators that change the number of items count them in a local that is written to the frame when the batch ends, or
 //! breaks off: so the item's index is known, and on the good path a count costs a register.
 //!

@@ -11,6 +11,7 @@ use super::stream::{At, Stream, receive};
 use crate::plan::draft::TailKind;
 use crate::run::batch::Ticket;
 use crate::run::stage::Cx;
+use crate::unwind::Kept;
 
 /// Sends items to two stages: what `split` gives.
 pub(crate) struct Fork<T, S> {
@@ -21,12 +22,16 @@ pub(crate) struct Fork<T, S> {
 
 /// Of [`Stream::tee`](crate::Stream::tee): to both.
 pub(crate) fn both<T: Clone>(item: T) -> (Option<T>, Option<T>) {
-    (Some(item.clone()), Some(item))
+    let item = Kept::new(item);
+    (Some(T::clone(&item)), Some(item.into_inner()))
 }
 
 /// Of [`Stream::partition`](crate::Stream::partition): to the left what the predicate holds for.
 pub(crate) fn either<T>(pred: impl Fn(&T) -> bool) -> impl Fn(T) -> (Option<T>, Option<T>) {
-    move |item| if pred(&item) { (Some(item), None) } else { (None, Some(item)) }
+    move |item| {
+        let item = Kept::new(item);
+        if pred(&item) { (Some(item.into_inner()), None) } else { (None, Some(item.into_inner())) }
+    }
 }
 
 impl<T: Send, S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync> Tail<T> for Fork<T, S> {
