@@ -100,13 +100,14 @@ impl From<Closed> for Error {
     }
 }
 
-/// The pool of a [`Handle`](crate::Handle) was dropped: what was asked of it was not done.
+/// The pool of a [`Handle`](crate::Handle) was dropped, or has no threads because it was made before this process was forked:
+/// what was asked of it was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the pool is closed: it was dropped while handles to it were kept")
+        f.write_str("the pool is closed: it was dropped while handles to it were kept, or made before a fork")
     }
 }
 
@@ -316,6 +317,8 @@ pub enum RunErrorKind {
     },
     /// The pool was dropped before the run began.
     Closed,
+    /// The pool was made before this process was forked from another one: it has no threads here, and nothing was run.
+    Forked,
 }
 
 /// The failure of a run: the earliest one in stream order.
@@ -399,6 +402,7 @@ impl fmt::Display for RunError {
             (RunErrorKind::Stalled, _) => f.write_str("the run stalled")?,
             (RunErrorKind::NotReady { name }, _) => write!(f, "'{name}' is not ready")?,
             (RunErrorKind::Closed, _) => f.write_str("the pool is closed")?,
+            (RunErrorKind::Forked, _) => f.write_str("the pool is of another process")?,
         }
         if inner.message.is_empty() { Ok(()) } else { write!(f, ": {}", inner.message) }
     }

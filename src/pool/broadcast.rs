@@ -201,6 +201,7 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn broadcast<R: Send>(&self, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+        self.shared.check_process();
         let work = Kept::new(work);
         let results = self.shared.on_worker(|worker| worker.broadcast(&*work));
         drop(work.into_inner());

@@ -65,7 +65,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::claim::Claims;
 use crate::sync::event_count::{EventCount, Only, Prefer};
 use crate::sync::parker::Parker;
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::{Condvar, Mutex, fork, thread};
 use crate::topology::{Topology, bind};
 use blocking::{Back, Spares};
 use broadcast::Broadcasts;
@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     stand_by: StandBy,
     runs: Mutex<Runs>,
     runs_ended: Condvar,
+    /// The process that its threads are in.
+    process: u32,
 }
 
 /// The runs under way.
@@ -140,6 +142,7 @@ impl Shared {
         let workers = layout.workers();
         let spares = Spares::new(workers);
         let seats = workers + GUESTS + spares.most();
+        fork::watch();
         Self {
             seats: (0..seats).map(|index| Seat::new(index, layout.at(index), index as u64 + 1)).collect(),
             workers,
@@ -159,6 +162,25 @@ impl Shared {
             stand_by: StandBy::default(),
             runs: Mutex::new(Runs::default()),
             runs_ended: Condvar::default(),
+            process: fork::process(),
+        }
+    }
+
+    /// Whether this process is a child of the one that the pool was made in: it has no threads here, and what they had locked
+    /// stays so.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process != fork::process()
+    }
+
+    /// Before a call that others of the pool must take part in.
+    ///
+    /// # Panics
+    /// If there are no others.
+    #[inline]
+    fn check_process(&self) {
+        if self.is_forked() {
+            forked();
         }
     }
 
@@ -235,15 +257,21 @@ impl Shared {
 
     /// Makes room for the jobs of a plan, for as long as it lives.
     pub(crate) fn plan_jobs(&self, group: NonNull<Group>, jobs: usize) {
+        if self.is_forked() {
+            return;
+        }
         self.injectors.iter().for_each(|injector| injector.plan(group.addr(), jobs));
     }
 
     /// Takes back what [`plan_jobs`](Self::plan_jobs) reserved.
     pub(crate) fn unplan_jobs(&self, group: NonNull<Group>) {
+        if self.is_forked() {
+            return;
+        }
         self.injectors.iter().for_each(|injector| injector.unplan(group.addr()));
     }
 
-    /// Keeps the pool's threads alive while `work` runs; `None`: the pool is closed.
+    /// Keeps the pool's threads alive while `work` runs; `None`: the pool is closed, or this is a child process.
     pub(crate) fn visit<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         struct Visit<'a>(&'a Shared);
         impl Drop for Visit<'_> {
@@ -257,6 +285,9 @@ impl Shared {
                 }
                 self.0.runs_ended.notify_one();
             }
+        }
+        if self.is_forked() {
+            return None;
         }
         {
             let mut runs = self.runs.lock();
@@ -296,6 +327,7 @@ impl Shared {
                 work(worker)
             });
         }
+        self.check_process();
         let Some(place) = self.guests.take() else { return self.elsewhere(work) };
         let _leave = Leave { shared: self, place };
         self.idle.enter();
@@ -388,6 +420,11 @@ impl Drop for HandOver<'_, '_> {
 /// Dropping it cancels the runs under way, lets all that was [spawned](Self::spawn) be called, and returns when all its
 /// threads have ended; on a thread of its own it waits for nothing, and they end by themselves.
 ///
+/// # Forks
+/// The child of a `fork` has none of its parent's threads, so a pool made before is of no use there: runs fail with
+/// [`RunErrorKind::Forked`](crate::RunErrorKind::Forked), handles give [`Closed`](crate::Closed), all other calls that need
+/// the pool's threads panic and say why, and dropping it just forgets them. The child may make a pool of its own.
+///
 /// ```
 /// use millstream::{Graph, Pool};
 ///
@@ -450,6 +487,9 @@ impl Pool {
 
     /// Ends the pool's threads: (C1) to (C4) of the module.
     fn close(&mut self) {
+        if self.shared.is_forked() {
+            return self.forget_threads();
+        }
         self.watcher = None;
         let (shared, me) = (&self.shared, thread::current().id());
         let mut runs = shared.runs.lock();
@@ -479,6 +519,21 @@ impl Pool {
             threads = shared.spares.take_threads();
         }
     }
+}
+
+impl Pool {
+    /// In a child process: its threads are not there to be told or waited for, and who has its locks may be one of them.
+    fn forget_threads(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.threads));
+        std::mem::forget(self.watcher.take());
+        std::mem::forget(std::mem::take(&mut self._claim));
+    }
+}
+
+/// Not a worker's call: it would wait for ever.
+#[cold]
+fn forked() -> ! {
+    panic!("this pool was made before a fork: it has no threads in the child process, which may make a pool of its own")
 }
 
 impl Drop for Pool {

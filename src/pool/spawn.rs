@@ -57,6 +57,7 @@ impl Shared {
     }
 
     fn spawn<F: FnOnce() + Send + 'static>(&self, work: F) {
+        self.check_process();
         let group = NonNull::from(&self.detached);
         let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), work });
         let job = Job { target: NonNull::from(Box::leak(detached)).cast(), payload: 0 };

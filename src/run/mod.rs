@@ -168,6 +168,10 @@ impl<'env> Seated<'env> {
     /// Runs it once, and waits until it is over.
     pub(crate) fn execute(&mut self) -> Result<(), RunError> {
         let run = self.get_mut();
+        if run.pool.is_forked() {
+            let message = "it was made before the fork, and has no threads in the child process".to_owned();
+            return Err(RunError::new(RunErrorKind::Forked, String::new(), message, Report::default()));
+        }
         run.reset();
         let pool = Arc::clone(&run.pool);
         run.tally.begin(&pool);

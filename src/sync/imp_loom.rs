@@ -10,6 +10,15 @@ pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }
 
+/// No model forks.
+pub(crate) mod fork {
+    pub(crate) fn process() -> u32 {
+        0
+    }
+
+    pub(crate) fn watch() {}
+}
+
 pub(crate) mod thread {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current, yield_now};

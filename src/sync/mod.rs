@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | [`parker`] | blocks one thread until it is woken | a thread for any other |
 //! | `futex` | a word to sleep on, for the parker | its owner for any other |
+//! | `fork` | tells a child process from its parent | nobody |
 //! | [`latch`] | one-shot flag | a waiter for the end of a run, scope or join |
 //! | [`event_count`] | sleep and wake without lost wake-ups | workers for jobs |
 //! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
@@ -55,6 +56,8 @@ pub(crate) mod countdown;
 pub(crate) mod credit;
 pub(crate) mod event_count;
 #[cfg(not(all(test, loom)))]
+pub(crate) mod fork;
+#[cfg(not(all(test, loom)))]
 mod futex;
 pub(crate) mod gate;
 pub(crate) mod latch;
@@ -68,6 +71,8 @@ pub(crate) mod shield;
 pub(crate) mod turnstile;
 
 pub(crate) use crossbeam_utils::CachePadded;
+#[cfg(all(test, loom))]
+pub(crate) use imp::fork;
 pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
 

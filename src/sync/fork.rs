@@ -1,0 +1,43 @@
+//! Tells the child of a fork from the process that was forked.
+//!
+//! A child has none of the threads, and locks that they held stay locked. So whatever has threads notes which [`process`] it
+//! was made in, and is of no use in any other one. A handler that the system calls in the child counts: to look costs a
+//! load. Where the system has no `fork`, or refuses the handler, all processes look the same.
+
+use crate::sync::atomic::{AtomicU32, Ordering};
+
+/// How many forks lie between this process and the one that loaded the library.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Which process this is: the number differs from that of all processes that this one was forked from.
+///
+/// Forks are counted from the first call of [`watch`] on.
+#[inline]
+pub(crate) fn process() -> u32 {
+    // Relaxed: in a child nobody else has written it, and before that it does not change.
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// From now on children have other numbers.
+#[cfg(unix)]
+pub(crate) fn watch() {
+    use crate::sync::LazyLock;
+
+    #[expect(unsafe_code, reason = "the system calls it")]
+    unsafe extern "C" fn in_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    static WATCHES: LazyLock<()> = LazyLock::new(|| {
+        #[expect(unsafe_code, reason = "the system's call")]
+        // SAFETY: the handler may be called in any child: it takes no lock, and touches one atomic word. Should it be refused
+        // for want of memory, children are not told from this process.
+        unsafe {
+            libc::pthread_atfork(None, None, Some(in_child));
+        }
+    });
+    LazyLock::force(&WATCHES);
+}
+
+/// There are no children.
+#[cfg(not(unix))]
+pub(crate) fn watch() {}
