@@ -523,3 +523,31 @@ fn a_pool_that_cannot_be_says_why() {
     let zero = why(Pool::builder().workers(1).name("ren\0der"));
     assert!(zero.contains(r#""ren\0der""#) && zero.contains("zero byte"), "{zero}");
 }
+
+/// What a thief has made lies where the closure was, or on the heap: by its size and its alignment.
+#[test]
+fn results_of_any_size_come_back_from_thieves() {
+    #[derive(Debug, PartialEq)]
+    #[repr(align(64))]
+    struct Aligned(u8);
+
+    fn stolen<R: Send>(pool: &Pool, make: impl FnOnce() -> R + Send) -> R {
+        let both = Barrier::new(2);
+        let second = || {
+            both.wait();
+            make()
+        };
+        pool.join(|| _ = both.wait(), second).1
+    }
+    let pool = Pool::builder().workers(2).oversubscribe(true).build().expect("threads");
+    for round in 0..100 {
+        stolen(&pool, || ());
+        assert_eq!(stolen(&pool, || round), round);
+        assert_eq!(stolen(&pool, || round.to_string()), round.to_string());
+        assert_eq!(stolen(&pool, || [round; 1000]), [round; 1000]);
+        assert_eq!(stolen(&pool, || Aligned(7)), Aligned(7));
+        let large = || stolen(&pool, || if round < 100 { panic!("a large one") } else { [round; 1000] });
+        let panic = catch_unwind(AssertUnwindSafe(large)).expect_err("it panics");
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"a large one"));
+    }
+}

@@ -302,3 +302,70 @@ fn nothing_foreign_runs_beside_spares() {
         }
     });
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// How deep joins may be nested
+
+thread_local! {
+    /// Where the stack was at two levels of a recursion.
+    static LEVELS: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
+}
+const HIGH: u64 = 50;
+const LOW: u64 = 10;
+
+/// A result of some size.
+trait Number: Copy + Send {
+    fn new(number: u64) -> Self;
+    fn number(&self) -> u64;
+}
+
+impl Number for u64 {
+    fn new(number: u64) -> Self {
+        number
+    }
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+impl<const WORDS: usize> Number for [u64; WORDS] {
+    fn new(number: u64) -> Self {
+        [number; WORDS]
+    }
+    fn number(&self) -> u64 {
+        self[0].max(self[WORDS - 1])
+    }
+}
+
+fn deep<R: Number>(pool: &Pool, level: u64) -> R {
+    let [high, low] = LEVELS.get();
+    match level {
+        HIGH => LEVELS.set([here(), low]),
+        LOW => LEVELS.set([high, here()]),
+        0 => return R::new(0),
+        _ => {}
+    }
+    let (below, one): (R, R) = pool.join(|| deep(pool, level - 1), || R::new(1));
+    R::new(below.number() + one.number())
+}
+
+/// Bytes of stack that a level of a recursion takes.
+fn level<R: Number>() -> usize {
+    // Of a new pool, which does not know of any join that it is short.
+    assert_eq!(deep::<R>(&pool(1), HIGH + 10).number(), HIGH + 10);
+    let [high, low] = LEVELS.get();
+    (high - low) / usize::try_from(HIGH - LOW).expect("few")
+}
+
+/// A recursion ends where the stack does: joins must not make that much earlier.
+#[test]
+fn joins_may_be_nested_deep() {
+    within_patience(|| {
+        let is_known = cfg!(target_arch = "x86_64") && !cfg!(debug_assertions);
+        // With optimization, what rayon 1.12 takes for the smaller results, and six of the larger ones: how many it is depends
+        // on what else the compiler has in hand. (rayon takes a little over four where this takes three or four.)
+        let bounds = if is_known { [208, 6 * 1024] } else { [4 * 1024, 32 * 1024] };
+        let levels = [level::<u64>(), level::<[u64; 128]>()];
+        assert!(levels[0] <= bounds[0] && levels[1] <= bounds[1], "{levels:?} bytes a level, at most {bounds:?}");
+    });
+}

@@ -13,7 +13,8 @@
 //! catches what it throws, and the waiting thread throws it again.
 
 use std::any::Any;
-use std::mem::{MaybeUninit, offset_of};
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
@@ -25,31 +26,52 @@ use super::job::{Job, Target, pointer};
 use super::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
+use crate::sync::stack;
 use crate::unwind::{self, Kept};
 
 /// The second closure of a join, on the stack of the thread that joins.
 #[repr(C)]
 struct Half<B, R> {
     head: Head,
-    /// There until it is called: by whoever has the job.
-    second: MaybeUninit<B>,
-    /// What a thief has made, there when the latch is set and until it is taken.
-    result: UnsafeCell<MaybeUninit<Result<R, Box<dyn Any + Send>>>>,
+    inside: UnsafeCell<Inside<B, R>>,
 }
+
+/// What a half holds: one after the other, in the same place, as joins are nested deep.
+union Inside<B, R> {
+    /// There until it is called: by whoever has the job.
+    second: ManuallyDrop<B>,
+    /// What a thief has made, there when the latch is set and until it is taken.
+    #[expect(dead_code, reason = "it is room: what is in there has another type")]
+    made: (MaybeUninit<Made>, PhantomData<R>),
+}
+
+/// A place for what a thief has made: as it is, if there is room for it, else on the heap.
+type Made = [usize; 2];
+
+/// Results that take more are not kept on the stack of a join that is queued but once: two plain calls are a function of
+/// their own, or there would be room for them beside, in a frame that all joins have.
+const LARGE: usize = 64;
+
+/// What a closure has made, or thrown.
+type Outcome<R> = Result<R, Box<dyn Any + Send>>;
 
 impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Head::publish) };
+    /// Whether what it makes is kept as it is until the join takes it.
+    const FITS: bool = size_of::<Outcome<R>>() <= size_of::<Made>() && align_of::<Outcome<R>>() <= align_of::<Made>();
+    const BOXED_FITS: () = assert!(size_of::<Outcome<Box<R>>>() <= size_of::<Made>(), "it is two pointers");
     const BEGINS_WITH_HEAD: () = assert!(offset_of!(Self, head) == 0, "its address is that of its head");
 
     #[inline]
     fn new(second: B) -> Self {
-        Self { head: Head::new(), second: MaybeUninit::new(second), result: UnsafeCell::new(MaybeUninit::uninit()) }
+        Self { head: Head::new(), inside: UnsafeCell::new(Inside { second: ManuallyDrop::new(second) }) }
     }
 
     /// The job that calls the closure.
     #[inline]
     fn job(&self) -> Job {
         const { Self::BEGINS_WITH_HEAD }
+        const { Self::BOXED_FITS }
         Job::about(Self::TARGET, self)
     }
 
@@ -58,16 +80,40 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         NonNull::from(self).addr()
     }
 
+    /// The closure.
+    ///
+    /// # Safety
+    /// (1) The caller has the job. (2) It is asked once.
+    #[inline]
+    #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
+    unsafe fn second(&self) -> B {
+        self.inside.with_mut(|inside| {
+            // SAFETY: (1): nobody else touches what is inside.
+            let inside = unsafe { &mut *inside };
+            // SAFETY: it is the closure, by (2).
+            let second = unsafe { &mut inside.second };
+            // SAFETY: (2).
+            unsafe { ManuallyDrop::take(second) }
+        })
+    }
+
     /// A thief calls the closure.
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
     unsafe fn run(_: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
         // SAFETY: the job is about a half that is alive until its latch is set.
         let half: &Self = unsafe { &*pointer(payload) };
-        // SAFETY: this is the job, and each is run once.
-        let second = unsafe { half.second.assume_init_read() };
+        // SAFETY: (1), (2) this is the job, and each is run once.
+        let second = unsafe { half.second() };
         let result = worker.inside(&half.head, || catch_unwind(AssertUnwindSafe(second)));
-        // SAFETY: nobody else touches the result before the latch is set.
-        half.result.with_mut(|place| unsafe { &mut *place }.write(result));
+        half.inside.with_mut(|inside| {
+            if Self::FITS {
+                // SAFETY: nobody else touches what is inside before the latch is set; there is room.
+                unsafe { inside.cast::<Outcome<R>>().write(result) };
+            } else {
+                // SAFETY: as above.
+                unsafe { inside.cast::<Outcome<Box<R>>>().write(result.map(Box::new)) };
+            }
+        });
         // SAFETY: (1) it was made public; (2) alive until its latch is set.
         let linked = unsafe { half.head.linked() };
         // SAFETY: a seat lives as long as its pool, and this thread works there.
@@ -80,22 +126,37 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     ///
     /// # Safety
     /// (1) The latch is set. (2) It is asked once.
-    #[cold]
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-    unsafe fn stolen(&self) -> Result<R, Box<dyn Any + Send>> {
-        self.result.with_mut(|place| {
-            // SAFETY: (1): nobody else touches the result any more.
-            let place = unsafe { &mut *place };
-            // SAFETY: (1), (2): a thief leaves a result before it sets the latch.
-            unsafe { place.assume_init_read() }
+    unsafe fn outcome(&self) -> Outcome<R> {
+        self.inside.with_mut(|inside| {
+            if Self::FITS {
+                // SAFETY: (1): nobody else touches it any more, and a thief has left it so; (2).
+                unsafe { inside.cast::<Outcome<R>>().read() }
+            } else {
+                // SAFETY: as above.
+                unsafe { inside.cast::<Outcome<Box<R>>>().read() }.map(|made| *made)
+            }
         })
+    }
+
+    /// What the thief has made; what it has caught goes on here.
+    ///
+    /// # Safety
+    /// (1), (2) of [`outcome`](Self::outcome).
+    #[cold]
+    #[inline(never)]
+    #[expect(unsafe_code, reason = "the closure's result crosses threads")]
+    unsafe fn stolen(&self, worker: &Worker<'_>) -> R {
+        worker.grain(Grain::was_taken);
+        // SAFETY: (1), (2).
+        unsafe { self.outcome() }.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Takes the half back, or waits until a thief is done with it; `true`: it is back. (J2),
     /// (J3)
     #[inline]
-    fn is_back(&self, at: &Joining<'_, '_>) -> bool {
-        at.worker.own.take_back(at.place) || self.settle(at.worker)
+    fn is_back(&self, worker: &Worker<'_>, place: usize) -> bool {
+        worker.own.take_back(place) || self.settle(worker)
     }
 
     #[cold]
@@ -112,41 +173,31 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         back
     }
 
-    /// The first closure has panicked: keeps the stack until nobody knows of the half any more.
+    /// The first closure has panicked: keeps the stack until nobody knows of the half any more, and then goes on with that.
     #[cold]
     #[inline(never)]
-    fn abandon(&self, at: &Joining<'_, '_>) {
-        if self.is_back(at) {
+    fn abandon(&self, shielded: Shielded<'_, '_>, place: usize, panic: Box<dyn Any + Send>) -> ! {
+        if self.is_back(shielded.worker, place) {
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
-            // SAFETY: the job is back.
-            unwind::drop_value(unsafe { self.second.assume_init_read() });
+            // SAFETY: (1) the job is back; (2) here alone.
+            unwind::drop_value(unsafe { self.second() });
         } else {
             #[expect(unsafe_code, reason = "the closure's result crosses threads")]
-            // SAFETY: (1) it was waited for; (2) the join itself is unwinding.
-            unwind::drop_value(unsafe { self.stolen() });
+            // SAFETY: (1) it was waited for; (2) here alone.
+            unwind::drop_value(unsafe { self.outcome() });
         }
+        drop(shielded);
+        resume_unwind(panic)
     }
 }
 
-/// What a join does at its seat, until it is dropped.
-struct Joining<'a, 'p> {
+/// A join that may have begun its seat's shield, until it is dropped.
+struct Shielded<'a, 'p> {
     worker: &'a Worker<'p>,
-    /// Where its half is queued.
-    place: usize,
     is_shielded: bool,
 }
 
-impl<'a, 'p> Joining<'a, 'p> {
-    /// Queues the half. The join does not leave its stack before the half was taken back or settled (H1). (J1)
-    #[inline]
-    fn begin(worker: &'a Worker<'p>, half: Job, spot: Spot) -> Self {
-        worker.make_room();
-        let place = worker.own.push(half);
-        let joining = Self { worker, place, is_shielded: worker.begin_shield(spot) };
-        joining.publish();
-        joining
-    }
-
+impl Shielded<'_, '_> {
     /// Publishes what others ask for: the next thing that this thread does may take long.
     #[inline]
     fn publish(&self) {
@@ -156,7 +207,7 @@ impl<'a, 'p> Joining<'a, 'p> {
     }
 }
 
-impl Drop for Joining<'_, '_> {
+impl Drop for Shielded<'_, '_> {
     #[inline]
     fn drop(&mut self) {
         if self.is_shielded {
@@ -176,6 +227,17 @@ impl Worker<'_> {
         self.local(|local| ask(&local.grain))
     }
 
+    /// Queues a half; its place, and whether it began the shield. The join does not leave its stack before the half was taken
+    /// back or settled (H1). (J1)
+    #[inline]
+    fn begin_join(&self, half: Job, spot: Spot) -> (usize, bool) {
+        self.make_room();
+        let place = self.own.push(half);
+        let shielded = Shielded { worker: self, is_shielded: self.begin_shield(spot) };
+        shielded.publish();
+        (place, ManuallyDrop::new(shielded).is_shielded)
+    }
+
     /// A join whose second closure is queued.
     #[inline]
     fn join<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
@@ -186,35 +248,55 @@ impl Worker<'_> {
         RB: Send,
     {
         let half = Half::new(second);
-        let joining = Joining::begin(self, half.job(), spot);
+        let (place, is_shielded) = self.begin_join(half.job(), spot);
+        let shielded = Shielded { worker: self, is_shielded };
         let timing = self.time_join();
+        // In one place each from where they are made: results may be large, and joins are nested deep.
+        let (mut a, mut b) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // Caught, so that what is run while it waits does not run while this thread unwinds.
-        let a = match catch_unwind(AssertUnwindSafe(first)) {
-            Ok(a) => Kept::new(a),
-            Err(panic) => {
-                half.abandon(&joining);
-                drop(joining);
-                resume_unwind(panic)
-            }
-        };
-        let b = if half.is_back(&joining) {
-            joining.publish(); // others may have asked since the first closure began
+        let caught = catch_unwind(AssertUnwindSafe(|| _ = a.write(first())));
+        if let Err(panic) = caught {
+            half.abandon(shielded, place, panic);
+        }
+        let kept = KeptIn(&mut a);
+        if half.is_back(self, place) {
+            shielded.publish(); // others may have asked since the first closure began
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
-            // SAFETY: the job is back. (J2)
-            let second = unsafe { half.second.assume_init_read() };
-            second()
+            // SAFETY: (1) the job is back (J2); (2) here alone.
+            let second = unsafe { half.second() };
+            b.write(second());
         } else {
-            self.grain(Grain::was_taken);
             #[expect(unsafe_code, reason = "the closure's result crosses threads")]
             // SAFETY: (1) it was waited for; (2) here alone.
-            let stolen = unsafe { half.stolen() };
-            stolen.unwrap_or_else(|panic| resume_unwind(panic))
-        };
-        drop(joining);
+            b.write(unsafe { half.stolen(self) });
+        }
+        std::mem::forget(kept);
+        drop(shielded);
         if let Some(timing) = timing {
             self.grain(|grain| grain.end(timing, self.own.beat(), spot));
         }
-        (a.into_inner(), b)
+        #[expect(unsafe_code, reason = "it was made in its place")]
+        // SAFETY: written above.
+        let a = unsafe { a.assume_init() };
+        #[expect(unsafe_code, reason = "it was made in its place")]
+        // SAFETY: written above.
+        let b = unsafe { b.assume_init() };
+        (a, b)
+    }
+}
+
+/// The first result, in its place, while the second closure runs: if that panics it is dropped, and a panic of that goes no
+/// further.
+struct KeptIn<'a, T>(&'a mut MaybeUninit<T>);
+
+impl<T> Drop for KeptIn<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<T>() {
+            #[expect(unsafe_code, reason = "it was made in its place")]
+            // SAFETY: it is there, and dropped once: whoever takes it forgets this.
+            unwind::drop_value(unsafe { self.0.assume_init_read() });
+        }
     }
 }
 
@@ -256,16 +338,12 @@ impl Pool {
         RA: Send,
         RB: Send,
     {
-        let frame = MaybeUninit::<u8>::uninit();
         let site = Half::<B, RB>::run as *const ();
-        let spot = Spot::new(site.addr(), (&raw const frame).addr());
+        let spot = Spot::new(site.addr(), stack::here());
         if !worker::is_plain(spot) {
             return self.queue(first, second, spot);
         }
-        let second = Kept::new(second);
-        let a = Kept::new(first());
-        let b = second.into_inner()();
-        (a.into_inner(), b)
+        if size_of::<(RA, RB)>() > LARGE { plain_apart(first, second) } else { plain(first, second) }
     }
 
     /// A join that is not known to be short, or is the outermost of those that are, or of a thread from outside.
@@ -295,4 +373,19 @@ impl Pool {
     {
         self.shared.on_worker(|worker| worker.join(first, second, spot))
     }
+}
+
+/// A join that is two plain calls.
+#[inline]
+fn plain<RA, RB>(first: impl FnOnce() -> RA, second: impl FnOnce() -> RB) -> (RA, RB) {
+    let second = Kept::new(second);
+    let a = Kept::new(first());
+    let b = second.into_inner()();
+    (a.into_inner(), b)
+}
+
+/// The same, not in the frame of its caller.
+#[inline(never)]
+fn plain_apart<RA, RB>(first: impl FnOnce() -> RA, second: impl FnOnce() -> RB) -> (RA, RB) {
+    plain(first, second)
 }

@@ -23,6 +23,7 @@
 //! | [`asymmetric`] | a fence whose light side costs nothing | nobody |
 //! | [`request`] | asks one who has jobs to show them | nobody waits: the owner looks now and then |
 //! | [`shield`] | keeps jobs from thieves for a while | nobody |
+//! | [`stack`] | where this thread's stack is | nobody |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
 //! | [`seam`] | where a thread blocks, or a virtual worker yields | all of the above |
 //! | [`deque`] | stealable jobs: `crossbeam-deque`, in models a small stand-in | thieves for their victim |
@@ -68,6 +69,7 @@ pub(crate) mod ring;
 pub(crate) mod seam;
 pub(crate) mod shares;
 pub(crate) mod shield;
+pub(crate) mod stack;
 pub(crate) mod turnstile;
 
 pub(crate) use crossbeam_utils::CachePadded;
