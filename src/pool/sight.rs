@@ -106,7 +106,7 @@ impl Worker<'_> {
     /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
     pub(super) fn wake_for_rest(&self) {
         let shared = self.shared;
-        if !shared.idle.can_wake() && !shared.misses_spare() {
+        if !self.can_pass_on() {
             return;
         }
         let sight = shared.look();
@@ -120,8 +120,16 @@ impl Worker<'_> {
 
     /// Passes on what is in sight: it was woken for a job, and takes none.
     pub(super) fn pass_on(&self) {
-        if self.shared.idle.can_wake() {
+        if self.can_pass_on() {
             self.shared.pass_on(&self.shared.look(), self.seat.node, 1);
         }
+    }
+
+    /// Whether somebody can be woken for what is in sight, or made. If not a look is owed: those who pushed it have counted on
+    /// this thread, and whoever frees a place, or lends one, must know.
+    fn can_pass_on(&self) -> bool {
+        let Shared { idle, .. } = self.shared;
+        let can = || idle.can_wake() || self.shared.misses_spare();
+        can() || (idle.owes_for_rest() && can()) // (O3)
     }
 }

@@ -20,13 +20,14 @@
 //!   and searching. (N4) Unpark it.
 //! * owe a look, for work that others cannot be woken for: (O1) note it. (O2) Fence. (O3) If somebody can be woken now, do what
 //!   follows at once. Pushers do that at N2; so does a thread that may run anything and goes to sleep without a look, as
-//!   `limit` are active; and an owner that takes down the flag by which others ask, though somebody sleeps.
+//!   `limit` are active; one that was to look behind F2 or at S5, and can wake nobody; and an owner that takes down the flag by which others ask, though somebody sleeps.
 //! * pay, when somebody may be woken who could not be before: a thread leaves (X1), or goes to sleep (S1), or lends its place
 //!   (L1), or the limit is raised (R1), or a searcher has found something (F1). (P1) Fence. (P2) If no look is owed, or
 //!   nobody can be woken, or somebody searches: done. (P3) Take the note away. (P4) Fence. (P5) Look at everything. If there
 //!   is something, put the note back, and wake one.
 //! * found, when a searcher has a job: (F1) it searches no more. (F2) Fence. Then it looks at all queues, and notifies for
-//!   what it sees, as those who pushed it may have counted on this search. If it sees nothing it pays.
+//!   what it sees, as those who pushed it may have counted on this search. If it sees nothing it pays. If nobody can be woken
+//!   it does not look, and owes that.
 //! * end, when no job will come any more but from those under way: (E1) say so, after the last job came. (E2) Wake everybody.
 //!   Who reads it at (E3) and finds no job after that has seen all.
 //! * swap, when a searcher makes way for a sleeper that may run anything too: (W1) under the lock one enters the list in the
@@ -260,6 +261,16 @@ impl EventCount {
     pub(crate) fn owes_me(&self) -> bool {
         self.owe();
         !self.is_at_limit() // (O3)
+    }
+
+    /// A thread that has found something, or was woken for something, can wake nobody for what else is in sight, and owes a look;
+    /// `false`: that was owed already. (O1), (O2)
+    pub(crate) fn owes_for_rest(&self) -> bool {
+        let owes = !self.has_debt();
+        if owes {
+            self.owe();
+        }
+        owes
     }
 
     /// The flag by which others ask was taken down though somebody sleeps, and is owed a look for that; `true`: it is hungry now.

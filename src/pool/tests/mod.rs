@@ -4,3 +4,4 @@ mod elastic;
 mod shield;
 mod spares;
 mod spots;
+mod wakes;

@@ -1,0 +1,81 @@
+//! Who sleeps is woken for what is in sight, whoever was to see to it: the threads stand still, and each does one thing.
+
+use std::ptr::NonNull;
+
+use crate::pool::job::{Group, Job, Target};
+use crate::pool::seat::Seat;
+use crate::pool::victims::Layout;
+use crate::pool::worker::Worker;
+use crate::pool::{Shared, without_threads};
+
+#[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
+unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
+
+/// Threads by hand: they are active, or asleep, and do nothing by themselves.
+impl Shared {
+    fn by_hand(workers: usize, active: usize) -> Self {
+        Self::new(Layout::flat(workers), active)
+    }
+
+    /// What jobs that nobody waits for have in common.
+    fn target(&self) -> Target {
+        Target::new(nothing, Some(NonNull::<Group>::from(&self.detached)))
+    }
+
+    /// The thread at this seat, which may run anything, has gone through S1 to S3, and is parked.
+    fn sleeps(&self, seat: &Seat) {
+        self.idle.enter();
+        self.idle.search();
+        self.idle.announce(&seat.parker, seat.at(), None, false);
+    }
+
+    /// A job comes to the injector, as from a full ring, and somebody is woken for it if that may be.
+    fn comes(&self, target: &Target) {
+        self.injectors[0].push([Job { target: NonNull::from(target), payload: 0 }]);
+        self.notify(0, None, 1);
+    }
+}
+
+/// Whether the thread that sleeps at this seat was woken.
+fn is_woken(seat: &Seat) -> bool {
+    seat.parker.try_take()
+}
+
+/// Two jobs come, and both count on one that searches; that finds one, and as many are active as may be. Whoever leaves then
+/// wakes one for the other.
+#[test]
+fn who_finds_something_at_the_limit_owes_a_look() {
+    let shared = &Shared::by_hand(2, 2);
+    let ([finds, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.idle.enter();
+    shared.idle.search();
+    shared.sleeps(sleeps);
+    shared.idle.enter(); // a guest
+    (0..2).for_each(|_| shared.comes(&target));
+    shared.injectors[0].take(None).expect("two jobs");
+    shared.idle.found();
+    Worker::at(shared, finds, Worker::wake_for_rest);
+    assert!(!is_woken(sleeps), "two are active");
+    shared.idle.exit(false);
+    shared.pay(0);
+    assert!(is_woken(sleeps), "nobody comes for the other job");
+}
+
+/// The same where nobody sleeps, and who has found something lends its place.
+#[test]
+fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
+    let pool = without_threads(1);
+    let (shared, target) = (&pool.shared, pool.shared.target());
+    shared.spares.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
+    shared.idle.enter();
+    shared.idle.search();
+    (0..2).for_each(|_| shared.comes(&target));
+    Worker::at(shared, &shared.seats[0], |worker| {
+        shared.injectors[0].take(None).expect("two jobs");
+        shared.idle.found();
+        worker.wake_for_rest();
+        assert_eq!(pool.spare_threads_refused(), 0);
+        pool.block_in_place(|| assert_eq!(pool.spare_threads_refused(), 1, "nobody is there for the other job"));
+    });
+    shared.injectors[0].take(None).expect("the other one");
+}
