@@ -128,3 +128,46 @@ impl Queues {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
+mod tests {
+    use std::ptr::NonNull;
+
+    use super::*;
+    use crate::pool::job::Target;
+    use crate::pool::worker::Worker;
+
+    unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
+
+    /// A job of the thing with this number.
+    fn job(id: u64) -> Job {
+        const TARGET: &Target = &Target::new(nothing, None);
+        Job { target: NonNull::from(TARGET), payload: id }
+    }
+
+    fn taken(injector: &Injector, only: Only) -> Vec<u64> {
+        std::iter::from_fn(|| injector.take(only)).map(|job| job.payload).collect()
+    }
+
+    #[test]
+    fn groups_take_turns() {
+        let injector = Injector::default();
+        injector.push([1, 1, 1, 1, 2, 2, 3].map(job));
+        assert_eq!(injector.take(None).map(|job| job.payload), Some(1));
+        injector.push([3, 4].map(job)); // a new one comes behind all others
+        assert_eq!(taken(&injector, None), [2, 3, 1, 4, 2, 3, 1, 1]);
+        assert!(injector.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_one_thing_takes_only_that() {
+        let injector = Injector::default();
+        injector.push([1, 2, 1, 3].map(job));
+        let only = Job::id(&job(1));
+        assert!(injector.has(Some(only)));
+        assert_eq!(taken(&injector, Some(only)), [1, 1]);
+        assert!(!injector.has(Some(only)) && injector.has(None));
+        assert_eq!(taken(&injector, None), [2, 3]);
+    }
+}
