@@ -156,6 +156,32 @@ mod tests {
         });
     }
 
+    /// A seat shows an ancestor that it is not in the middle of any more. What is there is stolen for who waits for that one; but
+    /// only parts of it are run, and all else is given back.
+    #[test]
+    fn what_an_old_hint_has_promised_is_not_run() {
+        let shared = Shared::new(Layout::flat(2), 2);
+        let [shows, waits] = [0, 1].map(|seat| &shared.seats[seat]);
+        let [ancestor, part, other] = [(); 3].map(|()| Head::new());
+        let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));
+        let id = published(shows, &ancestor).id();
+        // SAFETY: (1) nobody else is there; (2) nor was.
+        let own = unsafe { shows.ring.owner() };
+        shows.shown.lineage.set([id.get(), 0, 0, 0, 0, 0]);
+        let finds = |job: Job| {
+            own.far_end().deque.push(job);
+            Worker::at(&shared, waits, |worker| worker.find_elsewhere(Some(id))).map(|job| job.payload)
+        };
+        for foreign in [published(shows, &other), Job { target: NonNull::from(&target), payload: 0 }] {
+            assert_eq!(finds(foreign), None, "it is not what is waited for");
+            let back = shared.injectors[0].take(Some(foreign.id())).map(|job| job.payload);
+            assert_eq!(back, Some(foreign.payload), "it is for others");
+        }
+        own.far_end().ancestor = &raw const ancestor;
+        let part = published(shows, &part);
+        assert_eq!(finds(part), Some(part.payload));
+    }
+
     /// Two wait for what one seat has published, and are woken for one part, which is taken back. A job from outside, for which
     /// nobody else was woken, must not be forgotten.
     #[test]
