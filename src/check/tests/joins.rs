@@ -123,6 +123,34 @@ fn a_join_publishes_nothing_while_nobody_is_hungry() {
     });
 }
 
+/// The first closure of a join panics: what is in the second one goes, called or not, and what a thief has made of it, too.
+#[test]
+fn what_is_in_the_half_of_a_join_that_panics_is_dropped() {
+    quiet();
+    let (all, called) = (AtomicU64::new(0), AtomicU64::new(0));
+    for workers in [1, 2] {
+        for seed in 0..30 {
+            let kept = Arc::new(());
+            once(workers, seed, |pool| {
+                all.fetch_add(1, Ordering::Relaxed);
+                let second = Arc::clone(&kept);
+                let first = || -> () {
+                    (0..seed).for_each(|_| work(1));
+                    panic!("trap");
+                };
+                let second = || {
+                    called.fetch_add(1, Ordering::Relaxed);
+                    second
+                };
+                assert!(catch_unwind(AssertUnwindSafe(|| pool.join(first, second))).is_err());
+                assert_eq!(Arc::strong_count(&kept), 1, "it is leaked");
+            });
+        }
+    }
+    let (all, called) = (all.into_inner(), called.into_inner());
+    assert!(0 < called && called < all, "{called} of {all} were called: both cases are to be there");
+}
+
 proptest! {
     #[test]
     fn every_half_is_called_once(tree in trees(), seed in any::<u64>()) {
