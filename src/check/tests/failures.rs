@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::property::quiet;
-use crate::check::{once, work};
+use crate::check::{makespan, once, work};
 use crate::graph::Graph;
 use crate::pool::Pool;
 
@@ -187,4 +187,39 @@ fn the_items_of_a_batch_that_breaks_off_are_accounted_for() {
         tee.items_out() - one.items_in() - one.items_dropped()
     });
     assert_eq!(lost, 0);
+}
+
+/// How many of 200 tasks begin beside one that fails, which was added before or behind them all.
+fn begun(workers: usize, seed: u64, is_first: bool) -> u64 {
+    quiet();
+    let begun = AtomicU64::new(0);
+    makespan(workers, seed, |pool| {
+        let g = Graph::new();
+        let fails = || drop(g.task((), |()| -> () { panic!("trap") }));
+        if is_first {
+            fails();
+        }
+        for _ in 0..200 {
+            drop(g.task((), |()| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                work(10);
+            }));
+        }
+        if !is_first {
+            fails();
+        }
+        assert!(pool.run(g).is_err());
+    });
+    begun.into_inner()
+}
+
+#[test]
+fn tasks_behind_one_that_failed_do_not_begin_but_those_before_it_do() {
+    for workers in [1, 2, 4] {
+        for seed in 0..5 {
+            let behind = begun(workers, seed, true);
+            assert!(behind <= 2 * (workers as u64 + 1), "{behind} tasks have begun beside {workers} workers");
+            assert_eq!(begun(workers, seed, false), 200);
+        }
+    }
 }
