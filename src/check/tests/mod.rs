@@ -2,6 +2,7 @@
 
 mod elastic;
 mod failures;
+mod fairness;
 mod joins;
 mod loops;
 mod nodes;
