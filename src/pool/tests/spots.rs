@@ -1,9 +1,14 @@
 //! Which CPUs workers get where other pools have claimed some.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
-use crate::pool::register::Claims;
+use crate::pool::placement::{Pinning, Placement, Wish};
+use crate::pool::register::{self, Claims};
 use crate::pool::spots::on_cores;
+use crate::pool::victims::Layout;
+use crate::pool::{Pool, Shared};
 use crate::topology::Topology;
 
 fn claimed(cpus: &[usize]) -> Claims {
@@ -34,6 +39,29 @@ fn workers_share_a_cache_where_one_is_free() {
         "a node, and a core whose L3 domain is used already"
     );
     assert_eq!(cpus("pack:2 numa:2 core:2 pu:1", 4, &[0]), [4, 5, 6, 7], "in one package");
+}
+
+/// On a CPU that no other test's pool has.
+#[test]
+fn claims_end_with_the_pool() {
+    const CPU: usize = 299;
+    let machine = Arc::new(Topology::synthetic("core:300 pu:1").expect("a machine"));
+    let wish = Wish { workers: Some(1), pinning: Pinning::Cores, ..Wish::default() };
+    let pool = || {
+        let (placement, claim) = register::claim(|_| {
+            let others: Vec<usize> = (0..CPU).collect();
+            Placement::decide(&wish, &machine, &claimed(&others))
+        });
+        Pool::new_empty(Arc::new(Shared::new(Layout::flat(1), 1)), placement, claim, Arc::clone(&machine))
+    };
+    let claims = || register::look(|claims| claims.of(CPU));
+    let (one, other) = (pool(), pool());
+    let handle = one.handle();
+    assert_eq!(claims(), 2);
+    drop(one);
+    assert_eq!(claims(), 1, "a handle keeps no claim");
+    drop((other, handle));
+    assert_eq!(claims(), 0);
 }
 
 proptest! {
