@@ -338,3 +338,56 @@ impl Pool {
         self.shared.spares.refused.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::pool::victims::Layout;
+    use crate::sync::thread;
+
+    /// For how long the system is left alone after `refused`: not less, and not longer than that takes.
+    fn pause(spares: &Spares, refused: impl FnOnce()) -> std::ops::RangeInclusive<Duration> {
+        let before = spares.since.elapsed();
+        refused();
+        let until = Duration::from_nanos(spares.again_at.load(Ordering::Relaxed));
+        until.saturating_sub(spares.since.elapsed())..=until.saturating_sub(before)
+    }
+
+    #[test]
+    fn the_system_is_left_alone_for_longer_each_time_but_not_for_ever() {
+        let spares = Spares::new(1);
+        assert!(!spares.is_paused());
+        for (refusals, millis) in [(0, 10), (1, 20), (2, 40), (6, 640), (7, 1000), (20, 1000), (u32::MAX, 1000)] {
+            let pause = pause(&spares, || spares.pause(refusals));
+            assert!(pause.contains(&Duration::from_millis(millis)), "{pause:?} after {refusals} others");
+        }
+        assert!(spares.is_paused());
+    }
+
+    #[test]
+    fn a_thread_that_was_given_ends_the_row_of_refusals() {
+        let shared = Shared::new(Layout::flat(2), 2);
+        let (spares, asked) = (&shared.spares, Arc::new(AtomicUsize::new(0)));
+        let asks = Arc::clone(&asked);
+        spares.crew.lock().make = Some(Box::new(move |_| match asks.fetch_add(1, Ordering::Relaxed) {
+            3 => thread::Builder::new().spawn(|| ()),
+            _ => Err(io::Error::other("no threads left")),
+        }));
+        (0..2).for_each(|_| shared.idle.lend(true));
+        let refused = || {
+            spares.again_at.store(1, Ordering::Relaxed); // the pause is over
+            shared.miss_spare();
+        };
+        for (number, millis) in [10, 20, 40, 0, 10, 20].into_iter().enumerate() {
+            let pause = pause(spares, refused);
+            assert_eq!(asked.load(Ordering::Relaxed), number + 1);
+            assert!(pause.contains(&Duration::from_millis(millis)), "{pause:?} after {number} others");
+        }
+        spares.again_at.store(u64::MAX, Ordering::Relaxed);
+        shared.miss_spare();
+        assert_eq!(asked.load(Ordering::Relaxed), 6, "the system is left alone");
+        for thread in spares.take_threads() {
+            thread.join().expect("no panic");
+        }
+    }
+}
