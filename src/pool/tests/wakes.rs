@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::pool::job::{Group, Job, Target};
+use crate::pool::job::{Job, Target};
 use crate::pool::seat::Seat;
 use crate::pool::victims::Layout;
 use crate::pool::worker::Worker;
@@ -19,7 +19,7 @@ impl Shared {
 
     /// What jobs that nobody waits for have in common.
     fn target(&self) -> Target {
-        Target::new(nothing, Some(NonNull::<Group>::from(&self.detached)))
+        Target::new(nothing, Some(NonNull::from(&self.detached)))
     }
 
     /// The thread at this seat, which may run anything, has gone through S1 to S3, and is parked.
@@ -30,10 +30,15 @@ impl Shared {
     }
 
     /// A job comes to the injector, as from a full ring, and somebody is woken for it if that may be.
-    fn comes(&self, target: &Target) {
-        self.injectors[0].push([Job { target: NonNull::from(target), payload: 0 }]);
+    fn comes(&self, job: Job) {
+        self.injectors[0].push([job]);
         self.notify(0, None, 1);
     }
+}
+
+/// A job of those that nobody waits for.
+fn job(target: &Target) -> Job {
+    Job { target: NonNull::from(target), payload: 0 }
 }
 
 /// Whether the thread that sleeps at this seat was woken.
@@ -51,7 +56,7 @@ fn who_finds_something_at_the_limit_owes_a_look() {
     shared.idle.search();
     shared.sleeps(sleeps);
     shared.idle.enter(); // a guest
-    (0..2).for_each(|_| shared.comes(&target));
+    (0..2).for_each(|_| shared.comes(job(&target)));
     shared.injectors[0].take(None).expect("two jobs");
     shared.idle.found();
     Worker::at(shared, finds, Worker::wake_for_rest);
@@ -69,7 +74,7 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
     shared.spares.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
     shared.idle.enter();
     shared.idle.search();
-    (0..2).for_each(|_| shared.comes(&target));
+    (0..2).for_each(|_| shared.comes(job(&target)));
     Worker::at(shared, &shared.seats[0], |worker| {
         shared.injectors[0].take(None).expect("two jobs");
         shared.idle.found();
@@ -78,4 +83,55 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
         pool.block_in_place(|| assert_eq!(pool.spare_threads_refused(), 1, "nobody is there for the other job"));
     });
     shared.injectors[0].take(None).expect("the other one");
+}
+
+/// A thread that blocks keeps nothing to itself.
+#[test]
+fn who_blocks_has_published_all() {
+    let pool = without_threads(2);
+    let (seat, target) = (&pool.shared.seats[0], pool.shared.target());
+    pool.shared.idle.enter();
+    let job = job(&target);
+    Worker::at(&pool.shared, seat, |worker| {
+        seat.shown.request.answer(|| false); // nobody asks
+        worker.push_counted(job);
+        worker.push_last(job);
+        worker.continue_with(job);
+        assert_eq!((seat.stealer.len(), seat.hides()), (0, true));
+        pool.block_in_place(|| assert_eq!((seat.stealer.len(), seat.hides()), (3, false)));
+        while worker.pop_public(|_| true).is_some() {}
+    });
+}
+
+/// As many are active as may be, one of them a guest, and a job comes that nobody can be woken for.
+#[test]
+fn a_guest_that_leaves_makes_room() {
+    let shared = &Shared::by_hand(1, 1);
+    let ([sleeps], target) = ([&shared.seats[0]], shared.target());
+    shared.sleeps(sleeps);
+    let job = job(&target);
+    shared.on_worker(move |_| {
+        shared.comes(job);
+        assert!(!is_woken(sleeps), "one is active");
+    });
+    assert!(is_woken(sleeps), "the guest is gone, and nobody comes for the job");
+}
+
+/// What a guest has queued, and nobody has asked for.
+#[test]
+fn a_guest_that_leaves_leaves_nothing_private() {
+    let shared = &Shared::by_hand(1, 1);
+    let ([sleeps], target) = ([&shared.seats[0]], shared.target());
+    shared.sleeps(sleeps);
+    let job = job(&target);
+    let guest = shared.on_worker(move |worker| {
+        worker.seat.shown.request.answer(|| false); // nobody asks
+        worker.push_counted(job);
+        assert!(worker.seat.hides());
+        worker.seat.index
+    });
+    let guest = &shared.seats[guest];
+    assert_eq!((guest.stealer.len(), guest.hides()), (1, false));
+    assert!(is_woken(sleeps), "the guest is gone, and nobody comes for the job");
+    guest.stealer.steal().success().expect("the job");
 }
