@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::wakes::{is_woken, job};
 use crate::pool::elastic::Watch;
-use crate::pool::without_threads;
+use crate::pool::{Pool, without_threads};
 use crate::topology::Usable;
 
 /// A folder with a system's files, removed when dropped.
@@ -35,6 +36,19 @@ impl System {
     fn quota(&self, quota: &str) {
         self.write("sys/fs/cgroup/job/cpu.max", &format!("{quota} 100000"));
     }
+
+    /// Who looks after a pool here.
+    fn watch(&self, pool: &Pool) -> Watch {
+        Watch {
+            root: self.0.clone(),
+            shared: Arc::clone(&pool.shared),
+            placement: Arc::clone(&pool.placement),
+            asked: pool.placement(),
+            threads: Vec::new(),
+            oversubscribe: false,
+            last: usable(&self.0),
+        }
+    }
 }
 
 impl Drop for System {
@@ -52,15 +66,7 @@ fn usable(root: &Path) -> Usable {
 fn active_workers_follow_mask_and_quota() {
     let system = System::new("follow");
     let pool = without_threads(6);
-    let mut watch = Watch {
-        root: system.0.clone(),
-        shared: Arc::clone(&pool.shared),
-        placement: Arc::clone(&pool.placement),
-        asked: pool.placement(),
-        threads: Vec::new(),
-        oversubscribe: false,
-        last: usable(&system.0),
-    };
+    let mut watch = system.watch(&pool);
     let mut active = |change: &dyn Fn()| {
         change();
         watch.look();
@@ -84,4 +90,22 @@ fn a_system_that_cannot_be_read_changes_nothing() {
     assert_eq!((last.cpus.to_string().as_str(), last.quota), ("0-3", None));
     fs::remove_dir_all(&system.0).expect("folder");
     assert_eq!(Usable::read(&system.0), None);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_may_be_active_again_is_woken() {
+    let system = System::new("again");
+    let pool = without_threads(6);
+    let (mut watch, target, sleeps) = (system.watch(&pool), pool.shared.target(), &pool.shared.seats[0]);
+    system.quota("100000");
+    watch.look();
+    pool.shared.idle.enter();
+    pool.shared.sleeps(sleeps);
+    pool.shared.comes(job(&target));
+    assert!(!is_woken(sleeps), "one is active");
+    system.quota("200000");
+    watch.look();
+    assert!(is_woken(sleeps), "two may be active, and nobody comes for the job");
+    pool.shared.injectors[0].take(None).expect("the job");
 }

@@ -18,31 +18,31 @@ impl Shared {
     }
 
     /// What jobs that nobody waits for have in common.
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         Target::new(nothing, Some(NonNull::from(&self.detached)))
     }
 
     /// The thread at this seat, which may run anything, has gone through S1 to S3, and is parked.
-    fn sleeps(&self, seat: &Seat) {
+    pub(super) fn sleeps(&self, seat: &Seat) {
         self.idle.enter();
         self.idle.search();
         self.idle.announce(&seat.parker, seat.at(), None, false);
     }
 
     /// A job comes to the injector, as from a full ring, and somebody is woken for it if that may be.
-    fn comes(&self, job: Job) {
+    pub(super) fn comes(&self, job: Job) {
         self.injectors[0].push([job]);
         self.notify(0, None, 1);
     }
 }
 
 /// A job of those that nobody waits for.
-fn job(target: &Target) -> Job {
+pub(super) fn job(target: &Target) -> Job {
     Job { target: NonNull::from(target), payload: 0 }
 }
 
 /// Whether the thread that sleeps at this seat was woken.
-fn is_woken(seat: &Seat) -> bool {
+pub(super) fn is_woken(seat: &Seat) -> bool {
     seat.parker.try_take()
 }
 
@@ -134,4 +134,18 @@ fn a_guest_that_leaves_leaves_nothing_private() {
     assert_eq!((guest.stealer.len(), guest.hides()), (1, false));
     assert!(is_woken(sleeps), "the guest is gone, and nobody comes for the job");
     guest.stealer.steal().success().expect("the job");
+}
+
+/// A job has come while the limit was low.
+#[test]
+fn a_limit_that_is_raised_wakes_one_for_what_has_come() {
+    let shared = &Shared::by_hand(2, 2);
+    let ([sleeps], target) = ([&shared.seats[0]], shared.target());
+    shared.set_active(1);
+    shared.idle.enter();
+    shared.sleeps(sleeps);
+    shared.comes(job(&target));
+    assert!(!is_woken(sleeps), "one is active");
+    shared.set_active(2);
+    assert!(is_woken(sleeps), "two may be active, and nobody comes for the job");
 }
