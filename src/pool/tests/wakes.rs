@@ -1,12 +1,19 @@
 //! Who sleeps is woken for what is in sight, whoever was to see to it: the threads stand still, and each does one thing.
 
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::pool::job::{Job, Target};
 use crate::pool::seat::Seat;
 use crate::pool::victims::Layout;
 use crate::pool::worker::Worker;
 use crate::pool::{Shared, without_threads};
+use crate::sync::latch::Latch;
+use crate::sync::parker::Parker;
 
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
@@ -44,6 +51,31 @@ pub(super) fn job(target: &Target) -> Job {
 /// Whether the thread that sleeps at this seat was woken.
 pub(super) fn is_woken(seat: &Seat) -> bool {
     seat.parker.try_take()
+}
+
+/// Whether `work`, at the seat of this parker, ends without this: if it hangs it is let go after a while.
+fn ends_by_itself(parker: &Arc<Parker>, work: impl FnOnce()) -> bool {
+    let (ended, start) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                if start.elapsed() > Duration::from_secs(5) {
+                    parker.unpark();
+                    return false;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            true
+        });
+        work();
+        ended.store(true, Ordering::Relaxed);
+        watch.join().expect("no panic")
+    })
+}
+
+/// What somebody waits for.
+fn something() -> NonZeroUsize {
+    NonZeroUsize::new(7 << 12).expect("not zero")
 }
 
 /// Two jobs come, and both count on one that searches; that finds one, and as many are active as may be. Whoever leaves then
@@ -148,4 +180,38 @@ fn a_limit_that_is_raised_wakes_one_for_what_has_come() {
     assert!(!is_woken(sleeps), "one is active");
     shared.set_active(2);
     assert!(is_woken(sleeps), "two may be active, and nobody comes for the job");
+}
+
+/// A thread that waits sleeps: so another one may be woken for a job that has come before.
+#[test]
+fn who_sleeps_while_it_waits_makes_room() {
+    let shared = &Shared::by_hand(2, 1);
+    let ([waits, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.idle.enter();
+    shared.sleeps(sleeps);
+    shared.comes(job(&target));
+    assert!(!is_woken(sleeps), "one is active");
+    waits.parker.unpark(); // it does not sleep long
+    Worker::at(shared, waits, |worker| worker.sleep_for(&Latch::new(), Some(something()), false));
+    assert!(is_woken(sleeps), "nobody is active, and nobody comes for the job");
+}
+
+/// A thread that waits for long lends its place, and a spare is made for a job that has come before.
+#[test]
+fn who_waits_for_long_has_a_spare_made() {
+    let pool = &without_threads(1);
+    let (shared, target) = (&pool.shared, pool.shared.target());
+    let waits = &shared.seats[0];
+    let parker = Arc::clone(&waits.parker);
+    shared.spares.crew.lock().make = Some(Box::new(move |_| {
+        parker.unpark(); // it does not wait any longer
+        Err(std::io::Error::other("counted"))
+    }));
+    shared.idle.enter();
+    shared.comes(job(&target));
+    let ends = ends_by_itself(&waits.parker, || {
+        Worker::at(shared, waits, |worker| _ = worker.sleep_for(&Latch::new(), Some(something()), false));
+    });
+    assert!(ends && pool.spare_threads_refused() == 1, "nobody comes for the job");
+    shared.injectors[0].take(None).expect("the job");
 }
