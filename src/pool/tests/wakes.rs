@@ -215,3 +215,42 @@ fn who_waits_for_long_has_a_spare_made() {
     assert!(ends && pool.spare_threads_refused() == 1, "nobody comes for the job");
     shared.injectors[0].take(None).expect("the job");
 }
+
+/// A thread that waits has looked, and found nothing; then a job for it comes, and whoever brings it has not seen it asleep yet.
+#[test]
+fn who_waits_looks_once_more_before_it_sleeps() {
+    let shared = &Shared::by_hand(2, 2);
+    let (seat, target) = (&shared.seats[0], shared.target());
+    let job = job(&target);
+    shared.idle.enter();
+    let sleeps = || {
+        ends_by_itself(&seat.parker, || {
+            Worker::at(shared, seat, |worker| _ = worker.sleep_for(&Latch::new(), Some(job.id()), false));
+        })
+    };
+    shared.injectors[0].push([job]);
+    assert!(sleeps(), "it sleeps beside a job in the injector");
+    shared.injectors[0].take(None).expect("the job");
+    Worker::at(shared, &shared.seats[1], |worker| {
+        worker.push_own(job);
+        worker.hand_over();
+    });
+    seat.parker.try_take(); // this was for it, or for nobody
+    assert!(sleeps(), "it sleeps beside a job at another seat");
+}
+
+/// The same of a worker that may run anything.
+#[test]
+fn a_worker_looks_once_more_before_it_sleeps() {
+    let shared = &Shared::by_hand(2, 2);
+    let ([seat, other], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.idle.enter();
+    shared.idle.search();
+    let stays = || Worker::at(shared, seat, Worker::must_stay);
+    assert!(!stays());
+    shared.injectors[0].push([job(&target)]);
+    assert!(stays(), "it sleeps beside a job in the injector");
+    let job = shared.injectors[0].take(None).expect("the job");
+    Worker::at(shared, other, |worker| worker.own.far_end().deque.push(job));
+    assert!(stays(), "it sleeps beside a job at another seat");
+}
