@@ -254,3 +254,56 @@ fn a_worker_looks_once_more_before_it_sleeps() {
     Worker::at(shared, other, |worker| worker.own.far_end().deque.push(job));
     assert!(stays(), "it sleeps beside a job at another seat");
 }
+
+/// Three are active, and may be; one of them takes its flag down, and so a look is owed to the fourth. A worker that is about to
+/// sleep takes that note away: so it asks all seats, though it sees a job itself. If not, what is queued there later would stay
+/// private, and the fourth one asleep.
+#[test]
+fn who_takes_the_note_away_asks_all_seats() {
+    let shared = &Shared::by_hand(3, 3);
+    let ([owner, stays, sleeps], target) = ([0, 1, 2].map(|seat| &shared.seats[seat]), shared.target());
+    let job = job(&target);
+    (0..3).for_each(|_| shared.idle.enter()); // one of them is a guest
+    shared.sleeps(sleeps);
+    Worker::at(shared, owner, |worker| {
+        worker.publish_surplus();
+        assert!(!worker.is_asked(), "nobody may be woken");
+    });
+    shared.idle.search();
+    shared.idle.exit(false);
+    shared.pay(0); // one searches
+    shared.injectors[0].push([job]);
+    Worker::at(shared, stays, |worker| {
+        let mut has_seen = false;
+        shared.idle.sleep(&stays.parker, stays.at(), None, || {
+            has_seen = worker.must_stay();
+            true
+        });
+        assert!(has_seen, "there is a job");
+        shared.injectors[0].take(None).expect("it is there");
+        shared.idle.found();
+        worker.wake_for_rest();
+    });
+    assert!(!is_woken(sleeps), "there is nothing");
+    Worker::at(shared, owner, |worker| worker.push_counted(job));
+    assert!(is_woken(sleeps), "the flag is down, and nobody is owed anything");
+}
+
+/// A flag is taken down because as many are active as may be. What is queued after that is private; when one may be woken it
+/// is found.
+#[test]
+fn who_takes_the_flag_down_owes_a_look() {
+    let shared = &Shared::by_hand(2, 1);
+    let ([owner, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.idle.enter();
+    shared.sleeps(sleeps);
+    Worker::at(shared, owner, |worker| {
+        worker.publish_surplus();
+        assert!(!worker.is_asked(), "nobody may be woken");
+        worker.push_counted(job(&target));
+        assert!(owner.hides());
+    });
+    shared.idle.exit(false); // it blocks
+    shared.pay(0);
+    assert!(is_woken(sleeps) && owner.shown.request.is_up(), "nobody comes for the private job");
+}
