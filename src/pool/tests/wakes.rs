@@ -307,3 +307,47 @@ fn who_takes_the_flag_down_owes_a_look() {
     shared.pay(0);
     assert!(is_woken(sleeps) && owner.shown.request.is_up(), "nobody comes for the private job");
 }
+
+/// A worker sleeps without a look, as enough are active.
+#[test]
+fn who_sleeps_at_the_limit_is_owed_a_look() {
+    let shared = &Shared::by_hand(2, 1);
+    let ([sleeps], target) = ([&shared.seats[1]], shared.target());
+    shared.idle.enter();
+    shared.injectors[0].push([job(&target)]); // who brings it counts on the next one
+    shared.sleeps(sleeps);
+    assert!(!Worker::at(shared, sleeps, Worker::must_stay), "one is active");
+    shared.idle.exit(false);
+    shared.pay(0);
+    assert!(is_woken(sleeps), "nobody comes for the job");
+}
+
+/// Nobody was woken because one searched. It ends.
+#[test]
+fn who_ends_a_search_owes_a_look() {
+    let shared = &Shared::by_hand(2, 2);
+    let ([sleeps], target) = ([&shared.seats[1]], shared.target());
+    shared.sleeps(sleeps);
+    shared.idle.enter();
+    shared.idle.search();
+    shared.comes(job(&target));
+    assert!(!is_woken(sleeps), "one searches");
+    shared.idle.exit(true);
+    shared.pay(0);
+    assert!(is_woken(sleeps), "nobody comes for the job");
+}
+
+/// A look is owed, and one that searches has found the only job in sight; but there is a private one.
+#[test]
+fn who_finds_the_last_job_pays() {
+    let shared = &Shared::by_hand(3, 3);
+    let ([finds, hides, sleeps], target) = ([0, 1, 2].map(|seat| &shared.seats[seat]), shared.target());
+    shared.sleeps(sleeps);
+    shared.idle.enter();
+    shared.idle.search();
+    Worker::at(shared, hides, |worker| _ = worker.own.push(job(&target)));
+    shared.idle.owe();
+    shared.idle.found();
+    Worker::at(shared, finds, Worker::wake_for_rest);
+    assert!(is_woken(sleeps), "nobody comes for the private job");
+}
