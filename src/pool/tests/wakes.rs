@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::pool::job::{Job, Target};
+use crate::pool::job::{Job, Target, pointer};
 use crate::pool::seat::Seat;
 use crate::pool::victims::Layout;
 use crate::pool::worker::Worker;
@@ -350,4 +350,54 @@ fn who_finds_the_last_job_pays() {
     shared.idle.found();
     Worker::at(shared, finds, Worker::wake_for_rest);
     assert!(is_woken(sleeps), "nobody comes for the private job");
+}
+
+#[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
+unsafe fn set(_: NonNull<Target>, latch: u64, worker: &Worker<'_>) {
+    // SAFETY: (1) the job is about a latch that somebody waits for; (2) it is run once.
+    unsafe { Latch::set(pointer(latch), &worker.seat.parker) };
+}
+
+/// A thread that waits finds what it waits for. It may have been woken for another job, or others may.
+#[test]
+fn who_finds_what_it_waits_for_wakes_others_for_the_rest() {
+    const SETS: &Target = &Target::new(set, None);
+    let shared = &Shared::by_hand(2, 2);
+    let ([waits, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.idle.enter();
+    shared.sleeps(sleeps);
+    let latch = Latch::new();
+    let sets = Job::about(SETS, &latch);
+    shared.injectors[0].push([job(&target), sets]);
+    Worker::at(shared, waits, |worker| worker.wait(&latch, Some(sets.id())));
+    assert!(latch.is_set());
+    assert!(is_woken(sleeps), "nobody comes for the other job");
+}
+
+/// A thread that waits is woken for a job that somebody else has taken by then, and what it waits for is done. Of several jobs in
+/// sight it may have been woken for that one.
+#[test]
+fn who_is_woken_in_vain_and_goes_on_passes_on() {
+    let shared = &Shared::by_hand(2, 2);
+    let ([waits, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.idle.enter();
+    shared.sleeps(sleeps);
+    let (latch, job) = (&Latch::new(), job(&target));
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while shared.idle.is_anybody_active() {
+                thread::yield_now(); // it does not sleep yet
+            }
+            thread::sleep(Duration::from_millis(10)); // now it does not look any more
+            shared.injectors[0].push([job]);
+            #[expect(unsafe_code, reason = "sets a latch")]
+            // SAFETY: (1) it is alive until the scope ends; (2) once.
+            unsafe {
+                Latch::set(latch, &Parker::new());
+            }
+            shared.notify(0, Some(something()), 1); // the last that went to sleep
+        });
+        Worker::at(shared, waits, |worker| worker.wait(latch, Some(something())));
+    });
+    assert!(is_woken(sleeps), "nobody comes for the other job");
 }
