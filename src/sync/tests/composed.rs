@@ -254,3 +254,40 @@ fn loom_event_count_search_changes_hands() {
         swap.join().expect("no panic");
     });
 }
+
+/// A job is pushed by one that counts on a search, and the searcher has found another one: as many are active as may be, and it
+/// goes on without a look. Meanwhile one leaves; a fourth thread sleeps and is to be woken by one of the three.
+#[test]
+fn loom_event_count_search_at_the_limit_is_handed_on() {
+    check(&["event_count.found", "event_count.owed", "event_count.freed"], || {
+        let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, sleeper) = &*shared;
+        idle.enter();
+        idle.search();
+        idle.announce(sleeper, At::default(), None, false);
+        idle.enter(); // the guest
+        idle.enter();
+        idle.search();
+        let searcher = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.found();
+                let looks = idle.can_wake() || (idle.owes_for_rest() && idle.can_wake());
+                looks && jobs.load(Ordering::Relaxed) > 0
+            })
+        };
+        let guest = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.exit(false);
+                idle.pays(false) && jobs.load(Ordering::Relaxed) > 0
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(Prefer::default(), None, 1, 1);
+        let would_wake = [searcher, guest].map(|thread| thread.join().expect("no panic"));
+        assert!(sleeper.try_take() || would_wake[0] || would_wake[1], "one of them wakes the sleeper");
+    });
+}
