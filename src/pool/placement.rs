@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::register::Claims;
 use super::spots;
+use crate::sync::asymmetric;
 use crate::topology::{CpuSet, Topology, Usable, count, parallelism};
 
 /// Which workers are bound to CPUs.
@@ -199,6 +200,17 @@ impl Placement {
         self.active
     }
 
+    /// How what a thread keeps private is reached while it is in user code: the call of the system by which a worker that needs
+    /// a job does so (`"membarrier"`, say). None: this system offers none, or refuses it, and so each `join` pays for a full
+    /// fence.
+    #[must_use]
+    pub fn fence(&self) -> Option<&'static str> {
+        match asymmetric::prepare() {
+            asymmetric::Kind::System(name) => Some(name),
+            asymmetric::Kind::BothSides => None,
+        }
+    }
+
     /// The workers, by number.
     #[must_use]
     pub fn workers(&self) -> &[WorkerPlace] {
@@ -259,6 +271,9 @@ impl fmt::Display for Placement {
         writeln!(f, "pinning: {:?} ({})", self.pinning, self.reason)?;
         if self.active < self.workers.len() {
             writeln!(f, "active: at most {} of {}", self.active, count(self.workers.len(), "worker"))?;
+        }
+        if self.fence().is_none() {
+            writeln!(f, "fences: full ones on both sides, for the system offers no other: a join costs one")?;
         }
         self.workers.iter().try_for_each(|worker| writeln!(f, "  {worker}"))
     }

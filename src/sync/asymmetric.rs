@@ -12,8 +12,6 @@
 //! Linux has `membarrier(2)`, Windows `FlushProcessWriteBuffers`. Elsewhere, and where the system refuses, both sides are
 //! full fences. What holds is decided once for the process, by [`prepare`]; until then both sides are full fences.
 
-use std::fmt;
-
 // Not loom's: models have a full fence of their own on each side (`light_edge!`, `heavy_edge!`).
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
@@ -28,15 +26,6 @@ pub(crate) enum Kind {
     System(&'static str),
     /// Both sides are full fences.
     BothSides,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System(name) => f.write_str(name),
-            Self::BothSides => f.write_str("full fences on both sides, for the system offers none"),
-        }
-    }
 }
 
 /// Finds out what the system offers. Before the first pool is there.
