@@ -256,15 +256,7 @@ impl Worker<'_> {
                 Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
                 Step::Idle if over || !self.goes_on_looking(&mut patience) => {
-                    Counts::bump(&self.seat.counts.parks);
-                    let woken = idle.sleep_spare(&self.seat.parker, self.seat.at(), |has_place| {
-                        let stays = idle.is_ending() || (has_place && self.must_stay());
-                        stays || {
-                            self.shared.pay(self.seat.node); // the place is free again, for a worker
-                            has_place && self.nap(None)
-                        }
-                    });
-                    if woken {
+                    if self.sleep_as_spare() {
                         patience.renew();
                     }
                 }
@@ -272,6 +264,22 @@ impl Worker<'_> {
             }
         }
         idle.exit_spare(self.searching.get());
+    }
+
+    /// Sleeps until there is a place, and something to do; whether it was woken for a job.
+    pub(super) fn sleep_as_spare(&self) -> bool {
+        let Shared { idle, .. } = self.shared;
+        Counts::bump(&self.seat.counts.parks);
+        idle.sleep_spare(&self.seat.parker, self.seat.at(), |has_place| {
+            let stays = idle.is_ending() || (has_place && self.must_stay());
+            stays || {
+                if !has_place {
+                    idle.owe(); // it has not looked, and pushes have counted on its search
+                }
+                self.shared.pay(self.seat.node); // the place is free again, for a worker
+                has_place && self.nap(None)
+            }
+        })
     }
 
     /// Leaves the work to others, as if it had looked for it in vain.

@@ -20,7 +20,7 @@
 //!   and searching. (N4) Unpark it.
 //! * owe a look, for work that others cannot be woken for: (O1) note it. (O2) Fence. (O3) If somebody can be woken now, do what
 //!   follows at once. Pushers do that at N2; so does a thread that may run anything and goes to sleep without a look, as
-//!   `limit` are active; one that was to look behind F2 or at S5, and can wake nobody; and an owner that takes down the flag by which others ask, though somebody sleeps.
+//!   `limit` are active, or as it is a spare whose place was taken back; one that was to look behind F2 or at S5, and can wake nobody; and an owner that takes down the flag by which others ask, though somebody sleeps.
 //! * pay, when somebody may be woken who could not be before: a thread leaves (X1), or goes to sleep (S1), or lends its place
 //!   (L1), or the limit is raised (R1), or a searcher has found something (F1). (P1) Fence. (P2) If no look is owed, or
 //!   nobody can be woken, or somebody searches: done. (P3) Take the note away. (P4) Fence. (P5) Look at everything. If there

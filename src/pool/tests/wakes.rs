@@ -11,7 +11,7 @@ use crate::pool::job::{Job, Target, pointer};
 use crate::pool::seat::Seat;
 use crate::pool::victims::Layout;
 use crate::pool::worker::Worker;
-use crate::pool::{Shared, without_threads};
+use crate::pool::{GUESTS, Shared, without_threads};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 
@@ -96,6 +96,25 @@ fn who_finds_something_at_the_limit_owes_a_look() {
     shared.idle.exit(false);
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the other job");
+}
+
+/// A job comes, and counts on a spare that searches; that has to make room, and sleeps without a look. Somebody else is woken.
+#[test]
+fn a_spare_that_has_to_make_room_passes_on_what_counts_on_it() {
+    let shared = &Shared::by_hand(2, 2);
+    let ([sleeps, spare], target) = ([&shared.seats[1], &shared.seats[2 + GUESTS]], shared.target());
+    shared.sleeps(sleeps);
+    shared.idle.lend(true);
+    shared.idle.enter_spare();
+    shared.idle.search();
+    shared.comes(job(&target));
+    assert!(!is_woken(sleeps), "the spare searches");
+    shared.idle.enter();
+    shared.idle.lend(false);
+    spare.parker.unpark(); // it does not sleep long
+    Worker::at(shared, spare, Worker::sleep_as_spare);
+    assert!(is_woken(sleeps), "nobody comes for the job");
+    shared.injectors[0].take(None).expect("the job");
 }
 
 /// The same where nobody sleeps, and who has found something lends its place.
