@@ -38,10 +38,15 @@ impl Worker<'_> {
         Some(found)
     }
 
-    /// What is at home on another node, the nearest first: nobody there has come for it.
+    /// What is at home on another node, the nearest first: nobody there has come for it. Not as long as there seem to be jobs on
+    /// this node that a raid will bring.
     fn take_from_afar(&self, only: Only) -> Option<Job> {
-        let near = self.shared.layout.near(self.seat.node);
-        let job = near[1..].iter().find_map(|node| self.shared.injectors[*node].take(only))?;
+        let afar = &self.shared.layout.near(self.seat.node)[1..];
+        let has_any = afar.iter().any(|node| !self.shared.injectors[*node].is_empty());
+        if !has_any || (only.is_none() && self.raids_here_soon()) {
+            return None;
+        }
+        let job = afar.iter().find_map(|node| self.shared.injectors[*node].take(only))?;
         Counts::bump(&self.seat.counts.steals[AFAR]);
         Some(job)
     }

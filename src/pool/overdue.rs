@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 /// How long a job waits that only workers may run, if all are busy: a tick of the system's scheduler or two.
-const FAIR: Duration = Duration::from_millis(10);
+pub(super) const FAIR: Duration = Duration::from_millis(10);
 
 /// Whether a worker stands by.
 #[derive(Debug, Default)]

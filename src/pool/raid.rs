@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use super::grain::SHORT;
 use super::job::{Job, Wanted};
 use super::lineage::is_part;
+use super::overdue::FAIR;
 use super::publish::publish;
 use super::seat::{Local, PUBLIC, Seat};
 use super::worker::Worker;
@@ -79,8 +80,11 @@ struct Seen {
     seat: *const Seat,
     beat: usize,
     since: Instant,
-    /// When it looked last.
+    /// When it looked last, and whether it found the jobs of that seat still there then.
     looked: Instant,
+    has_looked: bool,
+    /// When it looked for the first time.
+    first: Instant,
 }
 
 impl Lookout {
@@ -118,16 +122,24 @@ impl Worker<'_> {
             self.note_private(only, now);
             return false;
         }
-        self.lookout.0.set(Some(Seen { looked: now, ..seen }));
+        self.lookout.0.set(Some(Seen { looked: now, has_looked: true, ..seen }));
         let age = now - seen.since;
         age >= SHORT && self.shared.raids.take_turn(age < NAP, || self.raid(only)).unwrap_or(false)
+    }
+
+    /// Whether there are private jobs on this node, and this thread has not tried yet to get at them since it looks for work.
+    pub(super) fn raids_here_soon(&self) -> bool {
+        let here = |seat: &Seat| seat.node == self.seat.node && seat.hides();
+        let is_new = self.lookout.0.get().is_none_or(|seen| !seen.has_looked && seen.first.elapsed() < FAIR);
+        is_new && self.shared.seats_in_use().iter().any(here)
     }
 
     fn note_private(&self, only: Only, now: Instant) {
         let seat = self.sees_private(only);
         let beat = seat.map_or(0, |seat| seat.ring.beat());
         let seat = seat.map_or(ptr::null(), ptr::from_ref);
-        self.lookout.0.set(Some(Seen { seat, beat, since: now, looked: now }));
+        let first = self.lookout.0.get().map_or(now, |seen| seen.first);
+        self.lookout.0.set(Some(Seen { seat, beat, since: now, looked: now, has_looked: false, first }));
     }
 
     /// The nearest seat that seems to have private jobs for a thread that waits for `only`.
