@@ -71,6 +71,51 @@ fn spawned_closures_begin_beside_any_number_of_guests() {
     }
 }
 
+/// Closures come as fast as one a millisecond, from outside and from the loops of guests: none waits for those before it.
+#[test]
+fn many_spawned_closures_begin_beside_guests() {
+    let _turn = IN_TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+    for inside in [false, true] {
+        let pool = Pool::builder().workers(2).build().expect("a pool");
+        let (handle, times) = (pool.handle(), Arc::new(Mutex::new(Vec::new())));
+        let (times, spawn) = (Arc::clone(&times), || {
+            let (start, times) = (Instant::now(), Arc::clone(&times));
+            let begun = move || times.lock().unwrap_or_else(PoisonError::into_inner).push(start.elapsed());
+            handle.spawn(begun).expect("it is open");
+        });
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        pool.for_each(0..4000, |i| {
+                            spin(Duration::from_micros(1));
+                            if inside && i == 2000 {
+                                spawn();
+                            }
+                        });
+                    }
+                });
+            }
+            for _ in 0..1000 {
+                thread::sleep(Duration::from_millis(1));
+                if !inside {
+                    spawn();
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        drop(pool);
+        let times = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
+        assert!(times.len() > 100, "{} closures", times.len());
+        let last = times[times.len() - 50..].to_vec();
+        let mut sorted = last.clone();
+        sorted.sort_unstable();
+        println!("of many, spawned inside a loop: {inside}: {:?} (median of the last 50)", sorted[25]);
+        assert!(sorted[25] < Duration::from_millis(100), "spawned inside a loop: {inside}: {last:?}");
+    }
+}
+
 /// There are eight seats for guests.
 #[test]
 fn the_ninth_thread_from_outside_begins_beside_eight_busy_ones() {

@@ -99,8 +99,8 @@ impl<'env, T, P> Stream<'env, T, P> {
     }
 
     /// Gives the batches of the stream's source this many items each (bytes for [`split`](crate::Graph::split)); without
-    /// it they have 1 to 1024. They have more where there would be too many batches: more than 2^32 of a source that needs
-    /// no credits, or 2^44.
+    /// it they have 1 to 1024. They have more where there would be more than 2^44 batches: then a failure is answered
+    /// when the batches that are under way have ended.
     ///
     /// Small batches suit heavy items and short waits, large ones light items. The blocks of a reduction are batches. 0 is
     /// a defect; a size that no stream has makes one batch of all items.

@@ -423,7 +423,9 @@ impl Drop for HandOver<'_, '_> {
 /// # Forks
 /// The child of a `fork` has none of its parent's threads, so a pool made before is of no use there: runs fail with
 /// [`RunErrorKind::Forked`](crate::RunErrorKind::Forked), handles give [`Closed`](crate::Closed), all other calls that need
-/// the pool's threads panic and say why, and dropping it just forgets them. The child may make a pool of its own.
+/// the pool's threads panic and say why, and dropping it just forgets them. The child may make a pool of its own. A child that
+/// was forked inside a job of the pool, or inside a scope, must not come back from there: what it would wait for may have been
+/// under way on a thread that it does not have.
 ///
 /// ```
 /// use millstream::{Graph, Pool};

@@ -2,15 +2,16 @@
 //!
 //! A closure that was spawned from outside, or the first job of a call for which there is no guest seat, lies in an injector
 //! until a worker takes it. Workers may have more to do than they ever get done, and guests may take all the places there are,
-//! so that no worker is woken. Then these jobs are *overdue* after [`FAIR`]:
+//! so that no worker is woken. Then these jobs are *overdue* after twice [`FAIR`] at most: who looks now and then notes how many
+//! there are. What is left of those after [`FAIR`] is overdue, all of it; when none is left it notes anew.
 //!
 //! * A worker that is between two jobs, or between two leaves of a loop, and sees that an injector has had jobs for so long,
 //!   takes one of these first. A range of a loop goes back to the queue for that.
 //! * If so many threads are active already that no worker may be woken for the job, one is woken to *stand by*. It sleeps for
-//!   so long at a time, and if nobody has taken a job from any injector by then it does so itself, beside the active
+//!   so long at a time, and if some of those that were there are left by then it takes them itself, beside the active
 //!   ones, until there is none.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::injector::Injector;
@@ -18,8 +19,27 @@ use super::job::Job;
 use super::worker::Worker;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
-/// How long a job waits that only workers may run, if all are busy: a tick of the system's scheduler or two.
-pub(super) const FAIR: Duration = Duration::from_millis(10);
+/// How long those jobs wait that were seen, if all are busy: a tick of the system's scheduler.
+pub(super) const FAIR: Duration = Duration::from_millis(5);
+
+/// Jobs that no seat holds, as they were once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noted {
+    since: Instant,
+    /// How many will have been taken when the last of them is. Groups take turns, so they are not taken in the order in which
+    /// they came, but of each group they are.
+    until: usize,
+}
+
+impl Noted {
+    fn new(taken: usize, jobs: usize) -> Self {
+        Self { since: Instant::now(), until: taken.wrapping_add(jobs) }
+    }
+
+    fn are_left(&self, taken: usize) -> bool {
+        self.until.wrapping_sub(taken).cast_signed() > 0
+    }
+}
 
 /// Whether a worker stands by.
 #[derive(Debug, Default)]
@@ -54,6 +74,11 @@ impl Shared {
         self.injectors.iter().any(|injector| !injector.is_empty())
     }
 
+    /// How many they are.
+    fn injected(&self) -> usize {
+        self.injectors.iter().map(Injector::len).sum()
+    }
+
     /// How many jobs were ever taken from injectors.
     fn taken(&self) -> usize {
         self.injectors.iter().map(Injector::taken).fold(0, usize::wrapping_add)
@@ -71,12 +96,12 @@ impl Worker<'_> {
     pub(super) fn stands_by(&self) -> bool {
         let Shared { stand_by, .. } = self.shared;
         while self.shared.has_injected() && !self.driven && stand_by.change(NOBODY, THERE) {
-            let taken = self.shared.taken();
+            let noted = Noted::new(self.shared.taken(), self.shared.injected());
             if self.seat.parker.park_for(FAIR) {
                 stand_by.change(THERE, NOBODY);
                 return true;
             }
-            if self.shared.has_injected() && self.shared.taken() == taken {
+            if noted.are_left(self.shared.taken()) {
                 self.takes_overdue.set(true);
                 return true;
             }
@@ -109,11 +134,11 @@ impl Worker<'_> {
     #[cold]
     fn is_overdue(&self) -> bool {
         let Some(now) = self.clock() else { return false };
-        let taken = self.injector().taken();
-        self.local(|local| match &mut local.injected {
-            Some((since, seen)) if *seen == taken => now - *since >= FAIR,
-            new => {
-                *new = Some((now, taken));
+        let (taken, jobs) = (self.injector().taken(), self.injector().len());
+        self.local(|local| match &local.noted {
+            Some(noted) if noted.are_left(taken) => now - noted.since >= FAIR,
+            _ => {
+                local.noted = Some(Noted::new(taken, jobs));
                 false
             }
         })

@@ -36,7 +36,7 @@ impl Pool {
     /// also inside operators.
     ///
     /// # Panics
-    /// If `body` or a spawned closure panics, with the first payload, after all have ended.
+    /// If `body` or a spawned closure panics, with the payload that came first in time, after all have ended.
     ///
     /// ```
     /// let pool = millstream::Pool::new()?;

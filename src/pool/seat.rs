@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::grain::Grain;
 use super::half::Head;
 use super::job::{Group, Job};
 use super::lineage::Lineage;
+use super::overdue::Noted;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
@@ -128,8 +128,8 @@ pub(crate) struct Local {
     /// The job that continues the running one.
     pub(crate) next: Option<Job>,
     pub(crate) finds: u32,
-    /// Since when the injector has had jobs, of which so many had been taken; see [`super::overdue`].
-    pub(super) injected: Option<(Instant, usize)>,
+    /// What was in the injector; see [`super::overdue`].
+    pub(super) noted: Option<Noted>,
     pub(crate) random: u64,
 }
 
@@ -166,7 +166,7 @@ impl Seat {
                 quiet: false,
                 next: None,
                 finds: 0,
-                injected: None,
+                noted: None,
                 random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             }),
         }

@@ -61,7 +61,8 @@ impl Shared {
         let group = NonNull::from(&self.detached);
         let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), work });
         let job = Job { target: NonNull::from(Box::leak(detached)).cast(), payload: 0 };
-        if let Some(worker) = Worker::here(self) {
+        // Guests call none, and may take all the places there are.
+        if let Some(worker) = Worker::here(self).filter(|worker| worker.has_place()) {
             worker.push_last(job); // behind all that somebody waits for
         } else {
             self.detached.tokens.take(1);
@@ -89,8 +90,9 @@ unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, worker: &Worker<'_>)
 impl Pool {
     /// Lets a worker call `work` some time; returns at once.
     ///
-    /// Spawned from outside it begins within 10 ms plus the longest job that runs now, once it is the oldest that waits,
-    /// however many other threads and closures keep the pool busy.
+    /// It begins within 10 ms, plus the longest that a worker is in one closure of a job, task, batch or leaf of a loop, plus
+    /// those spawned before it, however many other threads and closures keep the pool busy. Spawned on a worker it comes behind
+    /// what that worker has queued for others that wait.
     ///
     /// Nobody waits for it: no thread that waits for a join, scope or run calls it meanwhile. Closures may be called in any
     /// order. A closure that is to spawn more keeps a [`Handle`](crate::Handle), as it cannot borrow the pool.
