@@ -1,5 +1,6 @@
 //! A run that fails, is cancelled or loses its pool ends at once, however much is left.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use millstream::{Error, Graph, Pool, RunErrorKind};
 
 /// Far less than a walk over what is left would take, and far more than the end takes.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(10);
 
 /// Runs a graph that fails at once; how long that took.
 fn fails(pool: &Pool, build: impl for<'g> FnOnce(&'g Graph<'_>)) -> Duration {
@@ -120,5 +121,47 @@ fn a_pool_that_is_dropped() {
         drop(pool);
         assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
         assert_eq!(run.join().expect("no panic").kind(), &RunErrorKind::Cancelled);
+    }
+}
+
+/// How many items a source has handed on, and how many went with nobody having worked on them.
+fn books(result: Result<(), Error>) -> [u64; 2] {
+    let Err(Error::Run(error)) = result else { panic!("it fails") };
+    let source = &error.report().operators()[0];
+    [source.items_out(), source.items_dropped()]
+}
+
+#[test]
+fn what_lies_behind_a_failure_is_accounted_for() {
+    for pool in pools() {
+        for _ in 0..20 {
+            let g = Graph::new();
+            let _count = g.range(0..3000).batch_size(3).try_map(|x| if x == 100 { Err("no") } else { Ok(x) }).count();
+            let [out, dropped] = books(pool.run(g).map(|_| ()));
+            assert_eq!(out + dropped, 3000, "{out} and {dropped}");
+        }
+    }
+}
+
+/// The value that an aggregate begins a batch with is made by user code.
+#[test]
+fn a_batch_that_cannot_begin_is_dropped() {
+    struct Third<'a>(&'a AtomicUsize);
+    impl Clone for Third<'_> {
+        fn clone(&self) -> Self {
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 3, "a clone");
+            Self(self.0)
+        }
+    }
+    for pool in pools() {
+        for _ in 0..20 {
+            let (clones, live) = (AtomicUsize::new(0), Arc::new(()));
+            let g = Graph::new();
+            let items = g.vec(vec![Arc::clone(&live); 300]).batch_size(3);
+            let _all = items.aggregate(Third(&clones), |all, _| all, |all, _| all);
+            let [out, dropped] = books(pool.run(g).map(|_| ()));
+            assert_eq!(out + dropped, 300, "{out} and {dropped}");
+            assert_eq!(Arc::strong_count(&live), 1, "each is dropped once");
+        }
     }
 }

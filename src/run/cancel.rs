@@ -151,7 +151,7 @@ impl Run<'_> {
             }
             Site::Task { node } => self.dag.stop_from(node),
         }
-        self.ending.store(true, Ordering::Relaxed);
+        self.end_soon();
     }
 
     /// Stops everything that has not begun.
@@ -159,6 +159,18 @@ impl Run<'_> {
         self.cancelled.store(true, Ordering::Relaxed);
         self.numberings.iter().for_each(|numbering| numbering.cut_after(Key::FIRST));
         self.dag.stop_from(0);
-        self.ending.store(true, Ordering::Relaxed);
+        self.end_soon();
+    }
+
+    /// After the cuts.
+    fn end_soon(&self) {
+        // Release: who sees it and asks for the cuts sees them.
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// The same as [`ending`](Self::ending), for who goes by the cuts: it sees those that were made before.
+    pub(crate) fn ending_with_cuts(&self) -> bool {
+        // Acquire: pairs with `end_soon`.
+        self.ending.load(Ordering::Acquire)
     }
 }

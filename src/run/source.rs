@@ -478,6 +478,8 @@ impl Numbers<'_> {
     /// Whether a failure at the next one would count. If another order has failed, none of this one ever will.
     #[cold]
     fn is_before_cut(&self) -> bool {
+        debug_assert!(self.run.ending(), "the caller has seen it");
+        let _seen = self.run.ending_with_cuts(); // an order without a cut is not the one that has failed
         !self.numbering.is_whole() && self.numbering.wants(Key::new(self.next, 0))
     }
 
