@@ -128,8 +128,12 @@ impl Run<'_> {
     /// Whether the run has failed or was cancelled: sources issue no more.
     #[inline]
     pub(crate) fn ending(&self) -> bool {
-        // Relaxed: a hint; what must not go on is held back by the cuts.
-        self.ending.load(Ordering::Relaxed)
+        self.ending.is_given() // a hint; what must not go on is held back by the cuts
+    }
+
+    /// The same, for who goes by the cuts: it sees those that were made before.
+    pub(crate) fn ending_with_cuts(&self) -> bool {
+        self.ending.is_given_with_all()
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -151,7 +155,7 @@ impl Run<'_> {
             }
             Site::Task { node } => self.dag.stop_from(node),
         }
-        self.end_soon();
+        self.ending.give(); // after the cuts
     }
 
     /// Stops everything that has not begun.
@@ -159,18 +163,6 @@ impl Run<'_> {
         self.cancelled.store(true, Ordering::Relaxed);
         self.numberings.iter().for_each(|numbering| numbering.cut_after(Key::FIRST));
         self.dag.stop_from(0);
-        self.end_soon();
-    }
-
-    /// After the cuts.
-    fn end_soon(&self) {
-        // Release: who sees it and asks for the cuts sees them.
-        self.ending.store(true, Ordering::Release);
-    }
-
-    /// The same as [`ending`](Self::ending), for who goes by the cuts: it sees those that were made before.
-    pub(crate) fn ending_with_cuts(&self) -> bool {
-        // Acquire: pairs with `end_soon`.
-        self.ending.load(Ordering::Acquire)
+        self.ending.give(); // after the cuts
     }
 }

@@ -38,6 +38,7 @@ use crate::report::Report;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
+use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 use batch::Numbering;
@@ -65,7 +66,7 @@ pub(crate) struct Run<'env> {
     pub(crate) dag: Dag<'env>,
     open_stages: AtomicUsize,
     failure: Mutex<Option<(Site, Carried)>>,
-    ending: AtomicBool,
+    ending: Notice,
     cancelled: AtomicBool,
     wall: Duration,
     tally: Tally,
@@ -122,7 +123,7 @@ impl<'env> Seated<'env> {
             dag: parts.dag,
             open_stages: AtomicUsize::new(0),
             failure: Mutex::new(None),
-            ending: AtomicBool::new(false),
+            ending: Notice::new(),
             cancelled: AtomicBool::new(false),
             wall: Duration::ZERO,
             tally,
@@ -225,7 +226,7 @@ impl<'env> Run<'env> {
         self.stages.iter_mut().for_each(StageCell::reset);
         self.dag.reset();
         self.open_stages.store(self.stages.len(), Ordering::Relaxed);
-        self.ending.store(false, Ordering::Relaxed);
+        self.ending.reset();
         self.cancelled.store(false, Ordering::Relaxed);
         self.wall = Duration::ZERO;
     }

@@ -240,12 +240,14 @@ impl Source {
         let Cx { worker, run, .. } = *cx;
         let mut numbers = Numbers { worker, run, numbering: cx.numbering(), span: &span, count, bits, next, end };
         cx.stage.body.fire_all(cx, &mut numbers);
-        let Numbers { next, end, .. } = numbers;
+        let Numbers { next, .. } = numbers;
         let is_wanted = numbers.is_wanted();
         let left = span.leave(cx.worker);
-        let rest = next..first(left.end).max(end);
+        let rest = next..first(left.end);
         if rest.is_empty() {
-        } else if is_wanted {
+            return;
+        }
+        if is_wanted {
             self.numbers.rests.lock().push(rest);
             cx.worker.push(cx.stage.fire_job(pack(&REST)));
         } else {
@@ -478,9 +480,8 @@ impl Numbers<'_> {
     /// Whether a failure at the next one would count. If another order has failed, none of this one ever will.
     #[cold]
     fn is_before_cut(&self) -> bool {
-        debug_assert!(self.run.ending(), "the caller has seen it");
-        let _seen = self.run.ending_with_cuts(); // an order without a cut is not the one that has failed
-        !self.numbering.is_whole() && self.numbering.wants(Key::new(self.next, 0))
+        // With the cuts: an order without one is then not the one that has failed.
+        !self.run.ending_with_cuts() || (!self.numbering.is_whole() && self.numbering.wants(Key::new(self.next, 0)))
     }
 
     #[inline]

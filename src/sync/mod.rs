@@ -21,6 +21,7 @@
 //! | [`shares`] | counts the live pieces of a batch | nobody waits: the last one acts |
 //! | [`ring`] | jobs of one owner, in plain memory | a raider's victim for the raider, for a moment |
 //! | [`asymmetric`] | a fence whose light side costs nothing | nobody |
+//! | [`notice`] | says that something is so, with what must be known then | nobody |
 //! | [`request`] | asks one who has jobs to show them | nobody waits: the owner looks now and then |
 //! | [`shield`] | keeps jobs from thieves for a while | nobody |
 //! | [`stack`] | where this thread's stack is | nobody |
@@ -62,6 +63,7 @@ pub(crate) mod fork;
 mod futex;
 pub(crate) mod gate;
 pub(crate) mod latch;
+pub(crate) mod notice;
 pub(crate) mod parker;
 pub(crate) mod quiescence;
 pub(crate) mod request;

@@ -22,6 +22,7 @@ use super::shares::Shares;
 use super::turnstile::{Turn, Turnstile};
 
 mod composed;
+mod notice;
 mod ring;
 
 /// Explores `model`, then again with each edge weakened.
