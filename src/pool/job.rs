@@ -191,6 +191,19 @@ pub(crate) fn pointer<T>(payload: u64) -> *const T {
     std::ptr::with_exposed_provenance(usize::try_from(payload).expect("it was made from a pointer"))
 }
 
+/// Two numbers as a payload.
+#[inline]
+pub(crate) fn word(first: u32, second: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(second)
+}
+
+/// The two numbers of a payload.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+pub(crate) fn halves(payload: u64) -> (u32, u32) {
+    ((payload >> 32) as u32, payload as u32)
+}
+
 /// A group as the queues and sleepers know it.
 #[inline]
 pub(crate) fn group_id(group: Option<NonNull<Group>>) -> Only {

@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use std::time::Instant;
 
 use super::injector::Injector;
-use super::job::{Group, Job, Published, Target, Wanted, pointer};
+use super::job::{Group, Job, Published, Target, Wanted, halves, pointer, word};
 use super::seat::{Public, Seat};
 use super::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -176,10 +176,10 @@ fn middle(next: u32, end: u32) -> u32 {
 
 /// A range of leaves as the payload of a job.
 pub(crate) fn pack(leaves: &Range<u32>) -> u64 {
-    u64::from(leaves.start) << 32 | u64::from(leaves.end)
+    word(leaves.start, leaves.end)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "two halves of 32 bits")]
 pub(crate) fn unpack(payload: u64) -> Range<u32> {
-    (payload >> 32) as u32..payload as u32
+    let (start, end) = halves(payload);
+    start..end
 }

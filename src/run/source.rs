@@ -29,7 +29,7 @@ use super::Run;
 use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
 use super::dag::Home;
 use super::stage::{Cx, Extent, Parcel, Pull};
-use crate::pool::job::{Group, Job, Target};
+use crate::pool::job::{Group, Job, Target, halves, word};
 use crate::pool::span::{Span, pack, unpack};
 use crate::pool::worker::Worker;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -212,12 +212,12 @@ impl Source {
         if self.free {
             return self.fire_leaves(cx, unpack(payload));
         }
-        let (first, mut count) = unpack_chain(payload);
+        let (first, mut count) = halves(payload);
         while count > 1 {
             let kept = count.div_ceil(2);
             let after = |place| self.credits.after(place).expect("the chain has `count` places");
             let rest = (0..kept).fold(first, |place, _| after(place));
-            cx.worker.push(cx.stage.fire_job(pack_chain(rest, count - kept)));
+            cx.worker.push(cx.stage.fire_job(word(rest, count - kept)));
             count = kept;
         }
         cx.worker.before_long_job();
@@ -275,7 +275,7 @@ impl Source {
             return self.push_leaves(issued.total.unwrap_or(0), cx);
         }
         let Some((first, count)) = issued.chain else { return };
-        let job = cx.stage.fire_job(pack_chain(first, count));
+        let job = cx.stage.fire_job(word(first, count));
         if self.homes.is_empty() {
             cx.worker.continue_with(job);
         } else {
@@ -499,13 +499,4 @@ impl Numbers<'_> {
 #[inline]
 fn first_of(leaf: u32, bits: u32, count: u64) -> u64 {
     (u64::from(leaf) << bits).min(count)
-}
-
-fn pack_chain(first: u32, count: u32) -> u64 {
-    u64::from(first) << 32 | u64::from(count)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
-fn unpack_chain(payload: u64) -> (u32, u32) {
-    ((payload >> 32) as u32, payload as u32)
 }

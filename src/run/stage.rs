@@ -19,7 +19,7 @@ use super::cancel::{Carried, Failure, Fault, Item, Site};
 use super::frame::Frame;
 use super::ledger::Ledger;
 use super::source::{Numbers, Piece};
-use crate::pool::job::{Group, Job, Target};
+use crate::pool::job::{Group, Job, Target, halves, word};
 use crate::pool::span::Of;
 use crate::pool::worker::Worker;
 use crate::sync::Mutex;
@@ -388,10 +388,10 @@ impl<'a> Cx<'a> {
 
     /// Jobs `index` to `index + count` by which the stage ends, split so that others can take some.
     fn parts(&self, range: u64) {
-        let (mut first, mut end) = unpack(range);
+        let (mut first, mut end) = halves(range);
         while end - first > 1 {
             let middle = first + (end - first) / 2;
-            self.worker.push(self.stage.part.job(pack(middle, end)));
+            self.worker.push(self.stage.part.job(word(middle, end)));
             end = middle;
         }
         first = first.min(end);
@@ -401,7 +401,7 @@ impl<'a> Cx<'a> {
 
     /// Makes `count` jobs by which the stage ends.
     pub(crate) fn end_in_parts(&self, count: u32) {
-        self.worker.push(self.stage.part.job(pack(0, count)));
+        self.worker.push(self.stage.part.job(word(0, count)));
     }
 
     /// Queues a piece whose turn has come.
@@ -553,13 +553,4 @@ impl<'a> Cx<'a> {
     pub(crate) fn record_time(&self, time: Duration) {
         self.stage.ledger.lock().nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     }
-}
-
-fn pack(first: u32, end: u32) -> u64 {
-    u64::from(first) << 32 | u64::from(end)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
-fn unpack(range: u64) -> (u32, u32) {
-    ((range >> 32) as u32, range as u32)
 }
