@@ -353,7 +353,7 @@ impl Builder {
                 let _ = Hooks::call(hooks.exit.as_ref(), worker);
             }
         };
-        self.thread(worker).spawn(body)
+        self.spawn(worker, body)
     }
 
     /// Lets the pool make spares: their threads are like workers', on any of these CPUs.
@@ -367,14 +367,22 @@ impl Builder {
                 live();
                 let _ = Hooks::call(hooks.exit.as_ref(), workers + spare);
             };
-            self.thread(format_args!("spare-{spare}")).spawn(body)
+            self.spawn(format_args!("spare-{spare}"), body)
         });
     }
 
-    /// A thread to be, with a name that ends in `suffix`.
-    fn thread(&self, suffix: impl fmt::Display) -> thread::Builder {
+    /// Starts a thread whose name ends in `suffix`. Its naps ([`super::raid`]) take no longer than they are meant to.
+    fn spawn(
+        &self,
+        suffix: impl fmt::Display,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<thread::JoinHandle<()>> {
         let thread = thread::Builder::new().name(format!("{}-{suffix}", self.name));
-        self.stack_size.into_iter().fold(thread, thread::Builder::stack_size)
+        let thread = self.stack_size.into_iter().fold(thread, thread::Builder::stack_size);
+        thread.spawn(|| {
+            thread::be_on_time();
+            body();
+        })
     }
 }
 

@@ -38,7 +38,7 @@ use crate::sync::seam::Point;
 
 /// How often a thread looks for private jobs while it looks for public ones.
 const LOOK: Duration = Duration::from_micros(20);
-/// How long a thread sleeps before it looks once more.
+/// How long a thread sleeps before it looks once more; the system adds no more to that on the pool's own threads.
 const NAP: Duration = Duration::from_micros(50);
 /// So many times as long as a raid takes it is until the next one, in the long run.
 const SHARE: u32 = 100;

@@ -13,6 +13,8 @@ pub(crate) mod deque {
 pub(crate) mod thread {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current, yield_now};
+
+    pub(crate) use super::super::futex::be_on_time;
 }
 
 /// Reads a word that nobody else writes now.
