@@ -2,6 +2,7 @@
 //!
 //! Every worker, and every thread from outside, is an *actor*: a coroutine that runs the same code as a thread would. It
 //! yields at the choice points of [`crate::sync::seam`], and where a thread would block. The loop here says who goes on.
+//! So are spares, which come when an actor lends its place; not on the clock, where a nap would have to take its time.
 //!
 //! # Orders
 //! * [`Order::Random`]: one actor at a time, picked at random, some of them rarely: any interleaving of steps may come.
@@ -13,6 +14,7 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::slice::SliceIndex;
 use std::sync::Arc;
 
 use corosensei::stack::DefaultStack;
@@ -20,6 +22,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::pool::worker::{Current, Worker, switch_current};
 use crate::pool::{Pool, Shared, without_threads};
+use crate::sync::Mutex;
 use crate::sync::seam::{self, Driver, Point};
 
 mod tests;
@@ -69,6 +72,11 @@ thread_local! {
 /// Takes `rounds` of the virtual clock; on a real thread nothing.
 pub(crate) fn work(rounds: u64) {
     pause(Pause::Busy(rounds));
+}
+
+/// Blocks until this holds, as code of the user's does.
+pub(crate) fn until(ready: &dyn Fn() -> bool) {
+    assert!(seam::block(ready), "a virtual worker blocks");
 }
 
 /// Hands control to the loop, if this is an actor.
@@ -204,15 +212,22 @@ pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -
     let outside = values.len();
     let driver = ToLoop { clock: matches!(order, Order::Clock(_)) };
     let mut stage = Stage::new(order, actors);
+    if !driver.clock {
+        let spares = Arc::clone(&stage.spares);
+        shared.open_spares(move |_, live| {
+            spares.lock().push(live);
+            Ok(None)
+        });
+    }
     let mut rounds = Vec::new();
     seam::drive(&driver, || {
-        stage.run(0..outside);
+        stage.run(..outside);
         rounds.extend(stage.actors[..outside].iter().map(|actor| actor.free_at));
     });
     let values = values.iter().map(|value| value.take().expect("its actor is done")).collect();
     seam::drive(&driver, || {
         drop(pool);
-        stage.run(outside..outside + workers);
+        stage.run(..);
     });
     stage.give_stacks_back();
     Driven { values, rounds }
@@ -228,9 +243,14 @@ pub(crate) fn makespan(workers: usize, seed: u64, body: impl FnOnce(&Pool)) -> u
     drive(workers, Order::Clock(seed), vec![Box::new(body)]).rounds.pop().expect("one body")
 }
 
+/// What an actor does.
+type Life = Box<dyn FnOnce() + Send>;
+
 /// All actors, and the clock.
 struct Stage {
     actors: Vec<Actor>,
+    /// Spares that were made and are no actors yet.
+    spares: Arc<Mutex<Vec<Life>>>,
     dice: Dice,
     clock: bool,
     now: u64,
@@ -245,11 +265,11 @@ impl Stage {
         };
         let mut dice = Dice::new(seed);
         actors.iter_mut().for_each(|actor| actor.weight = 1 << dice.roll(7));
-        Self { actors, dice, clock, now: 0, steps: 0 }
+        Self { actors, spares: Arc::default(), dice, clock, now: 0, steps: 0 }
     }
 
     /// Lets all go on until those of `range` are done.
-    fn run(&mut self, range: std::ops::Range<usize>) {
+    fn run(&mut self, range: impl SliceIndex<[Actor], Output = [Actor]> + Clone) {
         while !self.actors[range.clone()].iter().all(Actor::is_done) {
             let moved = if self.clock { self.round() } else { self.one() };
             if !moved {
@@ -300,11 +320,21 @@ impl Stage {
         });
         self.actors[place.expect("below the sum")].resume(0);
         self.steps += 1;
+        self.let_spares_in();
         if self.dice.roll(256) == 0 {
             let place = usize::try_from(self.dice.roll(self.actors.len() as u64)).expect("an index");
             self.actors[place].weight = 1 << self.dice.roll(7);
         }
         true
+    }
+
+    /// Makes actors of the spares that this step has made.
+    fn let_spares_in(&mut self) {
+        let spares = std::mem::take(&mut *self.spares.lock());
+        for spare in spares {
+            let weight = 1 << self.dice.roll(7);
+            self.actors.push(Actor { weight, ..Actor::new(spare) });
+        }
     }
 
     /// The actors cannot be unwound: they are left as they are.

@@ -23,8 +23,8 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread::JoinHandle;
 
-/// Makes the thread of the spare with this number.
-type Make = Box<dyn Fn(usize) -> io::Result<JoinHandle<()>> + Send>;
+/// Makes the spare with this number; its thread, unless it is a virtual one.
+type Make = Box<dyn Fn(usize) -> io::Result<Option<JoinHandle<()>>> + Send>;
 
 /// The spare threads of a pool.
 #[derive(Debug)]
@@ -108,6 +108,11 @@ impl Shared {
         &self.seats[..self.workers + GUESTS + self.spares.made()]
     }
 
+    /// Whether who sits at a seat is a worker or a spare, and no guest.
+    pub(super) fn has_place(&self, seat: &Seat) -> bool {
+        !(self.workers..self.workers + GUESTS).contains(&seat.index)
+    }
+
     /// Whether a place is lent for which there is no spare, and there may be one more.
     #[inline]
     pub(super) fn misses_spare(&self) -> bool {
@@ -123,10 +128,15 @@ impl Shared {
         }
     }
 
+    /// Whether there is somebody who makes spares.
+    pub(super) fn makes_spares(&self) -> bool {
+        self.spares.crew.lock().make.is_some()
+    }
+
     /// From now on there may be spares: `thread` starts the thread of one, which lives by what it is given.
-    pub(super) fn open_spares(
+    pub(crate) fn open_spares(
         self: &Arc<Self>,
-        thread: impl Fn(usize, Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> + Send + 'static,
+        thread: impl Fn(usize, Box<dyn FnOnce() + Send>) -> io::Result<Option<JoinHandle<()>>> + Send + 'static,
     ) {
         let shared = Arc::downgrade(self);
         self.spares.crew.lock().make = Some(Box::new(move |spare| {
@@ -146,7 +156,7 @@ impl Shared {
         self.idle.enter_spare();
         match make(spare) {
             Ok(thread) => {
-                crew.threads.push(thread);
+                crew.threads.extend(thread);
                 crew.refusals = 0;
             }
             Err(_) => {
@@ -196,19 +206,9 @@ impl Drop for Back<'_, '_> {
 }
 
 impl Worker<'_> {
-    /// Whether this is a spare.
-    fn is_spare(&self) -> bool {
-        self.seat.index >= self.shared.workers + GUESTS
-    }
-
     /// Whether this is a worker or a spare, and no guest.
     pub(super) fn has_place(&self) -> bool {
-        self.seat.index < self.shared.workers || self.is_spare()
-    }
-
-    /// Whether this thread lends its place when it blocks: nobody makes threads for virtual workers.
-    fn lends(&self) -> bool {
-        !self.driven && self.has_place()
+        self.shared.has_place(self.seat)
     }
 
     /// Whether this thread has left its place.
@@ -218,7 +218,7 @@ impl Worker<'_> {
 
     /// Leaves the place to others.
     fn leave(&self) {
-        if self.lends() {
+        if self.lends {
             self.shared.idle.lend(true);
         }
         self.shared.idle.exit(false);
@@ -228,14 +228,14 @@ impl Worker<'_> {
     /// Takes the place again: who is one too many parks when its job is done.
     fn come_back(&self) {
         self.shared.idle.enter();
-        if self.lends() {
+        if self.lends {
             self.shared.idle.lend(false);
         }
     }
 
     /// Parks this thread, which sleeps already as the event count sees it, and lends its place; whether it has done so.
     pub(super) fn park_lending(&self) -> bool {
-        if !self.lends() {
+        if !self.lends {
             return false;
         }
         self.shared.idle.lend(true);
@@ -378,7 +378,7 @@ mod tests {
         let (spares, asked) = (&shared.spares, Arc::new(AtomicUsize::new(0)));
         let asks = Arc::clone(&asked);
         spares.crew.lock().make = Some(Box::new(move |_| match asks.fetch_add(1, Ordering::Relaxed) {
-            3 => thread::Builder::new().spawn(|| ()),
+            3 => thread::Builder::new().spawn(|| ()).map(Some),
             _ => Err(io::Error::other("no threads left")),
         }));
         (0..2).for_each(|_| shared.idle.lend(true));

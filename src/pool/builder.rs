@@ -367,7 +367,7 @@ impl Builder {
                 live();
                 let _ = Hooks::call(hooks.exit.as_ref(), workers + spare);
             };
-            self.spawn(format_args!("spare-{spare}"), body)
+            self.spawn(format_args!("spare-{spare}"), body).map(Some)
         });
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Worker<'p> {
     /// Which worker this thread is, here or below; none: a guest or a spare.
     pub(super) number: Option<usize>,
     pub(super) driven: bool,
+    /// Whether this thread lends its place when it blocks. Virtual workers do where their driver makes spares.
+    pub(super) lends: bool,
     /// The pool for which this is the thread's worker now: none while it blocks.
     pub(super) serves: Cell<*const Shared>,
     /// As a thief.
@@ -132,8 +134,22 @@ impl<'p> Worker<'p> {
         // SAFETY: (1) one thread at a time sits at a seat; (2) seats are handed over through `Claims`, or at a thread's start.
         let own = unsafe { seat.ring.owner() };
         let (takes_overdue, waits) = (Cell::new(false), Cell::new(0));
-        let worker =
-            Self { shared, seat, own, searching, number, driven, serves, watch, lookout, takes_overdue, waits, outer };
+        let lends = shared.has_place(seat) && (!driven || shared.makes_spares());
+        let worker = Self {
+            shared,
+            seat,
+            own,
+            searching,
+            number,
+            driven,
+            lends,
+            serves,
+            watch,
+            lookout,
+            takes_overdue,
+            waits,
+            outer,
+        };
         let shield = &raw const seat.shown.shield;
         let here = Current { worker: Some(NonNull::from(&worker).cast()), shield };
         let _restore = Restore(here.replace());

@@ -11,4 +11,5 @@ mod program;
 mod property;
 mod sequential;
 mod shapes;
+mod spares;
 mod steps;

@@ -136,6 +136,26 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
     shared.injectors[0].take(None).expect("the other one");
 }
 
+/// Nobody sleeps, but another thread has lent its place: a spare comes for the rest, not only when this thread blocks.
+#[test]
+fn who_finds_something_beside_one_that_blocks_has_a_spare_made() {
+    let pool = without_threads(2);
+    let (shared, target) = (&pool.shared, pool.shared.target());
+    shared.spares.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
+    shared.idle.lend(true);
+    shared.idle.enter();
+    shared.idle.search();
+    (0..2).for_each(|_| shared.comes(job(&target)));
+    assert_eq!(pool.spare_threads_refused(), 0, "one is looking");
+    Worker::at(shared, &shared.seats[0], |worker| {
+        shared.injectors[0].take(None).expect("two jobs");
+        shared.idle.found();
+        worker.wake_for_rest();
+    });
+    assert_eq!(pool.spare_threads_refused(), 1, "nobody is there for the other job");
+    shared.injectors[0].take(None).expect("the other one");
+}
+
 /// A thread that blocks keeps nothing to itself.
 #[test]
 fn who_blocks_has_published_all() {
