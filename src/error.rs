@@ -100,7 +100,7 @@ impl From<Closed> for Error {
     }
 }
 
-/// The pool of a [`Handle`](crate::Handle) was dropped, or has no threads because it was made before this process was forked:
+/// The pool of a [`PoolHandle`](crate::PoolHandle) was dropped, or has no threads because it was made before this process was forked:
 /// what was asked of it was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;

@@ -5,7 +5,7 @@
 //! * [`Plan`] is a graph that was checked and laid out for a pool; it runs, and keeps the results. [`Explain`] says what it
 //!   is, [`Report`] what it did. A [`Blueprint`] is the same for a machine that need not be here; it only explains itself.
 //! * [`Place`] says on which NUMA node data, a task or a source is at home.
-//! * [`Pool`] has the threads, joins, scopes and loops; [`Builder`] its options ([`Pinning`], [`Idle`]), [`Placement`] where they run; [`Handle`] is a
+//! * [`Pool`] has the threads, joins, scopes and loops; [`PoolBuilder`] its options ([`Pinning`], [`Idle`]), [`Placement`] where they run; [`PoolHandle`] is a
 //!   pool to keep.
 //! * `iterators`, with the feature of that name, has parallel iterators that a pool does.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
@@ -28,7 +28,7 @@ mod unwind;
 pub use error::{BuildError, Closed, Defect, Error, MemoryError, PoolError, RunError, RunErrorKind, TopologyError};
 pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Keyed, Pipe, Read, Stream, Table, Write};
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan};
-pub use pool::{Builder, Handle, Idle, Indexed, Integer, Pinning, Placement, Pool, Scope, WorkerPlace};
+pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
 pub use report::{OperatorReport, Report, StageReport, WorkerReport};
 pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
 
@@ -54,7 +54,7 @@ pub mod memory {
 ///
 /// While it waits the calling thread does items of this iterator and nothing else, if need be all of them: so it works
 /// from any thread, also inside operators, joins and other iterators, and while all workers are busy. Without a
-/// [`Pool`] at hand, [`Handle::with`] has one. Allocates one vector, of a place for each leaf.
+/// [`Pool`] at hand, [`PoolHandle::with`] has one. Allocates one vector, of a place for each leaf.
 ///
 /// # Panics
 /// If a call panics, with the payload of the first one in the order of items. Items that were not come to are dropped, and

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use alone::alone;
-use millstream::{Builder, CpuSet, Error, Graph, Pinning, Placement, Pool, Topology};
+use millstream::{CpuSet, Error, Graph, Pinning, Placement, Pool, PoolBuilder, Topology};
 
 /// A line of a `status` file of the kernel's.
 fn status(file: &str, field: &str) -> String {
@@ -82,18 +82,18 @@ fn assert_works(pool: &Pool) {
 }
 
 #[track_caller]
-fn pool_error(builder: Builder) -> String {
+fn pool_error(builder: PoolBuilder) -> String {
     match builder.build() {
         Err(Error::Pool(error)) => error.to_string(),
         other => panic!("a pool error, not {other:?}"),
     }
 }
 
-fn on(description: &str) -> Builder {
+fn on(description: &str) -> PoolBuilder {
     Pool::builder().topology(Topology::synthetic(description).expect("a machine"))
 }
 
-fn plan(builder: Builder) -> Placement {
+fn plan(builder: PoolBuilder) -> Placement {
     builder.placement().expect("a placement")
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millstream::{Graph, Handle, Pool};
+use millstream::{Graph, Pool, PoolHandle};
 
 #[path = "alone/mod.rs"]
 mod alone;
@@ -153,7 +153,7 @@ fn the_ninth_thread_from_outside_begins_beside_eight_busy_ones() {
 /// Each worker has a closure that spawns itself again for ever.
 #[test]
 fn closures_from_outside_begin_beside_closures_that_spawn_themselves() {
-    fn again(handle: Handle, over: Arc<AtomicBool>) {
+    fn again(handle: PoolHandle, over: Arc<AtomicBool>) {
         spin(ITEM);
         let next = handle.clone();
         if !over.load(Ordering::Relaxed) {

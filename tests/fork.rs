@@ -8,7 +8,7 @@ mod alone;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use alone::alone;
-use millstream::{Closed, Graph, Handle, Plan, Pool, RunErrorKind};
+use millstream::{Closed, Graph, Plan, Pool, PoolHandle, RunErrorKind};
 
 /// Calls `work` in a child, which ends well if it comes back in time.
 fn in_child(work: impl FnOnce()) {
@@ -46,7 +46,7 @@ fn sum(g: &Graph<'_>) -> millstream::Data<u64> {
     g.range(0..1000_u64).sum()
 }
 
-fn asks_from_outside(pool: &Pool, handle: &Handle, plan: &mut Plan<'_>) {
+fn asks_from_outside(pool: &Pool, handle: &PoolHandle, plan: &mut Plan<'_>) {
     is_in_vain("spawn", || pool.spawn(|| unreachable!()));
     is_in_vain("broadcast", || pool.broadcast(|_| ()));
     is_in_vain("join", || pool.join(|| (), || ()));

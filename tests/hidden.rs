@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millstream::{Graph, Handle, Idle, Pool};
+use millstream::{Graph, Idle, Pool, PoolHandle};
 
 /// One test at a time: each keeps all CPUs busy.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -220,7 +220,7 @@ fn times(pool: &Pool, shape: Shape, on_worker: bool) -> Vec<Option<Duration>> {
             return once(pool);
         }
         let (send, receive) = mpsc::channel();
-        let handle: Handle = pool.handle();
+        let handle: PoolHandle = pool.handle();
         pool.spawn(move || send.send(handle.with(once).expect("it is open")).expect("somebody waits"));
         receive.recv().expect("it is called")
     };

@@ -510,7 +510,7 @@ fn a_panic_of_an_operator_is_an_answer() {
 
 #[test]
 fn a_pool_that_cannot_be_says_why() {
-    let why = |builder: millstream::Builder| match builder.build() {
+    let why = |builder: millstream::PoolBuilder| match builder.build() {
         Err(Error::Pool(error)) => error.to_string(),
         other => panic!("a pool error, not {other:?}"),
     };

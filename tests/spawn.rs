@@ -78,7 +78,7 @@ fn a_payload_that_panics_when_it_is_dropped_harms_nobody() {
 #[test]
 fn a_closure_spawns_more_until_the_pool_closes() {
     within_patience(|| {
-        fn again(handle: &millstream::Handle, refused: &mpsc::Sender<Closed>) {
+        fn again(handle: &millstream::PoolHandle, refused: &mpsc::Sender<Closed>) {
             let (next, told) = (handle.clone(), refused.clone());
             if let Err(closed) = handle.spawn(move || again(&next, &told)) {
                 refused.send(closed).expect("somebody waits");

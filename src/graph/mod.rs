@@ -36,7 +36,7 @@ pub use table::{IntoIter, Iter, Table};
 use crate::error::{BuildError, Error};
 use crate::plan::draft::{Draft, SourceDraft};
 use crate::plan::{Blueprint, Data, Plan};
-use crate::pool::{Handle, Integer, Pool};
+use crate::pool::{Integer, Pool, PoolHandle};
 use crate::run::dag::TaskBody;
 use crate::run::names::Names;
 use crate::run::slot::Slot;
@@ -326,7 +326,7 @@ impl Pool {
     }
 }
 
-impl Handle {
+impl PoolHandle {
     /// [`Pool::run`].
     ///
     /// # Errors

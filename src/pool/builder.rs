@@ -28,7 +28,7 @@ use crate::unwind;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "`build` makes the pool"]
-pub struct Builder {
+pub struct PoolBuilder {
     wish: Wish,
     strict: bool,
     elastic: bool,
@@ -59,7 +59,7 @@ struct Started {
     hook: Result<(), String>,
 }
 
-impl Builder {
+impl PoolBuilder {
     pub(super) fn new() -> Self {
         Self {
             wish: Wish::default(),

@@ -25,15 +25,15 @@ use crate::error::Closed;
 /// # Ok::<(), millstream::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Handle {
+pub struct PoolHandle {
     /// Not the owner: its drop closes nothing.
     pool: Arc<Pool>,
 }
 
 impl Pool {
-    /// A pool that can be kept and given away; see [`Handle`].
+    /// A pool that can be kept and given away; see [`PoolHandle`].
     #[must_use]
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> PoolHandle {
         let pool = Self {
             shared: Arc::clone(&self.shared),
             threads: Vec::new(),
@@ -43,11 +43,11 @@ impl Pool {
             _claim: Claim::default(),
             closes: false,
         };
-        Handle { pool: Arc::new(pool) }
+        PoolHandle { pool: Arc::new(pool) }
     }
 }
 
-impl Handle {
+impl PoolHandle {
     /// Does `work` with the pool, which stays open meanwhile: its drop waits.
     ///
     /// The other methods do the same for one call. Each takes a lock for a moment: recursion belongs into one `with`.
@@ -120,8 +120,8 @@ impl Handle {
     }
 }
 
-impl fmt::Debug for Handle {
+impl fmt::Debug for PoolHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("workers", &self.pool.workers()).finish_non_exhaustive()
+        f.debug_struct("PoolHandle").field("workers", &self.pool.workers()).finish_non_exhaustive()
     }
 }

@@ -52,10 +52,10 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-pub use builder::Builder;
+pub use builder::PoolBuilder;
 #[cfg(all(test, not(loom)))]
 pub(crate) use builder::without_threads;
-pub use handle::Handle;
+pub use handle::PoolHandle;
 pub use indexed::{Indexed, Integer};
 pub use patience::Idle;
 pub use placement::{Pinning, Placement, WorkerPlace};
@@ -445,7 +445,7 @@ pub struct Pool {
     watcher: Option<elastic::Watcher>,
     /// Given up when the threads have ended.
     _claim: register::Claim,
-    /// Its drop closes the pool: this is not just the pool that a [`Handle`] gives.
+    /// Its drop closes the pool: this is not just the pool that a [`PoolHandle`] gives.
     closes: bool,
 }
 
@@ -459,8 +459,8 @@ impl Pool {
     }
 
     /// Options for a pool.
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::new()
     }
 
     /// How many workers the pool has.
@@ -469,7 +469,7 @@ impl Pool {
         self.shared.workers
     }
 
-    /// Where the workers run, and why there; in an [elastic](Builder::elastic) pool, where they run now.
+    /// Where the workers run, and why there; in an [elastic](PoolBuilder::elastic) pool, where they run now.
     #[must_use]
     pub fn placement(&self) -> Placement {
         self.placement.lock().clone()

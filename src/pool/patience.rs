@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::sync::thread;
 
-/// How long workers look for work before they sleep; see [`Builder::idle`](super::Builder::idle).
+/// How long workers look for work before they sleep; see [`PoolBuilder::idle`](super::PoolBuilder::idle).
 ///
 /// However long that is, an idle pool uses no CPU in the end. To wake a sleeping worker takes the system some 10 to 50 us,
 /// and costs who wakes it a few; a worker that still looks begins within two. Measured with two workers on two cores of a

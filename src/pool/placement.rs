@@ -194,7 +194,7 @@ impl Placement {
     }
 
     /// How many workers are woken to be active at once; the others sleep. No more than CPUs are allowed, or than the CPU
-    /// quota gives, rounded up; all of them in a pool with [`oversubscribe`](crate::Builder::oversubscribe).
+    /// quota gives, rounded up; all of them in a pool with [`oversubscribe`](crate::PoolBuilder::oversubscribe).
     #[must_use]
     pub fn active(&self) -> usize {
         self.active

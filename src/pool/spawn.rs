@@ -95,10 +95,10 @@ impl Pool {
     /// what that worker has queued for others that wait.
     ///
     /// Nobody waits for it: no thread that waits for a join, scope or run calls it meanwhile. Closures may be called in any
-    /// order. A closure that is to spawn more keeps a [`Handle`](crate::Handle), as it cannot borrow the pool.
+    /// order. A closure that is to spawn more keeps a [`PoolHandle`](crate::PoolHandle), as it cannot borrow the pool.
     ///
     /// A panic ends the closure and nothing else: the panic hook has said so, and the payload is given to the pool's
-    /// [`panic_handler`](crate::Builder::panic_handler), or dropped.
+    /// [`panic_handler`](crate::PoolBuilder::panic_handler), or dropped.
     ///
     /// Dropping the pool waits until all that was spawned was called. A handle refuses more from then on.
     ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::Handle;
+use crate::PoolHandle;
 use crate::check::once;
 use crate::sync::seam;
 
@@ -16,7 +16,7 @@ struct Again {
     is_over: AtomicBool,
 }
 
-fn again(state: Arc<Again>, handle: Handle) {
+fn again(state: Arc<Again>, handle: PoolHandle) {
     let calls = state.calls.fetch_add(1, Ordering::Relaxed);
     let next = handle.clone();
     if calls < MANY && !state.is_over.load(Ordering::Relaxed) {

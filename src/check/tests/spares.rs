@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use crate::check::{Body, Order, drive, once, until, work};
-use crate::pool::{Handle, Pool};
+use crate::pool::{Pool, PoolHandle};
 
 /// Spawns a closure that takes a while, with a join in it, and blocks until it was called.
-fn block_until_called(handle: &Handle, rounds: u64) {
+fn block_until_called(handle: &PoolHandle, rounds: u64) {
     let (calls, called) = (Arc::new(AtomicUsize::new(0)), handle.clone());
     let note = Arc::clone(&calls);
     let call = move || {
@@ -101,7 +101,7 @@ fn links() -> impl Strategy<Value = Vec<Link>> {
 }
 
 /// Goes through a chain, and sets the flag.
-fn go_through(handle: &Handle, mut links: Vec<Link>, done: &AtomicBool) {
+fn go_through(handle: &PoolHandle, mut links: Vec<Link>, done: &AtomicBool) {
     if let Some(link) = links.pop() {
         let beside = |count: u8| (0..count).for_each(|rounds| _ = handle.spawn(move || work(rounds.into())));
         let next = Arc::new(AtomicBool::new(false));
