@@ -52,7 +52,7 @@ fn asks_from_outside(pool: &Pool, handle: &PoolHandle, plan: &mut Plan<'_>) {
     is_in_vain("join", || pool.join(|| (), || ()));
     is_in_vain("scope", || pool.scope(|s| s.spawn(|_| ())));
     is_in_vain("for_each", || pool.for_each(0..1000, |_| ()));
-    is_in_vain("reduce", || pool.reduce(0..1000, || 0, |a, b| a + b, |a, b| a + b));
+    is_in_vain("aggregate", || pool.aggregate(0..1000, || 0, |a, b| a + b, |a, b| a + b));
     assert_eq!(pool.block_in_place(|| 7), 7);
     let g = Graph::new();
     let _ = sum(&g);

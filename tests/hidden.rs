@@ -129,7 +129,7 @@ const SHAPES: &[(&str, Shape)] = &[
     }),
     ("items of a collection", |p, m| _ = p.map_collect(0..5000, two_of(5000, m))),
     ("items of a reduction in a join", |p, m| {
-        p.join(|| p.reduce(0..100, || (), |(), i| two_of(100, m)(i), |(), ()| ()), || ());
+        p.join(|| p.aggregate(0..100, || (), |(), i| two_of(100, m)(i), |(), ()| ()), || ());
     }),
     ("join in a scope", |p, m| {
         p.scope(|s| {

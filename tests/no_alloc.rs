@@ -130,12 +130,12 @@ fn loops(pool: &Pool, numbers: &mut [u64]) {
     never("for_each", || pool.for_each(&*numbers, |x| _ = black_box(x)));
     never("for_each_mut", || pool.for_each_mut(numbers, |_, x| *x = black_box(*x)));
     never("reduce", || {
-        let sum = pool.reduce(&*numbers, || 0, |sum, x| sum + x, |a, b| a + b);
+        let sum = pool.aggregate(&*numbers, || 0, |sum, x| sum + x, |a, b| a + b);
         assert_eq!(sum, ITEMS * (ITEMS - 1) / 2);
     });
     never("reduce in for_each", || {
         pool.for_each(0..20, |_| {
-            black_box(pool.reduce(0..100_u64, || 0, |sum, x| sum + black_box(x), |a, b| a + b));
+            black_box(pool.aggregate(0..100_u64, || 0, |sum, x| sum + black_box(x), |a, b| a + b));
         });
     });
 }

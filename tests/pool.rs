@@ -36,7 +36,7 @@ fn sum_by_joins(pool: &Pool, start: u64, end: u64) -> u64 {
 
 /// The sum of `0..n` by a loop.
 fn sum_by_a_loop(pool: &Pool, n: u64) -> u64 {
-    pool.reduce(0..n, || 0, |sum, i| sum + i, |a, b| a + b)
+    pool.aggregate(0..n, || 0, |sum, i| sum + i, |a, b| a + b)
 }
 
 /// Shows that a pool still does all it should.
@@ -343,7 +343,9 @@ fn floats_add_up_to_the_same_bits() {
     let items: Vec<f64> = (0..100_000).map(|i| f64::from(i).sqrt()).collect();
     let sum = |workers| {
         let pool = pool(workers);
-        (0..20).map(|_| pool.reduce(&items, || 0.0, |sum, x| sum + x, |a, b| a + b).to_bits()).collect::<HashSet<_>>()
+        (0..20)
+            .map(|_| pool.aggregate(&items, || 0.0, |sum, x| sum + x, |a, b| a + b).to_bits())
+            .collect::<HashSet<_>>()
     };
     let alone = sum(1);
     assert_eq!((alone.len(), sum(2), sum(5)), (1, alone.clone(), alone));
@@ -366,7 +368,7 @@ fn a_panic_leaves_a_loop_after_all_have_ended() {
         });
         assert_eq!((text, under_way.load(Ordering::Relaxed)), ("first", 0));
         let text = panic_text(|| {
-            pool.reduce(0..10_000, || (), |(), _| (), |(), ()| panic_any("combine"));
+            pool.aggregate(0..10_000, || (), |(), _| (), |(), ()| panic_any("combine"));
         });
         assert_eq!(text, "combine");
     }

@@ -178,7 +178,7 @@ fn what_a_call_was_given() {
         let (one, two, three) = (mine(), mine(), mine());
         let identity = move || one.look();
         let combine = move |(), ()| three.look();
-        says(&*throws(3, || pool.reduce(0..10, identity, move |(), _| thrown(&two), combine)), "a call");
+        says(&*throws(3, || pool.aggregate(0..10, identity, move |(), _| thrown(&two), combine)), "a call");
     });
 }
 

@@ -11,7 +11,7 @@ pub trait Integer: Copy + Send + Sync + private::Sealed {
 }
 
 /// What [`Pool::for_each`](crate::Pool::for_each), [`map_collect`](crate::Pool::map_collect) and
-/// [`reduce`](crate::Pool::reduce) go over: a range of integers gives these, a slice, or a reference to an array or a
+/// [`aggregate`](crate::Pool::aggregate) go over: a range of integers gives these, a slice, or a reference to an array or a
 /// vector, references to its items.
 pub trait Indexed: Sync + private::Sealed {
     /// What the closure gets.

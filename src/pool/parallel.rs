@@ -126,13 +126,13 @@ impl Pool {
     /// ```
     /// let pool = millstream::Pool::new()?;
     /// let words = ["a", "quick", "brown", "fox"];
-    /// let letters = pool.reduce(&words, || 0, |sum, word| sum + word.len(), |a, b| a + b);
+    /// let letters = pool.aggregate(&words, || 0, |sum, word| sum + word.len(), |a, b| a + b);
     /// assert_eq!(letters, 14);
-    /// let text = pool.reduce(0..10, String::new, |text, i| text + &i.to_string(), |a, b| a + &b);
+    /// let text = pool.aggregate(0..10, String::new, |text, i| text + &i.to_string(), |a, b| a + &b);
     /// assert_eq!(text, "0123456789");
     /// # Ok::<(), millstream::Error>(())
     /// ```
-    pub fn reduce<I: Indexed, A: Send>(
+    pub fn aggregate<I: Indexed, A: Send>(
         &self,
         items: I,
         identity: impl Fn() -> A + Sync,

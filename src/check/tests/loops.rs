@@ -113,7 +113,7 @@ proptest! {
     #[test]
     fn parts_are_combined_in_order_as_one_tree(n in length(), seed in any::<u64>()) {
         let texts = same_everywhere(seed, |pool| {
-            let shape = pool.reduce(
+            let shape = pool.aggregate(
                 0..n,
                 || (String::new(), (0, 0)),
                 |(_, part), i| {
@@ -123,8 +123,8 @@ proptest! {
                 |(left, _), (right, _)| (format!("({left} {right})"), (0, 0)),
             );
             // Large parts live elsewhere.
-            let large = pool.reduce(0..n, || [0; 64], |mut a, i| { a[0] += i; a }, |mut a, b| { a[0] = 3 * a[0] + b[0]; a });
-            let floats = pool.reduce(0..n, || 0.0, |sum, i| sum + (i as f64).sqrt(), |a, b| a + b);
+            let large = pool.aggregate(0..n, || [0; 64], |mut a, i| { a[0] += i; a }, |mut a, b| { a[0] = 3 * a[0] + b[0]; a });
+            let floats = pool.aggregate(0..n, || 0.0, |sum, i| sum + (i as f64).sqrt(), |a, b| a + b);
             (shape.0, large[0], f64::to_bits(floats))
         });
         prop_assert_eq!(texts.0, written(n));
@@ -180,7 +180,7 @@ proptest! {
         let result = same_everywhere(seed, |pool| {
             let census = Census::default();
             // A part is what it was made of; bad ones panic when they are dropped for the panic of another one.
-            let result = thrown(|| pool.reduce(
+            let result = thrown(|| pool.aggregate(
                 0..n,
                 || (census.one(false), 0..0),
                 |(mut one, items), i| {
@@ -213,9 +213,9 @@ proptest! {
     #[test]
     fn loops_nest(outer in 0..20_u64, inner in length(), seed in any::<u64>()) {
         let sum = same_everywhere(seed, |pool| {
-            let inner_sum = |i: u64| pool.reduce(0..inner, || 0, |sum, j| { some_work(i ^ j); sum + j }, |a, b| a + b);
+            let inner_sum = |i: u64| pool.aggregate(0..inner, || 0, |sum, j| { some_work(i ^ j); sum + j }, |a, b| a + b);
             let (a, b) = pool.join(
-                || pool.reduce(0..outer, || 0, |sum, i| sum + inner_sum(i), |a, b| a + b),
+                || pool.aggregate(0..outer, || 0, |sum, i| sum + inner_sum(i), |a, b| a + b),
                 || pool.map_collect(0..outer, inner_sum).iter().sum::<u64>(),
             );
             a + b
@@ -228,7 +228,7 @@ proptest! {
         let threads = 1 + Dice::new(seed).roll(11); // more than there are guest seats
         for workers in [1, 2, 3] {
             let body = |_| Box::new(|pool: &Pool| {
-                let sum = pool.reduce(0..n, || 0, |sum, i| { some_work(i); sum + i }, |a, b| a + b);
+                let sum = pool.aggregate(0..n, || 0, |sum, i| { some_work(i); sum + i }, |a, b| a + b);
                 assert_eq!(sum, (0..n).sum());
             }) as Body<'_, ()>;
             drive(workers, Order::Random(seed), (0..threads).map(body).collect());
@@ -270,7 +270,7 @@ fn loops_use_all_workers() {
         });
         check(&format!("reduction of {n}"), n, 1, |pool| {
             work(10);
-            pool.reduce(0..n, || (), |(), _| work(BODY), |(), ()| ());
+            pool.aggregate(0..n, || (), |(), _| work(BODY), |(), ()| ());
         });
     }
 }

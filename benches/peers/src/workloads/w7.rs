@@ -82,7 +82,7 @@ fn lineup(options: &Options, count: usize, times: u64) -> Lineup {
         let (options, items) = (options.clone(), Arc::clone(&items));
         move |_| {
             let pool = options.millstream(threads);
-            let sum = |items: &[f64]| pool.reduce(items, || 0.0, |sum, item| sum + item.sqrt(), |a, b| a + b);
+            let sum = |items: &[f64]| pool.aggregate(items, || 0.0, |sum, item| sum + item.sqrt(), |a, b| a + b);
             measure(&items, expected, times, sum)
         }
     });
