@@ -328,7 +328,8 @@ pub struct RunError(Box<Inner>);
 
 struct Inner {
     kind: RunErrorKind,
-    operator: String,
+    /// None: no operator has failed.
+    operator: Option<String>,
     item: Option<u64>,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -338,12 +339,13 @@ struct Inner {
 }
 
 impl RunError {
-    pub(crate) fn new(kind: RunErrorKind, operator: String, message: String, report: Report) -> Self {
-        Self(Box::new(Inner { kind, operator, item: None, message, source: None, panic: Mutex::new(None), report }))
+    pub(crate) fn new(kind: RunErrorKind, message: String, report: Report) -> Self {
+        let (operator, item, source, panic) = (None, None, None, Mutex::new(None));
+        Self(Box::new(Inner { kind, operator, item, message, source, panic, report }))
     }
 
-    pub(crate) fn at(mut self, item: Option<u64>) -> Self {
-        self.0.item = item;
+    pub(crate) fn at(mut self, operator: String, item: Option<u64>) -> Self {
+        (self.0.operator, self.0.item) = (Some(operator), item);
         self
     }
 
@@ -363,10 +365,10 @@ impl RunError {
         &self.0.kind
     }
 
-    /// The operator that failed; empty if none did.
+    /// The operator that failed; none if the run did not end by one.
     #[must_use]
-    pub fn operator(&self) -> &str {
-        &self.0.operator
+    pub fn operator(&self) -> Option<&str> {
+        self.0.operator.as_deref()
     }
 
     /// How many items the operator was given before the one it failed on, in stream order; none for a task, and
@@ -393,16 +395,20 @@ impl RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
-        match (&inner.kind, inner.item) {
-            (RunErrorKind::Panicked, Some(item)) => write!(f, "'{}' panicked at item {item}", inner.operator)?,
-            (RunErrorKind::Panicked, None) => write!(f, "'{}' panicked", inner.operator)?,
-            (RunErrorKind::Failed, Some(item)) => write!(f, "'{}' failed at item {item}", inner.operator)?,
-            (RunErrorKind::Failed, None) => write!(f, "'{}' failed", inner.operator)?,
-            (RunErrorKind::Cancelled, _) => f.write_str("the run was cancelled")?,
-            (RunErrorKind::Stalled, _) => f.write_str("the run stalled")?,
-            (RunErrorKind::NotReady { name }, _) => write!(f, "'{name}' is not ready")?,
-            (RunErrorKind::Closed, _) => f.write_str("the pool is closed")?,
-            (RunErrorKind::Forked, _) => f.write_str("the pool is of another process")?,
+        if let Some(operator) = &inner.operator {
+            write!(f, "'{operator}' ")?;
+        }
+        match &inner.kind {
+            RunErrorKind::Panicked => f.write_str("panicked")?,
+            RunErrorKind::Failed => f.write_str("failed")?,
+            RunErrorKind::Cancelled => f.write_str("the run was cancelled")?,
+            RunErrorKind::Stalled => f.write_str("the run stalled")?,
+            RunErrorKind::NotReady { name } => write!(f, "'{name}' is not ready")?,
+            RunErrorKind::Closed => f.write_str("the pool is closed")?,
+            RunErrorKind::Forked => f.write_str("the pool is of another process")?,
+        }
+        if let Some(item) = inner.item {
+            write!(f, " at item {item}")?;
         }
         if inner.message.is_empty() { Ok(()) } else { write!(f, ": {}", inner.message) }
     }

@@ -46,7 +46,7 @@ fn the_length_of_data_panics() {
         let sum = g.items(&data).named("opaque").sum::<u64>();
         let error = pool.run(g).map(|mut run| run.take(sum)).expect_err("its length panics");
         let error = error.as_run().expect("no defect");
-        assert_eq!((error.operator(), error.kind()), ("opaque", &RunErrorKind::Panicked));
+        assert_eq!((error.operator(), error.kind()), (Some("opaque"), &RunErrorKind::Panicked));
     });
 }
 
@@ -109,7 +109,7 @@ fn the_rest_of_a_batch_panics_while_unwinding() {
         };
         let count = g.source((0..10).map(Mine)).batch_size(10).map(fails).named("fails").count();
         let error = pool.run(g).map(|mut run| run.take(count)).expect_err("item 0");
-        assert_eq!(error.as_run().map(millstream::RunError::operator), Some("fails"));
+        assert_eq!(error.as_run().and_then(millstream::RunError::operator), Some("fails"));
     });
 }
 

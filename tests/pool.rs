@@ -173,7 +173,7 @@ fn dropping_a_pool_cancels_its_streams() {
         drop(pool);
         let (first, second) = run.join().expect("no panic");
         assert_eq!(*first.kind(), RunErrorKind::Cancelled);
-        assert_eq!(first.operator(), "");
+        assert_eq!(first.operator(), None);
         let made = &first.report().operators()[0]; // batches before the one that item 1000 is in may have been dropped
         assert!(made.items_in() + made.items_dropped() > 1000, "{}", first.report());
         assert_eq!(*second.kind(), RunErrorKind::Closed);
@@ -504,7 +504,7 @@ fn a_panic_of_an_operator_is_an_answer() {
     let g = Graph::new();
     g.range(0..1000_u32).map(|x| if x == 77 { panic_any("odd one") } else { x }).named("picky").for_each(drop);
     let Error::Run(error) = pool.run(g).expect_err("it panics") else { panic!("a failure of the run") };
-    assert_eq!((error.kind(), error.operator(), error.item()), (&RunErrorKind::Panicked, "picky", Some(77)));
+    assert_eq!((error.kind(), error.operator(), error.item()), (&RunErrorKind::Panicked, Some("picky"), Some(77)));
     let payload = error.into_panic().expect("it carries the payload");
     assert_eq!(payload.downcast_ref(), Some(&"odd one"));
     assert_usable(&pool);

@@ -154,7 +154,7 @@ impl<'env> Plan<'env> {
         if let Some(slot) = self.slots.iter().find(|slot| slot.given && slot.used && !slot.is_present()) {
             let name = self.names().get(slot.op);
             let message = "its value was taken: set it again".to_owned();
-            return Err(RunError::new(RunErrorKind::NotReady { name }, String::new(), message, Report::default()));
+            return Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()));
         }
         self.run.check_ready()?;
         self.slots.iter().filter(|slot| !slot.given).for_each(PlannedSlot::clear);

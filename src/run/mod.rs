@@ -163,7 +163,7 @@ impl<'env> Seated<'env> {
         let Some(stage) = run.stages.iter().find(|stage| !stage.body.is_ready()) else { return Ok(()) };
         let name = run.head_name(stage.index);
         let message = "it was used up by the run before".to_owned();
-        Err(RunError::new(RunErrorKind::NotReady { name }, String::new(), message, Report::default()))
+        Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()))
     }
 
     /// Runs it once, and waits until it is over.
@@ -171,7 +171,7 @@ impl<'env> Seated<'env> {
         let run = self.get_mut();
         if run.pool.is_forked() {
             let message = "it was made before the fork, and has no threads in the child process".to_owned();
-            return Err(RunError::new(RunErrorKind::Forked, String::new(), message, Report::default()));
+            return Err(RunError::new(RunErrorKind::Forked, message, Report::default()));
         }
         run.reset();
         let pool = Arc::clone(&run.pool);
@@ -205,7 +205,7 @@ impl<'env> Seated<'env> {
 
 fn closed() -> RunError {
     let message = "it was dropped before the run began".to_owned();
-    RunError::new(RunErrorKind::Closed, String::new(), message, Report::default())
+    RunError::new(RunErrorKind::Closed, message, Report::default())
 }
 
 impl Drop for Seated<'_> {

@@ -23,7 +23,7 @@ impl Run<'_> {
                 Index::None => None,
             });
             let error =
-                |kind, message| RunError::new(kind, self.names.get(failure.op), message, report(self)).at(index);
+                |kind, message| RunError::new(kind, message, report(self)).at(self.names.get(failure.op), index);
             return Some(match failure.take_cause().expect("asked once, for the one failure that counts") {
                 Cause::Panic(payload) => {
                     error(RunErrorKind::Panicked, unwind::text(&*payload).to_owned()).with_panic(payload)
@@ -39,9 +39,9 @@ impl Run<'_> {
         }
         if self.is_cancelled() {
             let message = "its pool was dropped".to_owned();
-            return Some(RunError::new(RunErrorKind::Cancelled, String::new(), message, report(self)));
+            return Some(RunError::new(RunErrorKind::Cancelled, message, report(self)));
         }
-        stall.map(|message| RunError::new(RunErrorKind::Stalled, String::new(), message, report(self)))
+        stall.map(|message| RunError::new(RunErrorKind::Stalled, message, report(self)))
     }
 
     /// What the last run did.

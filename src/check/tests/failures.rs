@@ -39,7 +39,7 @@ fn fails_at(at: u64) -> impl Fn(u64) -> Result<u64, String> + Send + Sync {
 fn failure(pool: &Pool, g: Graph<'_>) -> (String, Option<u64>) {
     let error = pool.run(g).map(drop).expect_err("it fails");
     let error = error.as_run().expect("no defect");
-    (error.operator().to_owned(), error.item())
+    (error.operator().expect("an operator").to_owned(), error.item())
 }
 
 #[test]

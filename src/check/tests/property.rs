@@ -102,9 +102,9 @@ impl Trap {
     fn check(&self, error: &RunError) -> Result<(), TestCaseError> {
         prop_assert!(matches!(error.kind(), RunErrorKind::Panicked | RunErrorKind::Failed), "{}", error);
         let own = if self.named {
-            error.operator() == name(self.operator)
+            error.operator() == Some(&*name(self.operator))
         } else {
-            error.operator().starts_with("partition")
+            error.operator().is_some_and(|operator| operator.starts_with("partition"))
         };
         prop_assert!(own, "operator {}: {}", self.operator, error);
         prop_assert_eq!(error.item(), self.item, "{}", error);
