@@ -113,30 +113,54 @@ impl fmt::Display for Closed {
 
 impl StdError for Closed {}
 
+/// What kind of thing a machine cannot be read or made up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopologyErrorKind {
+    /// The folder cannot be read; the source says why.
+    Unreadable,
+    /// The folder is no recorded machine: there are no CPUs in it.
+    NoCpus,
+    /// The description of a made-up machine makes none.
+    Description,
+    /// hwloc cannot read the machine, or the text is none of its XML.
+    Hwloc,
+}
+
 /// Why a machine cannot be read or made up.
 #[derive(Debug)]
 pub struct TopologyError {
+    kind: TopologyErrorKind,
     message: String,
     source: Option<io::Error>,
 }
 
 impl TopologyError {
+    fn new(kind: TopologyErrorKind, message: String) -> Self {
+        Self { kind, message, source: None }
+    }
     pub(crate) fn folder(root: &Path, source: io::Error) -> Self {
-        Self { message: format!("no machine can be read from '{}'", root.display()), source: Some(source) }
+        let message = format!("no machine can be read from '{}'", root.display());
+        Self { source: Some(source), ..Self::new(TopologyErrorKind::Unreadable, message) }
     }
     pub(crate) fn no_cpus(root: &Path) -> Self {
         let files = "sys/devices/system/cpu, nor in proc/self/status";
-        Self {
-            message: format!("no machine is recorded in '{}': it has no CPUs in {files}", root.display()),
-            source: None,
-        }
+        let message = format!("no machine is recorded in '{}': it has no CPUs in {files}", root.display());
+        Self::new(TopologyErrorKind::NoCpus, message)
     }
     pub(crate) fn synthetic(description: &str, what: &str) -> Self {
-        Self { message: format!("the description \"{description}\" makes no machine: {what}"), source: None }
+        let message = format!("the description \"{description}\" makes no machine: {what}");
+        Self::new(TopologyErrorKind::Description, message)
     }
     #[cfg(feature = "hwloc")]
     pub(crate) fn hwloc(message: &str, what: &str) -> Self {
-        Self { message: format!("{message}: {what}"), source: None }
+        Self::new(TopologyErrorKind::Hwloc, format!("{message}: {what}"))
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> TopologyErrorKind {
+        self.kind
     }
 }
 
@@ -152,29 +176,58 @@ impl StdError for TopologyError {
     }
 }
 
+/// What kind of thing memory cannot be had or moved for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemoryErrorKind {
+    /// The machine has no such NUMA node.
+    NoNode,
+    /// The node has CPUs only.
+    NoMemory,
+    /// The process may not allocate on the node.
+    NotAllowed,
+    /// There is not as much memory; the source says what the system said.
+    OutOfMemory,
+    /// The system moves no pages there; the source says why.
+    Refused,
+}
+
 /// Why memory cannot be had on a NUMA node, or moved there.
 #[derive(Debug)]
 pub struct MemoryError {
+    kind: MemoryErrorKind,
     message: String,
     source: Option<io::Error>,
 }
 
 impl MemoryError {
+    fn new(kind: MemoryErrorKind, message: String) -> Self {
+        Self { kind, message, source: None }
+    }
     pub(crate) fn no_node(node: usize, all: &dyn fmt::Display) -> Self {
-        Self { message: format!("there is no NUMA node {node}: this machine has {all}"), source: None }
+        let message = format!("there is no NUMA node {node}: this machine has {all}");
+        Self::new(MemoryErrorKind::NoNode, message)
     }
     pub(crate) fn no_memory(node: usize) -> Self {
-        Self { message: format!("NUMA node {node} has no memory"), source: None }
+        Self::new(MemoryErrorKind::NoMemory, format!("NUMA node {node} has no memory"))
     }
     pub(crate) fn not_allowed(node: usize, allowed: &dyn fmt::Display) -> Self {
-        let what = format!("this process may not allocate on NUMA node {node}: its cpuset leaves it {allowed}");
-        Self { message: what, source: None }
+        let message = format!("this process may not allocate on NUMA node {node}: its cpuset leaves it {allowed}");
+        Self::new(MemoryErrorKind::NotAllowed, message)
     }
     pub(crate) fn bytes(len: usize, size: usize, source: io::Error) -> Self {
-        Self { message: format!("memory for {len} numbers of {size} bytes cannot be had"), source: Some(source) }
+        let message = format!("memory for {len} numbers of {size} bytes cannot be had");
+        Self { source: Some(source), ..Self::new(MemoryErrorKind::OutOfMemory, message) }
     }
     pub(crate) fn refused(node: usize, source: io::Error) -> Self {
-        Self { message: format!("the system moves no pages to NUMA node {node}"), source: Some(source) }
+        let message = format!("the system moves no pages to NUMA node {node}");
+        Self { source: Some(source), ..Self::new(MemoryErrorKind::Refused, message) }
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> MemoryErrorKind {
+        self.kind
     }
 }
 
@@ -190,34 +243,60 @@ impl StdError for MemoryError {
     }
 }
 
+/// What kind of thing a pool cannot be made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolErrorKind {
+    /// There are no workers, or too many.
+    Workers,
+    /// The name cannot be a thread's.
+    Name,
+    /// The system refuses a thread; the source says why.
+    Thread,
+    /// The pool is [strict](crate::PoolBuilder::strict), and a worker would not be where it is to be.
+    Unbound,
+    /// A [hook](crate::PoolBuilder::on_thread_start) panicked.
+    Hook,
+}
+
 /// Why a pool cannot be made.
 #[derive(Debug)]
 pub struct PoolError {
+    kind: PoolErrorKind,
     message: String,
     source: Option<io::Error>,
 }
 
 impl PoolError {
+    fn new(kind: PoolErrorKind, message: String) -> Self {
+        Self { kind, message, source: None }
+    }
     pub(crate) fn workers(asked: usize, most: usize) -> Self {
-        Self { message: format!("a pool has 1 to {most} workers, not {asked}"), source: None }
+        Self::new(PoolErrorKind::Workers, format!("a pool has 1 to {most} workers, not {asked}"))
     }
     pub(crate) fn name(name: &str) -> Self {
-        Self {
-            message: format!("the pool's name {name:?} has a zero byte, which a thread's name cannot have"),
-            source: None,
-        }
+        let message = format!("the pool's name {name:?} has a zero byte, which a thread's name cannot have");
+        Self::new(PoolErrorKind::Name, message)
     }
     pub(crate) fn thread(worker: usize, source: io::Error) -> Self {
-        Self { message: format!("the thread of worker {worker} cannot be made"), source: Some(source) }
+        let message = format!("the thread of worker {worker} cannot be made");
+        Self { source: Some(source), ..Self::new(PoolErrorKind::Thread, message) }
     }
     pub(crate) fn watcher(source: io::Error) -> Self {
-        Self { message: "the thread that an elastic pool needs cannot be made".to_owned(), source: Some(source) }
+        let message = "the thread that an elastic pool needs cannot be made".to_owned();
+        Self { source: Some(source), ..Self::new(PoolErrorKind::Thread, message) }
     }
     pub(crate) fn unbound(place: &impl fmt::Display) -> Self {
-        Self { message: format!("the pool is strict, and {place}"), source: None }
+        Self::new(PoolErrorKind::Unbound, format!("the pool is strict, and {place}"))
     }
     pub(crate) fn hook(worker: usize, text: &str) -> Self {
-        Self { message: format!("the hook at the start of worker {worker} panicked: {text}"), source: None }
+        Self::new(PoolErrorKind::Hook, format!("the hook at the start of worker {worker} panicked: {text}"))
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> PoolErrorKind {
+        self.kind
     }
 }
 

@@ -25,7 +25,10 @@ mod sync;
 mod topology;
 mod unwind;
 
-pub use error::{BuildError, Closed, Defect, Error, MemoryError, PoolError, RunError, RunErrorKind, TopologyError};
+pub use error::{
+    BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
+    TopologyError, TopologyErrorKind,
+};
 pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Keyed, Pipe, Read, Stream, Table, Write};
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use alone::alone;
-use millstream::{CpuSet, Error, Graph, Pinning, Placement, Pool, PoolBuilder, Topology};
+use millstream::{CpuSet, Error, Graph, Pinning, Placement, Pool, PoolBuilder, PoolErrorKind, Topology};
 
 /// A line of a `status` file of the kernel's.
 fn status(file: &str, field: &str) -> String {
@@ -82,9 +82,10 @@ fn assert_works(pool: &Pool) {
 }
 
 #[track_caller]
-fn pool_error(builder: PoolBuilder) -> String {
+/// What the error of this kind says.
+fn pool_error(kind: PoolErrorKind, builder: PoolBuilder) -> String {
     match builder.build() {
-        Err(Error::Pool(error)) => error.to_string(),
+        Err(Error::Pool(error)) if error.kind() == kind => error.to_string(),
         other => panic!("a pool error, not {other:?}"),
     }
 }
@@ -240,7 +241,7 @@ fn a_mask_of_one_cpu_is_kept_to() {
         assert_works(&pool);
         drop(pool);
         if refused > 0 {
-            let error = pool_error(old().strict(true));
+            let error = pool_error(PoolErrorKind::Unbound, old().strict(true));
             assert!(error.contains("strict") && error.ends_with(&why), "{error}");
         }
         assert_threads(count);
@@ -319,7 +320,7 @@ fn a_refused_binding_is_reported() {
         }
         assert_works(&pool);
         drop(pool);
-        let error = pool_error(builder().strict(true));
+        let error = pool_error(PoolErrorKind::Unbound, builder().strict(true));
         assert!(error.contains("strict") && error.contains("worker 0: cpu"), "{error}");
         assert_threads(count);
     });
@@ -352,11 +353,11 @@ fn a_refused_thread_is_an_error_and_leaves_none() {
         let exits = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&exits);
         let exit = move |_| _ = counted.fetch_add(1, Ordering::Relaxed);
-        let error = pool_error(Pool::builder().workers(5).on_thread_exit(exit));
+        let error = pool_error(PoolErrorKind::Thread, Pool::builder().workers(5).on_thread_exit(exit));
         assert!(error.starts_with("the thread of worker ") && error.ends_with(" cannot be made"), "{error}");
         assert_threads(count);
         assert!(exits.load(Ordering::Relaxed) <= 2);
-        let error = pool_error(Pool::builder().workers(2).elastic(true));
+        let error = pool_error(PoolErrorKind::Thread, Pool::builder().workers(2).elastic(true));
         assert!(error.ends_with(" cannot be made"), "{error}");
         assert_threads(count);
     });
@@ -405,13 +406,17 @@ fn a_start_hook_that_panics_is_an_error() {
         let seen = Arc::clone(&exits);
         let start = |worker| assert!(worker != 1, "no worker {worker} here");
         let exit = move |worker| seen.lock().expect("no panic").push(worker);
-        let error = pool_error(Pool::builder().workers(3).on_thread_start(start).on_thread_exit(exit));
+        let error =
+            pool_error(PoolErrorKind::Hook, Pool::builder().workers(3).on_thread_start(start).on_thread_exit(exit));
         assert_eq!(error, "the hook at the start of worker 1 panicked: no worker 1 here");
         assert_threads(count);
         let mut exits = exits.lock().expect("no panic").clone();
         exits.sort_unstable();
         assert_eq!(exits, [0, 2]);
-        let error = pool_error(Pool::builder().workers(2).on_thread_start(|_| std::panic::panic_any(Bomb)));
+        let error = pool_error(
+            PoolErrorKind::Hook,
+            Pool::builder().workers(2).on_thread_start(|_| std::panic::panic_any(Bomb)),
+        );
         assert_eq!(error, "the hook at the start of worker 0 panicked: a payload that is no text");
         assert_threads(count);
     });

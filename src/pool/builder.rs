@@ -197,7 +197,7 @@ impl PoolBuilder {
     /// Says where the workers would run, and makes no pool.
     ///
     /// # Errors
-    /// If there are no workers, or more than 32 000.
+    /// If there are no workers, or more than 32 760.
     ///
     /// ```
     /// use millstream::{Pool, Topology};
@@ -240,7 +240,7 @@ impl PoolBuilder {
     /// Makes the pool and waits until its threads run.
     ///
     /// # Errors
-    /// If there are no workers, or more than 32 000, or a name that a thread cannot have; if the system refuses a thread;
+    /// If there are no workers, or more than 32 760, or a name that a thread cannot have; if the system refuses a thread;
     /// if [a hook](Self::on_thread_start) panics; if it is [strict](Self::strict) and a worker of this machine cannot be
     /// bound where it was to be. Then no thread is left.
     pub fn build(self) -> Result<Pool, Error> {

@@ -1,0 +1,62 @@
+//! What programs can tell of an error without its text.
+
+use std::fs;
+use std::path::Path;
+
+use millstream::memory::NodeMemory;
+use millstream::{Error, MemoryErrorKind, Pool, PoolBuilder, PoolErrorKind, Topology, TopologyErrorKind};
+
+fn topology_kind(made: Result<Topology, Error>) -> TopologyErrorKind {
+    match made {
+        Err(Error::Topology(error)) => error.kind(),
+        other => panic!("no machine, not {other:?}"),
+    }
+}
+
+fn memory_kind(made: Result<NodeMemory<u64>, Error>) -> MemoryErrorKind {
+    match made {
+        Err(Error::Memory(error)) => error.kind(),
+        other => panic!("no memory, not {:?}", other.map(|memory| memory.len())),
+    }
+}
+
+fn pool_kind(builder: PoolBuilder) -> PoolErrorKind {
+    match builder.build() {
+        Err(Error::Pool(error)) => error.kind(),
+        other => panic!("no pool, not {other:?}"),
+    }
+}
+
+#[test]
+fn machines() {
+    let empty = std::env::temp_dir().join(format!("millstream-errors-{}", std::process::id()));
+    fs::create_dir_all(&empty).expect("a folder");
+    assert_eq!(topology_kind(Topology::read(&empty)), TopologyErrorKind::NoCpus);
+    fs::remove_dir(&empty).expect("it is empty");
+    assert_eq!(topology_kind(Topology::read(Path::new("/nowhere/at/all"))), TopologyErrorKind::Unreadable);
+    assert_eq!(topology_kind(Topology::synthetic("numa:0")), TopologyErrorKind::Description);
+    #[cfg(feature = "hwloc")]
+    assert_eq!(topology_kind(Topology::from_hwloc_xml("no xml")), TopologyErrorKind::Hwloc);
+}
+
+#[test]
+fn memory() {
+    assert_eq!(memory_kind(NodeMemory::on_node(1, 12_345)), MemoryErrorKind::NoNode);
+    assert_eq!(memory_kind(NodeMemory::interleaved(usize::MAX / 8)), MemoryErrorKind::OutOfMemory);
+}
+
+#[test]
+fn pools() {
+    assert_eq!(pool_kind(Pool::builder().workers(0)), PoolErrorKind::Workers);
+    assert_eq!(pool_kind(Pool::builder().workers(32_761)), PoolErrorKind::Workers);
+    assert_eq!(pool_kind(Pool::builder().workers(1).name("ren\0der")), PoolErrorKind::Name);
+    let hook = |_| std::panic::panic_any("no");
+    assert_eq!(pool_kind(Pool::builder().workers(1).on_thread_start(hook)), PoolErrorKind::Hook);
+}
+
+/// The largest number that the documentation names.
+#[test]
+fn the_text_says_how_many_workers_there_may_be() {
+    let Err(Error::Pool(error)) = Pool::builder().workers(32_761).build() else { panic!("too many") };
+    assert!(error.to_string().contains("1 to 32760 workers"), "{error}");
+}
