@@ -1,10 +1,13 @@
-//! What programs can tell of an error without its text.
+//! What can be told of an error without its text: of what kind it is, and where the one is who has made it.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use millstream::memory::NodeMemory;
-use millstream::{Error, MemoryErrorKind, Pool, PoolBuilder, PoolErrorKind, Topology, TopologyErrorKind};
+use millstream::{Error, Graph, MemoryErrorKind, Pool, PoolBuilder, PoolErrorKind, Topology, TopologyErrorKind};
 
 fn topology_kind(made: Result<Topology, Error>) -> TopologyErrorKind {
     match made {
@@ -59,4 +62,31 @@ fn pools() {
 fn the_text_says_how_many_workers_there_may_be() {
     let Err(Error::Pool(error)) = Pool::builder().workers(32_761).build() else { panic!("too many") };
     assert!(error.to_string().contains("1 to 32760 workers"), "{error}");
+}
+
+/// Absent data is the fault of who asks for it.
+#[test]
+fn who_asks_for_absent_data_is_named() {
+    let pool = Pool::builder().workers(1).build().expect("a pool");
+    let g = Graph::new();
+    let sum = g.range(0..10).sum::<u32>();
+    let mut plan = g.plan(&pool).expect("no defect"); // which has not run
+    let (lines, me) = (Arc::new(Mutex::new(Vec::new())), thread::current().id());
+    let noted = Arc::clone(&lines);
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == me {
+            let at = info.location().expect("a panic has a place");
+            noted.lock().expect("no panic").push((at.file().to_owned(), at.line()));
+        } else {
+            others(info);
+        }
+    }));
+    let first = line!() + 1;
+    assert!(catch_unwind(AssertUnwindSafe(|| _ = plan.get(&sum))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| _ = plan.get_mut(&sum))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| _ = plan.take(sum.clone()))).is_err());
+    drop(std::panic::take_hook());
+    let places: Vec<_> = (first..first + 3).map(|line| (file!().to_owned(), line)).collect();
+    assert_eq!(*lines.lock().expect("no panic"), places);
 }

@@ -183,7 +183,8 @@ impl<'env> Plan<'env> {
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs: `self` is borrowed for good.
         let value = unsafe { slot.replace(None) };
-        value.unwrap_or_else(|| self.absent(&data))
+        let Some(value) = value else { self.absent(&data) };
+        value
     }
 
     /// A result or other data.
@@ -193,7 +194,8 @@ impl<'env> Plan<'env> {
     #[must_use]
     #[track_caller]
     pub fn get<T>(&self, data: &Data<T>) -> &T {
-        self.try_get(data).unwrap_or_else(|| self.absent(data))
+        let Some(value) = self.try_get(data) else { self.absent(data) };
+        value
     }
 
     /// A result or other data, if it is there.
@@ -220,7 +222,8 @@ impl<'env> Plan<'env> {
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs: `self` is borrowed for good.
         let value = unsafe { self.slot(data).write() };
-        value.unwrap_or_else(|| self.absent(data))
+        let Some(value) = value else { self.absent(data) };
+        value
     }
 
     /// Gives data a value, whether it has one or not; gives the old one back.
