@@ -29,11 +29,32 @@ pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
     TopologyError, TopologyErrorKind,
 };
-pub use graph::{Access, AccessAt, Boxed, Consume, Graph, Keyed, Pipe, Read, Stream, Table, Write};
+pub use graph::{Boxed, Graph, Keyed, Pipe, Stream, Table};
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
 pub use report::{OperatorReport, Report, StageReport, WorkerReport};
 pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
+
+/// How tasks access data: what [`Data::read`], [`write`](Data::write) and [`consume`](Data::consume) give.
+///
+/// These types need not be named, but for a function that takes or returns an access.
+///
+/// ```
+/// use millstream::{Graph, Pool, access};
+///
+/// fn add<'env>(g: &Graph<'env>, (from, to): (access::Read<u32>, access::Write<u32>)) {
+///     g.task((from, to), |(from, to)| *to += *from);
+/// }
+///
+/// let (pool, g) = (Pool::new()?, Graph::new());
+/// let (one, two) = (g.data(1), g.data(2));
+/// add(&g, (one.read(), two.write()));
+/// assert_eq!(pool.run(g)?.take(two), 3);
+/// # Ok::<(), millstream::Error>(())
+/// ```
+pub mod access {
+    pub use crate::graph::{Access, AccessAt, Consume, Read, Write};
+}
 
 /// The iterators of a [`Table`].
 pub mod table {
