@@ -6,7 +6,7 @@
 //! ([`blueprint`]).
 
 mod blueprint;
-mod circles;
+mod cycles;
 mod data;
 pub(crate) mod draft;
 mod edges;

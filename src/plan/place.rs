@@ -300,7 +300,7 @@ impl<'a> Finder<'a> {
             next = self.depends_on(op).find(|other| self.searches[*other] != Search::Done);
             match next {
                 Some(other) if self.searches[other] == Search::Open => {
-                    self.break_circle(&mut path, other);
+                    self.break_cycle(&mut path, other);
                     next = None;
                 }
                 Some(_) => {}
@@ -331,14 +331,14 @@ impl<'a> Finder<'a> {
 
     /// What stands last in the path depends on `again`, which stands in it too: one of them is no longer told to be near
     /// another, and the search goes on from there.
-    fn break_circle(&mut self, path: &mut Vec<usize>, again: usize) {
+    fn break_cycle(&mut self, path: &mut Vec<usize>, again: usize) {
         loop {
             let op = *path.last().expect("all else is made after what its home depends on");
             if matches!(self.told[op], Some(Told::Near(_))) {
                 self.told[op] = Some(Told::Spread);
                 return self.defect(op, "it is near data that is itself to be near it");
             }
-            debug_assert_ne!(op, again, "something in the circle was told to be near the next");
+            debug_assert_ne!(op, again, "something in the cycle was told to be near the next");
             self.searches[op] = Search::New;
             path.pop();
         }

@@ -1,6 +1,6 @@
 //! Finds every defect of a graph before anything runs.
 
-use super::circles::{Circles, Held};
+use super::cycles::{Cycles, Held};
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use super::edges::Edges;
 use super::place::Homes;
@@ -13,9 +13,9 @@ pub(super) fn defects(draft: &Draft<'_>, edges: &Edges, homes: &Homes) -> Vec<De
     loose_ends(draft, &mut found);
     aliases(draft, &mut found);
     consumed(draft, &mut found);
-    let circles = Circles::of(draft, edges);
-    orders(draft, edges, &circles, &mut found);
-    holds(draft, &circles, &mut found);
+    let cycles = Cycles::of(draft, edges);
+    orders(draft, edges, &cycles, &mut found);
+    holds(draft, &cycles, &mut found);
     found.sort_by_key(|(op, _)| *op);
     let defect = |(op, what)| Defect::new(draft.names.get(op), draft.names.location(op), what);
     found.into_iter().map(defect).collect()
@@ -70,14 +70,14 @@ fn consumed(draft: &Draft<'_>, found: &mut Found) {
 }
 
 /// Explicit orders that cannot be kept.
-fn orders(draft: &Draft<'_>, edges: &Edges, circles: &Circles, found: &mut Found) {
+fn orders(draft: &Draft<'_>, edges: &Edges, cycles: &Cycles, found: &mut Found) {
     for op in &edges.foreign {
         found.push((*op, "it comes after an operator of another graph".to_owned()));
     }
     for op in &edges.no_task {
         found.push((*op, "only a task comes after() something: it is a sink".to_owned()));
     }
-    for node in &circles.nodes {
+    for node in &cycles.nodes {
         let (op, what) = match &draft.nodes[*node] {
             NodeDraft::Task { op, .. } => (*op, "it comes after itself"),
             NodeDraft::Gate { stage } | NodeDraft::End { stage } => {
@@ -89,9 +89,9 @@ fn orders(draft: &Draft<'_>, edges: &Edges, circles: &Circles, found: &mut Found
 }
 
 /// Streams that are held until another one ends, which cannot end before them.
-fn holds(draft: &Draft<'_>, circles: &Circles, found: &mut Found) {
+fn holds(draft: &Draft<'_>, cycles: &Cycles, found: &mut Found) {
     let head = |stage: usize| draft.stages[stage].ops[0].0;
-    for Held { stage, from, until } in &circles.held {
+    for Held { stage, from, until } in &cycles.held {
         let (source, end) = (draft.names.get(head(*from)), draft.names.get(head(*until)));
         let what = if from == until {
             format!("its items are held until '{end}' has ended, and both come from '{source}'")

@@ -8,23 +8,23 @@
 //! | a stage, until it has ended | its inputs and its gate; a source for the credits of its items |
 //! | items of a stage, until their credits are back | the items of the stages behind it; its gate, if it holds them |
 //!
-//! What stands in a circle never comes. A circle without items is one of tasks; one with items is one of credits: a stage
+//! What stands in a cycle never comes. A cycle without items is one of tasks; one with items is one of credits: a stage
 //! that waits for something holds the credits of its sources; if the thing it waits for needs more of one of these
 //! sources, directly or by way of other stages that wait, neither can go on. Items of a spooled stage have no credits.
 
 use super::draft::{Draft, NodeDraft, StageDraft};
 use super::edges::{Edges, index};
 
-/// The circles of a graph.
+/// The cycles of a graph.
 #[derive(Debug, Default)]
-pub(super) struct Circles {
-    /// The first node of each circle of tasks.
+pub(super) struct Cycles {
+    /// The first node of each cycle of tasks.
     pub(super) nodes: Vec<usize>,
-    /// The stages whose items are held in a circle, if there is none of tasks.
+    /// The stages whose items are held in a cycle, if there is none of tasks.
     pub(super) held: Vec<Held>,
 }
 
-/// A stage whose items are held in a circle.
+/// A stage whose items are held in a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) stage: usize,
@@ -34,22 +34,22 @@ pub(super) struct Held {
     pub(super) until: usize,
 }
 
-impl Circles {
+impl Cycles {
     pub(super) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
-        let mut circles = Self::default();
+        let mut cycles = Self::default();
         let holds: Vec<usize> = (0..draft.stages.len()).filter(|stage| holds(&draft.stages[*stage])).collect();
         // A stage may read what is made only when it has ended, if it is described in several steps.
         if holds.is_empty() && !edges.explicit && draft.stages.iter().all(|stage| stage.gate.is_none()) {
-            return circles;
+            return cycles;
         }
         let mut waits = Waits::of(draft, edges);
-        circles.nodes = waits.nodes_in_circles();
-        if !holds.is_empty() && circles.nodes.is_empty() {
+        cycles.nodes = waits.nodes_in_cycles();
+        if !holds.is_empty() && cycles.nodes.is_empty() {
             waits.add_items();
             let parts = parts(&waits.steps);
-            circles.held = holds.into_iter().filter_map(|stage| waits.held(stage, &parts)).collect();
+            cycles.held = holds.into_iter().filter_map(|stage| waits.held(stage, &parts)).collect();
         }
-        circles
+        cycles
     }
 }
 
@@ -118,7 +118,7 @@ impl<'a> Waits<'a> {
         self.stages[stage].gate.into_iter().chain(first)
     }
 
-    fn nodes_in_circles(&self) -> Vec<usize> {
+    fn nodes_in_cycles(&self) -> Vec<usize> {
         let parts = parts(&self.steps);
         let mut told = vec![false; self.steps.len()];
         let nodes = (0..self.nodes).filter(|node| {
@@ -129,24 +129,24 @@ impl<'a> Waits<'a> {
         nodes.collect()
     }
 
-    /// Whether the items of a stage are held in a circle; `parts`: of this graph.
+    /// Whether the items of a stage are held in a cycle; `parts`: of this graph.
     fn held(&self, stage: usize, parts: &[u32]) -> Option<Held> {
-        const ON: &str = "a circle goes on";
-        let in_circle = |what: &usize| parts[*what] == parts[self.items(stage)];
-        let mut until = self.gate(stage).find(in_circle)?;
+        const ON: &str = "a cycle goes on";
+        let in_cycle = |what: &usize| parts[*what] == parts[self.items(stage)];
+        let mut until = self.gate(stage).find(in_cycle)?;
         while until < self.items(0) {
-            until = self.steps[until].iter().map(|to| *to as usize).find(in_circle).expect(ON);
+            until = self.steps[until].iter().map(|to| *to as usize).find(in_cycle).expect(ON);
         }
         let mut from = stage;
         while self.stages[from].source.is_none() {
-            from = *self.stages[from].inputs.iter().find(|input| in_circle(&self.items(**input))).expect(ON);
+            from = *self.stages[from].inputs.iter().find(|input| in_cycle(&self.items(**input))).expect(ON);
         }
         Some(Held { stage, from, until: until - self.items(0) })
     }
 }
 
 /// Of everything in a graph, the part that it is in: what leads to each other, in any number of steps, has the same one.
-/// So a step within a part is one of a circle.
+/// So a step within a part is one of a cycle.
 ///
 /// Tarjan's algorithm, without recursion.
 fn parts(steps: &[Vec<u32>]) -> Vec<u32> {
