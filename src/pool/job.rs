@@ -117,7 +117,7 @@ impl Awaited {
         NonNull::from(self).cast()
     }
 
-    /// Takes a token for a job of a thread that has no purse. One is out: the thread's that waits, or a running job's.
+    /// Takes a token for a job of a thread that has none in a cache. One is out: the thread's that waits, or a running job's.
     pub(crate) fn take(&self) {
         self.group.tokens.take(1);
     }

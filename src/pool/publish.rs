@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 
 use super::Shared;
 use super::job::{Group, Job, Published, Target, Wanted, group_id};
-use super::seat::{FarEnd, PUBLIC, Purse, Seat};
+use super::seat::{FarEnd, PUBLIC, Seat, TokenCache};
 use super::worker::Worker;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
@@ -25,7 +25,7 @@ impl Worker<'_> {
 
     /// Queues a job, newest first. Its group's token is taken.
     pub(crate) fn push(&self, job: Job) {
-        self.local(|local| take_token(&mut local.purse, job.group()));
+        self.local(|local| take_token(&mut local.token_cache, job.group()));
         self.push_counted(job);
     }
 
@@ -47,7 +47,7 @@ impl Worker<'_> {
 
     /// Gives a job to the workers of another node.
     fn send(&self, job: Job, node: usize) {
-        self.local(|local| take_token(&mut local.purse, job.group()));
+        self.local(|local| take_token(&mut local.token_cache, job.group()));
         self.shared.send_home(node, job);
     }
 
@@ -73,7 +73,7 @@ impl Worker<'_> {
 
     /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is published.
     pub(crate) fn push_last(&self, job: Job) {
-        self.local(|local| take_token(&mut local.purse, job.group()));
+        self.local(|local| take_token(&mut local.token_cache, job.group()));
         self.push_late(job);
         self.publish_surplus();
     }
@@ -306,17 +306,17 @@ pub(super) fn tag(seat: &Seat) -> Only {
 }
 
 /// Takes one token of `group` for a new job.
-fn take_token(purse: &mut Purse, group: Option<NonNull<Group>>) {
+fn take_token(cache: &mut TokenCache, group: Option<NonNull<Group>>) {
     let Some(group) = group else { return };
     // SAFETY: whoever queues a job of a group holds one of its tokens: the group is alive.
     #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
     let tokens = unsafe { &group.as_ref().tokens };
-    if purse.group != Some(group) {
+    if cache.group != Some(group) {
         tokens.take(1);
-    } else if purse.tokens > 0 {
-        purse.tokens -= 1;
+    } else if cache.tokens > 0 {
+        cache.tokens -= 1;
     } else {
         tokens.take(BULK);
-        purse.tokens = BULK - 1;
+        cache.tokens = BULK - 1;
     }
 }

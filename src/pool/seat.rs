@@ -113,7 +113,7 @@ impl Counts {
 
 /// Spare tokens of the group that the seat works for now.
 #[derive(Debug, Default)]
-pub(crate) struct Purse {
+pub(crate) struct TokenCache {
     pub(crate) group: Option<NonNull<Group>>,
     pub(crate) tokens: u64,
 }
@@ -122,7 +122,7 @@ pub(crate) struct Purse {
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(super) grain: Grain,
-    pub(crate) purse: Purse,
+    pub(crate) token_cache: TokenCache,
     /// What is queued is not published now.
     pub(crate) quiet: bool,
     /// The job that continues the running one.
@@ -162,7 +162,7 @@ impl Seat {
             ring: Ring::new(Public { deque, late: VecDeque::new(), ancestor: ptr::null() }),
             local: UnsafeCell::new(Local {
                 grain: Grain::new(),
-                purse: Purse::default(),
+                token_cache: TokenCache::default(),
                 quiet: false,
                 next: None,
                 finds: 0,

@@ -17,7 +17,7 @@ impl Worker<'_> {
         debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
         self.queue_next();
         self.waits.set(self.waits.get() + 1);
-        let outer = self.local(|local| std::mem::take(&mut local.purse));
+        let outer = self.local(|local| std::mem::take(&mut local.token_cache));
         let mut patience = Patience::new(self.shared.patience);
         let mut owes = false; // it was woken for a job, and has found none
         while !latch.is_set() {
@@ -55,7 +55,7 @@ impl Worker<'_> {
         }
         self.waits.set(self.waits.get() - 1);
         self.say_serves(outer.group);
-        self.local(|local| local.purse = outer);
+        self.local(|local| local.token_cache = outer);
     }
 
     /// Sleeps until there is something that a thread that waits for `only` may run, or the latch is set; `owes`: it was woken

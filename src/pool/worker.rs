@@ -259,9 +259,9 @@ impl<'p> Worker<'p> {
     pub(super) fn execute(&self, mut job: Job) {
         let abort = AbortIfPanic;
         let group = job.group();
-        if self.local(|local| local.purse.group != group) {
+        if self.local(|local| local.token_cache.group != group) {
             self.settle();
-            self.local(|local| local.purse.group = group);
+            self.local(|local| local.token_cache.group = group);
             self.say_serves(group);
         }
         for streak in 0.. {
@@ -289,7 +289,7 @@ impl<'p> Worker<'p> {
             }
         }
         if group.is_some() {
-            self.local(|local| local.purse.tokens += 1);
+            self.local(|local| local.token_cache.tokens += 1);
         }
         std::mem::forget(abort);
     }
@@ -302,13 +302,13 @@ impl<'p> Worker<'p> {
 
     /// Gives the spare tokens back: this worker has no job of their group at hand.
     pub(super) fn settle(&self) {
-        let purse = self.local(|local| std::mem::take(&mut local.purse));
-        if let Some(group) = purse.group
-            && purse.tokens > 0
+        let cache = self.local(|local| std::mem::take(&mut local.token_cache));
+        if let Some(group) = cache.group
+            && cache.tokens > 0
         {
             #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
-            // SAFETY: the purse's tokens keep the group alive until they are given back.
-            let (quiet, last) = unsafe { Group::give_back(group, purse.tokens) };
+            // SAFETY: the cache's tokens keep the group alive until they are given back.
+            let (quiet, last) = unsafe { Group::give_back(group, cache.tokens) };
             if last {
                 #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
                 // SAFETY: (1) it is the group; (2) those were the last tokens, and this thread alone was told so.

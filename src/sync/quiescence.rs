@@ -2,13 +2,13 @@
 //!
 //! Termination detection by credit recovery (Mattern, "Global quiescence detection based on credit distribution and
 //! recovery", 1989). Every queued or running job of the group holds one token. A worker that works for the group keeps
-//! a purse of spare tokens in plain memory: a job it queues takes one out, a job it has finished puts one in. Only a
-//! worker with an empty purse, and a worker that finds no further job of the group, touch the shared word: the first
+//! a cache of spare tokens in plain memory: a job it queues takes one out, a job it has finished puts one in. Only a
+//! worker with an empty cache, and a worker that finds no further job of the group, touch the shared word: the first
 //! takes [`BULK`] tokens at once, the second gives all it has back. Whoever brings the word to zero is the last one, and
 //! the only one who may touch the group afterwards.
 //!
 //! # Invariants
-//! * I1: word = tokens in purses + tokens of queued jobs + tokens of running jobs.
+//! * I1: word = tokens in caches + tokens of queued jobs + tokens of running jobs.
 //! * I2: only the holder of a token (a running job of the group) takes more: so zero is final.
 //!
 //! # Edges
@@ -19,7 +19,7 @@
 use super::atomic::{AtomicU64, Ordering};
 use super::edge;
 
-/// How many tokens an empty purse takes at once.
+/// How many tokens an empty cache takes at once.
 pub(crate) const BULK: u64 = 32;
 
 /// The shared word of a group; see the module.
