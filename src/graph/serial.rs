@@ -1,7 +1,7 @@
 //! Serial operators: one item at a time, in stream order, without a thread of their own.
 //!
 //! A piece whose turn it is when it begins is driven straight through the pipe into the operator: no item is stored in
-//! between. A piece that comes early is driven into a token and left in the turnstile; whoever leaves the turn before it
+//! between. A piece that comes early is driven into a token and left in the sequencer; whoever leaves the turn before it
 //! makes it a job.
 
 use std::any::Any;
@@ -22,7 +22,7 @@ use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Cx, Ended, Room};
 use crate::sync::UnsafeCell;
-use crate::sync::turnstile::Turnstile;
+use crate::sync::sequencer::Sequencer;
 use crate::unwind;
 
 /// What a serial operator does with an item.
@@ -43,7 +43,7 @@ pub(crate) trait SerialOp<T>: Send {
 
 /// The tail with a serial operator.
 pub(crate) struct Serial<T, O: SerialOp<T>> {
-    turnstile: Turnstile<u64>,
+    sequencer: Sequencer<u64>,
     inside: UnsafeCell<Inside<T, O>>,
     /// Pieces that wait for their turn.
     early: Edge<T>,
@@ -81,7 +81,7 @@ unsafe impl<T: Send, O: SerialOp<T, Out: Send>> Sync for Serial<T, O> {}
 impl<T, O: SerialOp<T>> Serial<T, O> {
     pub(crate) fn new(op: O, out: Option<Arc<Edge<O::Out>>>) -> Self {
         let inside = Inside { op, state: None, closed: false, given: 0, made: 0, dropped: 0 };
-        Self { turnstile: Turnstile::new(0), inside: UnsafeCell::new(inside), early: Edge::new(), out }
+        Self { sequencer: Sequencer::new(0), inside: UnsafeCell::new(inside), early: Edge::new(), out }
     }
 
     /// Works inside.
@@ -94,7 +94,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
     /// Lets a token that has its turn through.
     fn pass(&self, cx: &Cx<'_>, payload: u64) {
         #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-        // SAFETY: (1) only tokens of `early` are left in this turnstile; (2) a turn is given once.
+        // SAFETY: (1) only tokens of `early` are left in this sequencer; (2) a turn is given once.
         let mut token: Box<Token<T>> = unsafe { unload(payload) };
         let ticket = token.ticket;
         if !cx.wants(&ticket) {
@@ -146,7 +146,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
 
     /// Ends the turn, and queues the next piece if it is here.
     fn advance(&self, cx: &Cx<'_>, ticket: &Ticket) {
-        if let Some(next) = self.turnstile.leave(ticket.last) {
+        if let Some(next) = self.sequencer.leave(ticket.last) {
             cx.push_turn(next);
         }
     }
@@ -228,7 +228,7 @@ fn at_end(cx: &Cx<'_>, ticket: &Ticket, index: Index, panic: Box<dyn Any + Send>
 
 impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        if self.turnstile.try_enter(ticket.turn()) {
+        if self.sequencer.try_enter(ticket.turn()) {
             if !cx.wants(&ticket) {
                 drive.skip();
                 return self.leave_unwanted(cx, &ticket);
@@ -252,7 +252,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         let mut token = self.early.take();
         token.ticket = ticket;
         (token.items, token.failure) = drive.drive(std::mem::take(&mut token.items), Vec::push);
-        if let Some(token) = self.turnstile.enter(ticket.turn(), load(token)) {
+        if let Some(token) = self.sequencer.enter(ticket.turn(), load(token)) {
             self.pass(cx, token);
         }
     }
@@ -283,21 +283,21 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     }
 
     fn prepare(&mut self, room: Room) {
-        self.turnstile = Turnstile::new(room.pieces());
+        self.sequencer = Sequencer::new(room.pieces());
     }
 
     fn reset(&mut self) {
-        debug_assert_eq!(self.turnstile.waiting().0, 0, "the last run was cleared");
-        self.turnstile.reset().for_each(drop);
+        debug_assert_eq!(self.sequencer.waiting().0, 0, "the last run was cleared");
+        self.sequencer.reset().for_each(drop);
         let inside = self.inside.get_mut();
         (inside.state, inside.closed) = (None, false);
         (inside.given, inside.made, inside.dropped) = (0, 0, 0);
     }
 
     fn clear(&mut self) -> u64 {
-        for payload in self.turnstile.reset() {
+        for payload in self.sequencer.reset() {
             #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-            // SAFETY: (1) only tokens of `early` are left in this turnstile; (2) nobody else has it.
+            // SAFETY: (1) only tokens of `early` are left in this sequencer; (2) nobody else has it.
             let token: Box<Token<T>> = unsafe { unload(payload) };
             self.inside.get_mut().dropped += token.items.len() as u64;
             self.early.give(token);
@@ -307,7 +307,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     }
 
     fn waiting(&self) -> Option<String> {
-        let (pieces, next) = self.turnstile.waiting();
+        let (pieces, next) = self.sequencer.waiting();
         (pieces > 0).then(|| format!("{pieces} batches wait for batch {} to come first", next.number))
     }
 

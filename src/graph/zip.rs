@@ -16,7 +16,7 @@ use crate::run::batch::{Family, Ticket, Token};
 use crate::run::cancel::Carried;
 use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
 use crate::sync::Mutex;
-use crate::sync::turnstile::Turnstile;
+use crate::sync::sequencer::Sequencer;
 
 /// The pieces of one side; the first one may be used up in part. Their items lie the last one first.
 pub(crate) struct Queue<T> {
@@ -177,7 +177,7 @@ pub(crate) struct Zip<T, A, B> {
     shared: Arc<Pairs<A, B>>,
     /// Which side of the shared state is its own.
     queue: fn(&mut PairState<A, B>) -> &mut Queue<T>,
-    turnstile: Turnstile<u64>,
+    sequencer: Sequencer<u64>,
     other: &'static str,
     /// Empty, with room.
     spare: Mutex<Outcome<A, B>>,
@@ -185,15 +185,15 @@ pub(crate) struct Zip<T, A, B> {
 
 impl<A, B> Zip<A, A, B> {
     fn left(shared: Arc<Pairs<A, B>>) -> Self {
-        let (edge, turnstile) = (Arc::clone(&shared.edges.0), Turnstile::new(0));
-        Self { edge, shared, queue: |state| &mut state.left, turnstile, other: "right", spare: Mutex::default() }
+        let (edge, sequencer) = (Arc::clone(&shared.edges.0), Sequencer::new(0));
+        Self { edge, shared, queue: |state| &mut state.left, sequencer, other: "right", spare: Mutex::default() }
     }
 }
 
 impl<A, B> Zip<B, A, B> {
     fn right(shared: Arc<Pairs<A, B>>) -> Self {
-        let (edge, turnstile) = (Arc::clone(&shared.edges.1), Turnstile::new(0));
-        Self { edge, shared, queue: |state| &mut state.right, turnstile, other: "left", spare: Mutex::default() }
+        let (edge, sequencer) = (Arc::clone(&shared.edges.1), Sequencer::new(0));
+        Self { edge, shared, queue: |state| &mut state.right, sequencer, other: "left", spare: Mutex::default() }
     }
 }
 
@@ -228,7 +228,7 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
     }
 
     fn advance(&self, cx: &Cx<'_>, last: bool) {
-        if let Some(next) = self.turnstile.leave(last) {
+        if let Some(next) = self.sequencer.leave(last) {
             cx.push_turn(next);
         }
     }
@@ -238,7 +238,7 @@ impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
     token_input!(edge: T);
 
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
-        if let Some(payload) = self.turnstile.enter(parcel.ticket.turn(), parcel.load) {
+        if let Some(payload) = self.sequencer.enter(parcel.ticket.turn(), parcel.load) {
             self.pass(cx, payload);
         }
     }
@@ -260,18 +260,18 @@ impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
     }
 
     fn prepare(&mut self, room: Room) {
-        self.turnstile = Turnstile::new(room.pieces());
+        self.sequencer = Sequencer::new(room.pieces());
     }
 
     fn reset(&mut self) {
-        self.turnstile.reset().for_each(drop);
+        self.sequencer.reset().for_each(drop);
         let state = &mut *self.shared.state.lock();
         (state.next, state.over) = (0, false);
         (self.queue)(state).ended = false;
     }
 
     fn clear(&mut self) -> u64 {
-        let parked: Vec<u64> = self.turnstile.reset().collect();
+        let parked: Vec<u64> = self.sequencer.reset().collect();
         let pieces = std::mem::take(&mut (self.queue)(&mut self.shared.state.lock()).pieces);
         let queued: usize = pieces.iter().map(|token| token.items.len()).sum();
         pieces.into_iter().for_each(|token| self.edge.give(token));

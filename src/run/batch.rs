@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::cancel::Carried;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::turnstile::Turn;
+use crate::sync::sequencer::Turn;
 
 /// Items in a batch at most, unless the user says otherwise.
 pub(crate) const BATCH: usize = 1024;
@@ -175,7 +175,7 @@ impl Numbering {
     }
 
     pub(crate) fn cut_after(&self, at: Key) {
-        // Relaxed: whoever is behind the failed piece in a turnstile sees it by the turnstile's lock; for all others
+        // Relaxed: whoever is behind the failed piece in a sequencer sees it by the sequencer's lock; for all others
         // the cut only saves work.
         self.cut.fetch_min(at.0, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@
 //! has succeeded if all stages have ended; otherwise it has failed, was cancelled, or has stalled.
 //!
 //! # Invariants
-//! * I1: every piece on its way is a job, is parked in a turnstile or queue, or is held at a gate.
+//! * I1: every piece on its way is a job, is parked in a sequencer or queue, or is held at a gate.
 //! * I2: every piece holds a share of its family, unless it is spooled; so a source has at most as many batches in flight
 //!   as it has credits.
 //! * I3: every number of a numbering passes every stage on it, emptied or not, in one piece or several.

@@ -1,7 +1,7 @@
 //! A run that can go nowhere says who waits for what.
 //!
 //! A run stalls when no job of it is left, some stage has not ended, and nothing has failed: then every source that has
-//! items left sleeps for lack of credits, and the credits are held by pieces that wait for others: in a turnstile, in the
+//! items left sleeps for lack of credits, and the credits are held by pieces that wait for others: in a sequencer, in the
 //! queue of a `zip`, before a gate. Nothing in a graph can change that any more, so it is an error, and it is the same in
 //! every schedule.
 

@@ -14,7 +14,7 @@
 //! | [`latch`] | one-shot flag | a waiter for the end of a run, scope or join |
 //! | [`event_count`] | sleep and wake without lost wake-ups | workers for jobs |
 //! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
-//! | [`turnstile`] | hands turns out in number order | pieces of a stream for their turn |
+//! | [`sequencer`] | hands turns out in number order | pieces of a stream for their turn |
 //! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
 //! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
 //! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
@@ -69,10 +69,10 @@ pub(crate) mod quiescence;
 pub(crate) mod request;
 pub(crate) mod ring;
 pub(crate) mod seam;
+pub(crate) mod sequencer;
 pub(crate) mod shares;
 pub(crate) mod shield;
 pub(crate) mod stack;
-pub(crate) mod turnstile;
 
 pub(crate) use crossbeam_utils::CachePadded;
 #[cfg(all(test, loom))]

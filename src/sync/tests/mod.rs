@@ -18,8 +18,8 @@ use super::latch::Latch;
 use super::parker::Parker;
 use super::quiescence::Quiescence;
 use super::request::Request;
+use super::sequencer::{Sequencer, Turn};
 use super::shares::Shares;
-use super::turnstile::{Turn, Turnstile};
 
 mod composed;
 mod notice;
@@ -272,10 +272,10 @@ fn loom_credit_stop_is_never_lost() {
 }
 
 #[test]
-fn loom_turnstile_loses_nobody() {
-    check(&["turnstile.park"], || {
-        let shared = Arc::new((Turnstile::new(2), Plain::new()));
-        fn pass(shared: &(Turnstile<u64>, Plain), number: u64) {
+fn loom_sequencer_loses_nobody() {
+    check(&["sequencer.park"], || {
+        let shared = Arc::new((Sequencer::new(2), Plain::new()));
+        fn pass(shared: &(Sequencer<u64>, Plain), number: u64) {
             let mut inside = shared.0.enter(Turn { number, part: 0 }, number);
             while let Some(number) = inside {
                 assert_eq!(u64::from(shared.1.get()), number, "in number order");

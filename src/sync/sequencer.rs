@@ -7,11 +7,11 @@
 //! A place in the order is a [`Turn`]: the number of the batch, and the part of it if the batch was split.
 //!
 //! # Protocol
-//! All under one lock, held for a few instructions and never while user code runs. (T1) [`enter`](Turnstile::enter): if
-//! it is this piece's turn and nobody is inside, go in; else leave the piece. (T2) [`leave`](Turnstile::leave): advance;
+//! All under one lock, held for a few instructions and never while user code runs. (T1) [`enter`](Sequencer::enter): if
+//! it is this piece's turn and nobody is inside, go in; else leave the piece. (T2) [`leave`](Sequencer::leave): advance;
 //! if the next piece is here, take it out and stay inside on its behalf; else nobody is inside. Between T1's look and its
 //! leaving the piece the lock must not be given up: otherwise T2 can run in between and the piece is never found (edge
-//! `turnstile.park`, model `loom_turnstile_loses_nobody`).
+//! `sequencer.park`, model `loom_sequencer_loses_nobody`).
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -54,9 +54,9 @@ struct State<T> {
 
 /// Hands turns out in order; see the module.
 #[derive(Debug)]
-pub(crate) struct Turnstile<T>(Mutex<State<T>>);
+pub(crate) struct Sequencer<T>(Mutex<State<T>>);
 
-impl<T> Turnstile<T> {
+impl<T> Sequencer<T> {
     /// The first turn is number 0, part 0; `room` early pieces need no allocation.
     pub(crate) fn new(room: usize) -> Self {
         let next = Turn { number: 0, part: 0 };
@@ -81,7 +81,7 @@ impl<T> Turnstile<T> {
             return Some(piece);
         }
         #[cfg(all(test, loom))]
-        if super::imp_loom::weakened("turnstile.park") {
+        if super::imp_loom::weakened("sequencer.park") {
             drop(state);
             state = self.0.lock();
         }
