@@ -54,7 +54,7 @@ impl Worker<'_> {
     fn steal(&self, only: Only) -> Option<Job> {
         let in_use = self.shared.seats_in_use();
         let random = self.local(Local::random);
-        for (victim, ring) in self.shared.victims.of(self.seat.index, random) {
+        for (victim, tier) in self.shared.victims.of(self.seat.index, random) {
             let Some(victim) = in_use.get(victim) else { continue };
             let shows_halves = only.is_none() || may_hold_parts(victim, only);
             if shows_halves && self.watch.spares(victim) {
@@ -64,7 +64,7 @@ impl Worker<'_> {
                 self.point(Point::Race);
                 match victim.stealer.steal() {
                     Steal::Success(job) if job.is_for(only) || is_part(&job, only) => {
-                        Counts::bump(&self.seat.counts.steals[ring]);
+                        Counts::bump(&self.seat.counts.steals[tier]);
                         if victim.stealer.is_empty() {
                             victim.shown.request.ask();
                         }

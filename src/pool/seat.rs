@@ -98,7 +98,7 @@ pub(crate) struct Shown {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) jobs: AtomicU64,
-    /// Jobs that came from elsewhere, by the ring where they were found; see [`super::victims`].
+    /// Jobs that came from elsewhere, by the tier where they were found; see [`super::victims`].
     pub(crate) steals: [AtomicU64; 3],
     pub(crate) parks: AtomicU64,
 }

@@ -1,14 +1,14 @@
 //! Who sits where, and from whom a seat steals first.
 //!
-//! Seats are grouped by the NUMA node that their worker is bound to. A seat has three rings of victims: those of its node that
+//! Seats are grouped by the NUMA node that their worker is bound to. A seat has three tiers of victims: those of its node that
 //! share its L3 cache, the others of its node with all guests and spares, and those of other nodes, the nearer nodes first. Each
-//! ring, and in the last one each node, is gone through from a random place on. Where workers are not bound to nodes there is one
-//! node. Steals are counted by ring.
+//! tier, and in the last one each node, is gone through from a random place on. Where workers are not bound to nodes there is one
+//! node. Steals are counted by tier.
 
 use crate::sync::event_count::At;
 use crate::topology::Topology;
 
-/// The ring of other nodes.
+/// The tier of other nodes.
 pub(super) const AFAR: usize = 2;
 
 /// Which node and L3 domain each worker is at, and how far the nodes are from each other.
@@ -113,12 +113,12 @@ impl Layout {
         spots.dedup();
         let index = |spot| u32::try_from(spots.binary_search(spot).expect("all are in the list")).expect("few seats");
         let spot = by_seat.iter().map(index).collect();
-        let rings = spots.iter().map(|spot| self.rings(*spot, seats)).collect();
-        Victims { rings, spot }
+        let tiers = spots.iter().map(|spot| self.tiers(*spot, seats)).collect();
+        Victims { tiers, spot }
     }
 
-    /// All seats in rings around a node and L3 domain.
-    fn rings(&self, (node, l3): (usize, Option<usize>), seats: usize) -> Rings {
+    /// All seats in tiers around a node and L3 domain.
+    fn tiers(&self, (node, l3): (usize, Option<usize>), seats: usize) -> Tiers {
         let group_of = |victim: usize| {
             if victim >= self.workers() {
                 return 1; // guests and spares are anywhere
@@ -131,9 +131,9 @@ impl Layout {
         let mut order: Vec<(usize, u32)> =
             (0..seats).map(|seat| (group_of(seat), u32::try_from(seat).expect("few seats"))).collect();
         order.sort_unstable();
-        let near = std::array::from_fn(|ring| order.partition_point(|(group, _)| *group <= ring));
+        let near = std::array::from_fn(|tier| order.partition_point(|(group, _)| *group <= tier));
         let ends = (1..=seats).filter(|place| *place == seats || order[*place].0 != order[place - 1].0).collect();
-        Rings { order: order.into_iter().map(|(_, seat)| seat).collect(), ends, near }
+        Tiers { order: order.into_iter().map(|(_, seat)| seat).collect(), ends, near }
     }
 }
 
@@ -141,32 +141,32 @@ impl Layout {
 #[derive(Debug)]
 pub(crate) struct Victims {
     /// For each spot, a node with an L3 domain or without.
-    rings: Box<[Rings]>,
+    tiers: Box<[Tiers]>,
     /// The spot of each seat.
     spot: Box<[u32]>,
 }
 
-/// All seats, in rings around a spot, the last ring in groups by node.
+/// All seats, in tiers around a spot, the last tier in groups by node.
 #[derive(Debug)]
-struct Rings {
+struct Tiers {
     order: Box<[u32]>,
-    /// Where each group ends: an inner ring or a node.
+    /// Where each group ends: an inner tier or a node.
     ends: Box<[usize]>,
-    /// Where each ring before the last ends, also an empty one.
+    /// Where each tier before the last ends, also an empty one.
     near: [usize; AFAR],
 }
 
 impl Victims {
-    /// All victims of `thief` and the ring of each, ring by ring, from places on that `random` gives.
+    /// All victims of `thief` and the tier of each, tier by tier, from places on that `random` gives.
     pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let Rings { order, ends, near } = &self.rings[self.spot[thief] as usize];
+        let Tiers { order, ends, near } = &self.tiers[self.spot[thief] as usize];
         let begins = std::iter::once(0).chain(ends.iter().copied());
         let groups = begins.zip(ends).map(move |(begin, end)| {
             let first = begin + usize::try_from(random % (end - begin) as u64).expect("below a usize");
             (first..*end).chain(begin..first)
         });
-        let ring = |place| near.iter().filter(|end| place >= **end).count();
-        let seats = groups.flatten().map(move |place| (order[place] as usize, ring(place)));
+        let tier = |place| near.iter().filter(|end| place >= **end).count();
+        let seats = groups.flatten().map(move |place| (order[place] as usize, tier(place)));
         seats.filter(move |(seat, _)| *seat != thief)
     }
 }
@@ -189,11 +189,11 @@ mod tests {
             home.sort_unstable();
             assert_eq!(home, [6, 7, 8], "the others of the node, and the guest");
             assert!(order[4..].iter().all(|seat| *seat < 4));
-            assert!(victims.of(5, random).map(|(_, ring)| ring).eq([0, 1, 1, 1, 2, 2, 2, 2]));
+            assert!(victims.of(5, random).map(|(_, tier)| tier).eq([0, 1, 1, 1, 2, 2, 2, 2]));
         }
         let firsts: std::collections::BTreeSet<usize> =
             (0..100).filter_map(|random| victims.of(5, random).nth(4)).map(|(seat, _)| seat).collect();
-        assert_eq!(firsts.len(), 4, "each may be the first of its ring");
+        assert_eq!(firsts.len(), 4, "each may be the first of its tier");
     }
 
     #[test]
@@ -214,6 +214,6 @@ mod tests {
         let victims = layout.victims(3);
         let order: Vec<_> = victims.of(1, 7).collect();
         assert_eq!(order.len(), 2);
-        assert!(order.iter().all(|(_, ring)| *ring == 1), "none is known to share a cache");
+        assert!(order.iter().all(|(_, tier)| *tier == 1), "none is known to share a cache");
     }
 }

@@ -180,11 +180,11 @@ impl WorkerReport {
         self.steals.iter().sum()
     }
 
-    /// How many of [these](Self::steals) came from each ring around it, in the order in which it looks there: from workers of
+    /// How many of [these](Self::steals) came from each tier around it, in the order in which it looks there: from workers of
     /// its NUMA node that share its L3 cache, from others of its node, from other nodes.
     ///
     /// A worker has an L3 cache here if all CPUs that it is [bound](crate::Pinning) to share one. If not all workers are bound, all
-    /// are on one node, and none has an L3 cache. Guests and spares may run anywhere: they are in everybody's second ring, and
+    /// are on one node, and none has an L3 cache. Guests and spares may run anywhere: they are in everybody's second tier, and
     /// look around themselves as if each were on some node.
     ///
     /// ```
@@ -199,11 +199,11 @@ impl WorkerReport {
     /// }
     /// let report = pool.run(g)?.report();
     /// let thief = report.workers().iter().find(|did| did.steals() > 0).expect("each thread runs one task");
-    /// assert_eq!(thief.steals_by_ring(), [0, 1, 0], "it is not known to share a cache");
+    /// assert_eq!(thief.steals_by_tier(), [0, 1, 0], "it is not known to share a cache");
     /// # Ok::<(), millstream::Error>(())
     /// ```
     #[must_use]
-    pub fn steals_by_ring(&self) -> [u64; 3] {
+    pub fn steals_by_tier(&self) -> [u64; 3] {
         self.steals
     }
 

@@ -6,7 +6,7 @@
 use crate::pool::Shared;
 use crate::sync::atomic::Ordering;
 
-/// What a seat had done: jobs, steals by ring, parks.
+/// What a seat had done: jobs, steals by tier, parks.
 type SeatCounts = [u64; 5];
 
 /// What the seats had done before and after a run.

@@ -1,5 +1,5 @@
 //! Jobs run where they are at home, unless stolen after a full round; thieves take from the nearest, and steals are counted by
-//! ring. The kernel is asked for the CPU.
+//! tier. The kernel is asked for the CPU.
 //!
 //! How fast which CPU is decides nothing here: workers are held back until all jobs are queued, and each job waits until
 //! all have begun ([`Held`]). So each worker runs exactly one, and where there is one at home it never looks elsewhere.
@@ -16,12 +16,12 @@ use super::{Machine, bound_to, cpu};
 /// Numbers that take 256 KiB: as much as the kernel is asked about, and one part.
 const LEN: usize = 1 << 15;
 
-/// The ring of other nodes.
+/// The tier of other nodes.
 const AFAR: usize = 2;
 
-/// One steal in a ring, or none, as it is reported.
-fn steals(ring: Option<usize>) -> [u64; 3] {
-    std::array::from_fn(|of| u64::from(ring == Some(of)))
+/// One steal in a tier, or none, as it is reported.
+fn steals(tier: Option<usize>) -> [u64; 3] {
+    std::array::from_fn(|of| u64::from(tier == Some(of)))
 }
 
 /// A pool with workers on all nodes, all bound.
@@ -41,8 +41,8 @@ impl Machine {
         self.nodes(true).into_iter().min_by_key(distance).expect("there are CPUs")
     }
 
-    /// The ring in which one worker finds another.
-    fn ring(&self, pool: &Pool, thief: usize, victim: usize) -> usize {
+    /// The tier in which one worker finds another.
+    fn tier(&self, pool: &Pool, thief: usize, victim: usize) -> usize {
         let placement = pool.placement();
         let [thief, victim] = [thief, victim].map(|worker| &placement.workers()[worker]);
         let [one, other] = [thief, victim].map(|place| place.cpus().expect("it is bound"));
@@ -150,8 +150,8 @@ fn tasks_run_where_their_data_is() {
         }
         for (worker, did) in held.run(&pool, plan, runner, &players)[..nodes.len()].iter().enumerate() {
             let from_runner = nodes[worker] == at && worker != runner && players.contains(&worker);
-            let ring = from_runner.then(|| machine.ring(&pool, worker, runner));
-            assert_eq!(did.steals_by_ring(), steals(ring), "{}", did.name());
+            let tier = from_runner.then(|| machine.tier(&pool, worker, runner));
+            assert_eq!(did.steals_by_tier(), steals(tier), "{}", did.name());
         }
         assert_eq!(held.away(&machine), 0, "{:?}, {round:?}", pool.placement().pinning());
     }
@@ -197,7 +197,7 @@ fn sources_run_where_their_memory_is() {
                 assert_eq!(source, Some(*home), "over memory of node {node}");
             }
             for did in &held.run(&pool, plan, runner, &players) {
-                assert_eq!(did.steals_by_ring(), steals(None), "{}", did.name());
+                assert_eq!(did.steals_by_tier(), steals(None), "{}", did.name());
             }
             assert_eq!(held.away(&machine), 0, "{:?}, {round:?}", pool.placement().pinning());
             assert_eq!(count.into_inner(), LEN * memories.len());
@@ -219,7 +219,7 @@ fn each_job_taken_from_another_node_is_a_steal() {
         let plan = g.plan(&pool).expect("sound");
         for (worker, did) in held.run(&pool, plan, runner, &players)[..nodes.len()].iter().enumerate() {
             let away = nodes[worker] != home;
-            assert_eq!(did.steals_by_ring(), steals(away.then_some(AFAR)), "{}: node {home} has all", did.name());
+            assert_eq!(did.steals_by_tier(), steals(away.then_some(AFAR)), "{}: node {home} has all", did.name());
             assert_eq!((did.steals(), did.remote_steals()), (u64::from(away), u64::from(away)), "{}", did.name());
         }
         assert_eq!(held.away(&machine), nodes.iter().filter(|node| **node != home).count());
@@ -227,7 +227,7 @@ fn each_job_taken_from_another_node_is_a_steal() {
 }
 
 #[test]
-fn steals_are_counted_by_ring() {
+fn steals_are_counted_by_tier() {
     let Some(machine) = Machine::get() else { return };
     for (pool, home) in pools(machine.nodes(true)) {
         let nodes = nodes(&pool);
@@ -239,13 +239,13 @@ fn steals_are_counted_by_ring() {
                 let held = &held;
                 g.task((), move |()| held.job(home));
             }
-            let ring = machine.ring(&pool, thief, victim);
+            let tier = machine.tier(&pool, thief, victim);
             let plan = g.plan(&pool).expect("sound");
             for (worker, did) in held.run(&pool, plan, victim, &[thief])[..nodes.len()].iter().enumerate() {
-                let stolen = steals((worker == thief).then_some(ring));
-                assert_eq!(did.steals_by_ring(), stolen, "{}: {thief} robs {victim}", did.name());
+                let stolen = steals((worker == thief).then_some(tier));
+                assert_eq!(did.steals_by_tier(), stolen, "{}: {thief} robs {victim}", did.name());
             }
-            assert_eq!(held.away(&machine), usize::from(ring == AFAR), "{thief} robs {victim}");
+            assert_eq!(held.away(&machine), usize::from(tier == AFAR), "{thief} robs {victim}");
         }
     }
 }
@@ -258,7 +258,7 @@ fn thieves_take_from_the_nearest() {
         let thief = nodes.iter().position(|node| *node == home).expect("all nodes have workers");
         let distance = |victim: &usize| {
             let distance = machine.node(home).distance(nodes[*victim]).expect("the kernel knows it");
-            (machine.ring(&pool, thief, *victim), distance)
+            (machine.tier(&pool, thief, *victim), distance)
         };
         let others = || (0..nodes.len()).filter(|victim| *victim != thief);
         let pairs = others().flat_map(|near| others().map(move |far| [near, far]));
