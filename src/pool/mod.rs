@@ -14,8 +14,8 @@
 mod blocking;
 mod broadcast;
 mod builder;
+mod cpu_conflict;
 mod elastic;
-mod errand;
 mod find;
 mod grain;
 mod half;
@@ -35,6 +35,7 @@ mod placement;
 mod publish;
 mod raid;
 mod register;
+mod remote_call;
 mod scope;
 mod seat;
 mod shield;
@@ -45,7 +46,6 @@ mod spots;
 mod tree;
 mod victims;
 mod wait;
-mod way;
 pub(crate) mod worker;
 
 use std::fmt;
@@ -69,6 +69,7 @@ use crate::sync::{Condvar, Mutex, fork, thread};
 use crate::topology::{Topology, bind};
 use blocking::{Back, Spares};
 use broadcast::Broadcasts;
+use cpu_conflict::Whereabouts;
 use injector::Injector;
 use job::{Group, Job};
 use overdue::StandBy;
@@ -76,7 +77,6 @@ use raid::Raids;
 use seat::Seat;
 use spawn::PanicHandler;
 use victims::{Layout, Victims};
-use way::Whereabouts;
 use worker::Worker;
 
 /// Threads from outside that can work in a pool at the same time; more of them wait.
@@ -375,13 +375,13 @@ impl Shared {
             self.idle.set_urgent(false);
             work(worker)
         };
-        let errand = errand::Errand::new(begun, Arc::clone(&parker));
+        let call = remote_call::RemoteCall::new(begun, Arc::clone(&parker));
         self.idle.set_urgent(true);
-        self.inject(errand.job());
-        while !errand.latch().is_set() {
+        self.inject(call.job());
+        while !call.latch().is_set() {
             parker.park();
         }
-        errand.result()
+        call.result()
     }
 }
 

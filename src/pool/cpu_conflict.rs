@@ -1,4 +1,4 @@
-//! A guest and a worker on one CPU: the worker makes way.
+//! A CPU conflict: a guest is on the one CPU that a worker is bound to. The worker makes way.
 //!
 //! A guest is where the system puts it. If that is the CPU that a worker is bound to, the two take turns there, while another
 //! CPU, and the worker that is bound to it, may have nothing to do. The system parts them late: only the guest can be moved.

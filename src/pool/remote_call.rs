@@ -13,7 +13,7 @@ use crate::sync::parker::Parker;
 
 /// A closure on some stack, with room for its result.
 #[derive(Debug)]
-pub(super) struct Errand<F, R> {
+pub(super) struct RemoteCall<F, R> {
     latch: Latch,
     waiter: Arc<Parker>,
     state: UnsafeCell<State<F, R>>,
@@ -26,7 +26,7 @@ enum State<F, R> {
     Done(Result<R, Box<dyn Any + Send>>),
 }
 
-impl<F, R> Errand<F, R>
+impl<F, R> RemoteCall<F, R>
 where
     F: FnOnce(&Worker<'_>) -> R + Send,
     R: Send,
@@ -37,7 +37,7 @@ where
         Self { latch: Latch::new(), waiter, state: UnsafeCell::new(State::Waiting(work)) }
     }
 
-    /// The one job that calls the closure. The errand stays where it is until the latch is set.
+    /// The one job that calls the closure. The remote call stays where it is until the latch is set.
     pub(super) fn job(&self) -> Job {
         Job::about(Self::TARGET, self)
     }
@@ -48,19 +48,19 @@ where
 
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
     unsafe fn run(_: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
-        // SAFETY: the job is about an errand that is alive until its latch is set.
-        let errand: &Self = unsafe { &*pointer(payload) };
+        // SAFETY: the job is about a remote call that is alive until its latch is set.
+        let call: &Self = unsafe { &*pointer(payload) };
         let take = |state: *mut State<F, R>| {
             // SAFETY: only the one job touches the state before the latch is set.
             std::mem::replace(unsafe { &mut *state }, State::Taken)
         };
-        let State::Waiting(work) = errand.state.with_mut(take) else { unreachable!("an errand is run once") };
+        let State::Waiting(work) = call.state.with_mut(take) else { unreachable!("a remote call is run once") };
         let result = catch_unwind(AssertUnwindSafe(|| work(worker)));
         // SAFETY: as above.
-        errand.state.with_mut(|state| unsafe { *state = State::Done(result) });
-        let waiter = Arc::clone(&errand.waiter);
+        call.state.with_mut(|state| unsafe { *state = State::Done(result) });
+        let waiter = Arc::clone(&call.waiter);
         // SAFETY: (1) alive until this; (2) once: by the one job.
-        unsafe { Latch::set(&raw const errand.latch, &waiter) };
+        unsafe { Latch::set(&raw const call.latch, &waiter) };
     }
 
     /// The result; the panic goes on if the closure panicked. The latch is set.
