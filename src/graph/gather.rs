@@ -1,6 +1,6 @@
 //! Shapes that bring streams together: `chain`, `merge`, and `unordered`, a merge of one; `zip` is beside it.
 //!
-//! Each input is a stage of its own, fed by tokens; the stages of one shape share its state. All of them renumber: what
+//! Each input is a stage of its own, fed by packets; the stages of one shape share its state. All of them renumber: what
 //! comes out is a new numbering.
 
 use std::panic::Location;
@@ -9,43 +9,43 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::pipe::Pipe;
-use super::seam::{Edge, token_of, unload};
+use super::seam::{Edge, from_raw, packet_of};
 use super::stream::{At, Stream, receive, set_body};
 use crate::plan::draft::TailKind;
-use crate::run::batch::{Family, Ticket, Token};
+use crate::run::batch::{Family, Packet, Ticket};
 use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::countdown::Known;
 
-/// The parts of [`Stage`] that are the same for all inputs of tokens.
-macro_rules! token_input {
+/// The parts of [`Stage`] that are the same for all inputs of packets.
+macro_rules! packet_input {
     ($edge:ident: $item:ty) => {
         fn ticket(&self, load: u64) -> Ticket {
-            self.peek(load, |token| token.ticket)
+            self.peek(load, |packet| packet.ticket)
         }
         fn spool(&self, load: u64) -> Family {
-            self.peek(load, |token| std::mem::replace(&mut token.ticket.family, Family::NONE))
+            self.peek(load, |packet| std::mem::replace(&mut packet.ticket.family, Family::NONE))
         }
         fn discard(&self, load: u64) -> u64 {
-            #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
+            #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
             // SAFETY: (1) only tails with this stage's edge send to it; (2) nobody uses it again.
-            let token: Box<Token<$item>> = unsafe { unload(load) };
-            let count = token.items.len() as u64;
-            self.$edge.give(token);
+            let packet: Box<Packet<$item>> = unsafe { from_raw(load) };
+            let count = packet.items.len() as u64;
+            self.$edge.give(packet);
             count
         }
     };
 }
-pub(super) use token_input;
+pub(super) use packet_input;
 
-/// Looks at a token on its way to an input.
+/// Looks at a packet on its way to an input.
 macro_rules! peek {
     ($item:ty) => {
-        fn peek<R>(&self, load: u64, look: impl FnOnce(&mut Token<$item>) -> R) -> R {
-            #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
+        fn peek<R>(&self, load: u64, look: impl FnOnce(&mut Packet<$item>) -> R) -> R {
+            #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
             // SAFETY: (1) only tails with this stage's edge send to it; (2) a piece is at one place at a time.
-            look(unsafe { token_of(load) })
+            look(unsafe { packet_of(load) })
         }
     };
 }
@@ -82,7 +82,7 @@ impl<T> Merge<T> {
 }
 
 impl<T: Send> Stage for Merge<T> {
-    token_input!(edge: T);
+    packet_input!(edge: T);
 
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
         if !cx.wants(&parcel.ticket) {
@@ -91,9 +91,9 @@ impl<T: Send> Stage for Merge<T> {
         // Relaxed: any order is an order of arrival.
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let ticket = Ticket::whole(number, parcel.ticket.family);
-        let failure = self.peek(parcel.load, |token| {
-            token.ticket = ticket;
-            token.failure.take()
+        let failure = self.peek(parcel.load, |packet| {
+            packet.ticket = ticket;
+            packet.failure.take()
         });
         if let Some(failure) = failure {
             cx.fail(&parcel.ticket, failure); // behind this there is no order in which one could be the earliest
@@ -157,7 +157,7 @@ impl<T> Chain<T> {
 }
 
 impl<T: Send> Stage for Chain<T> {
-    token_input!(edge: T);
+    packet_input!(edge: T);
 
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
         if !cx.wants(&parcel.ticket) {
@@ -172,7 +172,7 @@ impl<T: Send> Stage for Chain<T> {
             // Relaxed: read by the end of this input, which comes after all its pieces.
             self.shared.passed[self.side()].fetch_add(1, Ordering::Relaxed);
         }
-        self.peek(parcel.load, |token| token.ticket = ticket);
+        self.peek(parcel.load, |packet| packet.ticket = ticket);
         cx.send(0, &ticket, parcel.load, true);
         cx.arrive();
     }

@@ -51,10 +51,10 @@ pub(crate) trait Head: Send + Sync {
         unreachable!("this source is known by number, or no source")
     }
     fn ticket(&self, _load: u64) -> Ticket {
-        unreachable!("a source's pieces are not tokens")
+        unreachable!("a source's pieces are not packets")
     }
     fn spool(&self, _load: u64) -> Family {
-        unreachable!("a source's pieces are not tokens")
+        unreachable!("a source's pieces are not packets")
     }
     /// How many items a piece has, as far as that is known.
     fn len(&self, parcel: Parcel) -> u64;

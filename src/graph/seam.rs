@@ -1,30 +1,30 @@
-//! Seams: where one stage sends its items to another, as tokens.
+//! Seams: where one stage sends its items to another, as packets.
 //!
-//! A token carries the items of one piece and its ticket. It travels by pointer, as the payload of the job that lets the
-//! receiving stage work on it; whoever has the job has the token. What a batch grows beyond [`PART`] items goes on in parts
+//! A packet carries the items of one piece and its ticket. It travels by pointer, as the payload of the job that lets the
+//! receiving stage work on it; whoever has the job has the packet. What a batch grows beyond [`PART`] items goes on in parts
 //! while the rest is still being made, so that others can begin with it.
 
 use std::sync::Arc;
 
 use super::fused::{Drive, Tail};
 use super::pipe::{Feed, Head};
-use crate::run::batch::{Family, MAX_PARTS, PART, Ticket, Token};
+use crate::run::batch::{Family, MAX_PARTS, PART, Packet, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::stage::{Cx, Parcel};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;
 
-/// A seam: where one stage sends tokens to another. It keeps empty tokens for use again.
+/// A seam: where one stage sends packets to another. It keeps empty packets for use again.
 #[derive(Debug)]
 pub(crate) struct Edge<T> {
-    #[expect(clippy::vec_box, reason = "a token travels by its pointer")]
-    spare: Mutex<Vec<Box<Token<T>>>>,
-    /// Room in the largest token so far: a new one gets as much.
+    #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
+    spare: Mutex<Vec<Box<Packet<T>>>>,
+    /// Room in the largest packet so far: a new one gets as much.
     largest: AtomicUsize,
 }
 
-/// Empty tokens that an edge keeps at most: as many as a source has batches in flight unless the user says otherwise.
+/// Empty packets that an edge keeps at most: as many as a source has batches in flight unless the user says otherwise.
 const SPARE: usize = 256;
 
 impl<T> Edge<T> {
@@ -32,58 +32,58 @@ impl<T> Edge<T> {
         Self { spare: Mutex::new(Vec::with_capacity(SPARE)), largest: AtomicUsize::new(0) }
     }
 
-    /// An empty token.
-    pub(crate) fn take(&self) -> Box<Token<T>> {
+    /// An empty packet.
+    pub(crate) fn take(&self) -> Box<Packet<T>> {
         let spare = self.spare.lock().pop();
         spare.unwrap_or_else(|| {
             // Relaxed: a hint.
             let items = Vec::with_capacity(self.largest.load(Ordering::Relaxed));
-            Box::new(Token { ticket: Ticket::whole(0, Family::NONE), items, failure: None })
+            Box::new(Packet { ticket: Ticket::whole(0, Family::NONE), items, failure: None })
         })
     }
 
-    /// Takes a token back; its items are dropped.
-    pub(crate) fn give(&self, mut token: Box<Token<T>>) {
-        token.items.drain(..).for_each(unwind::drop_value);
-        token.failure = None;
-        self.largest.fetch_max(token.items.capacity(), Ordering::Relaxed);
+    /// Takes a packet back; its items are dropped.
+    pub(crate) fn give(&self, mut packet: Box<Packet<T>>) {
+        packet.items.drain(..).for_each(unwind::drop_value);
+        packet.failure = None;
+        self.largest.fetch_max(packet.items.capacity(), Ordering::Relaxed);
         let mut spare = self.spare.lock();
         if spare.len() < SPARE {
-            spare.push(token);
+            spare.push(packet);
         }
     }
 }
 
-/// A token as the payload of a job.
-pub(crate) fn load<T>(token: Box<Token<T>>) -> u64 {
-    Box::into_raw(token).expose_provenance() as u64
+/// A packet as the payload of a job.
+pub(crate) fn into_raw<T>(packet: Box<Packet<T>>) -> u64 {
+    Box::into_raw(packet).expose_provenance() as u64
 }
 
-/// The token of a job's payload.
+/// The packet of a job's payload.
 ///
 /// # Safety
-/// (1) The payload was made by [`load`] from a token of this type. (2) It is used once.
-#[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-pub(crate) unsafe fn unload<T>(load: u64) -> Box<Token<T>> {
+/// (1) The payload was made by [`into_raw`] from a packet of this type. (2) It is used once.
+#[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+pub(crate) unsafe fn from_raw<T>(load: u64) -> Box<Packet<T>> {
     // SAFETY: (1), (2).
     unsafe { Box::from_raw(pointer(load)) }
 }
 
-/// A token that is on its way.
+/// A packet that is on its way.
 ///
 /// # Safety
-/// (1) The payload was made by [`load`] from a token of this type. (2) The caller has it, while the reference lives.
-#[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-pub(crate) unsafe fn token_of<'a, T>(load: u64) -> &'a mut Token<T> {
+/// (1) The payload was made by [`into_raw`] from a packet of this type. (2) The caller has it, while the reference lives.
+#[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+pub(crate) unsafe fn packet_of<'a, T>(load: u64) -> &'a mut Packet<T> {
     // SAFETY: (1), (2).
     unsafe { &mut *pointer::<T>(load) }
 }
 
-fn pointer<T>(load: u64) -> *mut Token<T> {
+fn pointer<T>(load: u64) -> *mut Packet<T> {
     std::ptr::with_exposed_provenance_mut(usize::try_from(load).expect("made from a pointer"))
 }
 
-/// The head of a stage that other stages send tokens to.
+/// The head of a stage that other stages send packets to.
 pub(crate) struct Seam<T> {
     edge: Arc<Edge<T>>,
 }
@@ -93,39 +93,39 @@ impl<T> Seam<T> {
         Self { edge }
     }
 
-    /// Looks at a token on its way to this stage.
-    fn peek<R>(&self, load: u64, look: impl FnOnce(&mut Token<T>) -> R) -> R {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
+    /// Looks at a packet on its way to this stage.
+    fn peek<R>(&self, load: u64, look: impl FnOnce(&mut Packet<T>) -> R) -> R {
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
         // SAFETY: (1) only tails with this edge send to this stage; (2) a piece is at one place at a time.
-        look(unsafe { token_of(load) })
+        look(unsafe { packet_of(load) })
     }
 
-    fn unload(&self, load: u64) -> Box<Token<T>> {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
+    fn packet(&self, load: u64) -> Box<Packet<T>> {
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
         // SAFETY: (1) only tails with this edge send to this stage; (2) a piece is driven or dropped once.
         unsafe {
-            unload(load)
+            from_raw(load)
         }
     }
 }
 
 impl<T: Send> Head for Seam<T> {
     fn ticket(&self, load: u64) -> Ticket {
-        self.peek(load, |token| token.ticket)
+        self.peek(load, |packet| packet.ticket)
     }
     fn spool(&self, load: u64) -> Family {
-        self.peek(load, |token| std::mem::replace(&mut token.ticket.family, Family::NONE))
+        self.peek(load, |packet| std::mem::replace(&mut packet.ticket.family, Family::NONE))
     }
     fn len(&self, parcel: Parcel) -> u64 {
-        self.peek(parcel.load, |token| token.items.len() as u64)
+        self.peek(parcel.load, |packet| packet.items.len() as u64)
     }
     fn failure(&self, load: u64) -> Option<Carried> {
-        self.peek(load, |token| token.failure.take())
+        self.peek(load, |packet| packet.failure.take())
     }
     fn discard(&self, parcel: Parcel) -> u64 {
-        let token = self.unload(parcel.load);
-        let count = token.items.len() as u64;
-        self.edge.give(token);
+        let packet = self.packet(parcel.load);
+        let count = packet.items.len() as u64;
+        self.edge.give(packet);
         count
     }
 }
@@ -134,18 +134,18 @@ impl<T: Send> Feed for Seam<T> {
     type Item = T;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {
-        let mut token = self.unload(parcel.load);
-        for item in unwind::Draining::new(&mut token.items) {
+        let mut packet = self.packet(parcel.load);
+        for item in unwind::Draining::new(&mut packet.items) {
             out(item);
         }
-        self.edge.give(token);
+        self.edge.give(packet);
     }
 }
 
-/// A token that is being filled, and the parts of it that were sent on.
+/// A packet that is being filled, and the parts of it that were sent on.
 pub(super) struct Filling<'a, T> {
     edge: &'a Edge<T>,
-    token: Option<Box<Token<T>>>,
+    packet: Option<Box<Packet<T>>>,
     output: usize,
     /// Parts sent on; a piece that is itself a part is not split again.
     sent: u32,
@@ -154,12 +154,12 @@ pub(super) struct Filling<'a, T> {
 
 impl<'a, T> Filling<'a, T> {
     pub(super) fn new(edge: &'a Edge<T>, output: usize, ticket: &Ticket) -> Self {
-        Self { edge, token: Some(edge.take()), output, sent: 0, splits: ticket.is_whole() }
+        Self { edge, packet: Some(edge.take()), output, sent: 0, splits: ticket.is_whole() }
     }
 
     #[inline]
     pub(super) fn push(&mut self, cx: &Cx<'_>, ticket: &Ticket, item: T) {
-        let items = &mut self.token.as_mut().expect("there between calls").items;
+        let items = &mut self.packet.as_mut().expect("there between calls").items;
         items.push(item);
         if items.len() >= PART && self.splits && self.sent < MAX_PARTS - 1 {
             self.send_part(cx, ticket);
@@ -169,21 +169,21 @@ impl<'a, T> Filling<'a, T> {
     /// Sends what there is as a part, so that others can begin with it.
     #[cold]
     fn send_part(&mut self, cx: &Cx<'_>, ticket: &Ticket) {
-        let mut token = self.token.replace(self.edge.take()).expect("there between calls");
-        token.ticket = Ticket { part: self.sent, last: false, ..*ticket };
+        let mut packet = self.packet.replace(self.edge.take()).expect("there between calls");
+        packet.ticket = Ticket { part: self.sent, last: false, ..*ticket };
         self.sent += 1;
         cx.share(ticket.family);
-        let part = token.ticket;
-        cx.send(self.output, &part, load(token), false);
+        let part = packet.ticket;
+        cx.send(self.output, &part, into_raw(packet), false);
     }
 
     /// Sends the rest, and what came in the place of further items.
     pub(super) fn finish(mut self, cx: &Cx<'_>, ticket: &Ticket, failure: Option<Carried>) {
-        let mut token = self.token.take().expect("there between calls");
-        token.failure = failure;
-        token.ticket = if self.splits { Ticket { part: self.sent, last: true, ..*ticket } } else { *ticket };
-        let rest = token.ticket;
-        cx.send(self.output, &rest, load(token), true);
+        let mut packet = self.packet.take().expect("there between calls");
+        packet.failure = failure;
+        packet.ticket = if self.splits { Ticket { part: self.sent, last: true, ..*ticket } } else { *ticket };
+        let rest = packet.ticket;
+        cx.send(self.output, &rest, into_raw(packet), true);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Serial operators: one item at a time, in stream order, without a thread of their own.
 //!
 //! A piece whose turn it is when it begins is driven straight through the pipe into the operator: no item is stored in
-//! between. A piece that comes early is driven into a token and left in the sequencer; whoever leaves the turn before it
+//! between. A piece that comes early is driven into a packet and left in the sequencer; whoever leaves the turn before it
 //! makes it a job.
 
 use std::any::Any;
@@ -13,11 +13,11 @@ use std::time::Instant;
 
 use super::fused::{Drive, Tail};
 use super::pipe::Pipe;
-use super::seam::{Edge, load, unload};
+use super::seam::{Edge, from_raw, into_raw};
 use super::stream::{At, Stream, receive};
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
-use crate::run::batch::{Ticket, Token};
+use crate::run::batch::{Packet, Ticket};
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Cx, Ended, Room};
@@ -66,8 +66,8 @@ struct Inside<T, O: SerialOp<T>> {
 struct Visit<T, O: SerialOp<T>> {
     state: O::State,
     made: Vec<O::Out>,
-    /// The empty token that will take what was made; a sink has none.
-    token: Option<Box<Token<O::Out>>>,
+    /// The empty packet that will take what was made; a sink has none.
+    packet: Option<Box<Packet<O::Out>>>,
     given: u64,
     dropped: u64,
     closed: bool,
@@ -91,15 +91,15 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         self.inside.with_mut(|inside| work(unsafe { &mut *inside }))
     }
 
-    /// Lets a token that has its turn through.
+    /// Lets a packet that has its turn through.
     fn pass(&self, cx: &Cx<'_>, payload: u64) {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-        // SAFETY: (1) only tokens of `early` are left in this sequencer; (2) a turn is given once.
-        let mut token: Box<Token<T>> = unsafe { unload(payload) };
-        let ticket = token.ticket;
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) only packets of `early` are left in this sequencer; (2) a turn is given once.
+        let mut packet: Box<Packet<T>> = unsafe { from_raw(payload) };
+        let ticket = packet.ticket;
         if !cx.wants(&ticket) {
-            self.inside(|inside| inside.dropped += token.items.len() as u64);
-            self.early.give(token);
+            self.inside(|inside| inside.dropped += packet.items.len() as u64);
+            self.early.give(packet);
             return self.leave_unwanted(cx, &ticket);
         }
         let start = Instant::now();
@@ -107,19 +107,19 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
             let (visit, failure) = match inside.open(self.out.as_deref(), cx, &ticket) {
                 Err(failure) => (None, Some(failure)),
                 Ok(visit) => {
-                    let (op, came) = (&mut inside.op, token.items.len() as u64);
-                    let items = unwind::Draining::new(&mut token.items);
+                    let (op, came) = (&mut inside.op, packet.items.len() as u64);
+                    let items = unwind::Draining::new(&mut packet.items);
                     let (mut visit, result) =
                         unwind::keeping(visit, |visit| items.for_each(|item| visit.item(op, item)));
                     visit.dropped = came - visit.given; // what came behind the end, or a panic
                     let index = Index::Stream((inside.given + visit.given).saturating_sub(1));
                     let own = result.err().map(|panic| at_end(cx, &ticket, index, panic));
-                    (Some(visit), own.or_else(|| token.failure.take()))
+                    (Some(visit), own.or_else(|| packet.failure.take()))
                 }
             };
             inside.close(visit, failure, cx, &ticket)
         });
-        self.early.give(token);
+        self.early.give(packet);
         cx.record_time(start.elapsed());
         self.leave(cx, ticket, made);
     }
@@ -130,10 +130,10 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         match &self.out {
             None => cx.retire(&ticket),
             Some(edge) => {
-                let mut token = made.token.unwrap_or_else(|| edge.take());
-                token.ticket = ticket;
-                token.failure = made.failure;
-                cx.send(0, &ticket, load(token), true);
+                let mut packet = made.packet.unwrap_or_else(|| edge.take());
+                packet.ticket = ticket;
+                packet.failure = made.failure;
+                cx.send(0, &ticket, into_raw(packet), true);
                 cx.arrive();
             }
         }
@@ -160,9 +160,9 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
             None => catch_unwind(AssertUnwindSafe(|| self.op.begin()))
                 .map_err(|panic| at_end(cx, ticket, Index::None, panic))?,
         };
-        let mut token = out.map(Edge::take);
-        let made = token.as_mut().map_or_else(Vec::new, |token| std::mem::take(&mut token.items));
-        Ok(Visit { state, made, token, given: 0, dropped: 0, closed: self.closed })
+        let mut packet = out.map(Edge::take);
+        let made = packet.as_mut().map_or_else(Vec::new, |packet| std::mem::take(&mut packet.items));
+        Ok(Visit { state, made, packet, given: 0, dropped: 0, closed: self.closed })
     }
 
     /// Takes back what a piece has carried through: before the turn ends, so that nobody behind it goes in. A failure counts
@@ -175,14 +175,14 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
         ticket: &Ticket,
     ) -> Made<O::Out> {
         let ended = visit.as_ref().is_some_and(|visit| visit.closed);
-        let token = visit.and_then(|visit| {
+        let packet = visit.and_then(|visit| {
             self.given += visit.given;
             self.dropped += visit.dropped;
             self.made += visit.made.len() as u64;
             self.state = Some(visit.state);
-            visit.token.map(|mut token| {
-                token.items = visit.made;
-                token
+            visit.packet.map(|mut packet| {
+                packet.items = visit.made;
+                packet
             })
         });
         let mut failure = failure.filter(|_| !ended);
@@ -195,13 +195,13 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
         {
             cx.fail(ticket, failure);
         }
-        Made { token, failure }
+        Made { packet, failure }
     }
 }
 
 /// What a piece has made on its way through; a sink nothing.
 struct Made<U> {
-    token: Option<Box<Token<U>>>,
+    packet: Option<Box<Packet<U>>>,
     /// What comes in the place of further items.
     failure: Option<Carried>,
 }
@@ -249,11 +249,11 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
             });
             return self.leave(cx, ticket, made);
         }
-        let mut token = self.early.take();
-        token.ticket = ticket;
-        (token.items, token.failure) = drive.drive(std::mem::take(&mut token.items), Vec::push);
-        if let Some(token) = self.sequencer.enter(ticket.turn(), load(token)) {
-            self.pass(cx, token);
+        let mut packet = self.early.take();
+        packet.ticket = ticket;
+        (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
+        if let Some(packet) = self.sequencer.enter(ticket.turn(), into_raw(packet)) {
+            self.pass(cx, packet);
         }
     }
 
@@ -296,11 +296,11 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
 
     fn clear(&mut self) -> u64 {
         for payload in self.sequencer.reset() {
-            #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
-            // SAFETY: (1) only tokens of `early` are left in this sequencer; (2) nobody else has it.
-            let token: Box<Token<T>> = unsafe { unload(payload) };
-            self.inside.get_mut().dropped += token.items.len() as u64;
-            self.early.give(token);
+            #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+            // SAFETY: (1) only packets of `early` are left in this sequencer; (2) nobody else has it.
+            let packet: Box<Packet<T>> = unsafe { from_raw(payload) };
+            self.inside.get_mut().dropped += packet.items.len() as u64;
+            self.early.give(packet);
         }
         unwind::drop_value(self.inside.get_mut().state.take());
         0 // they had gone through all operators but the last, which has counted them

@@ -253,7 +253,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         (draft, stage, edge)
     }
 
-    /// The same over an edge that is there: what shares it shares its empty tokens.
+    /// The same over an edge that is there: what shares it shares its empty packets.
     #[track_caller]
     pub(super) fn send_over(self, method: &'static str, at: At, edge: Arc<Edge<T>>) -> (Shared<'env>, usize)
     where

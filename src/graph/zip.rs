@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::gather::{Inputs, peek, token_input};
+use super::gather::{Inputs, packet_input, peek};
 use super::pipe::Pipe;
-use super::seam::{Edge, load, token_of, unload};
+use super::seam::{Edge, from_raw, into_raw, packet_of};
 use super::stream::Stream;
-use crate::run::batch::{Family, Ticket, Token};
+use crate::run::batch::{Family, Packet, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
 use crate::sync::Mutex;
@@ -20,13 +20,13 @@ use crate::sync::sequencer::Sequencer;
 
 /// The pieces of one side; the first one may be used up in part. Their items lie the last one first.
 pub(crate) struct Queue<T> {
-    pieces: VecDeque<Box<Token<T>>>,
+    pieces: VecDeque<Box<Packet<T>>>,
     ended: bool,
 }
 
 /// What a side has to offer next.
 enum Next<'a, T> {
-    Items(&'a mut Token<T>),
+    Items(&'a mut Packet<T>),
     Failed,
     /// Nothing, or nothing yet.
     Nothing,
@@ -43,22 +43,22 @@ impl<T> Queue<T> {
 
     /// What comes next, after pieces that are used up have gone back to their `edge`.
     fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Family>) -> Next<'_, T> {
-        let is_used_up = |token: &mut Box<Token<T>>| token.items.is_empty() && token.failure.is_none();
-        while let Some(token) = self.pieces.pop_front_if(is_used_up) {
-            used.push(token.ticket.family);
-            edge.give(token);
+        let is_used_up = |packet: &mut Box<Packet<T>>| packet.items.is_empty() && packet.failure.is_none();
+        while let Some(packet) = self.pieces.pop_front_if(is_used_up) {
+            used.push(packet.ticket.family);
+            edge.give(packet);
         }
         match self.pieces.front_mut() {
-            Some(token) if token.items.is_empty() => Next::Failed,
-            Some(token) => Next::Items(token),
+            Some(packet) if packet.items.is_empty() => Next::Failed,
+            Some(packet) => Next::Items(packet),
             None => Next::Nothing,
         }
     }
 
     /// Takes the first piece with its failure.
     fn take_failed(&mut self) -> Option<(Family, Carried)> {
-        let mut token = self.pieces.pop_front()?;
-        Some((token.ticket.family, token.failure.take()?))
+        let mut packet = self.pieces.pop_front()?;
+        Some((packet.ticket.family, packet.failure.take()?))
     }
 }
 
@@ -87,8 +87,8 @@ impl<A, B> PairState<A, B> {
 
 /// What a piece has led to, to be done without the lock: room for it is kept from piece to piece.
 struct Outcome<A, B> {
-    #[expect(clippy::vec_box, reason = "a token travels by its pointer")]
-    tokens: Vec<Box<Token<(A, B)>>>,
+    #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
+    packets: Vec<Box<Packet<(A, B)>>>,
     used: Vec<Family>,
     rest: Option<Rest<A, B>>,
 }
@@ -96,18 +96,18 @@ struct Outcome<A, B> {
 /// What is left when a zip is over.
 struct Rest<A, B> {
     total: u64,
-    left: VecDeque<Box<Token<A>>>,
-    right: VecDeque<Box<Token<B>>>,
+    left: VecDeque<Box<Packet<A>>>,
+    right: VecDeque<Box<Packet<B>>>,
 }
 
 impl<A, B> Default for Outcome<A, B> {
     fn default() -> Self {
-        Self { tokens: Vec::new(), used: Vec::new(), rest: None }
+        Self { packets: Vec::new(), used: Vec::new(), rest: None }
     }
 }
 
 impl<A: Send, B: Send> Pairs<A, B> {
-    /// Pairs what can be paired, and notes if that was all. Pieces are cut where a piece of either side ends, and a token
+    /// Pairs what can be paired, and notes if that was all. Pieces are cut where a piece of either side ends, and a packet
     /// belongs to the family of its left piece, or of the right one if the left side is spooled: so neither depends on
     /// which side came first.
     fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>, outcome: &mut Outcome<A, B>) {
@@ -126,19 +126,19 @@ impl<A: Send, B: Send> Pairs<A, B> {
             let count = left.items.len().min(right.items.len());
             let family = if left.ticket.family == Family::NONE { right.ticket.family } else { left.ticket.family };
             let (from_left, from_right) = (left.items.len() - count, right.items.len() - count);
-            let mut token = self.out.take();
-            token.items.extend(left.items.drain(from_left..).rev().zip(right.items.drain(from_right..).rev()));
+            let mut packet = self.out.take();
+            packet.items.extend(left.items.drain(from_left..).rev().zip(right.items.drain(from_right..).rev()));
             cx.share(family);
-            token.ticket = Ticket::whole(state.next, family);
+            packet.ticket = Ticket::whole(state.next, family);
             state.next += 1;
-            outcome.tokens.push(token);
+            outcome.packets.push(packet);
         };
         if let Some((family, failure)) = failed {
-            let mut token = self.out.take();
-            token.ticket = Ticket::whole(state.next, family); // the failed piece's share is the token's now
-            token.failure = Some(failure);
+            let mut packet = self.out.take();
+            packet.ticket = Ticket::whole(state.next, family); // the failed piece's share is the packet's now
+            packet.failure = Some(failure);
             state.next += 1;
-            outcome.tokens.push(token);
+            outcome.packets.push(packet);
         }
         if over {
             state.over = true;
@@ -149,9 +149,9 @@ impl<A: Send, B: Send> Pairs<A, B> {
 
     /// What follows from [`pair`](Self::pair), without the lock.
     fn carry_out(&self, outcome: &mut Outcome<A, B>, cx: &Cx<'_>) {
-        for token in outcome.tokens.drain(..) {
-            let ticket = token.ticket;
-            cx.send(0, &ticket, load(token), true);
+        for packet in outcome.packets.drain(..) {
+            let ticket = packet.ticket;
+            cx.send(0, &ticket, into_raw(packet), true);
         }
         outcome.used.drain(..).for_each(|family| cx.release(family));
         let Some(Rest { total, left, right }) = outcome.rest.take() else { return };
@@ -159,15 +159,15 @@ impl<A: Send, B: Send> Pairs<A, B> {
         let [left_stage, right_stage] = self.stages.map(|stage| cx.at(stage));
         left_stage.close();
         right_stage.close();
-        left.into_iter().for_each(|token| drop_piece(token, &self.edges.0, &left_stage));
-        right.into_iter().for_each(|token| drop_piece(token, &self.edges.1, &right_stage));
+        left.into_iter().for_each(|packet| drop_piece(packet, &self.edges.0, &left_stage));
+        right.into_iter().for_each(|packet| drop_piece(packet, &self.edges.1, &right_stage));
     }
 }
 
-fn drop_piece<T>(token: Box<Token<T>>, edge: &Edge<T>, cx: &Cx<'_>) {
-    let family = token.ticket.family;
-    cx.drop_items(token.items.len() as u64);
-    edge.give(token);
+fn drop_piece<T>(packet: Box<Packet<T>>, edge: &Edge<T>, cx: &Cx<'_>) {
+    let family = packet.ticket.family;
+    cx.drop_items(packet.items.len() as u64);
+    edge.give(packet);
     cx.release(family);
 }
 
@@ -202,22 +202,22 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
 
     /// Queues a piece that has its turn, and pairs what can be paired.
     fn pass(&self, cx: &Cx<'_>, payload: u64) {
-        #[expect(unsafe_code, reason = "tokens travel as payloads of jobs")]
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
         // SAFETY: (1) only tails with this stage's edge send to it; (2) a turn is given once.
-        let mut token: Box<Token<T>> = unsafe { unload(payload) };
-        let last = token.ticket.last;
-        if !cx.wants(&token.ticket) {
-            drop_piece(token, &self.edge, cx);
+        let mut packet: Box<Packet<T>> = unsafe { from_raw(payload) };
+        let last = packet.ticket.last;
+        if !cx.wants(&packet.ticket) {
+            drop_piece(packet, &self.edge, cx);
             return self.advance(cx, last);
         }
-        token.items.reverse();
+        packet.items.reverse();
         let mut outcome = std::mem::take(&mut *self.spare.lock());
         let mut state = self.shared.state.lock();
         if state.over {
             drop(state);
-            drop_piece(token, &self.edge, cx);
+            drop_piece(packet, &self.edge, cx);
         } else {
-            (self.queue)(&mut state).pieces.push_back(token);
+            (self.queue)(&mut state).pieces.push_back(packet);
             self.shared.pair(&mut state, cx, &mut outcome);
             drop(state);
             self.shared.carry_out(&mut outcome, cx);
@@ -235,7 +235,7 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
 }
 
 impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
-    token_input!(edge: T);
+    packet_input!(edge: T);
 
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
         if let Some(payload) = self.sequencer.enter(parcel.ticket.turn(), parcel.load) {
@@ -273,8 +273,8 @@ impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
     fn clear(&mut self) -> u64 {
         let parked: Vec<u64> = self.sequencer.reset().collect();
         let pieces = std::mem::take(&mut (self.queue)(&mut self.shared.state.lock()).pieces);
-        let queued: usize = pieces.iter().map(|token| token.items.len()).sum();
-        pieces.into_iter().for_each(|token| self.edge.give(token));
+        let queued: usize = pieces.iter().map(|packet| packet.items.len()).sum();
+        pieces.into_iter().for_each(|packet| self.edge.give(packet));
         parked.into_iter().map(|payload| self.discard(payload)).sum::<u64>() + queued as u64
     }
 

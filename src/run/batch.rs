@@ -147,7 +147,7 @@ impl Ticket {
 /// A piece on its way between two stages.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Token<T> {
+pub(crate) struct Packet<T> {
     pub(crate) ticket: Ticket,
     pub(crate) items: Vec<T>,
     /// What came in the place of further items.

@@ -4,7 +4,7 @@
 //! the same for all: ports through which jobs enter, counts, the gate that holds it until data it reads is there.
 //!
 //! # Life of a piece
-//! A source issues a batch, or another stage sends a token. [`Stage::fire`] drives its items through the operators. Its
+//! A source issues a batch, or another stage sends a packet. [`Stage::fire`] drives its items through the operators. Its
 //! tail then sends the result on, or absorbs it; at a serial operator it first waits for its turn, which may make it a
 //! job of its own ([`Stage::turn`]). When a piece is done here it *retires*: the stage's countdown has one arrival more.
 //! When the last one has retired, the stage ends.
@@ -72,7 +72,7 @@ impl Room {
     }
 }
 
-/// The items of a piece, where the stage's head finds them: in a place of the source, or in a token.
+/// The items of a piece, where the stage's head finds them: in a place of the source, or in a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parcel {
     pub(crate) ticket: Ticket,
@@ -98,7 +98,7 @@ pub(crate) trait Stage: Send + Sync {
     fn discard_all(&self, _numbers: &Range<u64>) -> u64 {
         unreachable!("only a source has numbers");
     }
-    /// What ticket a token has that was sent here.
+    /// What ticket a packet has that was sent here.
     fn ticket(&self, load: u64) -> Ticket;
     /// Goes on with a piece whose turn has come.
     fn turn(&self, _cx: &Cx<'_>, _load: u64) {
@@ -132,9 +132,9 @@ pub(crate) trait Stage: Send + Sync {
     fn reset(&mut self);
     /// Drops what a failed run left, and says how many items of its input.
     fn clear(&mut self) -> u64;
-    /// Drops a token, and gives the number of its items.
+    /// Drops a packet, and gives the number of its items.
     fn discard(&self, load: u64) -> u64;
-    /// Takes a token's family away: what is kept on purpose holds no credit.
+    /// Takes a packet's family away: what is kept on purpose holds no credit.
     fn spool(&self, _load: u64) -> Family {
         Family::NONE
     }
@@ -350,7 +350,7 @@ impl<'a> Cx<'a> {
         &self.run.numberings[self.stage.numbering]
     }
 
-    /// A job of this stage: some of a source's batches, or a token.
+    /// A job of this stage: some of a source's batches, or a packet.
     fn fire(&self, payload: u64) {
         if let Some(source) = self.stage.source {
             return self.run.sources[source].fire(self, payload);
@@ -409,7 +409,7 @@ impl<'a> Cx<'a> {
         self.worker.push(self.stage.turn.job(load));
     }
 
-    /// Sends a token on: the worker goes on with it itself if it has nothing else to go on with, and `follow` is said.
+    /// Sends a packet on: the worker goes on with it itself if it has nothing else to go on with, and `follow` is said.
     pub(crate) fn send(&self, output: usize, ticket: &Ticket, load: u64, follow: bool) {
         let to = &self.run.stages[self.stage.outputs[output]];
         if !ticket.last {
