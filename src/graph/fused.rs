@@ -10,7 +10,7 @@ use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
 use crate::run::batch::{Family, Key, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
-use crate::run::source::{Numbers, Piece};
+use crate::run::source::{MemoryRange, Numbers};
 use crate::run::stage::{Cx, Ended, Extent, Parcel, Pull, Room, Stage};
 use crate::unwind;
 
@@ -252,7 +252,7 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
         self.pipe.head_mut().prepare(room);
         self.tail.prepare(room);
     }
-    fn memory(&self) -> Vec<Piece> {
+    fn memory(&self) -> Vec<MemoryRange> {
         self.pipe.head().memory()
     }
     fn is_ready(&self) -> bool {

@@ -8,7 +8,7 @@ use std::mem::needs_drop;
 use std::ops::Range;
 
 use super::source::{Batch, Indexed};
-use crate::run::source::Piece;
+use crate::run::source::MemoryRange;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::unwind;
@@ -131,11 +131,11 @@ impl<T: Send> Indexed for Moved<T> {
         }
         count
     }
-    fn memory(&self) -> Vec<Piece> {
+    fn memory(&self) -> Vec<MemoryRange> {
         #[expect(unsafe_code, reason = "each batch is moved out once")]
         // SAFETY: (1) of `Sync`: asked while nothing runs.
         let items = self.items.with(|items| unsafe { &*items });
-        vec![Piece::of(&items[..])]
+        vec![MemoryRange::of(&items[..])]
     }
     fn is_ready(&self) -> bool {
         !self.used.load(Ordering::Relaxed)

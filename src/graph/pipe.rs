@@ -21,7 +21,7 @@ use std::ops::Range;
 use crate::run::batch::{Family, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
-use crate::run::source::Piece;
+use crate::run::source::MemoryRange;
 use crate::run::stage::{Extent, Parcel, Pull, Room};
 
 /// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
@@ -74,7 +74,7 @@ pub(crate) trait Head: Send + Sync {
     }
     fn prepare(&mut self, _room: Room) {}
     /// The memory that a source reads, in order, as far as that is known.
-    fn memory(&self) -> Vec<Piece> {
+    fn memory(&self) -> Vec<MemoryRange> {
         Vec::new()
     }
     /// Whether it can run again.

@@ -12,7 +12,7 @@ use super::pipe::{Feed, Head};
 use crate::pool::Integer;
 use crate::run::batch::{BATCH, BatchSize, least_batch};
 use crate::run::slot::Slot;
-use crate::run::source::Piece;
+use crate::run::source::MemoryRange;
 use crate::run::stage::{Extent, Parcel, Pull, Room};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, UnsafeCell};
@@ -235,7 +235,7 @@ pub(crate) trait Indexed: Send + Sync {
         true
     }
     /// The memory that it reads, in order, as far as that is known.
-    fn memory(&self) -> Vec<Piece> {
+    fn memory(&self) -> Vec<MemoryRange> {
         Vec::new()
     }
     /// Drops what a failed run left.
@@ -336,7 +336,7 @@ impl<C: Indexed> Head for Numbered<C> {
     fn is_ready(&self) -> bool {
         self.items.is_ready()
     }
-    fn memory(&self) -> Vec<Piece> {
+    fn memory(&self) -> Vec<MemoryRange> {
         self.items.memory()
     }
     fn clear(&mut self) -> u64 {
@@ -388,8 +388,8 @@ impl<'env, T: Sync> Indexed for SliceItems<'env, T> {
             out(item);
         }
     }
-    fn memory(&self) -> Vec<Piece> {
-        vec![Piece::of(self.0)]
+    fn memory(&self) -> Vec<MemoryRange> {
+        vec![MemoryRange::of(self.0)]
     }
 }
 
@@ -491,8 +491,8 @@ impl<'env> Indexed for Records<'env> {
             self.each_of(buffer, index(start.max(*begin))..index(end).min(buffer.len()), out);
         }
     }
-    fn memory(&self) -> Vec<Piece> {
-        self.buffers.iter().map(|buffer| Piece::of(*buffer)).collect()
+    fn memory(&self) -> Vec<MemoryRange> {
+        self.buffers.iter().map(|buffer| MemoryRange::of(*buffer)).collect()
     }
     /// Nobody knows how many records there are.
     fn count(&self, _: &Batch) -> u64 {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::data::Data;
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use crate::run::names::{Names, Told};
-use crate::run::source::Piece;
+use crate::run::source::MemoryRange;
 use crate::topology::{CpuSet, NumaNode, Topology, memory};
 
 /// Where data, a task or a source is to be: its home, where its jobs go first.
@@ -70,7 +70,7 @@ impl Place<'_> {
     /// ```
     #[must_use]
     pub fn of<T>(memory: &[T]) -> Self {
-        node_of(Piece::of(memory)).map_or(Self::Spread, Self::Node)
+        node_of(MemoryRange::of(memory)).map_or(Self::Spread, Self::Node)
     }
 
     /// The same for a graph with these names.
@@ -114,41 +114,41 @@ const PART: usize = 2 * 1024 * 1024;
 /// In so many parts at most.
 const PARTS: usize = 256;
 
-/// The nodes of equal parts of some pieces of memory, one after the other; empty if they are small or nothing is known.
-fn nodes_of(pieces: &[Piece], ask: impl Fn(Piece) -> Option<usize>) -> Vec<Option<usize>> {
-    let bytes: usize = pieces.iter().map(|piece| piece.bytes).sum();
+/// The nodes of equal parts of some ranges of memory, one after the other; empty if they are small or nothing is known.
+fn nodes_of(ranges: &[MemoryRange], ask: impl Fn(MemoryRange) -> Option<usize>) -> Vec<Option<usize>> {
+    let bytes: usize = ranges.iter().map(|range| range.bytes).sum();
     if bytes < LEAST {
         return Vec::new();
     }
     let parts = bytes.div_ceil(PART).min(PARTS);
     let size = bytes / parts;
-    let (mut before, mut pieces) = (0, pieces.iter().peekable());
+    let (mut before, mut ranges) = (0, ranges.iter().peekable());
     let nodes = (0..parts).map(|part| {
         let middle = size * part + size / 2;
-        while let Some(piece) = pieces.next_if(|piece| before + piece.bytes <= middle) {
-            before += piece.bytes;
+        while let Some(range) = ranges.next_if(|range| before + range.bytes <= middle) {
+            before += range.bytes;
         }
-        // What of the part lies in the same piece as its middle.
-        let piece = pieces.peek()?;
+        // What of the part lies in the same range as its middle.
+        let range = ranges.peek()?;
         let from = (size * part).max(before) - before;
-        ask(Piece { start: piece.start.wrapping_add(from), bytes: size.min(piece.bytes - from) })
+        ask(MemoryRange { start: range.start.wrapping_add(from), bytes: size.min(range.bytes - from) })
     });
     let nodes: Vec<_> = nodes.collect();
     if nodes.iter().all(Option::is_none) { Vec::new() } else { nodes }
 }
 
-/// The NUMA node that most of a piece of memory is on, as the kernel says now.
-fn node_of(piece: Piece) -> Option<usize> {
-    memory::node_of_bytes(piece.start.addr(), piece.bytes)
+/// The NUMA node that most of a range of memory is on, as the kernel says now.
+fn node_of(range: MemoryRange) -> Option<usize> {
+    memory::node_of_bytes(range.start.addr(), range.bytes)
 }
 
 /// What the memory of given data and of sources says, by operator: the nodes of equal parts.
 fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
     let data = draft.slots.iter().filter(|slot| slot.given && size_of_val(&*slot.slot) >= LEAST);
-    let data = data.map(|slot| (slot.op, vec![Piece::of(&*slot.slot)]));
+    let data = data.map(|slot| (slot.op, vec![MemoryRange::of(&*slot.slot)]));
     let sources = draft.stages.iter().filter(|stage| stage.source.is_some());
     let sources = sources.filter_map(|stage| Some((stage.ops[0].0, stage.body.as_ref()?.0.memory())));
-    let nodes = data.chain(sources).map(|(op, pieces)| (op, nodes_of(&pieces, node_of)));
+    let nodes = data.chain(sources).map(|(op, ranges)| (op, nodes_of(&ranges, node_of)));
     nodes.filter(|(_, nodes)| !nodes.is_empty()).collect()
 }
 
@@ -430,46 +430,47 @@ fn with_cpus(machine: &Topology, node: usize) -> Option<usize> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{LEAST, PART, PARTS, Piece, nodes_of};
+    use super::{LEAST, MemoryRange, PART, PARTS, nodes_of};
 
     /// Memory that nobody looks at.
-    fn piece(start: usize, bytes: usize) -> Piece {
-        Piece { start: std::ptr::without_provenance(start), bytes }
+    fn range(start: usize, bytes: usize) -> MemoryRange {
+        MemoryRange { start: std::ptr::without_provenance(start), bytes }
     }
 
     /// Each page of so many bytes on the next of three nodes.
-    fn dealt(bytes: usize) -> impl Fn(Piece) -> Option<usize> {
-        move |piece| Some(piece.start.addr() / bytes % 3)
+    fn dealt(bytes: usize) -> impl Fn(MemoryRange) -> Option<usize> {
+        move |range| Some(range.start.addr() / bytes % 3)
     }
 
     #[test]
     fn small_memory_is_not_asked_about() {
-        assert_eq!(nodes_of(&[piece(0, LEAST - 1)], |_| panic!("asked")), []);
+        assert_eq!(nodes_of(&[range(0, LEAST - 1)], |_| panic!("asked")), []);
         assert_eq!(nodes_of(&[], |_| panic!("asked")), []);
-        assert_eq!(nodes_of(&[piece(0, LEAST)], |_| Some(1)), [Some(1)]);
-        assert_eq!(nodes_of(&[piece(0, 5 * PART)], |_| None), [], "nothing is known");
+        assert_eq!(nodes_of(&[range(0, LEAST)], |_| Some(1)), [Some(1)]);
+        assert_eq!(nodes_of(&[range(0, 5 * PART)], |_| None), [], "nothing is known");
     }
 
     #[test]
     fn parts_are_asked_about_one_by_one() {
-        let nodes = nodes_of(&[piece(0, 6 * PART)], dealt(2 * PART));
+        let nodes = nodes_of(&[range(0, 6 * PART)], dealt(2 * PART));
         assert_eq!(nodes, [0, 0, 1, 1, 2, 2].map(Some));
-        assert_eq!(nodes_of(&[piece(0, 3 * PARTS * PART)], dealt(PART)).len(), PARTS, "so many at most");
+        assert_eq!(nodes_of(&[range(0, 3 * PARTS * PART)], dealt(PART)).len(), PARTS, "so many at most");
     }
 
     #[test]
     fn what_is_asked_about_lies_in_one_piece() {
-        let pieces: Vec<Piece> = (0..100).map(|n| piece(n << 32, if n % 7 == 0 { 0 } else { n * PART / 40 })).collect();
-        let bytes: usize = pieces.iter().map(|piece| piece.bytes).sum();
-        let inside = |asked: Piece| {
-            let piece = pieces[asked.start.addr() >> 32];
+        let ranges: Vec<MemoryRange> =
+            (0..100).map(|n| range(n << 32, if n % 7 == 0 { 0 } else { n * PART / 40 })).collect();
+        let bytes: usize = ranges.iter().map(|range| range.bytes).sum();
+        let inside = |asked: MemoryRange| {
+            let range = ranges[asked.start.addr() >> 32];
             assert!(
-                asked.bytes > 0 && asked.start.addr() - piece.start.addr() + asked.bytes <= piece.bytes,
+                asked.bytes > 0 && asked.start.addr() - range.start.addr() + asked.bytes <= range.bytes,
                 "{asked:?}"
             );
             Some(asked.start.addr() >> 32)
         };
-        let nodes = nodes_of(&pieces, inside);
+        let nodes = nodes_of(&ranges, inside);
         assert_eq!(nodes.len(), bytes.div_ceil(PART));
         assert!(nodes.is_sorted() && nodes.last() == Some(&Some(99)), "{nodes:?}");
     }

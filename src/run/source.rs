@@ -88,12 +88,12 @@ impl AllNumbers {
 
 /// A piece of memory that is only spoken of, never read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct MemoryRange {
     pub(crate) start: *const u8,
     pub(crate) bytes: usize,
 }
 
-impl Piece {
+impl MemoryRange {
     pub(crate) fn of<T: ?Sized>(value: &T) -> Self {
         Self { start: std::ptr::from_ref(value).cast(), bytes: size_of_val(value) }
     }

@@ -18,7 +18,7 @@ use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
 use super::cancel::{Carried, Failure, Fault, Item, Site};
 use super::frame::Frame;
 use super::ledger::Ledger;
-use super::source::{Numbers, Piece};
+use super::source::{MemoryRange, Numbers};
 use crate::pool::job::{Group, Job, Target, halves, word};
 use crate::pool::span::Of;
 use crate::pool::worker::Worker;
@@ -117,7 +117,7 @@ pub(crate) trait Stage: Send + Sync {
         unreachable!("only a source is pulled");
     }
     /// The memory that its source reads, in order, as far as that is known.
-    fn memory(&self) -> Vec<Piece> {
+    fn memory(&self) -> Vec<MemoryRange> {
         Vec::new()
     }
     /// The last piece has retired.
