@@ -16,7 +16,7 @@ use crate::run::batch::{Family, Packet, Ticket};
 use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::countdown::Known;
+use crate::sync::countdown::FixedCountdown;
 
 /// The parts of [`Stage`] that are the same for all inputs of packets.
 macro_rules! packet_input {
@@ -60,14 +60,14 @@ pub(super) fn drop_unwanted(stage: &impl Stage, cx: &Cx<'_>, parcel: Parcel) {
 /// What the inputs of a [`Merge`] share.
 pub(crate) struct Arrivals {
     next: AtomicU64,
-    open: Known,
+    open: FixedCountdown,
     inputs: u32,
     pub(crate) numbering: usize,
 }
 
 impl Arrivals {
     pub(crate) fn new(inputs: u32, numbering: usize) -> Self {
-        Self { next: AtomicU64::new(0), open: Known::default(), inputs, numbering }
+        Self { next: AtomicU64::new(0), open: FixedCountdown::default(), inputs, numbering }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::run::batch::Ticket;
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Cx, Ended, Room};
-use crate::sync::countdown::Known;
+use crate::sync::countdown::FixedCountdown;
 use crate::sync::{CachePadded, Mutex, UnsafeCell};
 use crate::unwind;
 
@@ -44,7 +44,7 @@ pub(crate) struct CountKeys<K> {
     local: Box<[Local<K>]>,
     /// By partition; after merging one table each.
     shards: Box<[Mutex<Vec<Counts<K>>>]>,
-    unmerged: Known,
+    unmerged: FixedCountdown,
     result: Arc<Slot<Table<K, u64>>>,
 }
 
@@ -59,7 +59,7 @@ impl<K: Hash + Eq> CountKeys<K> {
             hasher: RandomState::default(),
             local: Box::default(),
             shards: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
-            unmerged: Known::default(),
+            unmerged: FixedCountdown::default(),
             result,
         }
     }

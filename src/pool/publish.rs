@@ -2,7 +2,7 @@
 //!
 //! New jobs go to the private ring: plain stores. From there the oldest ones, which are the largest as a rule, are
 //! *published*: moved to the public deque, from where others steal. The occupant of the seat does that when others ask,
-//! which it sees by a flag ([`crate::sync::request`]): at every push, before every job, and before every leaf of a loop it
+//! which it sees by a flag ([`crate::sync::steal_request`]): at every push, before every job, and before every leaf of a loop it
 //! publishes as many as others could take, one at least. Before a job that takes long, such as a batch, it publishes all,
 //! whether others ask or not. What it keeps private while it is in user code others publish in its place: see
 //! [`super::raid`].

@@ -17,9 +17,9 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
 use crate::sync::parker::Parker;
-use crate::sync::request::Request;
 use crate::sync::ring;
 use crate::sync::shield::Shield;
+use crate::sync::steal_request::StealRequest;
 use crate::sync::{CachePadded, UnsafeCell};
 
 /// Jobs in the public deque; crossbeam-deque grows above 64.
@@ -89,7 +89,7 @@ pub(crate) struct Shown {
     /// The group of the job that runs here, whose jobs may be in the ring: a hint.
     pub(crate) serves: AtomicUsize,
     /// Up when somebody has asked for jobs, until the occupant sees that nobody is hungry any more.
-    pub(crate) request: Request,
+    pub(crate) request: StealRequest,
     pub(crate) shield: Shield,
     pub(super) lineage: Lineage,
 }
@@ -154,7 +154,7 @@ impl Seat {
                 tag: AtomicUsize::new(0),
                 late: AtomicUsize::new(0),
                 serves: AtomicUsize::new(0),
-                request: Request::new(),
+                request: StealRequest::new(),
                 shield: Shield::new(),
                 lineage: Lineage::new(),
             }),

@@ -18,7 +18,7 @@ use crate::pool::job::{Group, Job, Target};
 use crate::pool::worker::Worker;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::countdown::Known;
+use crate::sync::countdown::FixedCountdown;
 
 /// Up to so many tasks each one is timed; of more, one in [`SAMPLE`].
 pub(crate) const TIMED: usize = 4096;
@@ -79,7 +79,7 @@ pub(crate) struct Dag<'env> {
     kinds: Box<[Kind]>,
     /// Predecessors of each node.
     before: Box<[u32]>,
-    missing: Box<[Known]>,
+    missing: Box<[FixedCountdown]>,
     /// The successors of node `n` are `list[first[n]..first[n + 1]]`, those that wait for it alone first.
     first: Box<[u32]>,
     /// How many of them wait for it alone and are tasks.
@@ -146,7 +146,7 @@ impl<'env> Dag<'env> {
             target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
             run: std::ptr::null(),
             kinds: kinds.collect(),
-            missing: before.iter().map(|_| Known::default()).collect(),
+            missing: before.iter().map(|_| FixedCountdown::default()).collect(),
             before: before.into(),
             first: first.into(),
             lone: lone.into(),

@@ -34,7 +34,7 @@ use crate::pool::span::{Span, pack, unpack};
 use crate::pool::worker::Worker;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::Credits;
-use crate::sync::shares::Shares;
+use crate::sync::reference_count::ReferenceCount;
 use crate::sync::{Mutex, UnsafeCell};
 
 /// Batches that one turn issues at most.
@@ -103,7 +103,7 @@ impl MemoryRange {
 #[derive(Debug, Default)]
 struct Place {
     number: AtomicU64,
-    live: Shares,
+    live: ReferenceCount,
 }
 
 /// What the holder of the turn knows.

@@ -8,7 +8,7 @@
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
 //! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
-//! | `countdown.known` | [`Known::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_known_countdown_fires_once` |
+//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once` |
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::edge;
@@ -52,9 +52,9 @@ impl Countdown {
 
 /// Counts arrivals whose number is known before.
 #[derive(Debug, Default)]
-pub(crate) struct Known(AtomicU32);
+pub(crate) struct FixedCountdown(AtomicU32);
 
-impl Known {
+impl FixedCountdown {
     /// Expects `total` arrivals from now on. Nobody arrives yet.
     pub(crate) fn restart(&self, total: u32) {
         self.0.store(total, Ordering::Relaxed);
@@ -64,6 +64,6 @@ impl Known {
     #[must_use]
     pub(crate) fn arrive(&self) -> bool {
         // AcqRel: the last one sees what the others did before they arrived.
-        self.0.fetch_sub(1, edge!("countdown.known", AcqRel)) == 1
+        self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel)) == 1
     }
 }

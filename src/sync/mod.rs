@@ -18,11 +18,11 @@
 //! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
 //! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
 //! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
-//! | [`shares`] | counts the live pieces of a batch | nobody waits: the last one acts |
+//! | [`reference_count`] | counts the live pieces of a batch | nobody waits: the last one acts |
 //! | [`ring`] | jobs of one owner, in plain memory | a raider's victim for the raider, for a moment |
 //! | [`asymmetric`] | a fence whose light side costs nothing | nobody |
 //! | [`notice`] | says that something is so, with what must be known then | nobody |
-//! | [`request`] | asks one who has jobs to show them | nobody waits: the owner looks now and then |
+//! | [`steal_request`] | asks one who has jobs to show them | nobody waits: the owner looks now and then |
 //! | [`shield`] | keeps jobs from thieves for a while | nobody |
 //! | [`stack`] | where this thread's stack is | nobody |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
@@ -66,13 +66,13 @@ pub(crate) mod latch;
 pub(crate) mod notice;
 pub(crate) mod parker;
 pub(crate) mod quiescence;
-pub(crate) mod request;
+pub(crate) mod reference_count;
 pub(crate) mod ring;
 pub(crate) mod seam;
 pub(crate) mod sequencer;
-pub(crate) mod shares;
 pub(crate) mod shield;
 pub(crate) mod stack;
+pub(crate) mod steal_request;
 
 pub(crate) use crossbeam_utils::CachePadded;
 #[cfg(all(test, loom))]

@@ -9,7 +9,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
 use super::claim::Claims;
-use super::countdown::{Countdown, Known};
+use super::countdown::{Countdown, FixedCountdown};
 use super::credit::Credits;
 use super::event_count::{At, EventCount, Prefer};
 use super::gate::Gate;
@@ -17,9 +17,9 @@ use super::imp_loom::fails_without;
 use super::latch::Latch;
 use super::parker::Parker;
 use super::quiescence::Quiescence;
-use super::request::Request;
+use super::reference_count::ReferenceCount;
 use super::sequencer::{Sequencer, Turn};
-use super::shares::Shares;
+use super::steal_request::StealRequest;
 
 mod composed;
 mod notice;
@@ -124,12 +124,12 @@ fn loom_quiescence_last_sees_all() {
 }
 
 #[test]
-fn loom_shares_last_sees_all() {
-    check(&["shares.end", "shares.alone"], || {
-        let shared = Arc::new((Shares::default(), Plain::new(), Plain::new()));
+fn loom_reference_count_last_sees_all() {
+    check(&["reference_count.end", "reference_count.alone"], || {
+        let shared = Arc::new((ReferenceCount::default(), Plain::new(), Plain::new()));
         shared.0.begin();
         shared.0.share();
-        let end = |shared: &(Shares, Plain, Plain), mine: &Plain| {
+        let end = |shared: &(ReferenceCount, Plain, Plain), mine: &Plain| {
             mine.add();
             let last = shared.0.end();
             if last {
@@ -167,11 +167,11 @@ fn loom_countdown_fires_once() {
 }
 
 #[test]
-fn loom_known_countdown_fires_once() {
-    check(&["countdown.known"], || {
-        let shared = Arc::new((Known::default(), Plain::new(), Plain::new()));
+fn loom_fixed_countdown_fires_once() {
+    check(&["countdown.fixed"], || {
+        let shared = Arc::new((FixedCountdown::default(), Plain::new(), Plain::new()));
         shared.0.restart(2);
-        let arrive = |shared: &(Known, Plain, Plain), mine: &Plain| {
+        let arrive = |shared: &(FixedCountdown, Plain, Plain), mine: &Plain| {
             mine.add();
             let last = shared.0.arrive();
             if last {
@@ -512,9 +512,9 @@ fn loom_event_count_search_is_handed_on() {
 
 /// One thread asks and is about to sleep, while the one that it asks takes the flag down because it sees nobody hungry.
 #[test]
-fn loom_request_is_not_forgotten() {
-    check(&["request.answered", "event_count.asleep"], || {
-        let shared = Arc::new((EventCount::new(2, 2), Request::new()));
+fn loom_steal_request_is_not_forgotten() {
+    check(&["steal_request.answered", "event_count.asleep"], || {
+        let shared = Arc::new((EventCount::new(2, 2), StealRequest::new()));
         shared.0.enter();
         let asker = {
             let shared = shared.clone();

@@ -3,17 +3,17 @@
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
-//! | `shares.end` | `end`: RMW, AcqRel | `end` of the last one | what was done with every piece before it ended | `loom_shares_last_sees_all` |
-//! | `shares.alone` | `end`: RMW | `end`: load, Acquire, sees 1 | the same, without an RMW of the last one | `loom_shares_last_sees_all` |
+//! | `reference_count.end` | `end`: RMW, AcqRel | `end` of the last one | what was done with every piece before it ended | `loom_reference_count_last_sees_all` |
+//! | `reference_count.alone` | `end`: RMW | `end`: load, Acquire, sees 1 | the same, without an RMW of the last one | `loom_reference_count_last_sees_all` |
 
 use super::atomic::{AtomicU32, Ordering};
 use super::edge;
 
 /// How many pieces are live; see the module.
 #[derive(Debug, Default)]
-pub(crate) struct Shares(AtomicU32);
+pub(crate) struct ReferenceCount(AtomicU32);
 
-impl Shares {
+impl ReferenceCount {
     /// One piece is live. Nobody else knows of the family yet.
     pub(crate) fn begin(&self) {
         self.0.store(1, Ordering::Relaxed);
@@ -29,6 +29,7 @@ impl Shares {
     #[must_use]
     pub(crate) fn end(&self) -> bool {
         // Acquire: a lone share needs no RMW, nobody else can share. AcqRel: releases to, or acquires from, the others.
-        self.0.load(edge!("shares.alone", Acquire)) == 1 || self.0.fetch_sub(1, edge!("shares.end", AcqRel)) == 1
+        self.0.load(edge!("reference_count.alone", Acquire)) == 1
+            || self.0.fetch_sub(1, edge!("reference_count.end", AcqRel)) == 1
     }
 }

@@ -14,7 +14,7 @@
 //! # Edges
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
-//! | `request.answered` | A1, then A2 | Q3 | not (A3 misses the asker and Q3 takes the flag for up) | `loom_request_is_not_forgotten` |
+//! | `steal_request.answered` | A1, then A2 | Q3 | not (A3 misses the asker and Q3 takes the flag for up) | `loom_steal_request_is_not_forgotten` |
 //!
 //! The asker's fence is the event count's (`event_count.asleep`): Q1 is its S1, Q2 its S2.
 
@@ -23,9 +23,9 @@ use super::fence_edge;
 
 /// A flag to ask with; see the module.
 #[derive(Debug)]
-pub(crate) struct Request(AtomicBool);
+pub(crate) struct StealRequest(AtomicBool);
 
-impl Request {
+impl StealRequest {
     /// With the flag up.
     pub(crate) fn new() -> Self {
         Self(AtomicBool::new(true))
@@ -48,7 +48,7 @@ impl Request {
     /// Takes the flag down, unless somebody is `hungry`, asked after that. Owner only.
     pub(crate) fn answer(&self, hungry: impl FnOnce() -> bool) {
         self.0.store(false, Ordering::Relaxed); // (A1)
-        fence_edge!("request.answered"); // (A2)
+        fence_edge!("steal_request.answered"); // (A2)
         if hungry() {
             self.0.store(true, Ordering::Relaxed); // (A3)
         }
