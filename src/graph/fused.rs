@@ -11,7 +11,7 @@ use crate::run::batch::{Family, Key, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
 use crate::run::source::{MemoryRange, Numbers};
-use crate::run::stage::{Cx, Ended, Extent, Parcel, Pull, Room, Stage};
+use crate::run::stage::{Capacity, Cx, Ended, Extent, Parcel, Pull, Stage};
 use crate::unwind;
 
 /// Takes what comes out of a pipe.
@@ -34,7 +34,7 @@ pub(crate) trait Tail<T>: Send + Sync {
     fn end(&self, _cx: &Cx<'_>) -> Ended {
         Ended::Now
     }
-    fn prepare(&mut self, _room: Room) {}
+    fn prepare(&mut self, _capacity: Capacity) {}
     fn reset(&mut self) {}
     /// Drops what a failed run left, and says how many items.
     fn clear(&mut self) -> u64 {
@@ -248,9 +248,9 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn end(&self, cx: &Cx<'_>) -> Ended {
         self.tail.end(cx)
     }
-    fn prepare(&mut self, room: Room) {
-        self.pipe.head_mut().prepare(room);
-        self.tail.prepare(room);
+    fn prepare(&mut self, capacity: Capacity) {
+        self.pipe.head_mut().prepare(capacity);
+        self.tail.prepare(capacity);
     }
     fn memory(&self) -> Vec<MemoryRange> {
         self.pipe.head().memory()

@@ -13,7 +13,7 @@ use super::seam::{Edge, from_raw, packet_of};
 use super::stream::{At, Stream, receive, set_body};
 use crate::plan::draft::TailKind;
 use crate::run::batch::{Family, Packet, Ticket};
-use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
+use crate::run::stage::{Capacity, Cx, Ended, Parcel, Stage};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
@@ -111,7 +111,7 @@ impl<T: Send> Stage for Merge<T> {
         Ended::Now
     }
 
-    fn prepare(&mut self, _: Room) {}
+    fn prepare(&mut self, _: Capacity) {}
     fn reset(&mut self) {
         self.shared.next.store(0, Ordering::Relaxed);
         self.shared.open.restart(self.shared.inputs);
@@ -193,7 +193,7 @@ impl<T: Send> Stage for Chain<T> {
         Ended::Now
     }
 
-    fn prepare(&mut self, _: Room) {}
+    fn prepare(&mut self, _: Capacity) {}
     fn reset(&mut self) {
         *self.shared.ends.lock() = [None; 2];
         self.shared.passed.iter().for_each(|passed| passed.store(0, Ordering::Relaxed));

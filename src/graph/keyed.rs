@@ -23,7 +23,7 @@ use crate::plan::draft::TailKind;
 use crate::run::batch::Ticket;
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::slot::Slot;
-use crate::run::stage::{Cx, Ended, Room};
+use crate::run::stage::{Capacity, Cx, Ended};
 use crate::sync::countdown::FixedCountdown;
 use crate::sync::{CachePadded, Mutex, UnsafeCell};
 use crate::unwind;
@@ -145,9 +145,9 @@ impl<K: Hash + Eq + Send> Tail<K> for CountKeys<K> {
         }
     }
 
-    fn prepare(&mut self, room: Room) {
+    fn prepare(&mut self, capacity: Capacity) {
         let table = || CachePadded::new(UnsafeCell::new(Table::with_hasher(self.hasher.clone())));
-        self.local = (0..room.seats).map(|_| table()).collect();
+        self.local = (0..capacity.seats).map(|_| table()).collect();
     }
 
     fn clear(&mut self) -> u64 {

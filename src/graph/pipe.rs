@@ -22,7 +22,7 @@ use crate::run::batch::{Family, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
 use crate::run::source::MemoryRange;
-use crate::run::stage::{Extent, Parcel, Pull, Room};
+use crate::run::stage::{Capacity, Extent, Parcel, Pull};
 
 /// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
 #[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
@@ -72,7 +72,7 @@ pub(crate) trait Head: Send + Sync {
     fn discard_all(&self, _numbers: &Range<u64>) -> u64 {
         unreachable!("only a source is known by number")
     }
-    fn prepare(&mut self, _room: Room) {}
+    fn prepare(&mut self, _capacity: Capacity) {}
     /// The memory that a source reads, in order, as far as that is known.
     fn memory(&self) -> Vec<MemoryRange> {
         Vec::new()

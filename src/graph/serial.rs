@@ -20,7 +20,7 @@ use crate::plan::draft::TailKind;
 use crate::run::batch::{Packet, Ticket};
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
-use crate::run::stage::{Cx, Ended, Room};
+use crate::run::stage::{Capacity, Cx, Ended};
 use crate::sync::UnsafeCell;
 use crate::sync::sequencer::Sequencer;
 use crate::unwind;
@@ -282,8 +282,8 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         })
     }
 
-    fn prepare(&mut self, room: Room) {
-        self.sequencer = Sequencer::new(room.pieces());
+    fn prepare(&mut self, capacity: Capacity) {
+        self.sequencer = Sequencer::new(capacity.pieces());
     }
 
     fn reset(&mut self) {

@@ -20,7 +20,7 @@ use crate::plan::draft::TailKind;
 use crate::run::batch::{Family, MAX_PARTS, Ticket};
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
-use crate::run::stage::{Cx, Ended, Room};
+use crate::run::stage::{Capacity, Cx, Ended};
 use crate::sync::Mutex;
 use crate::unwind;
 
@@ -279,10 +279,10 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
         cx.arrive_all(count);
     }
 
-    fn prepare(&mut self, room: Room) {
+    fn prepare(&mut self, capacity: Capacity) {
         let parts = self.parts.get_mut();
         parts.tree.reserve(ROOM);
-        parts.rows.extend((0..room.seats).map(|_| Vec::with_capacity(ROW)));
+        parts.rows.extend((0..capacity.seats).map(|_| Vec::with_capacity(ROW)));
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {

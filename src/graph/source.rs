@@ -13,7 +13,7 @@ use crate::pool::Integer;
 use crate::run::batch::{BATCH, BatchSize, least_batch};
 use crate::run::slot::Slot;
 use crate::run::source::MemoryRange;
-use crate::run::stage::{Extent, Parcel, Pull, Room};
+use crate::run::stage::{Capacity, Extent, Parcel, Pull};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, UnsafeCell};
 use crate::unwind;
@@ -167,9 +167,9 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
         })
     }
 
-    fn prepare(&mut self, room: Room) {
+    fn prepare(&mut self, capacity: Capacity) {
         let buffer = || UnsafeCell::new(Buffer { items: Vec::new(), thrown: None });
-        self.buffers = (0..room.credits).map(|_| buffer()).collect();
+        self.buffers = (0..capacity.credits).map(|_| buffer()).collect();
     }
 
     fn is_ready(&self) -> bool {
@@ -330,8 +330,8 @@ impl<C: Indexed> Head for Numbered<C> {
     fn discard_all(&self, numbers: &Range<u64>) -> u64 {
         self.items.discard(self.batches(numbers))
     }
-    fn prepare(&mut self, room: Room) {
-        self.size = room.size;
+    fn prepare(&mut self, capacity: Capacity) {
+        self.size = capacity.size;
     }
     fn is_ready(&self) -> bool {
         self.items.is_ready()

@@ -14,7 +14,7 @@ use super::seam::{Edge, from_raw, into_raw, packet_of};
 use super::stream::Stream;
 use crate::run::batch::{Family, Packet, Ticket};
 use crate::run::cancel::Carried;
-use crate::run::stage::{Cx, Ended, Parcel, Room, Stage};
+use crate::run::stage::{Capacity, Cx, Ended, Parcel, Stage};
 use crate::sync::Mutex;
 use crate::sync::sequencer::Sequencer;
 
@@ -259,8 +259,8 @@ impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
         Ended::Now
     }
 
-    fn prepare(&mut self, room: Room) {
-        self.sequencer = Sequencer::new(room.pieces());
+    fn prepare(&mut self, capacity: Capacity) {
+        self.sequencer = Sequencer::new(capacity.pieces());
     }
 
     fn reset(&mut self) {

@@ -26,7 +26,7 @@ use crate::run::dag::{Dag, Home, Node};
 use crate::run::names::Names;
 use crate::run::slot::{AnySlot, Slot};
 use crate::run::source::Source;
-use crate::run::stage::{Room, StageCell, StageParts};
+use crate::run::stage::{Capacity, StageCell, StageParts};
 use crate::run::{Parts, Seated};
 use blueprint::Checked;
 use draft::{Draft, NodeDraft};
@@ -117,7 +117,7 @@ impl<'env> Plan<'env> {
         let (mut sources, mut stages) = (Vec::new(), Vec::new());
         for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
             let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
-            let room = Room { credits: credits[index] as usize, seats: shared.seats.len(), size };
+            let capacity = Capacity { credits: credits[index] as usize, seats: shared.seats.len(), size };
             let source = stage.source.map(|_| {
                 sources.push(Source::new(index, size, credits[index], free[index], homes));
                 sources.len() - 1
@@ -135,7 +135,7 @@ impl<'env> Plan<'env> {
                 spooled: stage.spooled,
                 end_node,
             };
-            stages.push(StageCell::new(index, parts, room));
+            stages.push(StageCell::new(index, parts, capacity));
         }
         let run = Seated::new(Parts { pool: Arc::clone(shared), names: draft.names, numberings, sources, stages, dag });
         Ok(Self { run, slots, facts })

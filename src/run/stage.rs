@@ -57,7 +57,7 @@ pub(crate) enum Ended {
 
 /// What a stage has to make room for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
     /// Batches of its source in flight.
     pub(crate) credits: usize,
     pub(crate) seats: usize,
@@ -65,7 +65,7 @@ pub(crate) struct Room {
     pub(crate) size: BatchSize,
 }
 
-impl Room {
+impl Capacity {
     /// Pieces that may wait without an allocation.
     pub(crate) fn pieces(&self) -> usize {
         self.credits.min(1024)
@@ -123,7 +123,7 @@ pub(crate) trait Stage: Send + Sync {
     /// The last piece has retired.
     fn end(&self, cx: &Cx<'_>) -> Ended;
     /// Makes room for so many batches in flight and seats, batches of the given size; called once.
-    fn prepare(&mut self, room: Room);
+    fn prepare(&mut self, capacity: Capacity);
     /// Whether it can run again.
     fn is_ready(&self) -> bool {
         true
@@ -226,13 +226,13 @@ pub(crate) struct StageParts<'env> {
 }
 
 impl<'env> StageCell<'env> {
-    pub(crate) fn new(index: usize, parts: StageParts<'env>, room: Room) -> Self {
+    pub(crate) fn new(index: usize, parts: StageParts<'env>, capacity: Capacity) -> Self {
         let width =
             parts.ops.iter().map(|(_, columns)| columns.given.max(columns.out.unwrap_or(0)) + 1).max().unwrap_or(1);
         let stride = 2 + parts.ops.len() + width + APART;
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         let mut body = parts.body;
-        body.prepare(room);
+        body.prepare(capacity);
         Self {
             fire: Port::new(fire),
             turn: Port::new(turn),
@@ -247,11 +247,11 @@ impl<'env> StageCell<'env> {
             spooled: parts.spooled,
             end_node: parts.end_node,
             countdown: Countdown::new(),
-            ledger: Mutex::new(Ledger::new(width, room.credits.min(64))),
+            ledger: Mutex::new(Ledger::new(width, capacity.credits.min(64))),
             open: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             width,
-            rows: zeros(room.seats * stride),
+            rows: zeros(capacity.seats * stride),
             runs: 0,
             stride,
             ops: parts.ops,
