@@ -222,7 +222,11 @@ fn dot_has_clusters_and_escaped_names() {
     assert!(cluster(3).contains("\"look\"") && !cluster(3).contains("\"fill\""), "{dot}");
     assert!(dot.contains("label=\"a \\\"b\\\" \\\\ c\\n<d>"), "{dot}");
     assert!(dot.contains("list\\n(keeps ") && dot.contains("(spooled: keeps its items"), "{dot}");
-    assert_eq!(dot.matches(" -> ").count(), 4 + 3, "four seams; left to fill, list to fill, fill to look: {dot}");
+    assert_eq!(
+        dot.matches(" -> ").count(),
+        4 + 3,
+        "four stage boundaries; left to fill, list to fill, fill to look: {dot}"
+    );
     assert_eq!(dot.matches("style=dashed").count(), 3, "{dot}");
 }
 

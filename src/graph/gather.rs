@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Shared;
+use super::boundary::{Edge, from_raw, packet_of};
 use super::pipe::Pipe;
-use super::seam::{Edge, from_raw, packet_of};
 use super::stream::{At, Stream, receive, set_body};
 use crate::plan::draft::TailKind;
 use crate::run::batch::{Family, Packet, Ticket};
@@ -207,7 +207,7 @@ impl<T: Send> Stage for Chain<T> {
 }
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// The items of this stream, then those of `next`. Seam.
+    /// The items of this stream, then those of `next`. Stage boundary.
     ///
     /// What comes of `next` before this one has ended is held, as far as its source's credits go. Where both come from one
     /// source that is a defect, unless `next` is [`spooled`](Self::spooled).
@@ -234,7 +234,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         inputs.receive(("chain", at), numbering, out, ["first", "second"])
     }
 
-    /// The items of both streams in the order in which they arrive: it differs from run to run. Seam.
+    /// The items of both streams in the order in which they arrive: it differs from run to run. Stage boundary.
     #[track_caller]
     pub fn merge<Q>(self, other: Stream<'env, T, Q>) -> Stream<'env, T, impl Pipe<Out = T>>
     where
@@ -255,7 +255,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 
     /// What comes after takes batches in the order in which they arrive, not in stream order: nothing waits for a slow
-    /// one, and the order differs from run to run. Seam.
+    /// one, and the order differs from run to run. Stage boundary.
     #[track_caller]
     pub fn unordered(self) -> Stream<'env, T, impl Pipe<Out = T>> {
         let at = Location::caller();

@@ -1,16 +1,16 @@
 //! The typed description: sources, streams, data and tasks.
 //!
 //! A [`Graph`] collects a [`Draft`] while streams carry their fused pipe by value, as iterators do. When a stream ends, in
-//! a sink or at a seam, pipe and tail become a stage ([`fused`]), and from there on nothing is typed any more.
+//! a sink or at a stage boundary, pipe and tail become a stage ([`fused`]), and from there on nothing is typed any more.
 
 mod access;
+mod boundary;
 mod fused;
 mod gather;
 mod keyed;
 mod moved;
 mod ops;
 mod pipe;
-mod seam;
 mod serial;
 mod shape;
 mod sink;

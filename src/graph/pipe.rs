@@ -41,7 +41,7 @@ pub trait Pipe: Send + Sync {
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(Self::Out));
 }
 
-/// The beginning of a stage: a source, or a seam.
+/// The beginning of a stage: a source, or a stage boundary.
 pub(crate) trait Head: Send + Sync {
     /// A source's first act. If it fails, its first batch does.
     fn begin(&self) -> Extent {
@@ -177,7 +177,7 @@ pub(crate) struct Spot {
     pub(crate) column: usize,
 }
 
-/// The beginning of a pipe: the items of a source or a seam as they come.
+/// The beginning of a pipe: the items of a source or a stage boundary as they come.
 pub(crate) struct Root<H> {
     head: H,
 }

@@ -11,9 +11,9 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::boundary::{Edge, from_raw, into_raw};
 use super::fused::{Drive, Tail};
 use super::pipe::Pipe;
-use super::seam::{Edge, from_raw, into_raw};
 use super::stream::{At, Stream, receive};
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
@@ -438,7 +438,7 @@ pub(crate) fn put<T>(slot: &Slot<T>, value: Option<T>) {
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Gives every item to `f` with a state that begins as `init` in every run; makes what is `Some`, and ends the stream
-    /// at the first `None`, as [`Iterator::scan`] does. One item at a time, in stream order. Seam after it.
+    /// at the first `None`, as [`Iterator::scan`] does. One item at a time, in stream order. Stage boundary after it.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};

@@ -4,9 +4,9 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::boundary::{Boundary, Edge, Filling};
 use super::fused::{Drive, Tail};
 use super::pipe::{Pipe, Root};
-use super::seam::{Edge, Filling, Seam};
 use super::stream::{At, Stream, receive};
 use crate::plan::draft::TailKind;
 use crate::run::batch::Ticket;
@@ -55,10 +55,10 @@ impl<T: Send, S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync> Tail<T> for Fork
 }
 
 /// The two streams of a shape with two outputs.
-type Two<'env, T> = [Stream<'env, T, Root<Seam<T>>>; 2];
+type Two<'env, T> = [Stream<'env, T, Root<Boundary<T>>>; 2];
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Sends every item to two streams, to the first a clone. Seam.
+    /// Sends every item to two streams, to the first a clone. Stage boundary.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -78,7 +78,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.fork("tee", ["tee's first", "tee's second"], Location::caller(), both).into()
     }
 
-    /// Sends the items for which `pred` holds to the first stream, the others to the second. Seam.
+    /// Sends the items for which `pred` holds to the first stream, the others to the second. Stage boundary.
     #[track_caller]
     pub fn partition<F>(self, pred: F) -> (Stream<'env, T, impl Pipe<Out = T>>, Stream<'env, T, impl Pipe<Out = T>>)
     where

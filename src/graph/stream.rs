@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::access::slot_of;
+use super::boundary::{Boundary, Edge, Emit};
 use super::fused::{Fused, Tail};
 use super::ops::{Boxed, Emitting, Filter, FilterMap, FlatMap, FlatMapInto, Inspect, Map, MapWith, TryMap};
 use super::pipe::{Pipe, Root, Spot};
-use super::seam::{Edge, Emit, Seam};
 use crate::plan::draft::{Draft, SourceDraft, TailKind};
 use crate::plan::{Data, MAX_CREDITS, Place};
 use crate::run::slot::Slot;
@@ -21,7 +21,7 @@ use crate::run::stage::Stage;
 /// Many items on their way, in order, through a chain of fused operators `P`.
 ///
 /// Methods are named after those of [`Iterator`] where they do the same thing. Between operators that say *fuses* there is
-/// no queue and no allocation: an item costs what it costs in an iterator chain. An operator that says *seam* moves items
+/// no queue and no allocation: an item costs what it costs in an iterator chain. An operator that says *stage boundary* moves items
 /// in batches from one stage to the next.
 ///
 /// A stream that is not ended in a sink makes the graph a [`BuildError`](crate::BuildError). One that is still held then is
@@ -138,7 +138,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     }
 
     /// Places the batches of the stream's source: where the source's jobs go first, and with them all that is done with a
-    /// batch up to the next seam that others take it from. A stream that comes from several sources is a defect; so is a
+    /// batch up to the next stage boundary that others take it from. A stream that comes from several sources is a defect; so is a
     /// node that the machine does not have, or that has no CPU which the process may use.
     ///
     /// ```
@@ -280,19 +280,19 @@ pub(super) fn set_body<'env>(draft: &Shared<'env>, stage: usize, body: impl Stag
     draft.borrow_mut().stages[stage].body = Some((Box::new(body), kind));
 }
 
-/// A stream that begins at a seam: what `inputs` send over `edge`.
+/// A stream that begins at a stage boundary: what `inputs` send over `edge`.
 pub(super) fn receive<'env, T: Send + 'env>(
     draft: Shared<'env>,
     (method, at): (&'static str, At),
     numbering: usize,
     inputs: Vec<usize>,
     edge: Arc<Edge<T>>,
-) -> Stream<'env, T, Root<Seam<T>>> {
+) -> Stream<'env, T, Root<Boundary<T>>> {
     let mut described = draft.borrow_mut();
     let op = described.names.add(method, at);
     let stage = described.stage(op, numbering, inputs);
     drop(described);
-    Stream::new(draft, stage, op, Root::new(Seam::new(edge)))
+    Stream::new(draft, stage, op, Root::new(Boundary::new(edge)))
 }
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::boundary::{Edge, from_raw, into_raw, packet_of};
 use super::gather::{Inputs, packet_input, peek};
 use super::pipe::Pipe;
-use super::seam::{Edge, from_raw, into_raw, packet_of};
 use super::stream::Stream;
 use crate::run::batch::{Family, Packet, Ticket};
 use crate::run::cancel::Carried;
@@ -286,7 +286,7 @@ impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
 }
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Pairs the items of two streams, in order, until one of them ends; this one is asked first. Seam.
+    /// Pairs the items of two streams, in order, until one of them ends; this one is asked first. Stage boundary.
     ///
     /// The stream that is ahead waits in a queue, as far as its source's credits go. Where both come from one source, and
     /// one of them leaves out so many items that all credits are in the queue, the run ends as

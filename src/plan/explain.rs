@@ -9,7 +9,7 @@ use super::picture::{Card, Drawing, Picture, Thing};
 use super::place::{Homes, Why};
 use crate::run::names::Names;
 
-/// A plan in words and pictures: stages and the seams between them, credits, what is kept in memory, and where everything is
+/// A plan in words and pictures: stages and how they are connected, credits, what is kept in memory, and where everything is
 /// at home.
 ///
 /// `Display` prints it.
@@ -200,7 +200,7 @@ impl Facts {
             }
             if !stage.outputs.is_empty() {
                 let to: Vec<String> = stage.outputs.iter().map(usize::to_string).collect();
-                add(&format!("seam to stage {}", to.join(" and ")));
+                add(&format!("sends to stage {}", to.join(" and ")));
             }
             let last = ops.last().map_or("", String::as_str);
             if let Some(what) = stage.keeps {

@@ -1,7 +1,7 @@
 //! How a stream is cut into batches, and how a batch is known on its way.
 //!
 //! Every batch of a source has a *number*; it keeps it through all stages, emptied or not. Where a batch has grown at a
-//! seam it goes on in *parts*, the last one marked. A [`Ticket`] is what travels with the items: the place in the order,
+//! stage boundary it goes on in *parts*, the last one marked. A [`Ticket`] is what travels with the items: the place in the order,
 //! and the family, whose credit comes back when its last piece is done.
 //!
 //! Sizes depend on item indices and options alone, never on time or workers: so blocks, and with them the shape of every
@@ -17,7 +17,7 @@ use crate::sync::sequencer::Turn;
 pub(crate) const BATCH: usize = 1024;
 /// Batches that a source of known length is cut into at least, if it has as many items: as many as a loop has leaves.
 const CUTS: u64 = 1024;
-/// A batch that grows beyond this many items at a seam goes on in parts.
+/// A batch that grows beyond this many items at a stage boundary goes on in parts.
 pub(crate) const PART: usize = 4 * BATCH;
 
 /// How many items the next batch has.

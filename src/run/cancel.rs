@@ -4,7 +4,7 @@
 //! The earliest failure in stream order wins, and one behind the end of a stream is none.
 //!
 //! An operator that fails on an item ends its piece there. The failure travels on with the piece, in the place of the items
-//! that are not there, through seams and shapes, until it comes to a sink: only then does it count. On its way
+//! that are not there, through stage boundaries and shapes, until it comes to a sink: only then does it count. On its way
 //! * an earlier item of the piece may fail in a later operator: that failure takes its place;
 //! * a stage that has ended (a `scan` that gave `None`, a `zip` whose other side has ended) drops it: nobody would have
 //!   asked for that item;

@@ -1,4 +1,4 @@
-//! Seams: where one stage sends its items to another, as packets.
+//! Stage boundaries: where one stage sends its items to another, as packets.
 //!
 //! A packet carries the items of one piece and its ticket. It travels by pointer, as the payload of the job that lets the
 //! receiving stage work on it; whoever has the job has the packet. What a batch grows beyond [`PART`] items goes on in parts
@@ -15,7 +15,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;
 
-/// A seam: where one stage sends packets to another. It keeps empty packets for use again.
+/// A stage boundary: where one stage sends packets to another. It keeps empty packets for use again.
 #[derive(Debug)]
 pub(crate) struct Edge<T> {
     #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
@@ -84,11 +84,11 @@ fn pointer<T>(load: u64) -> *mut Packet<T> {
 }
 
 /// The head of a stage that other stages send packets to.
-pub(crate) struct Seam<T> {
+pub(crate) struct Boundary<T> {
     edge: Arc<Edge<T>>,
 }
 
-impl<T> Seam<T> {
+impl<T> Boundary<T> {
     pub(crate) fn new(edge: Arc<Edge<T>>) -> Self {
         Self { edge }
     }
@@ -109,7 +109,7 @@ impl<T> Seam<T> {
     }
 }
 
-impl<T: Send> Head for Seam<T> {
+impl<T: Send> Head for Boundary<T> {
     fn ticket(&self, load: u64) -> Ticket {
         self.peek(load, |packet| packet.ticket)
     }
@@ -130,7 +130,7 @@ impl<T: Send> Head for Seam<T> {
     }
 }
 
-impl<T: Send> Feed for Seam<T> {
+impl<T: Send> Feed for Boundary<T> {
     type Item = T;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {

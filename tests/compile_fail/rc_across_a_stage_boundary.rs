@@ -1,5 +1,5 @@
 //~ E0599 `Rc<{integer}>: Send`
-//! Items that pass a seam move between threads: they are `Send`.
+//! Items that pass a stage boundary move between threads: they are `Send`.
 use std::rc::Rc;
 
 use millstream::Graph;
