@@ -265,3 +265,17 @@ fn large_graphs_are_explained_soon() {
     assert!(explain.to_string().len() < 10_000, "nodes name a few, and count the others");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
+
+/// Each line of the text says one thing, whatever the names are.
+#[test]
+fn a_name_with_line_ends_stays_on_its_line() {
+    let pool = Pool::builder().workers(1).build().expect("a pool");
+    let g = Graph::new();
+    g.range(0..9).named("two\nlines\u{7}").for_each(drop);
+    let explain = g.plan(&pool).expect("no defect").explain();
+    let text = explain.to_string();
+    assert!(text.starts_with("stage 0: two\\nlines\\u{7} > for_each"), "{text}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let operator = explain.operators().first().expect("the source");
+    assert_eq!((operator.name(), &*operator.to_string()), ("two\nlines\u{7}", "'two\\nlines\\u{7}': no home"));
+}

@@ -103,9 +103,18 @@ impl OperatorExplain {
 
 impl fmt::Display for OperatorExplain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}': {}", self.name, on(&self.nodes))?;
+        write!(f, "'{}': {}", on_one_line(&self.name), on(&self.nodes))?;
         if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
     }
+}
+
+/// A name in a text of which each line says something: what cannot be seen, line ends too, is written as in Rust.
+fn on_one_line(name: &str) -> String {
+    let mut line = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 /// Nodes in words.
@@ -180,7 +189,7 @@ impl Facts {
     pub(super) fn explain(&self, names: &Names) -> Explain {
         let mut kept = Vec::new();
         let stages = self.stages.iter().enumerate().map(|(index, stage)| {
-            let ops: Vec<String> = stage.ops.iter().map(|op| names.get(*op)).collect();
+            let ops: Vec<String> = stage.ops.iter().map(|op| on_one_line(&names.get(*op))).collect();
             let mut text = format!("stage {index}: {}", ops.join(" > "));
             let mut add = |part: &str| {
                 text.push_str("; ");
@@ -224,7 +233,7 @@ impl Facts {
             for op in stage.ops[1..].iter().filter(|_| !nodes.is_empty()) {
                 if operators[*op].nodes.is_empty() {
                     operators[*op].nodes.clone_from(&nodes);
-                    operators[*op].reason = format!("with the batches of '{name}'");
+                    operators[*op].reason = format!("with the batches of '{}'", on_one_line(&name));
                 }
             }
         }
@@ -243,7 +252,7 @@ impl Facts {
                 node if node != home.node => ", on the nearest node with CPUs",
                 _ => "",
             };
-            format!("{what} '{}'{rest}", names.get(other))
+            format!("{what} '{}'{rest}", on_one_line(&names.get(other)))
         };
         let reason = match home.why {
             Why::Nothing => String::new(),
@@ -290,7 +299,10 @@ fn places(operators: &[OperatorExplain]) -> Vec<String> {
         by_nodes.entry(&operator.nodes).or_default().push(operator);
     }
     let line = |(nodes, at_home): (&[usize], Vec<&OperatorExplain>)| {
-        let named = at_home.iter().take(NAMED).map(|operator| format!("'{}' ({})", operator.name, operator.reason));
+        let named = at_home
+            .iter()
+            .take(NAMED)
+            .map(|operator| format!("'{}' ({})", on_one_line(&operator.name), operator.reason));
         let more = at_home.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!("and {more} more"));
         format!("{}: {}", on(nodes), named.chain(more).collect::<Vec<_>>().join(", "))
     };

@@ -8,6 +8,11 @@ use super::edges::Edges;
 /// Of stages, tasks and data so many have a box each; the others of a kind share one.
 pub(super) const DRAWN: usize = 1000;
 
+/// Bytes in a label: Graphviz refuses more than 16 384.
+const LABEL: usize = 16_000;
+/// Characters in a line of it.
+const LINE: usize = 1000;
+
 /// What a box stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thing {
@@ -127,14 +132,13 @@ impl Drawing {
     pub(super) fn to_dot(&self) -> String {
         let mut text = String::from("digraph plan {\n  rankdir=LR;\n");
         let card = |text: &mut String, indent: &str, place: usize, card: &Card| {
-            let lines: Vec<String> = card.lines.iter().map(|line| dot(line)).collect();
             let form = match card.thing {
                 Thing::Stage(_) => "shape=box",
                 Thing::Task(_) => "shape=ellipse",
                 Thing::Data(_) => "shape=cylinder",
                 Thing::More(..) => "shape=box, style=dotted",
             };
-            writeln!(text, "{indent}n{place} [{form}, label=\"{}\"];", lines.join("\\n"))
+            writeln!(text, "{indent}n{place} [{form}, label=\"{}\"];", label(&card.lines, dot, "\\n"))
         };
         let frame = |text: &mut String, node: usize| {
             writeln!(text, "  subgraph cluster_node{node} {{\n    label=\"node {node}\";")
@@ -150,13 +154,12 @@ impl Drawing {
     pub(super) fn to_mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
         let card = |text: &mut String, indent: &str, place: usize, card: &Card| {
-            let lines: Vec<String> = card.lines.iter().map(|line| mermaid(line)).collect();
             let (open, close) = match card.thing {
                 Thing::Stage(_) | Thing::More(..) => ("[", "]"),
                 Thing::Task(_) => ("([", "])"),
                 Thing::Data(_) => ("[(", ")]"),
             };
-            writeln!(text, "{indent}n{place}{open}\"{}\"{close}", lines.join("<br/>"))
+            writeln!(text, "{indent}n{place}{open}\"{}\"{close}", label(&card.lines, mermaid, "<br/>"))
         };
         let frame = |text: &mut String, node: usize| writeln!(text, "  subgraph node{node}[\"node {node}\"]");
         let arrow = |text: &mut String, (from, to, goes): Arrow| {
@@ -192,6 +195,26 @@ impl Drawing {
     }
 }
 
+/// The lines of a box, each written by `write`, as far as a label may be long.
+fn label(lines: &[String], write: fn(&str) -> String, line_end: &str) -> String {
+    const MORE: usize = 64; // for the line that says how many are left out
+    let mut text = String::new();
+    for (place, line) in lines.iter().enumerate() {
+        let line = match line.char_indices().nth(LINE) {
+            Some((end, _)) => write(&line[..end]) + "…",
+            None => write(line),
+        };
+        let ends = if place == 0 { "" } else { line_end };
+        if text.len() + ends.len() + line.len() <= LABEL - MORE {
+            text.extend([ends, &line]);
+        } else {
+            write!(text, "{ends}… and {} more", lines.len() - place).expect("a string takes all");
+            break;
+        }
+    }
+    text
+}
+
 /// A text between quotation marks in DOT. What cannot be seen is a space.
 fn dot(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -222,12 +245,25 @@ fn mermaid(text: &str) -> String {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{dot, mermaid};
+    use super::{LABEL, LINE, dot, label, mermaid};
 
     #[test]
     fn names_stay_inside_their_quotation_marks() {
         let name = "a\"b\\c\nd\u{7}<i>#35;&`";
         assert_eq!(dot(name), "a\\\"b\\\\c\\nd <i>#35;&`");
         assert_eq!(mermaid(name), "a#34;b#92;c<br/>d #60;i#62;#35;35;#38;#96;");
+    }
+
+    #[test]
+    fn a_label_is_cut_before_graphviz_refuses_it() {
+        let few = ["one", "two"].map(str::to_owned);
+        assert_eq!(label(&few, dot, "\\n"), "one\\ntwo");
+        let many = vec!["\"".repeat(100); 1000];
+        let cut = label(&many, dot, "\\n");
+        assert!((LABEL - 400..=LABEL).contains(&cut.len()), "{}", cut.len());
+        let whole = cut.matches("\\n").count(); // one of them is before the last line
+        assert!(cut.ends_with(&format!("\\n… and {} more", 1000 - whole)), "{}", &cut[cut.len() - 40..]);
+        let long = ["ä".repeat(LABEL), "y".to_owned()];
+        assert_eq!(label(&long, dot, "\\n"), "ä".repeat(LINE) + "…\\ny");
     }
 }
