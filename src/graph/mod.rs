@@ -67,6 +67,40 @@ type Shared<'env> = Rc<RefCell<Draft<'env>>>;
 /// assert_eq!(run.take(counts).get("rose"), Some(&2));
 /// # Ok::<(), millstream::Error>(())
 /// ```
+///
+/// # What closures borrow
+/// Declare it before the graph. A graph that was not run drops its closures when it is dropped, so what they borrow must
+/// outlive it; else the compiler says that the borrow might be used there, "when `g` is dropped".
+///
+/// # Functions that describe a part
+/// A stream is taken by any [`Pipe`], and given back as one that need not be named:
+///
+/// ```
+/// use millstream::{Graph, Pipe, Pool, Stream};
+///
+/// fn odd_squares<'env>(numbers: Stream<'env, u64, impl Pipe<Out = u64> + 'env>) -> Stream<'env, u64, impl Pipe<Out = u64>> {
+///     numbers.filter(|x| x % 2 == 1).map(|x| x * x)
+/// }
+///
+/// let (pool, g) = (Pool::new()?, Graph::new());
+/// let sum = odd_squares(g.range(0..6)).sum::<u64>();
+/// assert_eq!(pool.run(g)?.take(sum), 1 + 9 + 25);
+/// # Ok::<(), millstream::Error>(())
+/// ```
+///
+/// # Threads
+/// A graph stays on the thread that describes it: it is not `Send`. A [`Plan`] may be sent to another one.
+///
+/// ```
+/// use millstream::{Graph, Pool};
+///
+/// let (pool, g) = (Pool::new()?, Graph::new());
+/// let sum = g.range(0..10_u64).sum::<u64>();
+/// let mut plan = g.plan(&pool)?;
+/// let plan = std::thread::spawn(move || plan.run().map(|()| plan)).join().expect("no panic")?;
+/// assert_eq!(*plan.get(&sum), 45);
+/// # Ok::<(), millstream::Error>(())
+/// ```
 pub struct Graph<'env> {
     draft: Shared<'env>,
     names: Arc<Names>,

@@ -311,6 +311,9 @@ impl Pool {
     /// and on Linux and Windows no fence. So there is no grain size to tune. The order in which the two are called is not
     /// specified.
     ///
+    /// A level of nested joins takes some 200 bytes of the stack, and twice what both results take where those are large:
+    /// box results of kilobytes, or give the workers more with [`stack_size`](crate::PoolBuilder::stack_size).
+    ///
     /// # Joins that are taken for short
     /// Whether `first` takes long or not, a worker that has nothing else to do takes `second` meanwhile. There is one
     /// guess: of joins at one place, one in eight is timed, and when 16 of these, with at least 16 others inside each, took
