@@ -92,17 +92,17 @@ impl<T> Mutex<T> {
 pub(crate) struct Condvar(loom::sync::Condvar);
 
 impl Condvar {
-    pub(crate) fn wait<'a, T>(&self, guard: loom::sync::MutexGuard<'a, T>) -> loom::sync::MutexGuard<'a, T> {
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> loom::sync::MutexGuard<'a, T> {
         self.0.wait(guard).expect("a model that panics has ended")
     }
 
     /// The time is over at once, and others may have come in between: models have no clock.
     pub(crate) fn wait_for<'a, T>(
         &self,
-        guard: loom::sync::MutexGuard<'a, T>,
+        guard: MutexGuard<'a, T>,
         lock: &'a Mutex<T>,
         _: Duration,
-    ) -> loom::sync::MutexGuard<'a, T> {
+    ) -> MutexGuard<'a, T> {
         drop(guard);
         loom::thread::yield_now();
         lock.lock()

@@ -32,7 +32,7 @@ pub(super) fn quiet() {
     ONCE.call_once(|| {
         let others = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if info.payload_as_str() != Some("trap") {
+            if info.payload().downcast_ref() != Some(&"trap") {
                 others(info);
             }
         }));

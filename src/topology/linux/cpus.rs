@@ -136,8 +136,9 @@ impl Cpus {
     pub(super) fn l3(&self, allowed: &CpuSet, cores: &[CpuSet], notes: &mut Vec<String>) -> Vec<L3Domain> {
         let mut caches = BTreeMap::new();
         let (groups, without) = grouped(allowed, |cpu| {
-            let cache = caches.entry(cpu).insert_entry(self.l3_folder(cpu)?);
-            let all: Vec<CpuSet> = sets(cache.get(), ["shared_cpu"]).collect();
+            let cache = self.l3_folder(cpu)?;
+            let all: Vec<CpuSet> = sets(&cache, ["shared_cpu"]).collect();
+            caches.insert(cpu, cache);
             // On Itanium nobody shares it: then it is the core's.
             let is_own = !all.is_empty() && all.iter().all(CpuSet::is_empty);
             let core = || cores.iter().find(|core| core.contains(cpu)).cloned();
