@@ -51,13 +51,13 @@ fn answers_are_those_of_plain_iterators() {
         for n in LENGTHS {
             let numbers: Vec<usize> = (0..n).map(|i| i * 7919 % 1009).collect();
             let on = || numbers.par_iter().copied();
-            assert_eq!(on().with_thread_pool(&pool).sum::<usize>(), numbers.iter().sum());
+            assert_eq!(on().with_thread_pool(&pool).sum::<usize>(), numbers.iter().sum::<usize>());
             assert_eq!(on().with_thread_pool(&pool).min(), numbers.iter().copied().min());
             assert_eq!(on().with_thread_pool(&pool).max(), numbers.iter().copied().max());
             assert_eq!(on().with_thread_pool(&pool).all(|x| x < 1009), numbers.iter().all(|x| *x < 1009));
             assert_eq!(on().with_thread_pool(&pool).any(|x| x == 1008), numbers.contains(&1008));
             let thirds = on().filter(|x| x % 3 == 0).with_thread_pool(&pool);
-            assert_eq!(thirds.sum::<usize>(), numbers.iter().filter(|x| *x % 3 == 0).sum());
+            assert_eq!(thirds.sum::<usize>(), numbers.iter().filter(|x| *x % 3 == 0).sum::<usize>());
             let first = numbers.par_iter().enumerate().with_thread_pool(&pool).find_first(|(_, x)| **x > 1000);
             assert_eq!(first, numbers.iter().enumerate().find(|(_, x)| **x > 1000));
             let doubled: Vec<usize> = numbers.par_iter().map(|x| 2 * x).with_thread_pool(&pool).collect();
@@ -168,7 +168,9 @@ fn many_threads_use_one_pool() {
         thread::scope(|s| {
             for n in 0..12 {
                 let pool = &pool;
-                s.spawn(move || (0..50).for_each(|i| assert_eq!(sum(pool, 100 * n + i), (0..100 * n + i).sum())));
+                s.spawn(move || {
+                    (0..50).for_each(|i| assert_eq!(sum(pool, 100 * n + i), (0..100 * n + i).sum::<usize>()));
+                });
             }
         });
     });

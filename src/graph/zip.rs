@@ -44,9 +44,8 @@ impl<T> Queue<T> {
     /// What comes next, after pieces that are used up have gone back to their `edge`.
     fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Family>) -> Next<'_, T> {
         let is_used_up = |packet: &Packet<T>| packet.items.is_empty() && packet.failure.is_none();
-        while self.pieces.front().is_some_and(|packet| is_used_up(packet))
-            && let Some(packet) = self.pieces.pop_front()
-        {
+        while self.pieces.front().is_some_and(|packet| is_used_up(packet)) {
+            let packet = self.pieces.pop_front().expect("just seen");
             used.push(packet.ticket.family);
             edge.give(packet);
         }
