@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::fused::{Drive, Tail};
 use super::pipe::{Feed, Head};
-use crate::run::batch::{Family, MAX_PARTS, PART, Packet, Ticket};
+use crate::run::batch::{MAX_PARTS, Origin, PART, Packet, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::stage::{Cx, Parcel};
 use crate::sync::Mutex;
@@ -38,7 +38,7 @@ impl<T> Edge<T> {
         spare.unwrap_or_else(|| {
             // Relaxed: a hint.
             let items = Vec::with_capacity(self.largest.load(Ordering::Relaxed));
-            Box::new(Packet { ticket: Ticket::whole(0, Family::NONE), items, failure: None })
+            Box::new(Packet { ticket: Ticket::whole(0, Origin::NONE), items, failure: None })
         })
     }
 
@@ -113,8 +113,8 @@ impl<T: Send> Head for Boundary<T> {
     fn ticket(&self, load: u64) -> Ticket {
         self.peek(load, |packet| packet.ticket)
     }
-    fn spool(&self, load: u64) -> Family {
-        self.peek(load, |packet| std::mem::replace(&mut packet.ticket.family, Family::NONE))
+    fn spool(&self, load: u64) -> Origin {
+        self.peek(load, |packet| std::mem::replace(&mut packet.ticket.origin, Origin::NONE))
     }
     fn len(&self, parcel: Parcel) -> u64 {
         self.peek(parcel.load, |packet| packet.items.len() as u64)
@@ -172,7 +172,7 @@ impl<'a, T> Filling<'a, T> {
         let mut packet = self.packet.replace(self.edge.take()).expect("there between calls");
         packet.ticket = Ticket { part: self.sent, last: false, ..*ticket };
         self.sent += 1;
-        cx.share(ticket.family);
+        cx.share(ticket.origin);
         let part = packet.ticket;
         cx.send(self.output, &part, into_raw(packet), false);
     }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
-use crate::run::batch::{Family, Key, Ticket};
+use crate::run::batch::{Key, Origin, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
 use crate::run::source::{MemoryRange, Numbers};
@@ -202,7 +202,7 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
         }
         let cause = if of_operator {
             let fault = frame.fault(result.err(), &cx.stage.ops).expect("an operator has failed");
-            BrokenBy::Operator(cx.failure(&Ticket::whole(first, Family::NONE), fault))
+            BrokenBy::Operator(cx.failure(&Ticket::whole(first, Origin::NONE), fault))
         } else {
             BrokenBy::Tail(result.err()?)
         };
@@ -221,7 +221,7 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
             self.tail.run(cx, ticket, firing);
         } else {
             firing.skip();
-            cx.release(ticket.family);
+            cx.release(ticket.origin);
         }
     }
     fn fire_all(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>) {
@@ -274,7 +274,7 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
         let ticket = self.pipe.head().ticket(load);
         self.pipe.head().discard(Parcel { ticket, load })
     }
-    fn spool(&self, load: u64) -> Family {
+    fn spool(&self, load: u64) -> Origin {
         self.pipe.head().spool(load)
     }
 }

@@ -1,7 +1,7 @@
 //! Shapes that bring streams together: `chain`, `merge`, and `unordered`, a merge of one; `zip` is beside it.
 //!
 //! Each input is a stage of its own, fed by packets; the stages of one shape share its state. All of them renumber: what
-//! comes out is a new numbering.
+//! comes out is a new sequence.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::boundary::{Edge, from_raw, packet_of};
 use super::pipe::Pipe;
 use super::stream::{At, Stream, receive, set_body};
 use crate::plan::draft::TailKind;
-use crate::run::batch::{Family, Packet, Ticket};
+use crate::run::batch::{Origin, Packet, Ticket};
 use crate::run::stage::{Capacity, Cx, Ended, Parcel, Stage};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +24,8 @@ macro_rules! packet_input {
         fn ticket(&self, load: u64) -> Ticket {
             self.peek(load, |packet| packet.ticket)
         }
-        fn spool(&self, load: u64) -> Family {
-            self.peek(load, |packet| std::mem::replace(&mut packet.ticket.family, Family::NONE))
+        fn spool(&self, load: u64) -> Origin {
+            self.peek(load, |packet| std::mem::replace(&mut packet.ticket.origin, Origin::NONE))
         }
         fn discard(&self, load: u64) -> u64 {
             #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
@@ -51,10 +51,10 @@ macro_rules! peek {
 }
 pub(super) use peek;
 
-/// Drops a piece that its numbering does not want.
+/// Drops a piece that its sequence does not want.
 pub(super) fn drop_unwanted(stage: &impl Stage, cx: &Cx<'_>, parcel: Parcel) {
     cx.drop_items(stage.discard(parcel.load));
-    cx.release(parcel.ticket.family);
+    cx.release(parcel.ticket.origin);
 }
 
 /// What the inputs of a [`Merge`] share.
@@ -62,12 +62,12 @@ pub(crate) struct Arrivals {
     next: AtomicU64,
     open: FixedCountdown,
     inputs: u32,
-    pub(crate) numbering: usize,
+    pub(crate) sequence: usize,
 }
 
 impl Arrivals {
-    pub(crate) fn new(inputs: u32, numbering: usize) -> Self {
-        Self { next: AtomicU64::new(0), open: FixedCountdown::default(), inputs, numbering }
+    pub(crate) fn new(inputs: u32, sequence: usize) -> Self {
+        Self { next: AtomicU64::new(0), open: FixedCountdown::default(), inputs, sequence }
     }
 }
 
@@ -90,7 +90,7 @@ impl<T: Send> Stage for Merge<T> {
         }
         // Relaxed: any order is an order of arrival.
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let ticket = Ticket::whole(number, parcel.ticket.family);
+        let ticket = Ticket::whole(number, parcel.ticket.origin);
         let failure = self.peek(parcel.load, |packet| {
             packet.ticket = ticket;
             packet.failure.take()
@@ -106,7 +106,7 @@ impl<T: Send> Stage for Merge<T> {
         // The last input to end sees the numbers that the others have given out.
         if self.shared.open.arrive() {
             let total = self.shared.next.load(Ordering::Relaxed);
-            cx.run.total(self.shared.numbering, total, cx.worker);
+            cx.run.total(self.shared.sequence, total, cx.worker);
         }
         Ended::Now
     }
@@ -129,12 +129,12 @@ pub(crate) struct Link {
     /// How many numbers the first input had, and the second; none: not ended.
     ends: Mutex<[Option<u64>; 2]>,
     passed: [AtomicU64; 2],
-    pub(crate) numbering: usize,
+    pub(crate) sequence: usize,
 }
 
 impl Link {
-    pub(crate) fn new(numbering: usize) -> Self {
-        Self { ends: Mutex::new([None; 2]), passed: [AtomicU64::new(0), AtomicU64::new(0)], numbering }
+    pub(crate) fn new(sequence: usize) -> Self {
+        Self { ends: Mutex::new([None; 2]), passed: [AtomicU64::new(0), AtomicU64::new(0)], sequence }
     }
 }
 
@@ -188,7 +188,7 @@ impl<T: Send> Stage for Chain<T> {
             cx.at(second).open();
         }
         if let [Some(first), Some(second)] = ends {
-            cx.run.total(self.shared.numbering, first + second, cx.worker);
+            cx.run.total(self.shared.sequence, first + second, cx.worker);
         }
         Ended::Now
     }
@@ -221,17 +221,17 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let (draft, first, edge) = self.send("chain", at);
         let (other, second) = next.send_over("chain", at, Arc::clone(&edge));
         let inputs = Inputs { draft, other, stages: [first, second] };
-        let numbering = inputs.numbering(true);
+        let sequence = inputs.sequence(true);
         inputs.set_spooled(spooled);
         inputs.other.borrow_mut().stages[second].waits_for = inputs.is_one_graph().then_some(first);
-        let link = Arc::new(Link::new(numbering));
+        let link = Arc::new(Link::new(sequence));
         let out = Arc::clone(&edge);
         let second = Some(second);
         inputs.set_bodies(
             Chain { edge, shared: Arc::clone(&link), second },
             Chain { edge: Arc::clone(&out), shared: link, second: None },
         );
-        inputs.receive(("chain", at), numbering, out, ["first", "second"])
+        inputs.receive(("chain", at), sequence, out, ["first", "second"])
     }
 
     /// The items of both streams in the order in which they arrive: it differs from run to run. Stage boundary.
@@ -244,14 +244,14 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let (draft, left, edge) = self.send("merge", at);
         let (other, right) = other.send_over("merge", at, Arc::clone(&edge));
         let inputs = Inputs { draft, other, stages: [left, right] };
-        let numbering = inputs.numbering(false);
-        let arrivals = Arc::new(Arrivals::new(2, numbering));
+        let sequence = inputs.sequence(false);
+        let arrivals = Arc::new(Arrivals::new(2, sequence));
         let out = Arc::clone(&edge);
         inputs.set_bodies(
             Merge { edge, shared: Arc::clone(&arrivals) },
             Merge { edge: Arc::clone(&out), shared: arrivals },
         );
-        inputs.receive(("merge", at), numbering, out, ["left", "right"])
+        inputs.receive(("merge", at), sequence, out, ["left", "right"])
     }
 
     /// What comes after takes batches in the order in which they arrive, not in stream order: nothing waits for a slow
@@ -260,10 +260,10 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     pub fn unordered(self) -> Stream<'env, T, impl Pipe<Out = T>> {
         let at = Location::caller();
         let (draft, stage, edge) = self.send("unordered", at);
-        let numbering = draft.borrow_mut().numbering(false);
-        let body = Merge { edge: Arc::clone(&edge), shared: Arc::new(Arrivals::new(1, numbering)) };
+        let sequence = draft.borrow_mut().sequence(false);
+        let body = Merge { edge: Arc::clone(&edge), shared: Arc::new(Arrivals::new(1, sequence)) };
         set_body(&draft, stage, body, TailKind::Sends);
-        receive(draft, ("unordered", at), numbering, vec![stage], edge).out_of(stage)
+        receive(draft, ("unordered", at), sequence, vec![stage], edge).out_of(stage)
     }
 }
 
@@ -275,19 +275,19 @@ pub(super) struct Inputs<'env> {
 }
 
 impl<'env> Inputs<'env> {
-    /// A new numbering for what comes of both, in stream order if both are and `ordered` says so.
-    pub(super) fn numbering(&self, ordered: bool) -> usize {
+    /// A new sequence for what comes of both, in stream order if both are and `ordered` says so.
+    pub(super) fn sequence(&self, ordered: bool) -> usize {
         if !self.is_one_graph() {
             for (draft, stage) in [(&self.draft, self.stages[0]), (&self.other, self.stages[1])] {
                 let mut draft = draft.borrow_mut();
                 let (op, _) = draft.stages[stage].ops[0];
                 draft.defect(op, "it brings together streams of two graphs");
             }
-            return self.draft.borrow_mut().numbering(true);
+            return self.draft.borrow_mut().sequence(true);
         }
         let mut draft = self.draft.borrow_mut();
-        let both = self.stages.iter().all(|stage| draft.is_ordered(draft.stages[*stage].numbering));
-        draft.numbering(ordered && both)
+        let both = self.stages.iter().all(|stage| draft.is_ordered(draft.stages[*stage].sequence));
+        draft.sequence(ordered && both)
     }
 
     fn is_one_graph(&self) -> bool {
@@ -309,15 +309,15 @@ impl<'env> Inputs<'env> {
     pub(super) fn receive<T: Send + 'env>(
         self,
         name: (&'static str, At),
-        numbering: usize,
+        sequence: usize,
         edge: Arc<Edge<T>>,
         parts: [&'static str; 2],
     ) -> Stream<'env, T, impl Pipe<Out = T>> {
         if !self.is_one_graph() {
-            return receive(self.draft, name, numbering, vec![self.stages[0]], edge); // a defect: it is never planned
+            return receive(self.draft, name, sequence, vec![self.stages[0]], edge); // a defect: it is never planned
         }
         let [left, right] = self.stages;
-        let stream = receive(self.draft, name, numbering, vec![left, right], edge);
+        let stream = receive(self.draft, name, sequence, vec![left, right], edge);
         stream.brings_together([(left, parts[0]), (right, parts[1])])
     }
 }

@@ -238,8 +238,8 @@ impl<'env> Graph<'env> {
     ) -> Stream<'env, H::Item, Root<H>> {
         let op = self.names.add(method, Location::caller());
         let mut draft = self.draft.borrow_mut();
-        let numbering = draft.numbering(true);
-        let stage = draft.stage(op, numbering, Vec::new());
+        let sequence = draft.sequence(true);
+        let stage = draft.stage(op, sequence, Vec::new());
         draft.stages[stage].source = Some(SourceDraft { indexed, ..SourceDraft::default() });
         drop(draft);
         Stream::new(Rc::clone(&self.draft), stage, op, Root::new(head))

@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
-use crate::run::batch::{Family, Ticket};
+use crate::run::batch::{Origin, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
 use crate::run::source::MemoryRange;
@@ -53,7 +53,7 @@ pub(crate) trait Head: Send + Sync {
     fn ticket(&self, _load: u64) -> Ticket {
         unreachable!("a source's pieces are not packets")
     }
-    fn spool(&self, _load: u64) -> Family {
+    fn spool(&self, _load: u64) -> Origin {
         unreachable!("a source's pieces are not packets")
     }
     /// How many items a piece has, as far as that is known.

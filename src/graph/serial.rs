@@ -141,7 +141,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
 
     fn leave_unwanted(&self, cx: &Cx<'_>, ticket: &Ticket) {
         self.advance(cx, ticket);
-        cx.release(ticket.family);
+        cx.release(ticket.origin);
     }
 
     /// Ends the turn, and queues the next piece if it is here.
@@ -460,8 +460,8 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let scan = Scan { init, f, item: PhantomData };
         let tail = Serial::new(scan, Some(Arc::clone(&edge)));
         let (draft, stage) = self.end_in("scan", at, TailKind::Serial, tail);
-        let numbering = draft.borrow().stages[stage].numbering;
-        receive(draft, ("scan", at), numbering, vec![stage], edge).out_of(stage)
+        let sequence = draft.borrow().stages[stage].sequence;
+        receive(draft, ("scan", at), sequence, vec![stage], edge).out_of(stage)
     }
 
     /// Folds all items into one value, which begins as `init` in every run. One item at a time, in stream order.

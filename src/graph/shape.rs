@@ -36,7 +36,7 @@ pub(crate) fn either<T>(pred: impl Fn(&T) -> bool) -> impl Fn(T) -> (Option<T>, 
 
 impl<T: Send, S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync> Tail<T> for Fork<T, S> {
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        cx.share(ticket.family);
+        cx.share(ticket.origin);
         let fillings = (Filling::new(&self.left, 0, &ticket), Filling::new(&self.right, 1, &ticket));
         let (fillings, failure) = drive.drive(fillings, |(left, right), item| {
             let (to_left, to_right) = (self.split)(item);
@@ -95,8 +95,8 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let (left, right) = (Arc::new(Edge::new()), Arc::new(Edge::new()));
         let fork = Fork { left: Arc::clone(&left), right: Arc::clone(&right), split };
         let (draft, stage) = self.end_in(method, at, TailKind::Sends, fork);
-        let numbering = draft.borrow().stages[stage].numbering;
+        let sequence = draft.borrow().stages[stage].sequence;
         let branches = [(left, branches[0]), (right, branches[1])];
-        branches.map(|(edge, branch)| receive(Rc::clone(&draft), (branch, at), numbering, vec![stage], edge))
+        branches.map(|(edge, branch)| receive(Rc::clone(&draft), (branch, at), sequence, vec![stage], edge))
     }
 }

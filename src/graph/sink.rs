@@ -17,7 +17,7 @@ use super::stream::{At, Stream};
 use crate::knockout::Node;
 use crate::plan::Data;
 use crate::plan::draft::TailKind;
-use crate::run::batch::{Family, MAX_PARTS, Ticket};
+use crate::run::batch::{MAX_PARTS, Origin, Ticket};
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::slot::Slot;
 use crate::run::stage::{Capacity, Cx, Ended};
@@ -320,7 +320,7 @@ fn fail_at_combine(cx: &Cx<'_>, node: Node, panic: Box<dyn std::any::Any + Send>
 }
 
 fn ticket_of(number: u64, part: u32) -> Ticket {
-    Ticket { part, ..Ticket::whole(number, Family::NONE) }
+    Ticket { part, ..Ticket::whole(number, Origin::NONE) }
 }
 
 /// Of [`Stream::reduce`](crate::Stream::reduce).

@@ -19,7 +19,7 @@ use crate::sync::{Mutex, UnsafeCell};
 use crate::unwind;
 
 /// Where a pulled source's iterator comes from.
-pub(crate) trait Origin: Send {
+pub(crate) trait MakeIter: Send {
     type Iter: Iterator;
     /// The iterator for a run; none if it is used up.
     fn take(&mut self) -> Option<Self::Iter>;
@@ -29,7 +29,7 @@ pub(crate) trait Origin: Send {
 /// One iterator, for one run.
 pub(crate) struct Once<I>(pub(crate) Option<I>);
 
-impl<I: IntoIterator<IntoIter: Send> + Send> Origin for Once<I> {
+impl<I: IntoIterator<IntoIter: Send> + Send> MakeIter for Once<I> {
     type Iter = I::IntoIter;
     fn take(&mut self) -> Option<I::IntoIter> {
         self.0.take().map(IntoIterator::into_iter)
@@ -42,7 +42,7 @@ impl<I: IntoIterator<IntoIter: Send> + Send> Origin for Once<I> {
 /// A new iterator for every run.
 pub(crate) struct Again<F>(pub(crate) F);
 
-impl<I: IntoIterator<IntoIter: Send>, F: FnMut() -> I + Send> Origin for Again<F> {
+impl<I: IntoIterator<IntoIter: Send>, F: FnMut() -> I + Send> MakeIter for Again<F> {
     type Iter = I::IntoIter;
     fn take(&mut self) -> Option<I::IntoIter> {
         Some((self.0)().into_iter())
@@ -53,7 +53,7 @@ impl<I: IntoIterator<IntoIter: Send>, F: FnMut() -> I + Send> Origin for Again<F
 }
 
 /// A source that is pulled.
-pub(crate) struct Pulled<O: Origin> {
+pub(crate) struct Pulled<O: MakeIter> {
     state: UnsafeCell<State<O>>,
     buffers: Box<[UnsafeCell<Buffer<Item<O>>>]>,
 }
@@ -73,10 +73,10 @@ impl<T> Buffer<T> {
     }
 }
 
-type Item<O> = <<O as Origin>::Iter as Iterator>::Item;
+type Item<O> = <<O as MakeIter>::Iter as Iterator>::Item;
 
-struct State<O: Origin> {
-    origin: O,
+struct State<O: MakeIter> {
+    make: O,
     iter: Option<O::Iter>,
     /// What making the iterator threw.
     thrown: Option<Box<dyn Any + Send>>,
@@ -87,11 +87,11 @@ struct State<O: Origin> {
 #[expect(unsafe_code, reason = "the holder of the source's turn pulls, the holder of a place reads its buffer")]
 // SAFETY: (1) `state` is touched only by the holder of the source's turn (`begin`, `pull`); (2) a buffer only by it before
 // the batch is issued, and then by the one piece that owns the place; (3) all of it is `Send`.
-unsafe impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
+unsafe impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
 
-impl<O: Origin> Pulled<O> {
-    pub(crate) fn new(origin: O) -> Self {
-        Self { state: UnsafeCell::new(State { origin, iter: None, thrown: None, largest: 0 }), buffers: Box::default() }
+impl<O: MakeIter> Pulled<O> {
+    pub(crate) fn new(make: O) -> Self {
+        Self { state: UnsafeCell::new(State { make, iter: None, thrown: None, largest: 0 }), buffers: Box::default() }
     }
 
     /// Takes what is in the buffer of a place; it goes back empty.
@@ -104,14 +104,14 @@ impl<O: Origin> Pulled<O> {
     }
 }
 
-impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
+impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
     fn begin(&self) -> Extent {
         #[expect(unsafe_code, reason = "one owner at a time")]
         self.state.with_mut(|state| {
             // SAFETY: (1) of `Sync`.
             let state = unsafe { &mut *state };
             unwind::drop_value(state.iter.take()); // of a run that ended early
-            match catch_unwind(AssertUnwindSafe(|| state.origin.take())) {
+            match catch_unwind(AssertUnwindSafe(|| state.make.take())) {
                 Ok(iter) => state.iter = iter,
                 Err(panic) => state.thrown = Some(panic),
             }
@@ -175,7 +175,7 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
     fn is_ready(&self) -> bool {
         #[expect(unsafe_code, reason = "one owner at a time")]
         // SAFETY: asked while nothing runs.
-        self.state.with(|state| unsafe { (*state).origin.is_ready() })
+        self.state.with(|state| unsafe { (*state).make.is_ready() })
     }
 
     fn clear(&mut self) -> u64 {
@@ -195,7 +195,7 @@ impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
     }
 }
 
-impl<O: Origin<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
+impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
     type Item = Item<O>;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Item<O>)) {

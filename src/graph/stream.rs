@@ -263,8 +263,8 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let (draft, from) = self.close(TailKind::Sends, Emit { edge });
         let mut described = draft.borrow_mut();
         let op = described.names.add(method, at);
-        let numbering = described.stages[from].numbering;
-        let stage = described.stage(op, numbering, vec![from]);
+        let sequence = described.stages[from].sequence;
+        let stage = described.stage(op, sequence, vec![from]);
         drop(described);
         (draft, stage)
     }
@@ -284,13 +284,13 @@ pub(super) fn set_body<'env>(draft: &Shared<'env>, stage: usize, body: impl Stag
 pub(super) fn receive<'env, T: Send + 'env>(
     draft: Shared<'env>,
     (method, at): (&'static str, At),
-    numbering: usize,
+    sequence: usize,
     inputs: Vec<usize>,
     edge: Arc<Edge<T>>,
 ) -> Stream<'env, T, Root<Boundary<T>>> {
     let mut described = draft.borrow_mut();
     let op = described.names.add(method, at);
-    let stage = described.stage(op, numbering, inputs);
+    let stage = described.stage(op, sequence, inputs);
     drop(described);
     Stream::new(draft, stage, op, Root::new(Boundary::new(edge)))
 }

@@ -12,7 +12,7 @@ use super::boundary::{Edge, from_raw, into_raw, packet_of};
 use super::gather::{Inputs, packet_input, peek};
 use super::pipe::Pipe;
 use super::stream::Stream;
-use crate::run::batch::{Family, Packet, Ticket};
+use crate::run::batch::{Origin, Packet, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::stage::{Capacity, Cx, Ended, Parcel, Stage};
 use crate::sync::Mutex;
@@ -42,11 +42,11 @@ impl<T> Queue<T> {
     }
 
     /// What comes next, after pieces that are used up have gone back to their `edge`.
-    fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Family>) -> Next<'_, T> {
+    fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) -> Next<'_, T> {
         let is_used_up = |packet: &Packet<T>| packet.items.is_empty() && packet.failure.is_none();
         while self.pieces.front().is_some_and(|packet| is_used_up(packet)) {
             let packet = self.pieces.pop_front().expect("just seen");
-            used.push(packet.ticket.family);
+            used.push(packet.ticket.origin);
             edge.give(packet);
         }
         match self.pieces.front_mut() {
@@ -57,9 +57,9 @@ impl<T> Queue<T> {
     }
 
     /// Takes the first piece with its failure.
-    fn take_failed(&mut self) -> Option<(Family, Carried)> {
+    fn take_failed(&mut self) -> Option<(Origin, Carried)> {
         let mut packet = self.pieces.pop_front()?;
-        Some((packet.ticket.family, packet.failure.take()?))
+        Some((packet.ticket.origin, packet.failure.take()?))
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Pairs<A, B> {
     state: Mutex<PairState<A, B>>,
     edges: (Arc<Edge<A>>, Arc<Edge<B>>),
     out: Arc<Edge<(A, B)>>,
-    numbering: usize,
+    sequence: usize,
     /// The stages of the two inputs.
     stages: [usize; 2],
 }
@@ -90,7 +90,7 @@ impl<A, B> PairState<A, B> {
 struct Outcome<A, B> {
     #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
     packets: Vec<Box<Packet<(A, B)>>>,
-    used: Vec<Family>,
+    used: Vec<Origin>,
     rest: Option<Rest<A, B>>,
 }
 
@@ -109,7 +109,7 @@ impl<A, B> Default for Outcome<A, B> {
 
 impl<A: Send, B: Send> Pairs<A, B> {
     /// Pairs what can be paired, and notes if that was all. Pieces are cut where a piece of either side ends, and a packet
-    /// belongs to the family of its left piece, or of the right one if the left side is spooled: so neither depends on
+    /// belongs to the origin of its left piece, or of the right one if the left side is spooled: so neither depends on
     /// which side came first.
     fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>, outcome: &mut Outcome<A, B>) {
         let (over, failed) = loop {
@@ -125,18 +125,18 @@ impl<A: Send, B: Send> Pairs<A, B> {
                 Next::Nothing => break (state.right.is_over(), None),
             };
             let count = left.items.len().min(right.items.len());
-            let family = if left.ticket.family == Family::NONE { right.ticket.family } else { left.ticket.family };
+            let origin = if left.ticket.origin == Origin::NONE { right.ticket.origin } else { left.ticket.origin };
             let (from_left, from_right) = (left.items.len() - count, right.items.len() - count);
             let mut packet = self.out.take();
             packet.items.extend(left.items.drain(from_left..).rev().zip(right.items.drain(from_right..).rev()));
-            cx.share(family);
-            packet.ticket = Ticket::whole(state.next, family);
+            cx.share(origin);
+            packet.ticket = Ticket::whole(state.next, origin);
             state.next += 1;
             outcome.packets.push(packet);
         };
-        if let Some((family, failure)) = failed {
+        if let Some((origin, failure)) = failed {
             let mut packet = self.out.take();
-            packet.ticket = Ticket::whole(state.next, family); // the failed piece's share is the packet's now
+            packet.ticket = Ticket::whole(state.next, origin); // the failed piece's share is the packet's now
             packet.failure = Some(failure);
             state.next += 1;
             outcome.packets.push(packet);
@@ -154,9 +154,9 @@ impl<A: Send, B: Send> Pairs<A, B> {
             let ticket = packet.ticket;
             cx.send(0, &ticket, into_raw(packet), true);
         }
-        outcome.used.drain(..).for_each(|family| cx.release(family));
+        outcome.used.drain(..).for_each(|origin| cx.release(origin));
         let Some(Rest { total, left, right }) = outcome.rest.take() else { return };
-        cx.run.total(self.numbering, total, cx.worker);
+        cx.run.total(self.sequence, total, cx.worker);
         let [left_stage, right_stage] = self.stages.map(|stage| cx.at(stage));
         left_stage.close();
         right_stage.close();
@@ -166,10 +166,10 @@ impl<A: Send, B: Send> Pairs<A, B> {
 }
 
 fn drop_piece<T>(packet: Box<Packet<T>>, edge: &Edge<T>, cx: &Cx<'_>) {
-    let family = packet.ticket.family;
+    let origin = packet.ticket.origin;
     cx.drop_items(packet.items.len() as u64);
     edge.give(packet);
-    cx.release(family);
+    cx.release(origin);
 }
 
 /// An input of [`Stream::zip`](crate::Stream::zip).
@@ -303,17 +303,17 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let (draft, left, left_edge) = self.send("zip", at);
         let (other, right, right_edge) = other.send("zip", at);
         let inputs = Inputs { draft, other, stages: [left, right] };
-        let numbering = inputs.numbering(true);
+        let sequence = inputs.sequence(true);
         inputs.set_spooled(spooled);
         let out = Arc::new(Edge::new());
         let pairs = Arc::new(Pairs {
             state: Mutex::new(PairState::new()),
             edges: (left_edge, right_edge),
             out: Arc::clone(&out),
-            numbering,
+            sequence,
             stages: inputs.stages,
         });
         inputs.set_bodies(Zip::left(Arc::clone(&pairs)), Zip::right(pairs));
-        inputs.receive(("zip", at), numbering, out, ["left", "right"])
+        inputs.receive(("zip", at), sequence, out, ["left", "right"])
     }
 }

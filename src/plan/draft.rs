@@ -68,7 +68,7 @@ pub(crate) enum TailKind {
 /// A stage that is being described.
 pub(crate) struct StageDraft<'env> {
     pub(crate) ops: Vec<(usize, Columns)>,
-    pub(crate) numbering: usize,
+    pub(crate) sequence: usize,
     pub(crate) source: Option<SourceDraft>,
     pub(crate) inputs: Vec<usize>,
     pub(crate) outputs: Vec<usize>,
@@ -91,8 +91,8 @@ pub(crate) struct Draft<'env> {
     /// In program order.
     pub(super) accesses: Vec<(Who, SlotId, Mode)>,
     pub(crate) stages: Vec<StageDraft<'env>>,
-    /// Whether each numbering is in stream order.
-    pub(super) numberings: Vec<bool>,
+    /// Whether each sequence is in stream order.
+    pub(super) sequences: Vec<bool>,
     /// What was found wrong on the way, by operator.
     pub(super) defects: Vec<(usize, String)>,
     /// It is what the graph has left behind where streams that nothing has taken can find it.
@@ -107,7 +107,7 @@ impl<'env> Draft<'env> {
             nodes: Vec::new(),
             accesses: Vec::new(),
             stages: Vec::new(),
-            numberings: Vec::new(),
+            sequences: Vec::new(),
             defects: Vec::new(),
             planned: false,
         }
@@ -124,25 +124,25 @@ impl<'env> Draft<'env> {
         self.planned
     }
 
-    /// A new numbering; `ordered`: in stream order.
-    pub(crate) fn numbering(&mut self, ordered: bool) -> usize {
-        self.numberings.push(ordered);
-        self.numberings.len() - 1
+    /// A new sequence; `ordered`: in stream order.
+    pub(crate) fn sequence(&mut self, ordered: bool) -> usize {
+        self.sequences.push(ordered);
+        self.sequences.len() - 1
     }
 
-    pub(crate) fn is_ordered(&self, numbering: usize) -> bool {
-        self.numberings[numbering]
+    pub(crate) fn is_ordered(&self, sequence: usize) -> bool {
+        self.sequences[sequence]
     }
 
     /// A new stage that begins with the operator `op`.
-    pub(crate) fn stage(&mut self, op: usize, numbering: usize, inputs: Vec<usize>) -> usize {
+    pub(crate) fn stage(&mut self, op: usize, sequence: usize, inputs: Vec<usize>) -> usize {
         let stage = self.stages.len();
         for input in &inputs {
             self.stages[*input].outputs.push(stage);
         }
         self.stages.push(StageDraft {
             ops: vec![(op, Columns { given: 0, out: Some(0) })],
-            numbering,
+            sequence,
             source: None,
             inputs,
             outputs: Vec::new(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::error::{BuildError, RunError, RunErrorKind};
 use crate::pool::Pool;
 use crate::report::Report;
-use crate::run::batch::{BatchSize, Numbering};
+use crate::run::batch::{BatchSize, Sequence};
 use crate::run::dag::{Dag, Home, Node};
 use crate::run::names::Names;
 use crate::run::slot::{AnySlot, Slot};
@@ -110,10 +110,10 @@ impl<'env> Plan<'env> {
             NodeDraft::End { .. } => Node::End,
         });
         let dag = Dag::new(nodes.collect(), edges.list);
-        let mut numbered = vec![Vec::new(); draft.numberings.len()];
-        draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.numbering].push(index));
-        let numberings = numbered.into_iter().zip(draft.numberings);
-        let numberings = numberings.map(|(stages, ordered)| Numbering::new(stages, ordered)).collect();
+        let mut numbered = vec![Vec::new(); draft.sequences.len()];
+        draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.sequence].push(index));
+        let sequences = numbered.into_iter().zip(draft.sequences);
+        let sequences = sequences.map(|(stages, ordered)| Sequence::new(stages, ordered)).collect();
         let (mut sources, mut stages) = (Vec::new(), Vec::new());
         for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
             let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
@@ -127,7 +127,7 @@ impl<'env> Plan<'env> {
             let parts = StageParts {
                 body,
                 ops: stage.ops,
-                numbering: stage.numbering,
+                sequence: stage.sequence,
                 source,
                 outputs: stage.outputs,
                 inputs: stage.inputs,
@@ -137,7 +137,7 @@ impl<'env> Plan<'env> {
             };
             stages.push(StageCell::new(index, parts, capacity));
         }
-        let run = Seated::new(Parts { pool: Arc::clone(shared), names: draft.names, numberings, sources, stages, dag });
+        let run = Seated::new(Parts { pool: Arc::clone(shared), names: draft.names, sequences, sources, stages, dag });
         Ok(Self { run, slots, facts })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Every batch of a source has a *number*; it keeps it through all stages, emptied or not. Where a batch has grown at a
 //! stage boundary it goes on in *parts*, the last one marked. A [`Ticket`] is what travels with the items: the place in the order,
-//! and the family, whose credit comes back when its last piece is done.
+//! and the origin, whose credit comes back when its last piece is done.
 //!
 //! Sizes depend on item indices and options alone, never on time or workers: so blocks, and with them the shape of every
 //! reduction, are the same in every run.
@@ -52,7 +52,7 @@ pub(crate) fn least_batch(len: u64) -> u64 {
     len.div_ceil(Key::NUMBERS)
 }
 
-/// A place in the order of a numbering, as one word: number, then part.
+/// A place in the order of a sequence, as one word: number, then part.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(u64);
 
@@ -85,14 +85,14 @@ impl fmt::Debug for Key {
     }
 }
 
-/// All live pieces that descend from one source batch: which source, and which of its places.
+/// The source batch that a piece comes from: which source, and which of its places. It holds a credit while a piece of it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Family {
+pub(crate) struct Origin {
     source: u32,
     place: u32,
 }
 
-impl Family {
+impl Origin {
     /// Of a source that needs no credits.
     pub(crate) const NONE: Self = Self { source: u32::MAX, place: 0 };
 
@@ -112,17 +112,17 @@ pub(crate) struct Ticket {
     pub(crate) part: u32,
     /// The last part of its number.
     pub(crate) last: bool,
-    pub(crate) family: Family,
+    pub(crate) origin: Origin,
 }
 
 impl Ticket {
-    pub(crate) fn whole(number: u64, family: Family) -> Self {
-        Self { number, part: 0, last: true, family }
+    pub(crate) fn whole(number: u64, origin: Origin) -> Self {
+        Self { number, part: 0, last: true, origin }
     }
 
     /// Behind all batches there can be.
     pub(crate) fn behind_all() -> Self {
-        Self::whole(Key::NUMBERS, Family::NONE)
+        Self::whole(Key::NUMBERS, Origin::NONE)
     }
 
     pub(crate) fn turn(&self) -> Turn {
@@ -156,7 +156,7 @@ pub(crate) struct Packet<T> {
 
 /// One order of batches: a source's, or of a shape that makes a new one. Shared by the stages on it.
 #[derive(Debug)]
-pub(crate) struct Numbering {
+pub(crate) struct Sequence {
     /// The stages whose input is numbered so.
     pub(crate) stages: Vec<usize>,
     /// Whether the order is that of the stream, not that of arrival.
@@ -165,7 +165,7 @@ pub(crate) struct Numbering {
     cut: AtomicU64,
 }
 
-impl Numbering {
+impl Sequence {
     pub(crate) fn new(stages: Vec<usize>, ordered: bool) -> Self {
         Self { stages, ordered, cut: AtomicU64::new(u64::MAX) }
     }

@@ -10,7 +10,7 @@
 //!   asked for that item;
 //! * an ordered operator in the middle, such as `scan` or `zip`, lets it through in its turn, and ends.
 //!
-//! A failure that has come to a sink cuts the sink's numbering: batches behind it are dropped where they are met, batches
+//! A failure that has come to a sink cuts the sink's sequence: batches behind it are dropped where they are met, batches
 //! before it go on. So an ordered sink has seen exactly the items before the failure, and of two failures the one that lies
 //! earlier in the order of the sink wins. Where an order is given up, in `merge` and `unordered`, a failure counts at once,
 //! in the order of what comes in. Among tasks the one first added wins, and tasks added before it still run. Between sinks
@@ -59,8 +59,8 @@ pub(crate) enum Index {
 /// Where in the order a failure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Site {
-    /// At a place of a sink's numbering; the operator that failed.
-    Stream { numbering: usize, at: Key, op: usize },
+    /// At a place of a sink's sequence; the operator that failed.
+    Stream { sequence: usize, at: Key, op: usize },
     /// In a task.
     Task { node: u32 },
 }
@@ -69,8 +69,8 @@ impl Site {
     /// Whether this one is earlier than `other`. At one place the later-built operator is.
     fn precedes(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Stream { numbering, at, op }, Self::Stream { numbering: others, at: there, op: that })
-                if numbering == others =>
+            (Self::Stream { sequence, at, op }, Self::Stream { sequence: others, at: there, op: that })
+                if sequence == others =>
             {
                 (at, Reverse(op)) < (there, Reverse(that))
             }
@@ -149,8 +149,8 @@ impl Run<'_> {
             drop(late); // user code: not under the lock
         }
         match site {
-            Site::Stream { numbering, at, .. } => {
-                self.numberings[numbering].cut_after(at);
+            Site::Stream { sequence, at, .. } => {
+                self.sequences[sequence].cut_after(at);
                 self.dag.stop_from(0);
             }
             Site::Task { node } => self.dag.stop_from(node),
@@ -161,7 +161,7 @@ impl Run<'_> {
     /// Stops everything that has not begun.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
-        self.numberings.iter().for_each(|numbering| numbering.cut_after(Key::FIRST));
+        self.sequences.iter().for_each(|sequence| sequence.cut_after(Key::FIRST));
         self.dag.stop_from(0);
         self.ending.give(); // after the cuts
     }

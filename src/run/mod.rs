@@ -7,9 +7,9 @@
 //!
 //! # Invariants
 //! * I1: every piece on its way is a job, is parked in a sequencer or queue, or is held at a gate.
-//! * I2: every piece holds a share of its family, unless it is spooled; so a source has at most as many batches in flight
+//! * I2: every piece holds a share of its origin, unless it is spooled; so a source has at most as many batches in flight
 //!   as it has credits.
-//! * I3: every number of a numbering passes every stage on it, emptied or not, in one piece or several.
+//! * I3: every number of a sequence passes every stage on it, emptied or not, in one piece or several.
 //! * I4: no lock is held while user code runs.
 //! * I5: between runs nothing of a run is left in a queue of the pool.
 
@@ -41,7 +41,7 @@ use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
-use batch::Numbering;
+use batch::Sequence;
 use cancel::{Carried, Site};
 use dag::Dag;
 use names::Names;
@@ -60,7 +60,7 @@ pub(crate) struct Run<'env> {
     waiter: Arc<Parker>,
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
-    pub(crate) numberings: Box<[Numbering]>,
+    pub(crate) sequences: Box<[Sequence]>,
     pub(crate) sources: Box<[Source]>,
     pub(crate) stages: Box<[StageCell<'env>]>,
     pub(crate) dag: Dag<'env>,
@@ -91,7 +91,7 @@ unsafe impl Send for Run<'_> {}
 pub(crate) struct Parts<'env> {
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
-    pub(crate) numberings: Vec<Numbering>,
+    pub(crate) sequences: Vec<Sequence>,
     pub(crate) sources: Vec<Source>,
     pub(crate) stages: Vec<StageCell<'env>>,
     pub(crate) dag: Dag<'env>,
@@ -117,7 +117,7 @@ impl<'env> Seated<'env> {
             waiter: Arc::new(Parker::new()),
             pool: parts.pool,
             names: parts.names,
-            numberings: parts.numberings.into(),
+            sequences: parts.sequences.into(),
             sources: parts.sources.into(),
             stages: parts.stages.into(),
             dag: parts.dag,
@@ -221,7 +221,7 @@ impl Drop for Seated<'_> {
 impl<'env> Run<'env> {
     fn reset(&mut self) {
         self.group.tokens.restart(1); // the start job's
-        self.numberings.iter().for_each(Numbering::reset);
+        self.sequences.iter().for_each(Sequence::reset);
         self.sources.iter_mut().for_each(Source::reset);
         self.stages.iter_mut().for_each(StageCell::reset);
         self.dag.reset();
@@ -257,9 +257,9 @@ impl Run<'static> {
         self.dag.start(self, worker);
     }
 
-    /// How many numbers a numbering has is known now.
-    pub(crate) fn total(&self, numbering: usize, total: u64, worker: &Worker<'_>) {
-        for &stage in &self.numberings[numbering].stages {
+    /// How many numbers a sequence has is known now.
+    pub(crate) fn total(&self, sequence: usize, total: u64, worker: &Worker<'_>) {
+        for &stage in &self.sequences[sequence].stages {
             if self.stages[stage].countdown.total(total) {
                 self.cx(stage, worker).end();
             }

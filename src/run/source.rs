@@ -19,14 +19,14 @@
 //! A source whose batches are known by number alone, and whose stage ends in a parallel sink, keeps nothing. Its numbers are
 //! cut into leaves, as few numbers in each as 32 bits allow: one. Its jobs are ranges of leaves, and whoever runs one goes
 //! through the numbers in it ([`Numbers`]), as one piece for the books, while others take leaves from its end
-//! ([`crate::pool::span`]). What is not wanted any more, as the numbering was cut, is dropped by arithmetic: a run ends in time
+//! ([`crate::pool::span`]). What is not wanted any more, as the sequence was cut, is dropped by arithmetic: a run ends in time
 //! that does not depend on what is left. What is left for later, as something else has waited for too long, goes to a list.
 
 use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::Run;
-use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
+use super::batch::{BatchSize, Key, Origin, Sequence, Ticket};
 use super::dag::Home;
 use super::stage::{Cx, Extent, Parcel, Pull};
 use crate::pool::job::{Group, Job, Target, halves, word};
@@ -222,7 +222,7 @@ impl Source {
         }
         cx.worker.before_long_job();
         let number = self.places[first as usize].number.load(Ordering::Relaxed);
-        let ticket = Ticket::whole(number, Family::new(self.index(cx), first));
+        let ticket = Ticket::whole(number, Origin::new(self.index(cx), first));
         cx.stage.body.fire(cx, Parcel { ticket, load: u64::from(first) });
     }
 
@@ -238,7 +238,7 @@ impl Source {
         span.enter(cx.worker);
         let (next, end) = (rest.start, first(leaves.start));
         let Cx { worker, run, .. } = *cx;
-        let mut numbers = Numbers { worker, run, numbering: cx.numbering(), span: &span, count, bits, next, end };
+        let mut numbers = Numbers { worker, run, sequence: cx.sequence(), span: &span, count, bits, next, end };
         cx.stage.body.fire_all(cx, &mut numbers);
         let Numbers { next, .. } = numbers;
         let is_wanted = numbers.is_wanted();
@@ -266,7 +266,7 @@ impl Source {
         // handed on.
         let issued = self.turn.with_mut(|turn| self.take_turn(unsafe { &mut *turn }, cx));
         if let Some(total) = issued.total {
-            cx.run.total(cx.stage.numbering, total, cx.worker);
+            cx.run.total(cx.stage.sequence, total, cx.worker);
         }
         if issued.again {
             self.hand_on(cx);
@@ -375,7 +375,7 @@ impl Source {
             }
             let Some(place) = turn.free else { break };
             let after = self.credits.after(place);
-            let ticket = Ticket::whole(turn.next, Family::new(self.index(cx), place));
+            let ticket = Ticket::whole(turn.next, Origin::new(self.index(cx), place));
             let (items, loaded) = match self.pull(turn, place, cx) {
                 Pull::Loaded(items) => (items, true),
                 Pull::Last(items) => {
@@ -443,7 +443,7 @@ unsafe fn issue(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
 pub(crate) struct Numbers<'a> {
     worker: &'a Worker<'a>,
     run: &'a Run<'static>,
-    numbering: &'a Numbering,
+    sequence: &'a Sequence,
     span: &'a Span<'a>,
     /// How many the source has.
     count: u64,
@@ -481,7 +481,7 @@ impl Numbers<'_> {
     #[cold]
     fn is_before_cut(&self) -> bool {
         // With the cuts: an order without one is then not the one that has failed.
-        !self.run.ending_with_cuts() || (!self.numbering.is_whole() && self.numbering.wants(Key::new(self.next, 0)))
+        !self.run.ending_with_cuts() || (!self.sequence.is_whole() && self.sequence.wants(Key::new(self.next, 0)))
     }
 
     #[inline]

@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::Run;
-use super::batch::{BatchSize, Family, Key, Numbering, Ticket};
+use super::batch::{BatchSize, Key, Origin, Sequence, Ticket};
 use super::cancel::{Carried, Failure, Fault, Item, Site};
 use super::frame::Frame;
 use super::ledger::Ledger;
@@ -82,7 +82,7 @@ pub(crate) struct Parcel {
 impl Parcel {
     /// A batch of a source that needs no credits.
     pub(crate) fn of_source(number: u64) -> Self {
-        Self { ticket: Ticket::whole(number, Family::NONE), load: 0 }
+        Self { ticket: Ticket::whole(number, Origin::NONE), load: 0 }
     }
 }
 
@@ -134,9 +134,9 @@ pub(crate) trait Stage: Send + Sync {
     fn clear(&mut self) -> u64;
     /// Drops a packet, and gives the number of its items.
     fn discard(&self, load: u64) -> u64;
-    /// Takes a packet's family away: what is kept on purpose holds no credit.
-    fn spool(&self, _load: u64) -> Family {
-        Family::NONE
+    /// Takes a packet's origin away: what is kept on purpose holds no credit.
+    fn spool(&self, _load: u64) -> Origin {
+        Origin::NONE
     }
     /// What waits here, in words, for the report of a stall.
     fn waiting(&self) -> Option<String>;
@@ -183,7 +183,7 @@ pub(crate) struct StageCell<'env> {
     pub(crate) body: Box<dyn Stage + 'env>,
     /// The operators, by number, and their counts.
     pub(crate) ops: Vec<(usize, Columns)>,
-    pub(crate) numbering: usize,
+    pub(crate) sequence: usize,
     pub(crate) source: Option<usize>,
     pub(crate) outputs: Vec<usize>,
     pub(crate) inputs: Vec<usize>,
@@ -216,7 +216,7 @@ const APART: usize = 16;
 pub(crate) struct StageParts<'env> {
     pub(crate) body: Box<dyn Stage + 'env>,
     pub(crate) ops: Vec<(usize, Columns)>,
-    pub(crate) numbering: usize,
+    pub(crate) sequence: usize,
     pub(crate) source: Option<usize>,
     pub(crate) outputs: Vec<usize>,
     pub(crate) inputs: Vec<usize>,
@@ -239,7 +239,7 @@ impl<'env> StageCell<'env> {
             part: Port::new(part),
             index,
             body,
-            numbering: parts.numbering,
+            sequence: parts.sequence,
             source: parts.source,
             outputs: parts.outputs,
             inputs: parts.inputs,
@@ -346,8 +346,8 @@ impl<'a> Cx<'a> {
         Cx { stage: &self.run.stages[stage], ..*self }
     }
 
-    pub(crate) fn numbering(&self) -> &'a Numbering {
-        &self.run.numberings[self.stage.numbering]
+    pub(crate) fn sequence(&self) -> &'a Sequence {
+        &self.run.sequences[self.stage.sequence]
     }
 
     /// A job of this stage: some of a source's batches, or a packet.
@@ -424,26 +424,26 @@ impl<'a> Cx<'a> {
 
     /// Whether pieces at this place are still wanted.
     pub(crate) fn wants(&self, ticket: &Ticket) -> bool {
-        self.numbering().wants(ticket.key())
+        self.sequence().wants(ticket.key())
     }
 
-    /// One more piece of this family is live.
-    pub(crate) fn share(&self, family: Family) {
-        if let Some((source, place)) = family.get() {
+    /// One more piece of this origin is live.
+    pub(crate) fn share(&self, origin: Origin) {
+        if let Some((source, place)) = origin.get() {
             self.run.sources[source].share(place);
         }
     }
 
-    /// A piece of this family has ended.
-    pub(crate) fn release(&self, family: Family) {
-        if let Some((source, place)) = family.get() {
+    /// A piece of this origin has ended.
+    pub(crate) fn release(&self, origin: Origin) {
+        if let Some((source, place)) = origin.get() {
             self.run.sources[source].release(place, self.worker);
         }
     }
 
     /// A piece has gone through this stage and ended here.
     pub(crate) fn retire(&self, ticket: &Ticket) {
-        self.release(ticket.family);
+        self.release(ticket.origin);
         self.arrive();
     }
 
@@ -461,7 +461,7 @@ impl<'a> Cx<'a> {
 
     /// All pieces have gone through this stage.
     pub(crate) fn end(&self) {
-        if self.numbering().is_whole() && self.stage.body.end(self) == Ended::Now {
+        if self.sequence().is_whole() && self.stage.body.end(self) == Ended::Now {
             self.ended();
         }
     }
@@ -496,12 +496,12 @@ impl<'a> Cx<'a> {
     pub(crate) fn failure(&self, ticket: &Ticket, fault: Fault) -> Carried {
         let (op, columns) = self.stage.ops[fault.op];
         let item = Item { stage: self.stage.index, index: fault.index, before: ticket.key(), column: columns.given };
-        Failure::new(op, self.numbering().ordered.then_some(item), fault.cause)
+        Failure::new(op, self.sequence().ordered.then_some(item), fault.cause)
     }
 
     /// A failure counts, at the place of this piece in the order of this stage's input.
     pub(crate) fn fail(&self, ticket: &Ticket, failure: Carried) {
-        let site = Site::Stream { numbering: self.stage.numbering, at: ticket.key(), op: failure.op };
+        let site = Site::Stream { sequence: self.stage.sequence, at: ticket.key(), op: failure.op };
         self.run.fail(site, failure);
     }
 

@@ -1,4 +1,4 @@
-//! Counts the live pieces of a family; the last one to end is told.
+//! Counts the live pieces that come from one source batch; the last one to end is told.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -14,14 +14,14 @@ use super::edge;
 pub(crate) struct ReferenceCount(AtomicU32);
 
 impl ReferenceCount {
-    /// One piece is live. Nobody else knows of the family yet.
+    /// One piece is live. Nobody else knows of it yet.
     pub(crate) fn begin(&self) {
         self.0.store(1, Ordering::Relaxed);
     }
 
     /// One more piece is live; the caller has one.
     pub(crate) fn share(&self) {
-        // Relaxed: the caller's own piece keeps the family alive, the new one is handed on by other means.
+        // Relaxed: the caller's own piece keeps the count above zero, the new one is handed on by other means.
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
