@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use super::fused::{Drive, Tail};
 use super::pipe::{Feed, Head};
-use crate::run::batch::{MAX_PARTS, Origin, PART, Packet, Ticket};
+use crate::run::batch::PART;
 use crate::run::cancel::Carried;
+use crate::run::order::{MAX_PARTS, Origin, Ticket};
+use crate::run::packet::Packet;
 use crate::run::stage::{Cx, Parcel};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};

@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
-use crate::run::batch::{Key, Origin, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
+use crate::run::order::{Key, Origin, Ticket};
 use crate::run::source::{MemoryRange, Numbers};
 use crate::run::stage::{Capacity, Cx, Ended, Extent, Parcel, Pull, Stage};
 use crate::unwind;

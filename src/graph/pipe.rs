@@ -18,9 +18,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
-use crate::run::batch::{Origin, Ticket};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
+use crate::run::order::{Origin, Ticket};
 use crate::run::source::MemoryRange;
 use crate::run::stage::{Capacity, Extent, Parcel, Pull};
 

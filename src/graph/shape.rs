@@ -9,7 +9,7 @@ use super::fused::{Drive, Tail};
 use super::pipe::{Pipe, Root};
 use super::stream::{At, Stream, receive};
 use crate::plan::draft::TailKind;
-use crate::run::batch::Ticket;
+use crate::run::order::Ticket;
 use crate::run::stage::Cx;
 use crate::unwind::Kept;
 

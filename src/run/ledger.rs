@@ -4,7 +4,7 @@
 //! as sums over runs of adjacent batches: one prefix from the beginning, and islands behind the batches that are still
 //! in flight. There are never more islands than batches in flight.
 
-use super::batch::Key;
+use super::order::Key;
 
 /// Counts of one stage; see the module.
 #[derive(Debug)]

@@ -26,8 +26,9 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::Run;
-use super::batch::{BatchSize, Key, Origin, Sequence, Ticket};
+use super::batch::BatchSize;
 use super::dag::Home;
+use super::order::{Key, Origin, Sequence, Ticket};
 use super::stage::{Cx, Extent, Parcel, Pull};
 use crate::pool::job::{Group, Job, Target, halves, word};
 use crate::pool::span::{Span, pack, unpack};

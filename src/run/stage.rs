@@ -14,10 +14,11 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::Run;
-use super::batch::{BatchSize, Key, Origin, Sequence, Ticket};
+use super::batch::BatchSize;
 use super::cancel::{Carried, Failure, Fault, Item, Site};
 use super::frame::Frame;
 use super::ledger::Ledger;
+use super::order::{Key, Origin, Sequence, Ticket};
 use super::source::{MemoryRange, Numbers};
 use crate::pool::job::{Group, Job, Target, halves, word};
 use crate::pool::span::Of;
