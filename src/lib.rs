@@ -14,22 +14,27 @@
 
 #[cfg(all(test, not(loom)))]
 mod check;
+mod engine;
 mod error;
 mod graph;
 mod knockout;
+mod operators;
 mod plan;
 mod pool;
 mod report;
 mod run;
+mod sources;
 mod sync;
 mod topology;
 mod unwind;
 
+pub use engine::boxed::Boxed;
+pub use engine::pipe::Pipe;
 pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
     TopologyError, TopologyErrorKind,
 };
-pub use graph::{Boxed, Graph, Keyed, Pipe, Stream, Table};
+pub use graph::{Graph, Keyed, Stream, Table};
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
 pub use report::{OperatorReport, Report, StageReport, WorkerReport};

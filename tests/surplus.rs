@@ -271,7 +271,7 @@ fn an_item_that_an_operator_drops() {
         blames(g, "filter", 58);
         let g = Graph::new();
         let _ = items(&g).filter(|x| x % 2 == 1).map(|x| Item::new(x, 57)).key_by(|item| item.0).count();
-        blames_method(g, "key_by", 28);
+        blames_method(g, "count", 28);
         let g = Graph::new();
         let small = |item: Item| if item.0 < 50 { Ok(item) } else { Err("50") };
         let _ = items(&g).map(|x| Item::new(x, 57)).try_map(small).named("try_map").map(forget).count();

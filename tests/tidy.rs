@@ -29,9 +29,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pool", &["unwind", "knockout", "sync", "error", "topology"]),
     ("run", &["report", "unwind", "sync", "error", "pool"]),
     ("plan", &["report", "error", "topology", "pool", "run"]),
-    ("graph", &["unwind", "knockout", "sync", "error", "topology", "pool", "run", "plan"]),
+    ("engine", &["unwind", "knockout", "sync", "run"]),
+    ("graph", &["unwind", "error", "topology", "pool", "run", "plan", "engine"]),
+    ("operators", &["unwind", "sync", "run", "plan", "engine", "graph"]),
+    ("sources", &["unwind", "sync", "pool", "run", "plan", "engine", "graph"]),
     // The driver of tests: it builds, runs and looks into everything, and only tests name it.
-    ("check", &["report", "unwind", "sync", "error", "topology", "pool", "run", "plan", "graph"]),
+    ("check", &["report", "unwind", "sync", "error", "topology", "pool", "run", "plan", "engine", "graph"]),
 ];
 
 /// Where names that a layer takes from the crate's root come from.
@@ -276,6 +279,52 @@ fn models_in(file: &File) -> BTreeSet<&str> {
     names.map(|pair| pair[1].text).collect()
 }
 
+/// The folder with the table of operators, which random programs are drawn from.
+const TABLE: &str = "src/check/tests/programs/table/";
+
+/// The public methods of a file, as `Type::method`, with their lines.
+fn methods_in(file: &File) -> Vec<(usize, String)> {
+    let tokens = tokens(&file.bare);
+    let (mut found, mut owner) = (Vec::new(), "");
+    for (at, token) in tokens.iter().enumerate() {
+        let text = |ahead: usize| tokens.get(at + ahead).map_or("", |token| token.text);
+        match token.text {
+            "impl" if file.bare.lines().nth(token.line - 1).is_some_and(|line| line.starts_with("impl")) => owner = "",
+            "Graph" | "Stream" | "Keyed" if owner.is_empty() => owner = token.text,
+            "pub" if text(1) == "fn" => found.push((token.line, format!("{owner}::{}", text(2)))),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Every source and operator has a row, and every row names a method that exists.
+fn operator_rows(files: &[File]) -> Vec<Finding> {
+    let (table, others): (Vec<&File>, Vec<&File>) = files.iter().partition(|file| file.path.starts_with(TABLE));
+    let is_operator = |file: &&&File| ["operators", "sources"].contains(&file.layer()) && !file.is_test();
+    let methods: Vec<(&File, usize, String)> = others
+        .iter()
+        .filter(is_operator)
+        .flat_map(|file| methods_in(file).into_iter().map(|(line, method)| (*file, line, method)))
+        .collect();
+    let mut found = Vec::new();
+    for (file, line, method) in &methods {
+        if !table.iter().any(|file| file.code.contains(&format!("\"{method}\""))) {
+            let what = format!("operators: {method} has no row in {TABLE}: say there what it means to an iterator");
+            found.push(file.finding(*line, what));
+        }
+    }
+    for file in table {
+        for (index, line) in file.code.lines().enumerate().filter(|(_, line)| line.contains("methods: &[\"")) {
+            let names = line.split('"').skip(1).step_by(2);
+            for name in names.filter(|name| !methods.iter().any(|(.., method)| method == name)) {
+                found.push(file.finding(index + 1, format!("operators: there is no {name}: name the method as it is")));
+            }
+        }
+    }
+    found
+}
+
 /// Paths of the repository that a Markdown text names in backticks, with their lines.
 fn named_paths(text: &str) -> Vec<(usize, String)> {
     const ROOTS: [&str; 6] = ["src/", "tests/", "ci/", ".ci/", "examples/", "benches/"];
@@ -393,6 +442,11 @@ fn only_sync_knows_of_loom() {
 #[test]
 fn edges_have_rows_models_and_controls() {
     assert_none(&edges(&files(&["src"])));
+}
+
+#[test]
+fn operators_have_rows() {
+    assert_none(&operator_rows(&files(&["src"])));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::draft::{Draft, StageDraft, TailKind};
+use super::draft::{Body, Draft, StageDraft};
 use super::edges::Edges;
 use super::explain::{Explain, Facts};
 use super::place::Homes;
@@ -70,12 +70,12 @@ impl Checked {
 /// The number must not depend on the pool, as far as it can: a graph that stalls for lack of credits does so everywhere.
 fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
     let usual = CREDITS.max(2 * workers);
-    let credits = draft.stages.iter().map(|stage| stage.source.and_then(|source| source.credits).unwrap_or(usual));
+    let credits =
+        draft.stages.iter().map(|stage| stage.source.as_ref().and_then(|source| source.credits).unwrap_or(usual));
     credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
 }
 
 /// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.
 fn is_free(stage: &StageDraft<'_>) -> bool {
-    let parallel = stage.body.as_ref().is_some_and(|(_, tail)| *tail == TailKind::Parallel);
-    parallel && stage.source.is_some_and(|source| source.indexed)
+    matches!(&stage.body, Some((Body::Source(supply), _)) if supply.is_free())
 }

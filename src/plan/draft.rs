@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::run::dag::TaskBody;
 use crate::run::names::Names;
 use crate::run::slot::AnySlot;
-use crate::run::stage::{Columns, Stage};
+use crate::run::stage::{Columns, PacketStage, TailKind};
+use crate::run::supply::{Items, Supply};
 
 /// A slot, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,35 +46,28 @@ pub(super) struct SlotDraft<'env> {
     pub(super) given: bool,
 }
 
-/// Options of a source.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SourceDraft {
+/// A source and its options.
+pub(crate) struct SourceDraft<'env> {
+    pub(crate) items: Items<'env>,
     pub(crate) size: Option<usize>,
     pub(crate) credits: Option<usize>,
-    /// Whether its batches are known by number.
-    pub(crate) indexed: bool,
 }
 
-/// How a stage ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TailKind {
-    /// A parallel sink: the order of batches makes no difference.
-    Parallel,
-    /// A serial operator, in stream order.
-    Serial,
-    /// It sends its items on.
-    Sends,
+/// The inside of a stage, with what it reads.
+pub(crate) enum Body<'env> {
+    Source(Supply<'env>),
+    Packets(Box<dyn PacketStage + 'env>),
 }
 
 /// A stage that is being described.
 pub(crate) struct StageDraft<'env> {
     pub(crate) ops: Vec<(usize, Columns)>,
     pub(crate) sequence: usize,
-    pub(crate) source: Option<SourceDraft>,
+    pub(crate) source: Option<SourceDraft<'env>>,
     pub(crate) inputs: Vec<usize>,
     pub(crate) outputs: Vec<usize>,
     /// None: nothing takes what it makes.
-    pub(crate) body: Option<(Box<dyn Stage + 'env>, TailKind)>,
+    pub(crate) body: Option<(Body<'env>, TailKind)>,
     pub(super) gate: Option<usize>,
     pub(super) end: Option<usize>,
     /// The input that it waits for before it lets anything through, apart from data: the first one of a chain.
@@ -156,15 +150,15 @@ impl<'env> Draft<'env> {
         stage
     }
 
-    /// Puts an operator behind those of a stage; `counts`: it changes the number of items. Gives its position and the
-    /// column of what it hands on.
-    pub(crate) fn add_op(&mut self, stage: usize, op: usize, counts: bool) -> (usize, usize) {
+    /// Puts an operator behind those of a stage; `resizes`: it changes the number of items. Gives its position and its
+    /// columns.
+    pub(crate) fn add_op(&mut self, stage: usize, op: usize, resizes: bool) -> (usize, Columns) {
         let ops = &mut self.stages[stage].ops;
         let given = ops.last().and_then(|(_, columns)| columns.out).unwrap_or(0);
         let widest = ops.iter().map(|(_, columns)| columns.out.unwrap_or(0)).max().unwrap_or(0);
-        let out = if counts { widest + 1 } else { given };
-        ops.push((op, Columns { given, out: Some(out) }));
-        (ops.len() - 1, out)
+        let columns = Columns { given, out: Some(if resizes { widest + 1 } else { given }) };
+        ops.push((op, columns));
+        (ops.len() - 1, columns)
     }
 
     /// Puts a sink behind the operators of a stage.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::draft::{Draft, NodeDraft, TailKind};
+use super::draft::{Draft, NodeDraft};
 use super::edges::Edges;
 use super::picture::{Card, Drawing, Picture, Thing};
 use super::place::{Homes, Why};
 use crate::run::names::Names;
+use crate::run::stage::TailKind;
+use crate::run::supply::Items;
 
 /// A plan in words and pictures: stages and how they are connected, credits, what is kept in memory, and where everything is
 /// at home.
@@ -158,10 +160,10 @@ impl Facts {
     pub(super) fn of(draft: &Draft<'_>, edges: &Edges, free: &[bool], credits: &[u32], homes: Homes) -> Self {
         let stages = draft.stages.iter().enumerate().map(|(index, stage)| StageFacts {
             ops: stage.ops.iter().map(|(op, _)| *op).collect(),
-            source: stage.source.map(|source| {
+            source: stage.source.as_ref().map(|source| {
                 let size = match source.size {
                     Some(size) => format!("of {size}"),
-                    None if source.indexed => "cut by the length".to_owned(),
+                    None if matches!(source.items, Items::Numbered(_)) => "cut by the length".to_owned(),
                     None => "growing with the stream".to_owned(),
                 };
                 match free[index] {

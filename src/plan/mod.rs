@@ -27,10 +27,10 @@ use crate::run::names::Names;
 use crate::run::order::Sequence;
 use crate::run::slot::{AnySlot, Slot};
 use crate::run::source::Source;
-use crate::run::stage::{Capacity, StageCell, StageParts};
+use crate::run::stage::{Capacity, Reads, StageCell, StageParts};
 use crate::run::{Parts, Seated};
 use blueprint::Checked;
-use draft::{Draft, NodeDraft};
+use draft::{Body, Draft, NodeDraft};
 use explain::Facts;
 
 pub use blueprint::Blueprint;
@@ -93,7 +93,7 @@ impl<'env> Plan<'env> {
         });
         let tasks: Vec<Home> = tasks.collect();
         let source_homes = draft.stages.iter().map(|stage| {
-            let parts = stage.source.map_or_else(Vec::new, |_| homes.parts(stage.ops[0].0));
+            let parts = stage.source.as_ref().map_or_else(Vec::new, |_| homes.parts(stage.ops[0].0));
             let parts: Box<[Home]> = parts.into_iter().map(group).collect();
             if parts.iter().all(Option::is_none) { Box::default() } else { parts }
         });
@@ -119,17 +119,19 @@ impl<'env> Plan<'env> {
         for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
             let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
             let capacity = Capacity { credits: credits[index] as usize, seats: shared.seats.len(), size };
-            let source = stage.source.map(|_| {
-                sources.push(Source::new(index, size, credits[index], free[index], homes));
-                sources.len() - 1
-            });
             let (body, _) = stage.body.expect("a loose end is a defect");
+            let reads = match body {
+                Body::Source(supply) => {
+                    sources.push(Source::new(index, supply, capacity, homes));
+                    Reads::Source(sources.len() - 1)
+                }
+                Body::Packets(body) => Reads::Packets(body),
+            };
             let end_node = stage.end.map(|node| u32::try_from(node).expect("fewer than 2^32 nodes"));
             let parts = StageParts {
-                body,
+                reads,
                 ops: stage.ops,
                 sequence: stage.sequence,
-                source,
                 outputs: stage.outputs,
                 inputs: stage.inputs,
                 gated: stage.gate.is_some() || stage.waits_for.is_some(),

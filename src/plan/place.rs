@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::data::Data;
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use crate::run::names::{Names, Told};
-use crate::run::source::MemoryRange;
+use crate::run::supply::{Items, MemoryRange};
 use crate::topology::{CpuSet, NumaNode, Topology, memory};
 
 /// Where data, a task or a source is to be: its home, where its jobs go first.
@@ -146,8 +146,10 @@ fn node_of(range: MemoryRange) -> Option<usize> {
 fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
     let data = draft.slots.iter().filter(|slot| slot.given && size_of_val(&*slot.slot) >= LEAST);
     let data = data.map(|slot| (slot.op, vec![MemoryRange::of(&*slot.slot)]));
-    let sources = draft.stages.iter().filter(|stage| stage.source.is_some());
-    let sources = sources.filter_map(|stage| Some((stage.ops[0].0, stage.body.as_ref()?.0.memory())));
+    let sources = draft.stages.iter().filter_map(|stage| match &stage.source.as_ref()?.items {
+        Items::Numbered(items) => Some((stage.ops[0].0, items.memory())),
+        Items::Pulled(_) => None,
+    });
     let nodes = data.chain(sources).map(|(op, ranges)| (op, nodes_of(&ranges, node_of)));
     nodes.filter(|(_, nodes)| !nodes.is_empty()).collect()
 }

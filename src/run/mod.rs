@@ -17,6 +17,7 @@ pub(crate) mod batch;
 pub(crate) mod cancel;
 pub(crate) mod dag;
 pub(crate) mod frame;
+pub(crate) mod leaves;
 pub(crate) mod ledger;
 pub(crate) mod names;
 pub(crate) mod order;
@@ -26,6 +27,7 @@ pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod stage;
 mod stall;
+pub(crate) mod supply;
 mod tally;
 
 use std::ptr::NonNull;
@@ -48,7 +50,7 @@ use dag::Dag;
 use names::Names;
 use order::Sequence;
 use source::Source;
-use stage::{Cx, StageCell};
+use stage::{Cx, Reads, Stage, StageCell};
 use tally::Tally;
 
 /// The engine's part of a plan; see the module.
@@ -63,7 +65,7 @@ pub(crate) struct Run<'env> {
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
     pub(crate) sequences: Box<[Sequence]>,
-    pub(crate) sources: Box<[Source]>,
+    pub(crate) sources: Box<[Source<'env>]>,
     pub(crate) stages: Box<[StageCell<'env>]>,
     pub(crate) dag: Dag<'env>,
     open_stages: AtomicUsize,
@@ -94,7 +96,7 @@ pub(crate) struct Parts<'env> {
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
     pub(crate) sequences: Vec<Sequence>,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Vec<Source<'env>>,
     pub(crate) stages: Vec<StageCell<'env>>,
     pub(crate) dag: Dag<'env>,
 }
@@ -162,8 +164,8 @@ impl<'env> Seated<'env> {
     /// Whether every source can run again.
     pub(crate) fn check_ready(&self) -> Result<(), RunError> {
         let run = self.get();
-        let Some(stage) = run.stages.iter().find(|stage| !stage.body.is_ready()) else { return Ok(()) };
-        let name = run.head_name(stage.index);
+        let Some(source) = run.sources.iter().find(|source| !source.is_ready()) else { return Ok(()) };
+        let name = run.head_name(source.stage);
         let message = "it was used up by the run before".to_owned();
         Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()))
     }
@@ -238,9 +240,27 @@ impl<'env> Run<'env> {
         let failed = self.failure.get_mut().is_some();
         let stall = (!failed && self.is_stalled()).then(|| self.explain_stall());
         if failed || stall.is_some() || self.is_cancelled() {
-            self.stages.iter_mut().for_each(StageCell::clear);
+            self.clear();
         }
         self.error(stall).map_or(Ok(()), Err)
+    }
+}
+
+impl<'env> Run<'env> {
+    /// The inside of a stage.
+    fn body(&self, stage: usize) -> &(dyn Stage + 'env) {
+        match &self.stages[stage].reads {
+            Reads::Source(source) => self.sources[*source].body(),
+            Reads::Packets(body) => &**body,
+        }
+    }
+
+    /// Drops what a failed run has left.
+    fn clear(&mut self) {
+        for stage in &mut self.stages {
+            let of_source = stage.source().map_or(0, |source| self.sources[source].clear());
+            stage.clear(of_source);
+        }
     }
 }
 

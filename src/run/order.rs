@@ -78,9 +78,14 @@ impl Ticket {
         Self { number, part: 0, last: true, origin }
     }
 
+    /// A place in the order that no piece in flight holds a credit for.
+    pub(crate) fn at(number: u64, part: u32) -> Self {
+        Self { part, ..Self::whole(number, Origin::NONE) }
+    }
+
     /// Behind all batches there can be.
     pub(crate) fn behind_all() -> Self {
-        Self::whole(Key::NUMBERS, Origin::NONE)
+        Self::at(Key::NUMBERS, 0)
     }
 
     pub(crate) fn turn(&self) -> Turn {

@@ -56,7 +56,7 @@ impl Run<'_> {
             for (position, (op, columns)) in stage.ops.iter().enumerate() {
                 let last = position + 1 == stage.ops.len();
                 let lost = if position == 0 { ledger.dropped } else { 0 };
-                let [items_in, items_out, dropped] = match stage.body.serial_counts() {
+                let [items_in, items_out, dropped] = match self.body(stage.index).serial_counts() {
                     Some([given, made, dropped]) if last => [given, made, dropped + lost],
                     _ => [ledger.total(columns.given), columns.out.map_or(0, |out| ledger.total(out)), lost],
                 };

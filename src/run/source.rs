@@ -15,28 +15,24 @@
 //! or range goes to the home of its first batch, and a range is cut where the home changes. Of a source whose length is
 //! not known the chains are dealt out in turn. The issue job stays where the source is, if that is one place.
 //!
-//! # Without credits
-//! A source whose batches are known by number alone, and whose stage ends in a parallel sink, keeps nothing. Its numbers are
-//! cut into leaves, as few numbers in each as 32 bits allow: one. Its jobs are ranges of leaves, and whoever runs one goes
-//! through the numbers in it ([`Numbers`]), as one piece for the books, while others take leaves from its end
-//! ([`crate::pool::span`]). What is not wanted any more, as the sequence was cut, is dropped by arithmetic: a run ends in time
-//! that does not depend on what is left. What is left for later, as something else has waited for too long, goes to a list.
+//! A free source ([`Supply::Free`]) has no places: all its numbers go out in one turn ([`super::leaves`]).
 
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::Run;
 use super::batch::BatchSize;
 use super::dag::Home;
-use super::order::{Key, Origin, Sequence, Ticket};
-use super::stage::{Cx, Extent, Parcel, Pull};
+use super::leaves::Leaves;
+use super::order::{Origin, Ticket};
+use super::stage::{BatchStage, Capacity, Cx, Stage};
+use super::supply::{Pull, Supply};
 use crate::pool::job::{Group, Job, Target, halves, word};
-use crate::pool::span::{Span, pack, unpack};
+use crate::pool::span::pack;
 use crate::pool::worker::Worker;
+use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::Credits;
 use crate::sync::reference_count::ReferenceCount;
-use crate::sync::{Mutex, UnsafeCell};
 
 /// Batches that one turn issues at most.
 const BURST: usize = 64;
@@ -44,60 +40,17 @@ const BURST: usize = 64;
 /// A source of a run; see the module.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Source {
+pub(crate) struct Source<'env> {
     issue: Target,
     run: *const Run<'static>,
     pub(crate) stage: usize,
-    pub(crate) size: BatchSize,
-    /// Whether its batches need no credits.
-    pub(crate) free: bool,
+    size: BatchSize,
+    supply: Supply<'env>,
     credits: Credits,
     places: Box<[Place]>,
     /// The homes of equal parts of it; empty if it has none.
     homes: Box<[Home]>,
     turn: UnsafeCell<Turn>,
-    /// Of a source without credits.
-    numbers: AllNumbers,
-}
-
-/// What is known of the numbers of a source without credits.
-#[derive(Debug, Default)]
-struct AllNumbers {
-    /// How many there are; set before the first of them is worked on.
-    count: AtomicU64,
-    /// See [`crate::pool::span::Of`].
-    pace: AtomicU64,
-    /// What was left for later.
-    rests: Mutex<Vec<Range<u64>>>,
-}
-
-/// The job that goes on with a rest.
-const REST: Range<u32> = u32::MAX..u32::MAX;
-
-impl AllNumbers {
-    fn count(&self) -> u64 {
-        // Relaxed: the job that asks was handed on after it was set.
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// The numbers in a leaf, as a power of two.
-    fn bits(&self) -> u32 {
-        let leaves = u64::from(u32::MAX);
-        (0..).find(|bits| self.count().div_ceil(1 << bits) < leaves).expect("of 64 bits, half will do")
-    }
-}
-
-/// A piece of memory that is only spoken of, never read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MemoryRange {
-    pub(crate) start: *const u8,
-    pub(crate) bytes: usize,
-}
-
-impl MemoryRange {
-    pub(crate) fn of<T: ?Sized>(value: &T) -> Self {
-        Self { start: std::ptr::from_ref(value).cast(), bytes: size_of_val(value) }
-    }
 }
 
 /// One batch in flight.
@@ -112,7 +65,8 @@ struct Place {
 struct Turn {
     begun: bool,
     ended: bool,
-    extent: Option<u64>,
+    /// How many batches there are, if that is known.
+    batches: Option<u64>,
     next: u64,
     /// Chains that were issued.
     chains: u64,
@@ -123,26 +77,38 @@ struct Turn {
 
 #[expect(unsafe_code, reason = "the turn moves between workers")]
 // SAFETY: (1) `turn` is touched only by the holder of the turn, which goes from worker to worker through queues or the
-// credit list; (2) `run` is the run that owns the source.
-unsafe impl Sync for Source {}
+// credit list; (2) `run` is the run that owns the source; (3) items and body are `Send` and `Sync`.
+unsafe impl Sync for Source<'_> {}
 #[expect(unsafe_code, reason = "the turn moves between workers")]
 // SAFETY: see `Sync`.
-unsafe impl Send for Source {}
+unsafe impl Send for Source<'_> {}
 
-impl Source {
-    pub(crate) fn new(stage: usize, size: BatchSize, credits: u32, free: bool, homes: Box<[Home]>) -> Self {
+impl<'env> Source<'env> {
+    /// A source that feeds the stage `stage`; its `capacity` says how it is cut, and into how many places.
+    pub(crate) fn new(stage: usize, mut supply: Supply<'env>, capacity: Capacity, homes: Box<[Home]>) -> Self {
+        supply.prepare(capacity);
+        let places = if supply.is_free() { 0 } else { capacity.credits };
         Self {
             issue: Target::new(issue, None),
             run: std::ptr::null(),
             stage,
-            size,
-            free,
-            credits: Credits::new(if free { 0 } else { credits }),
-            places: (0..if free { 0 } else { credits }).map(|_| Place::default()).collect(),
+            size: capacity.size,
+            supply,
+            credits: Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`")),
+            places: (0..places).map(|_| Place::default()).collect(),
             homes,
             turn: UnsafeCell::new(Turn::default()),
-            numbers: AllNumbers::default(),
         }
+    }
+
+    /// The stage that works on its items.
+    pub(crate) fn body(&self) -> &(dyn Stage + 'env) {
+        self.supply.body()
+    }
+
+    /// Whether it can run again.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.supply.is_ready()
     }
 
     /// Lets jobs find the source; it does not move from now on.
@@ -154,6 +120,12 @@ impl Source {
     pub(crate) fn reset(&mut self) {
         self.credits.reset();
         *self.turn.get_mut() = Turn::default();
+        self.supply.reset();
+    }
+
+    /// Drops what a failed run has left, and says how many items.
+    pub(crate) fn clear(&mut self) -> u64 {
+        self.supply.clear()
     }
 
     /// Jobs of it that may be queued at once: one per batch in flight, and the issue job.
@@ -210,9 +182,13 @@ impl Source {
 
     /// A job of the source's stage: a chain of places, or a range of leaves.
     pub(crate) fn fire(&self, cx: &Cx<'_>, payload: u64) {
-        if self.free {
-            return self.fire_leaves(cx, unpack(payload));
+        match &self.supply {
+            Supply::Pulled { body, .. } | Supply::Numbered { body, .. } => self.fire_chain(cx, payload, &**body),
+            Supply::Free { items, body, leaves } => leaves.fire(cx, payload, &**items, &**body),
         }
+    }
+
+    fn fire_chain(&self, cx: &Cx<'_>, payload: u64, body: &dyn BatchStage) {
         let (first, mut count) = halves(payload);
         while count > 1 {
             let kept = count.div_ceil(2);
@@ -223,41 +199,11 @@ impl Source {
         }
         cx.worker.before_long_job();
         let number = self.places[first as usize].number.load(Ordering::Relaxed);
-        let ticket = Ticket::whole(number, Origin::new(self.index(cx), first));
-        cx.stage.body.fire(cx, Parcel { ticket, load: u64::from(first) });
+        body.batch(cx, Ticket::whole(number, self.origin(cx, first)), first);
     }
 
-    /// Goes through some leaves, but for those that others take; see the module.
-    fn fire_leaves(&self, cx: &Cx<'_>, leaves: Range<u32>) {
-        let rest = if leaves == REST { self.numbers.rests.lock().pop() } else { None };
-        let (bits, count) = (self.numbers.bits(), self.numbers.count());
-        let first = |leaf| first_of(leaf, bits, count);
-        let rest = rest.unwrap_or_else(|| first(leaves.start)..first(leaves.end));
-        let leaf = |number: u64| u32::try_from(number.div_ceil(1 << bits)).expect("fewer than 2^32 leaves");
-        let leaves = leaf(rest.start)..leaf(rest.end); // the one that it begins within is under way
-        let span = Span::new(cx.worker, cx.stage.jobs(&self.numbers.pace), &leaves);
-        span.enter(cx.worker);
-        let (next, end) = (rest.start, first(leaves.start));
-        let Cx { worker, run, .. } = *cx;
-        let mut numbers = Numbers { worker, run, sequence: cx.sequence(), span: &span, count, bits, next, end };
-        cx.stage.body.fire_all(cx, &mut numbers);
-        let Numbers { next, .. } = numbers;
-        let is_wanted = numbers.is_wanted();
-        let left = span.leave(cx.worker);
-        let rest = next..first(left.end);
-        if rest.is_empty() {
-            return;
-        }
-        if is_wanted {
-            self.numbers.rests.lock().push(rest);
-            cx.worker.push(cx.stage.fire_job(pack(&REST)));
-        } else {
-            cx.drop_items(cx.stage.body.discard_all(&rest));
-        }
-    }
-
-    fn index(&self, cx: &Cx<'_>) -> usize {
-        cx.stage.source.expect("a source's stage knows it")
+    fn origin(&self, cx: &Cx<'_>, place: u32) -> Origin {
+        Origin::new(cx.stage.source().expect("a source's stage knows it"), place)
     }
 
     /// Runs the issue job. The turn is the caller's until it is handed on.
@@ -272,8 +218,10 @@ impl Source {
         if issued.again {
             self.hand_on(cx);
         }
-        if self.free {
-            return self.push_leaves(issued.total.unwrap_or(0), cx);
+        if let Supply::Free { leaves, .. } = &self.supply {
+            return if issued.total.is_some() {
+                self.push_leaves(leaves, cx);
+            };
         }
         let Some((first, count)) = issued.chain else { return };
         let job = cx.stage.fire_job(word(first, count));
@@ -284,10 +232,9 @@ impl Source {
         }
     }
 
-    /// Queues so many batches of a source without credits, at the homes of their parts.
-    fn push_leaves(&self, batches: u64, cx: &Cx<'_>) {
-        let leaves = batches.div_ceil(1 << self.numbers.bits());
-        let leaves = u32::try_from(leaves).expect("that is what the bits are for");
+    /// Queues all numbers of a free source, at the homes of their parts.
+    fn push_leaves(&self, leaves: &Leaves, cx: &Cx<'_>) {
+        let leaves = leaves.len();
         if self.homes.is_empty() && leaves > 0 {
             return cx.worker.continue_with(cx.stage.fire_job(pack(&(0..leaves))));
         }
@@ -310,7 +257,7 @@ impl Source {
     /// The home of the chain that begins with the next batch.
     fn next_home(&self, turn: &Turn) -> Home {
         let homes = self.homes.len() as u64;
-        let part = match turn.extent {
+        let part = match turn.batches {
             _ if homes == 0 => return None,
             Some(batches) => turn.next.saturating_mul(homes) / batches.max(1), // none left: behind the last part
             None => turn.chains % homes,
@@ -332,20 +279,28 @@ impl Source {
         if cx.run.ending() {
             return Issued::default(); // no total: the sinks do not end
         }
-        if !turn.begun {
-            turn.begun = true;
-            if let Extent::Batches(batches) = cx.stage.body.begin() {
-                turn.extent = Some(batches);
+        match &self.supply {
+            Supply::Pulled { items, .. } => {
+                if !std::mem::replace(&mut turn.begun, true) {
+                    items.begin();
+                }
+                self.load_chain(turn, cx, |turn, place| items.pull(place, self.size.at(turn.taken)))
+            }
+            Supply::Numbered { items, .. } => {
+                let batches = *turn.batches.get_or_insert_with(|| items.begin(self.size));
+                self.load_chain(turn, cx, |turn, _| match batches - turn.next {
+                    0 => Pull::Nothing,
+                    1 => Pull::Last(0),
+                    _ => Pull::Loaded(0),
+                })
+            }
+            Supply::Free { items, leaves, .. } => {
+                let batches = items.begin(self.size);
+                leaves.begin(batches);
+                (turn.ended, turn.next) = (true, batches);
+                Issued { total: Some(batches), ..Issued::default() }
             }
         }
-        if self.free {
-            let batches = turn.extent.expect("a free source knows its batches");
-            turn.ended = true;
-            turn.next = batches;
-            self.numbers.count.store(batches, Ordering::Relaxed);
-            return Issued { total: Some(batches), ..Issued::default() };
-        }
-        self.load_chain(turn, cx)
     }
 
     /// Takes the places that came back: they are used before those that were left over, because their buffers are in the
@@ -362,8 +317,8 @@ impl Source {
         self.credits.link(last, turn.free.replace(first));
     }
 
-    /// Loads as many batches as somebody could work on now.
-    fn load_chain(&self, turn: &mut Turn, cx: &Cx<'_>) -> Issued {
+    /// Loads as many batches as somebody could work on now, each by `pull` into a place.
+    fn load_chain(&self, turn: &mut Turn, cx: &Cx<'_>, pull: impl Fn(&Turn, u32) -> Pull) -> Issued {
         self.take_places(turn);
         let wanted = 1 + cx.worker.shared.idle.idle().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
@@ -376,8 +331,7 @@ impl Source {
             }
             let Some(place) = turn.free else { break };
             let after = self.credits.after(place);
-            let ticket = Ticket::whole(turn.next, Origin::new(self.index(cx), place));
-            let (items, loaded) = match self.pull(turn, place, cx) {
+            let (items, loaded) = match pull(turn, place) {
                 Pull::Loaded(items) => (items, true),
                 Pull::Last(items) => {
                     ended = true;
@@ -394,9 +348,9 @@ impl Source {
             }
             turn.free = after;
             turn.taken += items;
-            turn.next += 1;
             let slot = &self.places[place as usize];
-            slot.number.store(ticket.number, Ordering::Relaxed);
+            slot.number.store(turn.next, Ordering::Relaxed);
+            turn.next += 1;
             slot.live.begin();
             self.credits.link(place, None);
             if let Some(last) = last.replace(place) {
@@ -407,15 +361,6 @@ impl Source {
         turn.ended = ended;
         turn.chains += u64::from(chain.is_some());
         Issued { total: ended.then_some(turn.next), again: !ended, chain, home }
-    }
-
-    fn pull(&self, turn: &Turn, place: u32, cx: &Cx<'_>) -> Pull {
-        match turn.extent {
-            Some(batches) if turn.next >= batches => Pull::Nothing,
-            Some(batches) if turn.next + 1 == batches => Pull::Last(0),
-            Some(_) => Pull::Loaded(0),
-            None => cx.stage.body.pull(place, turn.next, self.size.at(turn.taken)),
-        }
     }
 }
 
@@ -438,66 +383,4 @@ unsafe fn issue(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
     // SAFETY: `link` set the run that owns the source.
     let run = unsafe { &*source.run };
     source.issue(&Cx { worker, run, stage: &run.stages[source.stage] });
-}
-
-/// The numbers of some leaves of a source without credits, for whoever goes through them; see the module.
-pub(crate) struct Numbers<'a> {
-    worker: &'a Worker<'a>,
-    run: &'a Run<'static>,
-    sequence: &'a Sequence,
-    span: &'a Span<'a>,
-    /// How many the source has.
-    count: u64,
-    /// The numbers in a leaf, as a power of two.
-    bits: u32,
-    /// The first one that was not begun, and behind the last one of the leaf that is under way.
-    next: u64,
-    end: u64,
-}
-
-impl Numbers<'_> {
-    /// The first one that was not begun.
-    pub(crate) fn number(&self) -> u64 {
-        self.next
-    }
-
-    /// Begins the next one, if there is one that is wanted, and this thread is to go on.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<u64> {
-        if !self.is_wanted() || self.span.stops(self.worker) || self.next == self.end && !self.begin_leaf() {
-            return None;
-        }
-        let number = self.next;
-        self.next += 1;
-        Some(number)
-    }
-
-    /// Whether anybody wants the next one.
-    #[inline]
-    fn is_wanted(&self) -> bool {
-        !self.run.ending() || self.is_before_cut()
-    }
-
-    /// Whether a failure at the next one would count. If another order has failed, none of this one ever will.
-    #[cold]
-    fn is_before_cut(&self) -> bool {
-        // With the cuts: an order without one is then not the one that has failed.
-        !self.run.ending_with_cuts() || (!self.sequence.is_whole() && self.sequence.wants(Key::new(self.next, 0)))
-    }
-
-    #[inline]
-    fn begin_leaf(&mut self) -> bool {
-        let leaf = self.span.next();
-        let is_there = self.span.begin(leaf, self.worker);
-        if is_there {
-            self.end = first_of(leaf + 1, self.bits, self.count);
-        }
-        is_there
-    }
-}
-
-/// The first number of a leaf.
-#[inline]
-fn first_of(leaf: u32, bits: u32, count: u64) -> u64 {
-    (u64::from(leaf) << bits).min(count)
 }

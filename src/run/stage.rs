@@ -1,14 +1,16 @@
 //! A stage: a maximal chain of fused operators, the unit that is scheduled.
 //!
-//! The typed inside (pipe and tail) is built by the graph and reached through [`Stage`]; the [`StageCell`] around it is
-//! the same for all: ports through which jobs enter, counts, the gate that holds it until data it reads is there.
+//! The typed inside (pipe and tail) is built by the graph and reached through [`Stage`] and the trait for what it reads
+//! ([`Reads`]); the [`StageCell`] around it is the same for all: ports through which jobs enter, counts, the gate that
+//! holds it until data it reads is there.
 //!
 //! # Life of a piece
-//! A source issues a batch, or another stage sends a packet. [`Stage::fire`] drives its items through the operators. Its
-//! tail then sends the result on, or absorbs it; at a serial operator it first waits for its turn, which may make it a
-//! job of its own ([`Stage::turn`]). When a piece is done here it *retires*: the stage's countdown has one arrival more.
+//! A source issues a batch ([`BatchStage::batch`]), or another stage sends a packet ([`PacketStage::packet`]). The pipe
+//! drives its items through the operators. Its tail then sends the result on, or absorbs it; at a serial operator it first
+//! waits for its turn, which may make it a job of its own ([`Stage::own`]). When a piece is done here it *retires*: the stage's countdown has one arrival more.
 //! When the last one has retired, the stage ends.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -17,9 +19,10 @@ use super::Run;
 use super::batch::BatchSize;
 use super::cancel::{Carried, Failure, Fault, Item, Site};
 use super::frame::Frame;
+use super::leaves::Numbers;
 use super::ledger::Ledger;
 use super::order::{Key, Origin, Sequence, Ticket};
-use super::source::{MemoryRange, Numbers};
+use super::packet::{Packet, RawPacket};
 use crate::pool::job::{Group, Job, Target, halves, word};
 use crate::pool::span::Of;
 use crate::pool::worker::Worker;
@@ -27,26 +30,6 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::Countdown;
 use crate::sync::gate::Gate;
-
-/// What is in a batch that a source was asked for.
-#[derive(Debug)]
-pub(crate) enum Pull {
-    /// Items, and perhaps more after them.
-    Loaded(u64),
-    /// Items, the last ones.
-    Last(u64),
-    /// The source has ended before.
-    Nothing,
-}
-
-/// How many batches a source has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// It will be seen.
-    Unknown,
-    /// So many, each known by its number alone.
-    Batches(u64),
-}
 
 /// Whether a stage has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,77 +56,109 @@ impl Capacity {
     }
 }
 
-/// The items of a piece, where the stage's head finds them: in a place of the source, or in a packet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Parcel {
-    pub(crate) ticket: Ticket,
-    pub(crate) load: u64,
-}
-
-impl Parcel {
-    /// A batch of a source that needs no credits.
-    pub(crate) fn of_source(number: u64) -> Self {
-        Self { ticket: Ticket::whole(number, Origin::NONE), load: 0 }
-    }
+/// How a stage ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TailKind {
+    /// In a parallel sink: the order of batches makes no difference.
+    Parallel,
+    /// In a serial operator, in stream order.
+    Serial,
+    /// It sends its items on.
+    Sends,
 }
 
 /// The typed inside of a stage.
 pub(crate) trait Stage: Send + Sync {
-    /// Works on a piece.
-    fn fire(&self, cx: &Cx<'_>, parcel: Parcel);
-    /// Works on adjacent batches of a source that needs no credits.
-    fn fire_all(&self, _cx: &Cx<'_>, _numbers: &mut Numbers<'_>) {
-        unreachable!("only a source has numbers");
-    }
-    /// Drops the items of such batches, and says how many.
-    fn discard_all(&self, _numbers: &Range<u64>) -> u64 {
-        unreachable!("only a source has numbers");
-    }
-    /// What ticket a packet has that was sent here.
-    fn ticket(&self, load: u64) -> Ticket;
-    /// Goes on with a piece whose turn has come.
-    fn turn(&self, _cx: &Cx<'_>, _load: u64) {
-        unreachable!("only a serial stage has turns");
-    }
-    /// One of the jobs by which the stage ends.
-    fn part(&self, _cx: &Cx<'_>, _index: u32) {
-        unreachable!("this stage ends at once");
-    }
-    /// A source's first act. If it fails, its first batch does.
-    fn begin(&self) -> Extent {
-        unreachable!("only a source begins");
-    }
-    /// Loads the batch `number` of about `size` items into `place`.
-    fn pull(&self, _place: u32, _number: u64, _size: usize) -> Pull {
-        unreachable!("only a source is pulled");
-    }
-    /// The memory that its source reads, in order, as far as that is known.
-    fn memory(&self) -> Vec<MemoryRange> {
-        Vec::new()
-    }
+    /// Goes on with a job that the stage has queued for itself ([`Cx::push_own`]).
+    fn own(&self, cx: &Cx<'_>, word: u64);
     /// The last piece has retired.
     fn end(&self, cx: &Cx<'_>) -> Ended;
-    /// Makes room for so many batches in flight and seats, batches of the given size; called once.
+    /// Makes room; called once.
     fn prepare(&mut self, capacity: Capacity);
-    /// Whether it can run again.
-    fn is_ready(&self) -> bool {
-        true
-    }
     /// Makes it new for the next run.
     fn reset(&mut self);
     /// Drops what a failed run left, and says how many items of its input.
     fn clear(&mut self) -> u64;
-    /// Drops a packet, and gives the number of its items.
-    fn discard(&self, load: u64) -> u64;
-    /// Takes a packet's origin away: what is kept on purpose holds no credit.
-    fn spool(&self, _load: u64) -> Origin {
-        Origin::NONE
-    }
     /// What waits here, in words, for the report of a stall.
     fn waiting(&self) -> Option<String>;
     /// Items that the serial operator at its end was given, made, and dropped, if it has one.
-    fn serial_counts(&self) -> Option<[u64; 3]> {
+    fn serial_counts(&self) -> Option<[u64; 3]>;
+}
+
+/// A stage that a source with credits feeds.
+pub(crate) trait BatchStage: Stage {
+    /// Works on the batch in a place.
+    fn batch(&self, cx: &Cx<'_>, ticket: Ticket, place: u32);
+}
+
+/// A stage that a free source feeds.
+pub(crate) trait NumbersStage: Stage {
+    /// Works on adjacent batches, as long as there is a next one.
+    fn batches(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>);
+}
+
+/// A stage that other stages feed.
+pub(crate) trait PacketStage: Stage {
+    /// Works on a packet.
+    fn packet(&self, cx: &Cx<'_>, packet: RawPacket);
+    /// Drops a packet, and gives the number of its items.
+    fn discard(&self, packet: RawPacket) -> u64;
+}
+
+/// What a stage reads.
+pub(crate) enum Reads<'env> {
+    /// The batches of a source of the run, by number: the source owns the inside of the stage.
+    Source(usize),
+    /// The packets that other stages send.
+    Packets(Box<dyn PacketStage + 'env>),
+}
+
+/// A job that a stage queues for itself, as the stage knows it. [`Infallible`]: it queues none.
+pub(crate) trait OwnJob: Sized {
+    fn into_word(self) -> u64;
+
+    /// None if there can be no such job.
+    ///
+    /// # Safety
+    /// (1) The word was made by [`into_word`](Self::into_word) of this type. (2) It is used once.
+    #[expect(unsafe_code, reason = "jobs carry words")]
+    unsafe fn from_word(word: u64) -> Option<Self>;
+}
+
+#[expect(unsafe_code, reason = "jobs carry words")]
+impl OwnJob for Infallible {
+    fn into_word(self) -> u64 {
+        match self {}
+    }
+    unsafe fn from_word(_: u64) -> Option<Self> {
         None
+    }
+}
+
+/// A packet whose turn has come.
+#[expect(unsafe_code, reason = "jobs carry words")]
+impl OwnJob for RawPacket {
+    fn into_word(self) -> u64 {
+        Self::into_word(self)
+    }
+    unsafe fn from_word(word: u64) -> Option<Self> {
+        // SAFETY: (1), (2).
+        Some(unsafe { Self::from_word(word) })
+    }
+}
+
+/// Some of the jobs by which a stage ends, by number ([`Cx::end_in_parts`]).
+#[derive(Debug)]
+pub(crate) struct EndJobs(Range<u32>);
+
+#[expect(unsafe_code, reason = "jobs carry words")]
+impl OwnJob for EndJobs {
+    fn into_word(self) -> u64 {
+        word(self.0.start, self.0.end)
+    }
+    unsafe fn from_word(range: u64) -> Option<Self> {
+        let (start, end) = halves(range);
+        Some(Self(start..end))
     }
 }
 
@@ -178,19 +193,17 @@ pub(crate) struct Columns {
 /// A stage with what all stages have; see the module.
 pub(crate) struct StageCell<'env> {
     fire: Port,
-    turn: Port,
-    part: Port,
+    own: Port,
     pub(crate) index: usize,
-    pub(crate) body: Box<dyn Stage + 'env>,
+    pub(super) reads: Reads<'env>,
     /// The operators, by number, and their counts.
     pub(crate) ops: Vec<(usize, Columns)>,
     pub(crate) sequence: usize,
-    pub(crate) source: Option<usize>,
     pub(crate) outputs: Vec<usize>,
     pub(crate) inputs: Vec<usize>,
-    /// Holds pieces until data that the stage reads is there.
-    pub(crate) gate: Option<Gate<u64>>,
-    /// Pieces held give up their credit.
+    /// Holds packets until data that the stage reads is there; a source begins then.
+    pub(crate) gate: Option<Gate<RawPacket>>,
+    /// Packets that are held give up their credit.
     pub(crate) spooled: bool,
     /// The node of the task graph that stands for its end.
     pub(crate) end_node: Option<u32>,
@@ -215,10 +228,9 @@ const APART: usize = 16;
 
 /// What the plan says about a stage.
 pub(crate) struct StageParts<'env> {
-    pub(crate) body: Box<dyn Stage + 'env>,
+    pub(crate) reads: Reads<'env>,
     pub(crate) ops: Vec<(usize, Columns)>,
     pub(crate) sequence: usize,
-    pub(crate) source: Option<usize>,
     pub(crate) outputs: Vec<usize>,
     pub(crate) inputs: Vec<usize>,
     pub(crate) gated: bool,
@@ -232,16 +244,16 @@ impl<'env> StageCell<'env> {
             parts.ops.iter().map(|(_, columns)| columns.given.max(columns.out.unwrap_or(0)) + 1).max().unwrap_or(1);
         let stride = 2 + parts.ops.len() + width + APART;
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
-        let mut body = parts.body;
-        body.prepare(capacity);
+        let mut reads = parts.reads;
+        if let Reads::Packets(body) = &mut reads {
+            body.prepare(capacity);
+        }
         Self {
             fire: Port::new(fire),
-            turn: Port::new(turn),
-            part: Port::new(part),
+            own: Port::new(own),
             index,
-            body,
+            reads,
             sequence: parts.sequence,
-            source: parts.source,
             outputs: parts.outputs,
             inputs: parts.inputs,
             gate: parts.gated.then(Gate::new),
@@ -261,7 +273,7 @@ impl<'env> StageCell<'env> {
 
     /// Lets jobs find the stage; it does not move from now on.
     pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
-        for port in [&mut self.fire, &mut self.turn, &mut self.part] {
+        for port in [&mut self.fire, &mut self.own] {
             port.run = run.cast();
             port.stage = self.index;
             port.target.group = Some(group);
@@ -278,6 +290,11 @@ impl<'env> StageCell<'env> {
         Of { jobs: NonNull::from(&self.fire).cast(), group, pace }
     }
 
+    /// The source that it reads, if it reads one.
+    pub(super) fn source(&self) -> Option<usize> {
+        if let Reads::Source(source) = self.reads { Some(source) } else { None }
+    }
+
     pub(crate) fn reset(&mut self) {
         self.countdown.restart();
         self.ledger.get_mut().reset();
@@ -288,14 +305,19 @@ impl<'env> StageCell<'env> {
             let held = gate.reset();
             debug_assert!(held.is_empty(), "the last run was cleared");
         }
-        self.body.reset();
+        if let Reads::Packets(body) = &mut self.reads {
+            body.reset();
+        }
     }
 
-    /// Drops what a failed run has left.
-    pub(crate) fn clear(&mut self) {
-        let held = self.gate.as_mut().map(Gate::reset);
-        let held: u64 = held.into_iter().flatten().map(|load| self.body.discard(load)).sum();
-        self.ledger.get_mut().dropped += held + self.body.clear();
+    /// Drops what a failed run has left; a source has dropped its own items before, so many.
+    pub(crate) fn clear(&mut self, of_source: u64) {
+        let mut dropped = of_source;
+        if let Reads::Packets(body) = &mut self.reads {
+            let held = self.gate.as_mut().map(Gate::reset).into_iter().flatten();
+            dropped += held.map(|packet| body.discard(packet)).sum::<u64>() + body.clear();
+        }
+        self.ledger.get_mut().dropped += dropped;
     }
 
     /// Sampled time of the operator at `position`, all seats together.
@@ -323,14 +345,9 @@ unsafe fn fire(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
     unsafe { enter(target, payload, worker, |cx, payload| cx.fire(payload)) }
 }
 #[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
-unsafe fn turn(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
+unsafe fn own(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
     // SAFETY: passed on.
-    unsafe { enter(target, payload, worker, |cx, payload| cx.turn(payload)) }
-}
-#[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
-unsafe fn part(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
-    // SAFETY: passed on.
-    unsafe { enter(target, payload, worker, |cx, range| cx.parts(range)) }
+    unsafe { enter(target, payload, worker, |cx, payload| cx.own(payload)) }
 }
 
 /// Where and for whom a stage works now.
@@ -351,75 +368,85 @@ impl<'a> Cx<'a> {
         &self.run.sequences[self.stage.sequence]
     }
 
+    /// The inside of the stage.
+    fn body(&self) -> &'a dyn Stage {
+        self.run.body(self.stage.index)
+    }
+
     /// A job of this stage: some of a source's batches, or a packet.
     fn fire(&self, payload: u64) {
-        if let Some(source) = self.stage.source {
-            return self.run.sources[source].fire(self, payload);
-        }
+        let body = match &self.stage.reads {
+            Reads::Source(source) => return self.run.sources[*source].fire(self, payload),
+            Reads::Packets(body) => body,
+        };
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) `send` and `open` alone queue jobs to a stage that reads packets; (2) a job runs once.
+        let mut packet = unsafe { RawPacket::from_word(payload) };
         if self.stage.spooled {
             // Held or not: so that what the source may issue does not depend on who came first.
-            self.release(self.stage.body.spool(payload));
+            self.release(packet.take_origin());
         }
-        let load = match &self.stage.gate {
-            Some(gate) => gate.pass(payload),
-            None => Some(payload),
+        let packet = match &self.stage.gate {
+            Some(gate) => gate.pass(packet),
+            None => Some(packet),
         };
-        if let Some(load) = load {
+        if let Some(packet) = packet {
             self.worker.before_long_job();
-            self.stage.body.fire(self, Parcel { ticket: self.stage.body.ticket(load), load });
+            body.packet(self, packet);
         }
     }
 
-    /// A piece whose turn has come.
-    fn turn(&self, payload: u64) {
+    /// A job that the stage has queued for itself.
+    fn own(&self, word: u64) {
         self.worker.before_long_job();
-        self.stage.body.turn(self, payload);
+        self.body().own(self, word);
+    }
+
+    /// Queues a job for the stage itself, which [`Stage::own`] gets.
+    pub(crate) fn push_own(&self, job: impl OwnJob) {
+        self.worker.push(self.stage.own.job(job.into_word()));
     }
 
     /// The data that the stage reads is there.
     pub(crate) fn open(&self) {
         let held = self.stage.gate.as_ref().map(Gate::open);
-        if let Some(source) = self.stage.source {
+        if let Reads::Source(source) = self.stage.reads {
             return self.run.sources[source].start(self.worker);
         }
-        for load in held.into_iter().flatten() {
-            self.worker.push(self.stage.fire_job(load));
+        for packet in held.into_iter().flatten() {
+            self.worker.push(self.stage.fire_job(packet.into_word()));
         }
     }
 
-    /// Jobs `index` to `index + count` by which the stage ends, split so that others can take some.
-    fn parts(&self, range: u64) {
-        let (mut first, mut end) = halves(range);
-        while end - first > 1 {
-            let middle = first + (end - first) / 2;
-            self.worker.push(self.stage.part.job(word(middle, end)));
+    /// Makes `count` jobs by which the stage ends: own jobs, each of which does what [`share_end`](Self::share_end) gives it.
+    pub(crate) fn end_in_parts(&self, count: u32) {
+        self.push_own(EndJobs(0..count));
+    }
+
+    /// The number of the job that the caller is to do of some jobs by which the stage ends; the others are queued, so that
+    /// other workers can take some.
+    pub(crate) fn share_end(&self, jobs: EndJobs) -> u32 {
+        let Range { start, mut end } = jobs.0;
+        while end - start > 1 {
+            let middle = start + (end - start) / 2;
+            self.push_own(EndJobs(middle..end));
             end = middle;
         }
-        first = first.min(end);
         self.worker.before_long_job();
-        self.stage.body.part(self, first);
-    }
-
-    /// Makes `count` jobs by which the stage ends.
-    pub(crate) fn end_in_parts(&self, count: u32) {
-        self.worker.push(self.stage.part.job(word(0, count)));
-    }
-
-    /// Queues a piece whose turn has come.
-    pub(crate) fn push_turn(&self, load: u64) {
-        self.worker.push(self.stage.turn.job(load));
+        start
     }
 
     /// Sends a packet on: the worker goes on with it itself if it has nothing else to go on with, and `follow` is said.
-    pub(crate) fn send(&self, output: usize, ticket: &Ticket, load: u64, follow: bool) {
+    pub(crate) fn send<T>(&self, output: usize, packet: Box<Packet<T>>, follow: bool) {
         let to = &self.run.stages[self.stage.outputs[output]];
-        if !ticket.last {
+        if !packet.ticket.last {
             to.countdown.expect_more(1);
         }
+        let job = to.fire_job(packet.into_raw().into_word());
         if follow {
-            self.worker.continue_with(to.fire_job(load));
+            self.worker.continue_with(job);
         } else {
-            self.worker.push(to.fire_job(load));
+            self.worker.push(job);
         }
     }
 
@@ -462,7 +489,7 @@ impl<'a> Cx<'a> {
 
     /// All pieces have gone through this stage.
     pub(crate) fn end(&self) {
-        if self.sequence().is_whole() && self.stage.body.end(self) == Ended::Now {
+        if self.sequence().is_whole() && self.body().end(self) == Ended::Now {
             self.ended();
         }
     }
@@ -482,7 +509,7 @@ impl<'a> Cx<'a> {
         if self.stage.closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Some(source) = self.stage.source {
+        if let Some(source) = self.stage.source() {
             self.run.sources[source].stop(self.worker);
         }
         for &input in &self.stage.inputs {

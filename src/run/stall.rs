@@ -31,7 +31,7 @@ impl Run<'_> {
             {
                 lines.push(format!("{} batches wait before '{name}' for the data it reads", gate.holds()));
             }
-            if let Some(what) = stage.body.waiting() {
+            if let Some(what) = self.body(stage.index).waiting() {
                 lines.push(format!("'{name}': {what}"));
             }
         }

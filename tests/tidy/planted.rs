@@ -117,6 +117,20 @@ fn edges_without_rows_models_or_controls() {
 }
 
 #[test]
+fn operators_without_rows() {
+    let op = "impl<'env, T: 'env, P: Pipe<Out = T>> Stream<'env, T, P> {\n    /// pub fn no\n    pub fn map(self) -> impl Pipe {}\n    fn own() {}\n\
+        pub fn take(self) {}\n}\nimpl<K> Keyed<'_, K> {\n pub fn map(self) {}\n}\nstruct X;\nimpl Y for X<Graph> {}";
+    let table = "Operator { methods: &[\"Stream::map\"] }\n// methods: &[\"Stream::no\"]\nmethods: &[\"Stream::gone\", \"Stream::map\"]";
+    let files = [
+        File::new("src/operators/map.rs", op),
+        File::new("src/graph/x.rs", "impl Stream { pub fn named() {} }"),
+        File::new("src/check/tests/programs/table/x.rs", table),
+    ];
+    let found: Vec<(usize, bool)> = operator_rows(&files).iter().map(|f| (f.line, f.what.contains("no row"))).collect();
+    assert_eq!(found, [(5, true), (8, true), (3, false)]);
+}
+
+#[test]
 fn paths_that_do_not_exist() {
     let text = "`src/here.rs`, `src/gone.rs:12` src/free.rs\n```text\n`src/fenced.rs`\n```\n`bash ci/gone.sh` and `examples/`, `tests/gone/`";
     let found = architecture(text, |path| ["src/here.rs", "examples/"].contains(&path));

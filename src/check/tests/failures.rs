@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::property::quiet;
+use super::quiet;
 use crate::check::{makespan, once, work};
 use crate::graph::Graph;
 use crate::pool::Pool;

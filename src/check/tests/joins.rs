@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use super::property::quiet;
+use super::quiet;
 use crate::check::{Body, Dice, Order, drive, makespan, once, work};
 use crate::pool::Pool;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use super::property::quiet;
+use super::quiet;
 use super::steps::{BODY, check, judge};
 use crate::check::{Body, Dice, Order, drive, makespan, once, work};
 use crate::pool::Pool;

@@ -5,22 +5,48 @@
 //! a failure of the left side lies before what the right side has in that place.
 
 use std::collections::VecDeque;
-use std::panic::Location;
 use std::sync::Arc;
 
-use super::boundary::{Edge, from_raw, into_raw, packet_of};
-use super::gather::{Inputs, packet_input, peek};
-use super::pipe::Pipe;
-use super::stream::Stream;
+use crate::engine::edge::Edge;
+use crate::engine::inlet::{Inlet, Shape, drop_packet};
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
 use crate::run::cancel::Carried;
 use crate::run::order::{Origin, Ticket};
-use crate::run::packet::Packet;
-use crate::run::stage::{Capacity, Cx, Ended, Parcel, Stage};
+use crate::run::packet::{Packet, RawPacket};
+use crate::run::stage::{Capacity, Cx, Ended};
 use crate::sync::Mutex;
 use crate::sync::sequencer::Sequencer;
 
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Pairs the items of two streams, in order, until one of them ends; this one is asked first. Stage boundary.
+    ///
+    /// The stream that is ahead waits in a queue, as far as its source's credits go. Where both come from one source, and
+    /// one of them leaves out so many items that all credits are in the queue, the run ends as
+    /// [`Stalled`](crate::RunErrorKind::Stalled), unless the stream that is ahead is [`spooled`](Self::spooled).
+    #[track_caller]
+    pub fn zip<U, Q>(self, other: Stream<'env, U, Q>) -> Stream<'env, (T, U), impl Pipe<Out = (T, U)>>
+    where
+        U: Send + 'env,
+        Q: Pipe<Out = U> + 'env,
+    {
+        let edges = (Arc::new(Edge::new()), Arc::new(Edge::new()));
+        let spooled = [self.spooled, other.spooled];
+        let inputs = self.meet("zip", other, (Arc::clone(&edges.0), Arc::clone(&edges.1)));
+        let sequence = inputs.sequence(true);
+        inputs.set_spooled(spooled);
+        let (out, stages) = (Arc::new(Edge::new()), inputs.stages);
+        let pairs =
+            Arc::new(Pairs { state: Mutex::new(PairState::new()), edges, out: Arc::clone(&out), sequence, stages });
+        let left = Zip::new(Arc::clone(&pairs), |state| &mut state.left, "right");
+        let right = Zip::new(Arc::clone(&pairs), |state| &mut state.right, "left");
+        let bodies = (Inlet::new(Arc::clone(&pairs.edges.0), left), Inlet::new(Arc::clone(&pairs.edges.1), right));
+        inputs.receive(bodies, ["left", "right"], sequence, out)
+    }
+}
+
 /// The pieces of one side; the first one may be used up in part. Their items lie the last one first.
-pub(crate) struct Queue<T> {
+struct Queue<T> {
     pieces: VecDeque<Box<Packet<T>>>,
     ended: bool,
 }
@@ -65,7 +91,7 @@ impl<T> Queue<T> {
 }
 
 /// What the two inputs of a zip share.
-pub(crate) struct Pairs<A, B> {
+struct Pairs<A, B> {
     state: Mutex<PairState<A, B>>,
     edges: (Arc<Edge<A>>, Arc<Edge<B>>),
     out: Arc<Edge<(A, B)>>,
@@ -74,7 +100,7 @@ pub(crate) struct Pairs<A, B> {
     stages: [usize; 2],
 }
 
-pub(crate) struct PairState<A, B> {
+struct PairState<A, B> {
     left: Queue<A>,
     right: Queue<B>,
     next: u64,
@@ -152,8 +178,7 @@ impl<A: Send, B: Send> Pairs<A, B> {
     /// What follows from [`pair`](Self::pair), without the lock.
     fn carry_out(&self, outcome: &mut Outcome<A, B>, cx: &Cx<'_>) {
         for packet in outcome.packets.drain(..) {
-            let ticket = packet.ticket;
-            cx.send(0, &ticket, into_raw(packet), true);
+            cx.send(0, packet, true);
         }
         outcome.used.drain(..).for_each(|origin| cx.release(origin));
         let Some(Rest { total, left, right }) = outcome.rest.take() else { return };
@@ -161,55 +186,32 @@ impl<A: Send, B: Send> Pairs<A, B> {
         let [left_stage, right_stage] = self.stages.map(|stage| cx.at(stage));
         left_stage.close();
         right_stage.close();
-        left.into_iter().for_each(|packet| drop_piece(packet, &self.edges.0, &left_stage));
-        right.into_iter().for_each(|packet| drop_piece(packet, &self.edges.1, &right_stage));
+        left.into_iter().for_each(|packet| drop_packet(&left_stage, &self.edges.0, packet));
+        right.into_iter().for_each(|packet| drop_packet(&right_stage, &self.edges.1, packet));
     }
 }
 
-fn drop_piece<T>(packet: Box<Packet<T>>, edge: &Edge<T>, cx: &Cx<'_>) {
-    let origin = packet.ticket.origin;
-    cx.drop_items(packet.items.len() as u64);
-    edge.give(packet);
-    cx.release(origin);
-}
-
-/// An input of [`Stream::zip`](crate::Stream::zip).
-pub(crate) struct Zip<T, A, B> {
-    edge: Arc<Edge<T>>,
+/// An input of [`Stream::zip`].
+struct Zip<T, A, B> {
     shared: Arc<Pairs<A, B>>,
     /// Which side of the shared state is its own.
     queue: fn(&mut PairState<A, B>) -> &mut Queue<T>,
-    sequencer: Sequencer<u64>,
+    sequencer: Sequencer<Box<Packet<T>>>,
     other: &'static str,
     /// Empty, with room.
     spare: Mutex<Outcome<A, B>>,
 }
 
-impl<A, B> Zip<A, A, B> {
-    fn left(shared: Arc<Pairs<A, B>>) -> Self {
-        let (edge, sequencer) = (Arc::clone(&shared.edges.0), Sequencer::new(0));
-        Self { edge, shared, queue: |state| &mut state.left, sequencer, other: "right", spare: Mutex::default() }
-    }
-}
-
-impl<A, B> Zip<B, A, B> {
-    fn right(shared: Arc<Pairs<A, B>>) -> Self {
-        let (edge, sequencer) = (Arc::clone(&shared.edges.1), Sequencer::new(0));
-        Self { edge, shared, queue: |state| &mut state.right, sequencer, other: "left", spare: Mutex::default() }
-    }
-}
-
 impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
-    peek!(T);
+    fn new(shared: Arc<Pairs<A, B>>, queue: fn(&mut PairState<A, B>) -> &mut Queue<T>, other: &'static str) -> Self {
+        Self { shared, queue, sequencer: Sequencer::new(0), other, spare: Mutex::default() }
+    }
 
     /// Queues a piece that has its turn, and pairs what can be paired.
-    fn pass(&self, cx: &Cx<'_>, payload: u64) {
-        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-        // SAFETY: (1) only tails with this stage's edge send to it; (2) a turn is given once.
-        let mut packet: Box<Packet<T>> = unsafe { from_raw(payload) };
+    fn pass(&self, cx: &Cx<'_>, edge: &Edge<T>, mut packet: Box<Packet<T>>) {
         let last = packet.ticket.last;
         if !cx.wants(&packet.ticket) {
-            drop_piece(packet, &self.edge, cx);
+            drop_packet(cx, edge, packet);
             return self.advance(cx, last);
         }
         packet.items.reverse();
@@ -217,7 +219,7 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
         let mut state = self.shared.state.lock();
         if state.over {
             drop(state);
-            drop_piece(packet, &self.edge, cx);
+            drop_packet(cx, edge, packet);
         } else {
             (self.queue)(&mut state).pieces.push_back(packet);
             self.shared.pair(&mut state, cx, &mut outcome);
@@ -231,22 +233,27 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
 
     fn advance(&self, cx: &Cx<'_>, last: bool) {
         if let Some(next) = self.sequencer.leave(last) {
-            cx.push_turn(next);
+            cx.push_own(next.into_raw());
         }
     }
 }
 
-impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
-    packet_input!(edge: T);
+impl<T: Send, A: Send, B: Send> Shape for Zip<T, A, B> {
+    type Item = T;
+    type Own = RawPacket;
 
-    fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
-        if let Some(payload) = self.sequencer.enter(parcel.ticket.turn(), parcel.load) {
-            self.pass(cx, payload);
+    fn take(&self, cx: &Cx<'_>, edge: &Edge<T>, packet: Box<Packet<T>>) {
+        if let Some(packet) = self.sequencer.enter(packet.ticket.turn(), packet) {
+            self.pass(cx, edge, packet);
         }
     }
 
-    fn turn(&self, cx: &Cx<'_>, payload: u64) {
-        self.pass(cx, payload);
+    /// A packet whose turn has come.
+    fn own(&self, cx: &Cx<'_>, edge: &Edge<T>, packet: RawPacket) {
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) it was left in this sequencer.
+        let packet = unsafe { packet.open() };
+        self.pass(cx, edge, packet);
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
@@ -272,49 +279,14 @@ impl<T: Send, A: Send, B: Send> Stage for Zip<T, A, B> {
         (self.queue)(state).ended = false;
     }
 
-    fn clear(&mut self) -> u64 {
-        let parked: Vec<u64> = self.sequencer.reset().collect();
-        let pieces = std::mem::take(&mut (self.queue)(&mut self.shared.state.lock()).pieces);
-        let queued: usize = pieces.iter().map(|packet| packet.items.len()).sum();
-        pieces.into_iter().for_each(|packet| self.edge.give(packet));
-        parked.into_iter().map(|payload| self.discard(payload)).sum::<u64>() + queued as u64
+    fn clear(&mut self, edge: &Edge<T>) -> u64 {
+        let queued = std::mem::take(&mut (self.queue)(&mut self.shared.state.lock()).pieces);
+        self.sequencer.reset().chain(queued).map(|packet| edge.discard(packet)).sum()
     }
 
     fn waiting(&self) -> Option<String> {
         let mut state = self.shared.state.lock();
         let pieces = (self.queue)(&mut state).pieces.len();
         (pieces > 0).then(|| format!("{pieces} batches wait for items of the {} side", self.other))
-    }
-}
-
-impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Pairs the items of two streams, in order, until one of them ends; this one is asked first. Stage boundary.
-    ///
-    /// The stream that is ahead waits in a queue, as far as its source's credits go. Where both come from one source, and
-    /// one of them leaves out so many items that all credits are in the queue, the run ends as
-    /// [`Stalled`](crate::RunErrorKind::Stalled), unless the stream that is ahead is [`spooled`](Self::spooled).
-    #[track_caller]
-    pub fn zip<U, Q>(self, other: Stream<'env, U, Q>) -> Stream<'env, (T, U), impl Pipe<Out = (T, U)>>
-    where
-        U: Send + 'env,
-        Q: Pipe<Out = U> + 'env,
-    {
-        let at = Location::caller();
-        let spooled = [self.spooled, other.spooled];
-        let (draft, left, left_edge) = self.send("zip", at);
-        let (other, right, right_edge) = other.send("zip", at);
-        let inputs = Inputs { draft, other, stages: [left, right] };
-        let sequence = inputs.sequence(true);
-        inputs.set_spooled(spooled);
-        let out = Arc::new(Edge::new());
-        let pairs = Arc::new(Pairs {
-            state: Mutex::new(PairState::new()),
-            edges: (left_edge, right_edge),
-            out: Arc::clone(&out),
-            sequence,
-            stages: inputs.stages,
-        });
-        inputs.set_bodies(Zip::left(Arc::clone(&pairs)), Zip::right(pairs));
-        inputs.receive(("zip", at), sequence, out, ["left", "right"])
     }
 }

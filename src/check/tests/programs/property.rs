@@ -1,15 +1,19 @@
 //! Random programs: the graph's answers are the sequential ones, in any order, on any number of workers; so are its failures.
 
 use std::cell::OnceCell;
-use std::sync::Once;
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{TestCaseError, TestRunner};
 
-use super::parallel::{Answers, Env, Parallel, name};
+use super::items::{Env, name};
+use super::parallel::{Answers, Parallel};
 use super::program::{Step, Walked, programs, walk};
 use super::sequential::Sequential;
+use super::table::methods;
 use crate::check::once;
+use crate::check::tests::quiet;
 use crate::{Pool, RunError, RunErrorKind};
 
 /// Real pools with 1 to 4 workers.
@@ -26,19 +30,6 @@ thread_local! {
     static POOLS: Pools = const { Pools(OnceCell::new()) };
 }
 
-/// Keeps the panics that tests provoke off the terminal.
-pub(super) fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let others = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.payload().downcast_ref() != Some(&"trap") {
-                others(info);
-            }
-        }));
-    });
-}
-
 fn expected(program: &[Step]) -> (Answers, Sequential, Walked) {
     let mut sequential = Sequential::default();
     let walked = walk(program, &mut sequential);
@@ -49,11 +40,7 @@ fn expected(program: &[Step]) -> (Answers, Sequential, Walked) {
         }
         items
     };
-    let answers = Answers {
-        ints: sequential.ints.iter().map(|int| int.expect("a number")).collect(),
-        lists: sequential.lists.iter().map(list).collect(),
-        tables: sequential.tables.clone(),
-    };
+    let answers = Answers { ints: sequential.ints.clone(), lists: sequential.lists.iter().map(list).collect() };
     (answers, sequential, walked)
 }
 
@@ -166,6 +153,17 @@ fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, Tes
     prop_assert_eq!(env.live(), 0, "every item was dropped once");
     prop_assert_eq!(stalled[0], stalled[1], "a stall depends on the graph alone");
     Ok(stalled[0])
+}
+
+#[test]
+fn every_row_is_drawn() {
+    let mut drawn = BTreeSet::new();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..200 {
+        let program = programs(24, false).new_tree(&mut runner).expect("no filter").current();
+        drawn.extend(walk(&program, &mut Sequential::default()).methods);
+    }
+    assert_eq!(drawn, methods());
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! The source that moves the items out of a vector.
+//! `vec`: the items of a vector, moved out of it.
 //!
 //! When a run begins the items belong to their batches: each batch is moved out by the one piece that is asked for it. Batches
 //! are issued from the first one on, and all that were issued have been asked for when the run is over. So what is left then is
@@ -7,11 +7,21 @@
 use std::mem::needs_drop;
 use std::ops::Range;
 
-use super::source::{Batch, Indexed};
-use crate::run::source::MemoryRange;
+use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::pipe::Pipe;
+use crate::graph::{Graph, Stream};
+use crate::run::supply::MemoryRange;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::unwind;
+
+impl<'env> Graph<'env> {
+    /// The items of a vector, moved out of it, from all workers at once. One run uses it up.
+    #[track_caller]
+    pub fn vec<T: Send + 'env>(&self, items: Vec<T>) -> Stream<'env, T, impl Pipe<Out = T> + use<'env, T>> {
+        self.add_numbered("vec", Moved::new(items))
+    }
+}
 
 /// The items of a vector, moved out.
 pub(crate) struct Moved<T> {
@@ -38,8 +48,8 @@ impl<T> Moved<T> {
         }
     }
 
-    /// Drops the items that nobody was asked for.
-    fn drop_rest(&mut self) {
+    /// Drops the items that nobody was asked for; while nothing runs.
+    fn drop_rest(&self) {
         if needs_drop::<T>() && self.used.load(Ordering::Relaxed) {
             let first = self.asked.swap(self.len, Ordering::Relaxed); // once
             #[expect(unsafe_code, reason = "each batch is moved out once")]
@@ -140,7 +150,7 @@ impl<T: Send> Indexed for Moved<T> {
     fn is_ready(&self) -> bool {
         !self.used.load(Ordering::Relaxed)
     }
-    fn clear(&mut self) {
+    fn clear(&self) {
         self.drop_rest();
     }
 }

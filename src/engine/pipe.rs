@@ -1,4 +1,4 @@
-//! Fused pipes: how the items of a batch are driven through a chain of stateless operators.
+//! Pipes: how the items of a batch are driven through a chain of stateless operators.
 //!
 //! Every operator wraps the one before it. [`Pipe::drive`] drives one batch by internal iteration: the source's loop calls
 //! the first operator's closure, that calls the next one's, and so on to the end of the stage; all of it is one function
@@ -7,7 +7,7 @@
 //!
 //! # Who is to blame
 //! While an operator's closure runs, or the operator drops an item, a guard stands on the stack that does something only
-//! when a panic unwinds through it.
+//! when a panic unwinds through it. The guards of an item stand one in another, and the innermost has the blame.
 //! Operators that change the number of items count them in a local that is written to the frame when the batch ends, or
 //! breaks off: so the item's index is known, and on the good path a count costs a register.
 //!
@@ -16,13 +16,12 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::ops::Range;
+use std::sync::Arc;
 
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
-use crate::run::order::{Origin, Ticket};
-use crate::run::source::MemoryRange;
-use crate::run::stage::{Capacity, Extent, Parcel, Pull};
+use crate::run::order::Ticket;
+use crate::run::stage::Columns;
 
 /// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
 #[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
@@ -31,60 +30,28 @@ pub trait Pipe: Send + Sync {
     /// What comes out.
     type Out;
 
-    /// Where the batches come from.
+    /// Where the items come from.
     #[doc(hidden)]
     fn head(&self) -> &dyn Head;
-    #[doc(hidden)]
-    fn head_mut(&mut self) -> &mut dyn Head;
     /// Drives one batch through.
     #[doc(hidden)]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(Self::Out));
 }
 
-/// The beginning of a stage: a source, or a stage boundary.
+/// The items of a piece, where the head finds them: in a place of the source, under a number, or in a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) ticket: Ticket,
+    pub(crate) load: u64,
+}
+
+/// The beginning of a pipe: the items of a source, or of packets.
 pub(crate) trait Head: Send + Sync {
-    /// A source's first act. If it fails, its first batch does.
-    fn begin(&self) -> Extent {
-        unreachable!("only a source begins")
-    }
-    fn pull(&self, _place: u32, _number: u64, _size: usize) -> Pull {
-        unreachable!("this source is known by number, or no source")
-    }
-    fn ticket(&self, _load: u64) -> Ticket {
-        unreachable!("a source's pieces are not packets")
-    }
-    fn spool(&self, _load: u64) -> Origin {
-        unreachable!("a source's pieces are not packets")
-    }
-    /// How many items a piece has, as far as that is known.
-    fn len(&self, parcel: Parcel) -> u64;
-    /// Takes out what came with a piece in the place of further items.
-    fn failure(&self, _load: u64) -> Option<Carried> {
-        None
-    }
+    /// What a piece holds before it is driven: how many items, as far as that is known; and the failure that came with it
+    /// in the place of further items, which is taken out.
+    fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>);
     /// Drops the items of a piece, and says how many.
     fn discard(&self, parcel: Parcel) -> u64;
-    /// How many items adjacent batches have, as far as that is known.
-    fn len_of(&self, _numbers: &Range<u64>) -> u64 {
-        unreachable!("only a source is known by number")
-    }
-    /// Drops the items of adjacent batches, and says how many.
-    fn discard_all(&self, _numbers: &Range<u64>) -> u64 {
-        unreachable!("only a source is known by number")
-    }
-    fn prepare(&mut self, _capacity: Capacity) {}
-    /// The memory that a source reads, in order, as far as that is known.
-    fn memory(&self) -> Vec<MemoryRange> {
-        Vec::new()
-    }
-    /// Whether it can run again.
-    fn is_ready(&self) -> bool {
-        true
-    }
-    /// Drops what a failed run left, and says how many items.
-    fn clear(&mut self) -> u64 {
-        0
-    }
 }
 
 /// A head that knows its items.
@@ -93,6 +60,24 @@ pub(crate) trait Feed: Head {
     /// Gives every item of a piece to `out`, in a loop: `for_each(out)` would call it through a function of the standard
     /// library that is not inlined everywhere, and what `out` counts and sums would live in memory.
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Self::Item));
+}
+
+/// The items of a source: the run shares them with the pipe.
+impl<H: Head> Head for Arc<H> {
+    fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
+        H::holds(self, parcel)
+    }
+    fn discard(&self, parcel: Parcel) -> u64 {
+        H::discard(self, parcel)
+    }
+}
+
+impl<H: Feed> Feed for Arc<H> {
+    type Item = H::Item;
+    #[inline]
+    fn each(&self, parcel: Parcel, out: &mut impl FnMut(H::Item)) {
+        H::each(self, parcel, out);
+    }
 }
 
 /// Whether the time of operators is measured.
@@ -141,16 +126,17 @@ pub(crate) fn guard<R>(frame: &Frame<'_>, position: usize, call: impl FnOnce() -
 }
 
 /// Counts items in a local, on from what the frame says, and writes the count to it when the batch ends or breaks off.
+/// Without a column it counts nothing.
 pub(crate) struct Tally<'a> {
     frame: &'a Frame<'a>,
-    column: usize,
+    column: Option<usize>,
     count: Cell<u64>,
 }
 
 impl<'a> Tally<'a> {
     #[inline]
-    pub(crate) fn new(frame: &'a Frame<'a>, column: usize) -> Self {
-        Self { frame, column, count: Cell::new(frame.count(column)) }
+    pub(crate) fn new(frame: &'a Frame<'a>, column: Option<usize>) -> Self {
+        Self { frame, column, count: Cell::new(column.map_or(0, |column| frame.count(column))) }
     }
 
     #[inline]
@@ -166,18 +152,21 @@ impl<'a> Tally<'a> {
 impl Drop for Tally<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.frame.set(self.column, self.count.get());
+        if let Some(column) = self.column {
+            self.frame.set(column, self.count.get());
+        }
     }
 }
 
-/// Where an operator stands in its stage: its position, and the column in which it counts what it hands on.
+/// Where an operator stands in its stage: its position, and the columns in which are counted what it is given and what it
+/// hands on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spot {
     pub(crate) position: usize,
-    pub(crate) column: usize,
+    pub(crate) columns: Columns,
 }
 
-/// The beginning of a pipe: the items of a source or a stage boundary as they come.
+/// The head as a pipe: the items as they come.
 pub(crate) struct Root<H> {
     head: H,
 }
@@ -194,12 +183,9 @@ impl<H: Feed> Pipe for Root<H> {
     fn head(&self) -> &dyn Head {
         &self.head
     }
-    fn head_mut(&mut self) -> &mut dyn Head {
-        &mut self.head
-    }
     #[inline]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(H::Item)) {
-        let fed = Tally::new(frame, 0);
+        let fed = Tally::new(frame, Some(0));
         let each = &mut |item| {
             M::at(frame, 0);
             fed.add();

@@ -1,23 +1,23 @@
-//! Stage boundaries: where one stage sends its items to another, as packets.
+//! Edges: where one stage sends its items to another, as packets.
 //!
-//! A packet carries the items of one piece and its ticket. It travels by pointer, as the payload of the job that lets the
-//! receiving stage work on it; whoever has the job has the packet. What a batch grows beyond [`PART`] items goes on in parts
-//! while the rest is still being made, so that others can begin with it.
+//! What a batch grows beyond [`PART`] items goes on in parts while the rest is still being made, so that others can begin
+//! with it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::fused::{Drive, Tail};
-use super::pipe::{Feed, Head};
+use super::pipe::{Feed, Head, Parcel};
 use crate::run::batch::PART;
 use crate::run::cancel::Carried;
 use crate::run::order::{MAX_PARTS, Origin, Ticket};
-use crate::run::packet::Packet;
-use crate::run::stage::{Cx, Parcel};
+use crate::run::packet::{Packet, RawPacket};
+use crate::run::stage::{Cx, TailKind};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;
 
-/// A stage boundary: where one stage sends packets to another. It keeps empty packets for use again.
+/// An edge between two stages. It keeps empty packets for use again.
 #[derive(Debug)]
 pub(crate) struct Edge<T> {
     #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
@@ -44,6 +44,13 @@ impl<T> Edge<T> {
         })
     }
 
+    /// Takes a packet back, drops its items, and says how many they were.
+    pub(crate) fn discard(&self, packet: Box<Packet<T>>) -> u64 {
+        let count = packet.items.len() as u64;
+        self.give(packet);
+        count
+    }
+
     /// Takes a packet back; its items are dropped.
     pub(crate) fn give(&self, mut packet: Box<Packet<T>>) {
         packet.items.drain(..).for_each(unwind::drop_value);
@@ -56,36 +63,7 @@ impl<T> Edge<T> {
     }
 }
 
-/// A packet as the payload of a job.
-pub(crate) fn into_raw<T>(packet: Box<Packet<T>>) -> u64 {
-    Box::into_raw(packet).expose_provenance() as u64
-}
-
-/// The packet of a job's payload.
-///
-/// # Safety
-/// (1) The payload was made by [`into_raw`] from a packet of this type. (2) It is used once.
-#[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-pub(crate) unsafe fn from_raw<T>(load: u64) -> Box<Packet<T>> {
-    // SAFETY: (1), (2).
-    unsafe { Box::from_raw(pointer(load)) }
-}
-
-/// A packet that is on its way.
-///
-/// # Safety
-/// (1) The payload was made by [`into_raw`] from a packet of this type. (2) The caller has it, while the reference lives.
-#[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-pub(crate) unsafe fn packet_of<'a, T>(load: u64) -> &'a mut Packet<T> {
-    // SAFETY: (1), (2).
-    unsafe { &mut *pointer::<T>(load) }
-}
-
-fn pointer<T>(load: u64) -> *mut Packet<T> {
-    std::ptr::with_exposed_provenance_mut(usize::try_from(load).expect("made from a pointer"))
-}
-
-/// The head of a stage that other stages send packets to.
+/// The head of a stage that reads packets.
 pub(crate) struct Boundary<T> {
     edge: Arc<Edge<T>>,
 }
@@ -95,40 +73,30 @@ impl<T> Boundary<T> {
         Self { edge }
     }
 
-    /// Looks at a packet on its way to this stage.
-    fn peek<R>(&self, load: u64, look: impl FnOnce(&mut Packet<T>) -> R) -> R {
+    fn open(&self, parcel: Parcel) -> Box<Packet<T>> {
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-        // SAFETY: (1) only tails with this edge send to this stage; (2) a piece is at one place at a time.
-        look(unsafe { packet_of(load) })
-    }
-
-    fn packet(&self, load: u64) -> Box<Packet<T>> {
+        // SAFETY: (1) a stage with this head reads packets; (2) it drives or drops each one once.
+        let packet = unsafe { RawPacket::from_word(parcel.load) };
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-        // SAFETY: (1) only tails with this edge send to this stage; (2) a piece is driven or dropped once.
+        // SAFETY: (1) only tails with this edge send to this stage.
         unsafe {
-            from_raw(load)
+            packet.open()
         }
     }
 }
 
 impl<T: Send> Head for Boundary<T> {
-    fn ticket(&self, load: u64) -> Ticket {
-        self.peek(load, |packet| packet.ticket)
-    }
-    fn spool(&self, load: u64) -> Origin {
-        self.peek(load, |packet| std::mem::replace(&mut packet.ticket.origin, Origin::NONE))
-    }
-    fn len(&self, parcel: Parcel) -> u64 {
-        self.peek(parcel.load, |packet| packet.items.len() as u64)
-    }
-    fn failure(&self, load: u64) -> Option<Carried> {
-        self.peek(load, |packet| packet.failure.take())
+    fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) a stage with this head reads packets; (2) the piece is driven afterwards.
+        let mut packet = unsafe { RawPacket::from_word(parcel.load) };
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) only tails with this edge send to this stage.
+        let packet = unsafe { packet.peek::<T>() };
+        (packet.items.len() as u64, packet.failure.take())
     }
     fn discard(&self, parcel: Parcel) -> u64 {
-        let packet = self.packet(parcel.load);
-        let count = packet.items.len() as u64;
-        self.edge.give(packet);
-        count
+        self.edge.discard(self.open(parcel))
     }
 }
 
@@ -136,7 +104,7 @@ impl<T: Send> Feed for Boundary<T> {
     type Item = T;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {
-        let mut packet = self.packet(parcel.load);
+        let mut packet = self.open(parcel);
         for item in unwind::Draining::new(&mut packet.items) {
             out(item);
         }
@@ -175,8 +143,7 @@ impl<'a, T> Filling<'a, T> {
         packet.ticket = Ticket { part: self.sent, last: false, ..*ticket };
         self.sent += 1;
         cx.share(ticket.origin);
-        let part = packet.ticket;
-        cx.send(self.output, &part, into_raw(packet), false);
+        cx.send(self.output, packet, false);
     }
 
     /// Sends the rest, and what came in the place of further items.
@@ -184,21 +151,25 @@ impl<'a, T> Filling<'a, T> {
         let mut packet = self.packet.take().expect("there between calls");
         packet.failure = failure;
         packet.ticket = if self.splits { Ticket { part: self.sent, last: true, ..*ticket } } else { *ticket };
-        let rest = packet.ticket;
-        cx.send(self.output, &rest, into_raw(packet), true);
+        cx.send(self.output, packet, true);
     }
 }
 
-/// Sends all items to one stage.
-pub(crate) struct Emit<T> {
+/// The tail that sends all items to one stage.
+pub(crate) struct SendOn<T> {
     pub(crate) edge: Arc<Edge<T>>,
 }
 
-impl<T: Send> Tail<T> for Emit<T> {
+impl<T: Send> Tail<T> for SendOn<T> {
+    const KIND: TailKind = TailKind::Sends;
+    type Own = Infallible;
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
         let filling = Filling::new(&self.edge, 0, &ticket);
         let (filling, failure) = drive.drive(filling, |filling, item| filling.push(cx, &ticket, item));
         filling.finish(cx, &ticket, failure);
         cx.arrive();
+    }
+    fn own(&self, _: &Cx<'_>, job: Infallible) {
+        match job {}
     }
 }

@@ -5,23 +5,16 @@
 //! makes it a job.
 
 use std::any::Any;
-use std::convert::Infallible;
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::boundary::{Edge, from_raw, into_raw};
+use super::edge::Edge;
 use super::fused::{Drive, Tail};
-use super::pipe::Pipe;
-use super::stream::{At, Stream, receive};
-use crate::plan::Data;
-use crate::plan::draft::TailKind;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::order::Ticket;
-use crate::run::packet::Packet;
-use crate::run::slot::Slot;
-use crate::run::stage::{Capacity, Cx, Ended};
+use crate::run::packet::{Packet, RawPacket};
+use crate::run::stage::{Capacity, Cx, Ended, TailKind};
 use crate::sync::UnsafeCell;
 use crate::sync::sequencer::Sequencer;
 use crate::unwind;
@@ -44,7 +37,7 @@ pub(crate) trait SerialOp<T>: Send {
 
 /// The tail with a serial operator.
 pub(crate) struct Serial<T, O: SerialOp<T>> {
-    sequencer: Sequencer<u64>,
+    sequencer: Sequencer<Box<Packet<T>>>,
     inside: UnsafeCell<Inside<T, O>>,
     /// Pieces that wait for their turn.
     early: Edge<T>,
@@ -93,14 +86,11 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
     }
 
     /// Lets a packet that has its turn through.
-    fn pass(&self, cx: &Cx<'_>, payload: u64) {
-        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-        // SAFETY: (1) only packets of `early` are left in this sequencer; (2) a turn is given once.
-        let mut packet: Box<Packet<T>> = unsafe { from_raw(payload) };
+    fn pass(&self, cx: &Cx<'_>, mut packet: Box<Packet<T>>) {
         let ticket = packet.ticket;
         if !cx.wants(&ticket) {
-            self.inside(|inside| inside.dropped += packet.items.len() as u64);
-            self.early.give(packet);
+            let dropped = self.early.discard(packet);
+            self.inside(|inside| inside.dropped += dropped);
             return self.leave_unwanted(cx, &ticket);
         }
         let start = Instant::now();
@@ -134,7 +124,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
                 let mut packet = made.packet.unwrap_or_else(|| edge.take());
                 packet.ticket = ticket;
                 packet.failure = made.failure;
-                cx.send(0, &ticket, into_raw(packet), true);
+                cx.send(0, packet, true);
                 cx.arrive();
             }
         }
@@ -148,7 +138,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
     /// Ends the turn, and queues the next piece if it is here.
     fn advance(&self, cx: &Cx<'_>, ticket: &Ticket) {
         if let Some(next) = self.sequencer.leave(ticket.last) {
-            cx.push_turn(next);
+            cx.push_own(next.into_raw());
         }
     }
 }
@@ -228,6 +218,9 @@ fn at_end(cx: &Cx<'_>, ticket: &Ticket, index: Index, panic: Box<dyn Any + Send>
 }
 
 impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
+    const KIND: TailKind = TailKind::Serial;
+    type Own = RawPacket;
+
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
         if self.sequencer.try_enter(ticket.turn()) {
             if !cx.wants(&ticket) {
@@ -253,13 +246,17 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         let mut packet = self.early.take();
         packet.ticket = ticket;
         (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
-        if let Some(packet) = self.sequencer.enter(ticket.turn(), into_raw(packet)) {
+        if let Some(packet) = self.sequencer.enter(ticket.turn(), packet) {
             self.pass(cx, packet);
         }
     }
 
-    fn turn(&self, cx: &Cx<'_>, payload: u64) {
-        self.pass(cx, payload);
+    /// A packet whose turn has come.
+    fn own(&self, cx: &Cx<'_>, packet: RawPacket) {
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) it was left in this sequencer.
+        let packet = unsafe { packet.open() };
+        self.pass(cx, packet);
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
@@ -296,12 +293,8 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     }
 
     fn clear(&mut self) -> u64 {
-        for payload in self.sequencer.reset() {
-            #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-            // SAFETY: (1) only packets of `early` are left in this sequencer; (2) nobody else has it.
-            let packet: Box<Packet<T>> = unsafe { from_raw(payload) };
-            self.inside.get_mut().dropped += packet.items.len() as u64;
-            self.early.give(packet);
+        for packet in self.sequencer.reset() {
+            self.inside.get_mut().dropped += self.early.discard(packet);
         }
         unwind::drop_value(self.inside.get_mut().state.take());
         0 // they had gone through all operators but the last, which has counted them
@@ -314,209 +307,5 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
 
     fn serial_counts(&self) -> Option<[u64; 3]> {
         self.inside(|inside| Some([inside.given, inside.made, inside.dropped])) // asked while nothing runs
-    }
-}
-
-/// Of [`Stream::fold`](crate::Stream::fold).
-pub(crate) struct Fold<A, F> {
-    pub(crate) init: A,
-    pub(crate) f: F,
-    pub(crate) result: Arc<Slot<A>>,
-}
-
-impl<T, A: Clone + Send, F: FnMut(A, T) -> A + Send> SerialOp<T> for Fold<A, F> {
-    type Out = Infallible;
-    /// None only while the closure has it.
-    type State = Option<A>;
-    fn begin(&mut self) -> Option<A> {
-        Some(self.init.clone())
-    }
-    #[inline]
-    fn item(&mut self, state: &mut Option<A>, item: T, _: &mut Vec<Infallible>) -> bool {
-        unwind::renew(state, |folded| (self.f)(folded, item));
-        true
-    }
-    fn end(&mut self, state: Option<A>) {
-        put(&self.result, state);
-    }
-}
-
-/// Of [`Stream::accumulate`](crate::Stream::accumulate).
-pub(crate) struct Accumulate<A, F> {
-    pub(crate) init: A,
-    pub(crate) f: F,
-    pub(crate) result: Arc<Slot<A>>,
-}
-
-impl<T, A: Clone + Send, F: FnMut(&mut A, T) + Send> SerialOp<T> for Accumulate<A, F> {
-    type Out = Infallible;
-    type State = A;
-    fn begin(&mut self) -> A {
-        self.init.clone()
-    }
-    #[inline]
-    fn item(&mut self, state: &mut A, item: T, _: &mut Vec<Infallible>) -> bool {
-        (self.f)(state, item);
-        true
-    }
-    fn end(&mut self, state: A) {
-        put(&self.result, Some(state));
-    }
-}
-
-/// Of [`Stream::collect`](crate::Stream::collect).
-pub(crate) struct Collect<T> {
-    pub(crate) result: Arc<Slot<Vec<T>>>,
-}
-
-impl<T: Send> SerialOp<T> for Collect<T> {
-    type Out = Infallible;
-    type State = Vec<T>;
-    fn begin(&mut self) -> Vec<T> {
-        Vec::new()
-    }
-    #[inline]
-    fn item(&mut self, state: &mut Vec<T>, item: T, _: &mut Vec<Infallible>) -> bool {
-        state.push(item);
-        true
-    }
-    fn end(&mut self, state: Vec<T>) {
-        put(&self.result, Some(state));
-    }
-}
-
-/// Of [`Stream::for_each_ordered`](crate::Stream::for_each_ordered).
-pub(crate) struct ForEachOrdered<F> {
-    pub(crate) f: F,
-    pub(crate) result: Arc<Slot<()>>,
-}
-
-impl<T, F: FnMut(T) + Send> SerialOp<T> for ForEachOrdered<F> {
-    type Out = Infallible;
-    type State = ();
-    fn begin(&mut self) {}
-    #[inline]
-    fn item(&mut self, (): &mut (), item: T, _: &mut Vec<Infallible>) -> bool {
-        (self.f)(item);
-        true
-    }
-    fn end(&mut self, (): ()) {
-        put(&self.result, Some(()));
-    }
-}
-
-/// Of [`Stream::scan`](crate::Stream::scan).
-pub(crate) struct Scan<S, U, F> {
-    pub(crate) init: S,
-    pub(crate) f: F,
-    pub(crate) item: PhantomData<fn() -> U>,
-}
-
-impl<T, S: Clone + Send, U, F: FnMut(&mut S, T) -> Option<U> + Send> SerialOp<T> for Scan<S, U, F> {
-    type Out = U;
-    type State = S;
-    const CLOSES: bool = true;
-    fn begin(&mut self) -> S {
-        self.init.clone()
-    }
-    #[inline]
-    fn item(&mut self, state: &mut S, item: T, made: &mut Vec<U>) -> bool {
-        let next = (self.f)(state, item);
-        let more = next.is_some();
-        made.extend(next);
-        more
-    }
-    fn end(&mut self, _: S) {}
-}
-
-/// Puts the result of a sink into its slot.
-pub(crate) fn put<T>(slot: &Slot<T>, value: Option<T>) {
-    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    // SAFETY: (1) the end of the sink's stage comes before everything that reads the slot.
-    let old = unsafe { slot.replace(value) };
-    unwind::drop_value(old);
-}
-
-impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f` with a state that begins as `init` in every run; makes what is `Some`, and ends the stream
-    /// at the first `None`, as [`Iterator::scan`] does. One item at a time, in stream order. Stage boundary after it.
-    ///
-    /// ```
-    /// # use millstream::{Graph, Pool};
-    /// # let pool = Pool::builder().workers(2).build()?;
-    /// let g = Graph::new();
-    /// let sums = g.source(1..).scan(0, |sum, x| { *sum += x; (*sum < 20).then_some(*sum) }).collect();
-    /// assert_eq!(pool.run(g)?.take(sums), [1, 3, 6, 10, 15]);
-    /// # Ok::<(), millstream::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn scan<S, U, F>(self, init: S, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
-    where
-        S: Clone + Send + 'env,
-        U: Send + 'env,
-        F: FnMut(&mut S, T) -> Option<U> + Send + 'env,
-    {
-        let at = Location::caller();
-        let edge = Arc::new(Edge::new());
-        let scan = Scan { init, f, item: PhantomData };
-        let tail = Serial::new(scan, Some(Arc::clone(&edge)));
-        let (draft, stage) = self.end_in("scan", at, TailKind::Serial, tail);
-        let sequence = draft.borrow().stages[stage].sequence;
-        receive(draft, ("scan", at), sequence, vec![stage], edge).out_of(stage)
-    }
-
-    /// Folds all items into one value, which begins as `init` in every run. One item at a time, in stream order.
-    ///
-    /// What `f` has captured goes on from run to run.
-    #[must_use]
-    #[track_caller]
-    pub fn fold<A, F>(self, init: A, f: F) -> Data<A>
-    where
-        A: Clone + Send + 'env,
-        F: FnMut(A, T) -> A + Send + 'env,
-    {
-        self.serial_sink("fold", Location::caller(), Some("one value"), |result| Fold { init, f, result })
-    }
-
-    /// As [`fold`](Self::fold), changing the value in place.
-    #[must_use]
-    #[track_caller]
-    pub fn accumulate<A, F>(self, init: A, f: F) -> Data<A>
-    where
-        A: Clone + Send + 'env,
-        F: FnMut(&mut A, T) + Send + 'env,
-    {
-        self.serial_sink("accumulate", Location::caller(), Some("one value"), |result| Accumulate { init, f, result })
-    }
-
-    /// Puts all items into a vector, in stream order. Keeps all of them.
-    #[must_use]
-    #[track_caller]
-    pub fn collect(self) -> Data<Vec<T>> {
-        self.serial_sink("collect", Location::caller(), Some("every item"), |result| Collect { result })
-    }
-
-    /// Gives every item to `f`, one at a time, in stream order. What `f` has captured goes on from run to run.
-    #[track_caller]
-    pub fn for_each_ordered<F>(self, f: F) -> Data<()>
-    where
-        F: FnMut(T) + Send + 'env,
-    {
-        self.serial_sink("for_each_ordered", Location::caller(), None, |result| ForEachOrdered { f, result })
-    }
-
-    #[track_caller]
-    fn serial_sink<R, O>(
-        self,
-        method: &'static str,
-        at: At,
-        keeps: Option<&'static str>,
-        op: impl FnOnce(Arc<Slot<R>>) -> O,
-    ) -> Data<R>
-    where
-        R: Send + 'env,
-        O: SerialOp<T, Out = Infallible> + 'env,
-    {
-        self.sink(method, at, TailKind::Serial, keeps, |result| Serial::new(op(result), None))
     }
 }

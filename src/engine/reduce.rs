@@ -1,66 +1,23 @@
-//! Parallel sinks: a closure per item, and reductions.
+//! Reductions: a part for every block of a stream, put together as a fixed tree.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::iter::Sum;
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::fused::{Broken, BrokenBy, Drive, DriveAll, Tail};
-use super::pipe::Pipe;
-use super::serial::put;
-use super::stream::{At, Stream};
+use super::fused::{Broken, BrokenBy, Drive, DriveAll, ParallelTail, Tail, put};
 use crate::knockout::Node;
-use crate::plan::Data;
-use crate::plan::draft::TailKind;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
-use crate::run::order::{MAX_PARTS, Origin, Ticket};
+use crate::run::order::{MAX_PARTS, Ticket};
 use crate::run::slot::Slot;
-use crate::run::stage::{Capacity, Cx, Ended};
+use crate::run::stage::{Capacity, Cx, Ended, TailKind};
 use crate::sync::Mutex;
 use crate::unwind;
-
-/// Of [`Stream::for_each`](crate::Stream::for_each).
-pub(crate) struct ForEach<F> {
-    pub(crate) f: F,
-    pub(crate) result: Arc<Slot<()>>,
-}
-
-impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
-    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        let ((), failure) = drive.drive((), |(), item| (self.f)(item));
-        if let Some(failure) = failure {
-            cx.fail(&ticket, failure);
-        }
-        cx.retire(&ticket);
-    }
-    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
-        settle(cx, drive_each(drive, &self.f));
-    }
-    fn end(&self, _: &Cx<'_>) -> Ended {
-        put(&self.result, Some(()));
-        Ended::Now
-    }
-}
-
-/// Gives the items of adjacent batches to `each`: how many batches there were, and what came in the way.
-pub(super) fn drive_each<T>(drive: impl DriveAll<T>, mut each: impl FnMut(T)) -> (u64, Option<Broken>) {
-    let mut count = 0;
-    let broken = drive.drive_all(|| count += 1, |(), item| each(item), |_, ()| ());
-    (count, broken)
-}
-
-/// Adjacent batches have ended here.
-pub(super) fn settle(cx: &Cx<'_>, (count, broken): (u64, Option<Broken>)) {
-    if let Some(Broken { number, cause: BrokenBy::Operator(failure) }) = broken {
-        cx.fail(&ticket_of(number, 0), failure);
-    }
-    cx.arrive_all(count);
-}
 
 /// Parts that wait for their neighbours without an allocation: few do, whatever the number of batches.
 const ROOM: usize = 64;
@@ -233,6 +190,9 @@ impl<P> Row<P> {
 }
 
 impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
+    const KIND: TailKind = TailKind::Parallel;
+    type Own = Infallible;
+
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
         let (part, failure) = match catch_unwind(AssertUnwindSafe(|| self.reduction.start())) {
             Err(panic) => {
@@ -256,27 +216,8 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
         cx.retire(&ticket);
     }
 
-    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
-        let parts = self.parts.lock().rows.pop().unwrap_or_else(|| Vec::with_capacity(ROW));
-        let first = drive.first();
-        let mut row = Row { parts, first, end: first, level: 0 };
-        let each = |part: &mut Option<R::Part>, item| unwind::renew(part, |part| self.reduction.next(part, item));
-        let end = |_, part: Option<R::Part>| {
-            row.add(part.expect("nothing has failed"), |left, right| self.reduction.combine(left, right));
-        };
-        let broken = drive.drive_all(|| Some(self.reduction.start()), each, end);
-        let count = row.end - first;
-        if let Some(Broken { number, cause }) = broken {
-            let node = row.break_off(number);
-            match cause {
-                BrokenBy::Operator(failure) => cx.fail(&ticket_of(number, 0), failure),
-                BrokenBy::Tail(panic) => fail_at_combine(cx, node, panic),
-            }
-        }
-        // What lies before a failure may fail too, and then that is the one that counts.
-        row.drain().for_each(|(node, part)| self.climb_or_fail(cx, node, Some(part)));
-        self.parts.lock().rows.push(row.parts);
-        cx.arrive_all(count);
+    fn own(&self, _: &Cx<'_>, job: Infallible) {
+        match job {}
     }
 
     fn prepare(&mut self, capacity: Capacity) {
@@ -307,221 +248,39 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
     }
 }
 
+impl<T, R: Reduction<T>> ParallelTail<T> for Reduce<T, R> {
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
+        let parts = self.parts.lock().rows.pop().unwrap_or_else(|| Vec::with_capacity(ROW));
+        let first = drive.first();
+        let mut row = Row { parts, first, end: first, level: 0 };
+        let each = |part: &mut Option<R::Part>, item| unwind::renew(part, |part| self.reduction.next(part, item));
+        let end = |_, part: Option<R::Part>| {
+            row.add(part.expect("nothing has failed"), |left, right| self.reduction.combine(left, right));
+        };
+        let broken = drive.drive_all(|| Some(self.reduction.start()), each, end);
+        let count = row.end - first;
+        if let Some(Broken { number, cause }) = broken {
+            let node = row.break_off(number);
+            match cause {
+                BrokenBy::Operator(failure) => cx.fail(&Ticket::at(number, 0), failure),
+                BrokenBy::Tail(panic) => fail_at_combine(cx, node, panic),
+            }
+        }
+        // What lies before a failure may fail too, and then that is the one that counts.
+        row.drain().for_each(|(node, part)| self.climb_or_fail(cx, node, Some(part)));
+        self.parts.lock().rows.push(row.parts);
+        cx.arrive_all(count);
+    }
+}
+
 /// A fault of the closure that puts parts together: it belongs to no item.
-fn at_combine(cx: &Cx<'_>, ticket: &Ticket, panic: Box<dyn std::any::Any + Send>) -> Carried {
+fn at_combine(cx: &Cx<'_>, ticket: &Ticket, panic: Box<dyn Any + Send>) -> Carried {
     let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
     cx.failure(ticket, fault)
 }
 
 /// A panic of that closure counts, at the end of the node that it was called for.
-fn fail_at_combine(cx: &Cx<'_>, node: Node, panic: Box<dyn std::any::Any + Send>) {
-    let ticket = ticket_of(node.last(), MAX_PARTS);
+fn fail_at_combine(cx: &Cx<'_>, node: Node, panic: Box<dyn Any + Send>) {
+    let ticket = Ticket::at(node.last(), MAX_PARTS);
     cx.fail(&ticket, at_combine(cx, &ticket, panic));
-}
-
-fn ticket_of(number: u64, part: u32) -> Ticket {
-    Ticket { part, ..Ticket::whole(number, Origin::NONE) }
-}
-
-/// Of [`Stream::reduce`](crate::Stream::reduce).
-pub(crate) struct ByClosure<F>(pub(crate) F);
-
-impl<T: Send, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for ByClosure<F> {
-    type Part = Option<T>;
-    type Result = Option<T>;
-    #[inline]
-    fn start(&self) -> Option<T> {
-        None
-    }
-    #[inline]
-    fn next(&self, part: Option<T>, item: T) -> Option<T> {
-        Some(match part {
-            Some(part) => (self.0)(part, item),
-            None => item,
-        })
-    }
-    fn combine(&self, left: Option<T>, right: Option<T>) -> Option<T> {
-        match (left, right) {
-            (Some(left), Some(right)) => Some((self.0)(left, right)),
-            (left, right) => left.or(right),
-        }
-    }
-    fn finish(&self, whole: Option<Option<T>>) -> Option<T> {
-        whole.flatten()
-    }
-}
-
-/// Of [`Stream::aggregate`](crate::Stream::aggregate).
-pub(crate) struct Aggregate<A, F, C> {
-    pub(crate) init: A,
-    pub(crate) fold: F,
-    pub(crate) combine: C,
-}
-
-impl<T, A, F, C> Reduction<T> for Aggregate<A, F, C>
-where
-    A: Clone + Send + Sync,
-    F: Fn(A, T) -> A + Send + Sync,
-    C: Fn(A, A) -> A + Send + Sync,
-{
-    type Part = A;
-    type Result = A;
-    #[inline]
-    fn start(&self) -> A {
-        self.init.clone()
-    }
-    #[inline]
-    fn next(&self, part: A, item: T) -> A {
-        (self.fold)(part, item)
-    }
-    fn combine(&self, left: A, right: A) -> A {
-        (self.combine)(left, right)
-    }
-    fn finish(&self, whole: Option<A>) -> A {
-        whole.unwrap_or_else(|| self.init.clone())
-    }
-}
-
-/// Of [`Stream::count`](crate::Stream::count).
-pub(crate) struct Counting;
-
-impl<T> Reduction<T> for Counting {
-    type Part = u64;
-    type Result = u64;
-    #[inline]
-    fn start(&self) -> u64 {
-        0
-    }
-    #[inline]
-    fn next(&self, part: u64, _: T) -> u64 {
-        part + 1
-    }
-    fn combine(&self, left: u64, right: u64) -> u64 {
-        left + right
-    }
-    fn finish(&self, whole: Option<u64>) -> u64 {
-        whole.unwrap_or(0)
-    }
-}
-
-/// Of [`Stream::sum`](crate::Stream::sum).
-pub(crate) struct Summing<S>(pub(crate) PhantomData<fn() -> S>);
-
-impl<T, S: Sum<T> + Sum<S> + Send> Reduction<T> for Summing<S> {
-    type Part = S;
-    type Result = S;
-    #[inline]
-    fn start(&self) -> S {
-        std::iter::empty::<S>().sum()
-    }
-    #[inline]
-    fn next(&self, part: S, item: T) -> S {
-        [part, std::iter::once(item).sum()].into_iter().sum()
-    }
-    fn combine(&self, left: S, right: S) -> S {
-        [left, right].into_iter().sum()
-    }
-    fn finish(&self, whole: Option<S>) -> S {
-        whole.unwrap_or_else(|| std::iter::empty::<S>().sum())
-    }
-}
-
-impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f`, on all workers at once, in no particular order.
-    #[track_caller]
-    pub fn for_each<F>(self, f: F) -> Data<()>
-    where
-        F: Fn(T) + Send + Sync + 'env,
-    {
-        self.sink("for_each", Location::caller(), TailKind::Parallel, None, |result| ForEach { f, result })
-    }
-
-    /// Puts all items together with `f`; none if there are none. On all workers at once.
-    ///
-    /// The items of a batch one after the other, then the batches as a fixed tree: the answer is the same to the last bit
-    /// on any number of workers, also where `f` is not associative, as for floats. It may differ in the last bits from a
-    /// fold from left to right.
-    #[must_use]
-    #[track_caller]
-    pub fn reduce<F>(self, f: F) -> Data<Option<T>>
-    where
-        T: Send,
-        F: Fn(T, T) -> T + Send + Sync + 'env,
-    {
-        self.reduction("reduce", Location::caller(), ByClosure(f))
-    }
-
-    /// Folds the items of every batch, beginning with `init`, and combines the values as a fixed tree. On all workers at
-    /// once.
-    ///
-    /// `init` must make no difference to `combine`: how often it is used is not specified.
-    ///
-    /// ```
-    /// # use millstream::{Graph, Pool};
-    /// # let pool = Pool::builder().workers(2).build()?;
-    /// let g = Graph::new();
-    /// let longest = g
-    ///     .source(["to", "be", "or", "not"])
-    ///     .aggregate(0, |longest, word| longest.max(word.len()), usize::max);
-    /// assert_eq!(pool.run(g)?.take(longest), 3);
-    /// # Ok::<(), millstream::Error>(())
-    /// ```
-    #[must_use]
-    #[track_caller]
-    pub fn aggregate<A, F, C>(self, init: A, fold: F, combine: C) -> Data<A>
-    where
-        A: Clone + Send + Sync + 'env,
-        F: Fn(A, T) -> A + Send + Sync + 'env,
-        C: Fn(A, A) -> A + Send + Sync + 'env,
-    {
-        self.reduction("aggregate", Location::caller(), Aggregate { init, fold, combine })
-    }
-
-    /// Counts the items, on all workers at once.
-    #[must_use]
-    #[track_caller]
-    pub fn count(self) -> Data<u64> {
-        self.reduction("count", Location::caller(), Counting)
-    }
-
-    /// Sums the items as [`Iterator::sum`] does, batch by batch, on all workers at once; floats as in
-    /// [`reduce`](Self::reduce).
-    #[must_use]
-    #[track_caller]
-    pub fn sum<S>(self) -> Data<S>
-    where
-        S: Sum<T> + Sum<S> + Send + 'env,
-    {
-        self.reduction("sum", Location::caller(), Summing(PhantomData))
-    }
-
-    /// The least item, the first of several; on all workers at once.
-    #[must_use]
-    #[track_caller]
-    pub fn min(self) -> Data<Option<T>>
-    where
-        T: Ord + Send,
-    {
-        self.reduction("min", Location::caller(), ByClosure(std::cmp::min))
-    }
-
-    /// The greatest item, the last of several; on all workers at once.
-    #[must_use]
-    #[track_caller]
-    pub fn max(self) -> Data<Option<T>>
-    where
-        T: Ord + Send,
-    {
-        self.reduction("max", Location::caller(), ByClosure(std::cmp::max))
-    }
-
-    #[track_caller]
-    fn reduction<R>(self, method: &'static str, at: At, reduction: R) -> Data<R::Result>
-    where
-        R: Reduction<T, Part: 'env, Result: 'env> + 'env,
-    {
-        self.sink(method, at, TailKind::Parallel, Some("one value per batch in flight"), |result| {
-            Reduce::new(reduction, result)
-        })
-    }
 }

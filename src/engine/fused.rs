@@ -1,35 +1,33 @@
 //! A stage with its types: a pipe of fused operators, and the tail that takes what comes out.
+//!
+//! The tail drives the pipe, not the other way round ([`Tail::run`] is given a [`Drive`]): so it can first see whether the
+//! piece may go in, and then take the items where they belong, into a table of its own or straight into an operator. An
+//! ordered sink needs no buffer for a piece whose turn it is.
 
 use std::any::Any;
 use std::cell::Cell;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::pipe::{Meter, Pipe, Timed, Untimed, guard};
+use super::pipe::{Meter, Parcel, Pipe, Timed, Untimed, guard};
 use crate::run::cancel::Carried;
 use crate::run::frame::Frame;
-use crate::run::order::{Key, Origin, Ticket};
-use crate::run::source::{MemoryRange, Numbers};
-use crate::run::stage::{Capacity, Cx, Ended, Extent, Parcel, Pull, Stage};
+use crate::run::leaves::Numbers;
+use crate::run::order::{Key, Ticket};
+use crate::run::packet::RawPacket;
+use crate::run::slot::Slot;
+use crate::run::stage::{BatchStage, Capacity, Cx, Ended, NumbersStage, OwnJob, PacketStage, Stage, TailKind};
 use crate::unwind;
 
 /// Takes what comes out of a pipe.
 pub(crate) trait Tail<T>: Send + Sync {
+    const KIND: TailKind;
+    /// What it queues for itself.
+    type Own: OwnJob;
     /// Takes the items of one piece, which `drive` drives.
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>);
-    /// Takes the items of adjacent batches, which `drive` drives one after the other.
-    fn run_all(&self, _cx: &Cx<'_>, _drive: impl DriveAll<T>) {
-        unreachable!("only a parallel tail takes batches as they come")
-    }
-    /// Goes on with a piece whose turn has come.
-    fn turn(&self, _cx: &Cx<'_>, _load: u64) {
-        unreachable!("only a serial tail has turns")
-    }
-    /// One of the jobs by which the stage ends.
-    fn part(&self, _cx: &Cx<'_>, _index: u32) {
-        unreachable!("this tail ends at once")
-    }
+    /// Goes on with what it has queued for itself.
+    fn own(&self, cx: &Cx<'_>, job: Self::Own);
     /// The last piece has retired.
     fn end(&self, _cx: &Cx<'_>) -> Ended {
         Ended::Now
@@ -47,6 +45,20 @@ pub(crate) trait Tail<T>: Send + Sync {
     fn serial_counts(&self) -> Option<[u64; 3]> {
         None
     }
+}
+
+/// A tail that does not care in which order batches come, and keeps nothing of them: a free source may feed it.
+pub(crate) trait ParallelTail<T>: Tail<T> {
+    /// Takes the items of adjacent batches, which `drive` drives one after the other.
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>);
+}
+
+/// Puts the result of a sink into its slot.
+pub(crate) fn put<T>(slot: &Slot<T>, value: Option<T>) {
+    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+    // SAFETY: (1) the end of the sink's stage comes before everything that reads the slot.
+    let old = unsafe { slot.replace(value) };
+    unwind::drop_value(old);
 }
 
 /// One piece, ready to be driven through the pipe.
@@ -86,6 +98,25 @@ pub(crate) enum BrokenBy {
     Tail(Box<dyn Any + Send>),
 }
 
+/// What a parallel tail does that only gives the items of a piece to `each`.
+pub(crate) fn consume<T>(cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>, mut each: impl FnMut(T)) {
+    let ((), failure) = drive.drive((), |(), item| each(item));
+    if let Some(failure) = failure {
+        cx.fail(&ticket, failure);
+    }
+    cx.retire(&ticket);
+}
+
+/// The same for adjacent batches.
+pub(crate) fn consume_all<T>(cx: &Cx<'_>, drive: impl DriveAll<T>, mut each: impl FnMut(T)) {
+    let mut count = 0;
+    let broken = drive.drive_all(|| count += 1, |(), item| each(item), |_, ()| ());
+    if let Some(Broken { number, cause: BrokenBy::Operator(failure) }) = broken {
+        cx.fail(&Ticket::at(number, 0), failure);
+    }
+    cx.arrive_all(count);
+}
+
 /// A pipe and a tail.
 pub(crate) struct Fused<P, K> {
     pub(crate) pipe: P,
@@ -111,8 +142,7 @@ impl<P: Pipe> Firing<'_, P> {
 
 impl<P: Pipe> Drive<P::Out> for Firing<'_, P> {
     fn drive<A>(self, state: A, mut each: impl FnMut(&mut A, P::Out)) -> (A, Option<Carried>) {
-        let head = self.pipe.head();
-        let (came, carried) = (head.len(self.parcel), head.failure(self.parcel.load));
+        let (came, carried) = self.pipe.head().holds(self.parcel);
         let mut frame = self.cx.frame();
         let is_timed = frame.begin();
         let start = Instant::now();
@@ -150,7 +180,8 @@ impl<P: Pipe> FiringAll<'_, '_, P> {
         kept: &mut Option<A>,
         each: &mut impl FnMut(&mut A, P::Out),
     ) -> A {
-        let firing = Firing { cx: self.cx, pipe: self.pipe, parcel: Parcel::of_source(number) };
+        let parcel = Parcel { ticket: Ticket::at(number, 0), load: 0 };
+        let firing = Firing { cx: self.cx, pipe: self.pipe, parcel };
         unwind::saving(state, kept, |state| firing.drive_with::<M>(frame, &mut |item| each(state, item)))
     }
 }
@@ -166,7 +197,7 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
         mut each: impl FnMut(&mut A, P::Out),
         mut end: impl FnMut(u64, A),
     ) -> Option<Broken> {
-        let (cx, head) = (self.cx, self.pipe.head());
+        let (cx, items) = (self.cx, self.numbers.items);
         let (mut frame, begun) = (cx.frame(), Instant::now());
         let first = self.numbers.number();
         // The batch that is under way, and behind the last one that was driven.
@@ -195,25 +226,26 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
         let last = if of_operator { number + 1 } else { driven };
         let place = Key::new(first, 0)..Key::new(last, 0);
         if first < last {
-            cx.record_all(&place, last - first, &frame, time, of_operator.then(|| head.len_of(&(first..last))));
+            cx.record_all(&place, last - first, &frame, time, of_operator.then(|| items.len_of(&(first..last))));
         }
         if let Some(state) = kept {
             unwind::drop_value(state);
         }
         let cause = if of_operator {
             let fault = frame.fault(result.err(), &cx.stage.ops).expect("an operator has failed");
-            BrokenBy::Operator(cx.failure(&Ticket::whole(first, Origin::NONE), fault))
+            BrokenBy::Operator(cx.failure(&Ticket::at(first, 0), fault))
         } else {
             BrokenBy::Tail(result.err()?)
         };
         if driven == number && !of_operator {
-            cx.drop_items(head.discard_all(&(number..number + 1))); // before its items
+            cx.drop_items(items.discard(&(number..number + 1))); // before its items
         }
         Some(Broken { number, cause })
     }
 }
 
-impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
+impl<P: Pipe, K: Tail<P::Out>> Fused<P, K> {
+    /// Works on a piece.
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
         let ticket = parcel.ticket;
         let firing = Firing { cx, pipe: &self.pipe, parcel };
@@ -224,45 +256,28 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
             cx.release(ticket.origin);
         }
     }
-    fn fire_all(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>) {
-        self.tail.run_all(cx, FiringAll { cx, pipe: &self.pipe, numbers });
-    }
-    fn discard_all(&self, numbers: &Range<u64>) -> u64 {
-        self.pipe.head().discard_all(numbers)
-    }
-    fn ticket(&self, load: u64) -> Ticket {
-        self.pipe.head().ticket(load)
-    }
-    fn turn(&self, cx: &Cx<'_>, load: u64) {
-        self.tail.turn(cx, load);
-    }
-    fn part(&self, cx: &Cx<'_>, index: u32) {
-        self.tail.part(cx, index);
-    }
-    fn begin(&self) -> Extent {
-        self.pipe.head().begin()
-    }
-    fn pull(&self, place: u32, number: u64, size: usize) -> Pull {
-        self.pipe.head().pull(place, number, size)
+}
+
+impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
+    fn own(&self, cx: &Cx<'_>, word: u64) {
+        #[expect(unsafe_code, reason = "jobs carry words")]
+        // SAFETY: (1) what this stage queues for itself is its tail's; (2) a job runs once.
+        let job = unsafe { K::Own::from_word(word) };
+        if let Some(job) = job {
+            self.tail.own(cx, job);
+        }
     }
     fn end(&self, cx: &Cx<'_>) -> Ended {
         self.tail.end(cx)
     }
     fn prepare(&mut self, capacity: Capacity) {
-        self.pipe.head_mut().prepare(capacity);
         self.tail.prepare(capacity);
-    }
-    fn memory(&self) -> Vec<MemoryRange> {
-        self.pipe.head().memory()
-    }
-    fn is_ready(&self) -> bool {
-        self.pipe.head().is_ready()
     }
     fn reset(&mut self) {
         self.tail.reset();
     }
     fn clear(&mut self) -> u64 {
-        self.pipe.head_mut().clear() + self.tail.clear()
+        self.tail.clear()
     }
     fn waiting(&self) -> Option<String> {
         self.tail.waiting()
@@ -270,11 +285,25 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn serial_counts(&self) -> Option<[u64; 3]> {
         self.tail.serial_counts()
     }
-    fn discard(&self, load: u64) -> u64 {
-        let ticket = self.pipe.head().ticket(load);
-        self.pipe.head().discard(Parcel { ticket, load })
+}
+
+impl<P: Pipe, K: Tail<P::Out>> BatchStage for Fused<P, K> {
+    fn batch(&self, cx: &Cx<'_>, ticket: Ticket, place: u32) {
+        self.fire(cx, Parcel { ticket, load: u64::from(place) });
     }
-    fn spool(&self, load: u64) -> Origin {
-        self.pipe.head().spool(load)
+}
+
+impl<P: Pipe, K: ParallelTail<P::Out>> NumbersStage for Fused<P, K> {
+    fn batches(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>) {
+        self.tail.run_all(cx, FiringAll { cx, pipe: &self.pipe, numbers });
+    }
+}
+
+impl<P: Pipe, K: Tail<P::Out>> PacketStage for Fused<P, K> {
+    fn packet(&self, cx: &Cx<'_>, packet: RawPacket) {
+        self.fire(cx, Parcel { ticket: packet.ticket(), load: packet.into_word() });
+    }
+    fn discard(&self, packet: RawPacket) -> u64 {
+        self.pipe.head().discard(Parcel { ticket: packet.ticket(), load: packet.into_word() })
     }
 }

@@ -2,15 +2,21 @@
 //!
 //! A program is a list of steps; [`walk`] turns it into calls of [`Meaning`], which is implemented twice. Steps name streams
 //! and data by numbers that are taken modulo how many there are, so every list of steps is a program, and so is every part
-//! of it: failing ones shrink well.
+//! of it: failing ones shrink well. What a step adds is a row of [`super::table`].
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+
+use super::table::{
+    FORKS, Fork, GATHERS, Gather, ITEMS, Made, OPERATORS, Operator, SINKS, SOURCES, Sink, Source, WITH_DATA,
+};
 
 /// One step of a program. All items are integers.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Source {
-        kind: u8,
+        row: u8,
         len: u8,
         batch: Option<u8>,
         credits: Option<u8>,
@@ -18,18 +24,22 @@ pub(super) enum Step {
     },
     Apply {
         stream: u8,
-        op: u8,
+        row: u8,
         k: u8,
     },
-    Tee(u8),
-    Partition(u8, u8),
-    Zip(u8, u8),
-    Chain(u8, u8),
-    Merge(u8, u8),
-    Unordered(u8),
+    Fork {
+        stream: u8,
+        row: u8,
+        k: u8,
+    },
+    Gather {
+        left: u8,
+        right: u8,
+        row: u8,
+    },
     Sink {
         stream: u8,
-        kind: u8,
+        row: u8,
     },
     /// Data with a value of the user's, and its place.
     Cell(i8, u8),
@@ -50,49 +60,6 @@ pub(super) enum Step {
         int: u8,
     },
     Items(u8),
-}
-
-/// Where items come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SourceKind {
-    Iterator,
-    Made,
-    Range,
-    Slice,
-    Vector,
-    Split,
-}
-
-/// What is done with items one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
-    Map,
-    Filter,
-    FilterMap,
-    FlatMap,
-    FlatMapInto,
-    Inspect,
-    TryMap,
-    Scan,
-    /// Ends the stream before its end.
-    ScanSome,
-}
-
-/// How a stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sink {
-    Collect,
-    ForEach,
-    ForEachOrdered,
-    Fold,
-    Accumulate,
-    Reduce,
-    Aggregate,
-    Count,
-    Sum,
-    Min,
-    Max,
-    CountKeys,
 }
 
 /// How a task accesses two cells or results.
@@ -123,17 +90,11 @@ pub(super) trait Meaning {
     type Int;
     type List;
     /// `id` numbers the operator.
-    fn source(&mut self, id: usize, kind: SourceKind, len: u64, cut: Cut) -> Self::Stream;
-    fn apply(&mut self, stream: Self::Stream, id: usize, op: Op, k: i64) -> Self::Stream;
-    fn tee(&mut self, stream: Self::Stream) -> (Self::Stream, Self::Stream);
-    fn partition(&mut self, stream: Self::Stream, id: usize, k: i64) -> (Self::Stream, Self::Stream);
-    fn zip(&mut self, left: Self::Stream, right: Self::Stream) -> Self::Stream;
-    fn chain(&mut self, first: Self::Stream, second: Self::Stream) -> Self::Stream;
-    fn merge(&mut self, left: Self::Stream, right: Self::Stream) -> Self::Stream;
-    fn unordered(&mut self, stream: Self::Stream) -> Self::Stream;
-    fn sink(&mut self, stream: Self::Stream, id: usize, sink: Sink) -> Self::Int;
-    fn collect(&mut self, stream: Self::Stream, ordered: bool) -> Self::List;
-    fn count_keys(&mut self, stream: Self::Stream, id: usize);
+    fn source(&mut self, id: usize, row: &Source, len: usize, cut: Cut) -> Self::Stream;
+    fn apply(&mut self, stream: Self::Stream, id: usize, row: &Operator, k: i64) -> Self::Stream;
+    fn fork(&mut self, stream: Self::Stream, id: usize, row: &Fork, k: i64) -> (Self::Stream, Self::Stream);
+    fn gather(&mut self, left: Self::Stream, right: Self::Stream, row: &Gather) -> Self::Stream;
+    fn sink(&mut self, stream: Self::Stream, id: usize, row: &Sink, ordered: bool) -> Made<Self::Int, Self::List>;
     fn cell(&mut self, value: i64, place: u8) -> Self::Int;
     fn task(&mut self, id: usize, kind: TaskKind, a: &Self::Int, b: &Self::Int, place: u8) -> Self::Int;
     fn with_data(&mut self, stream: Self::Stream, id: usize, data: &Self::Int) -> Self::Stream;
@@ -149,6 +110,8 @@ pub(super) struct Walked {
     pub(super) unnamed: Vec<usize>,
     /// Whether a stream may end before all that feeds it has.
     pub(super) early_ends: bool,
+    /// The methods that its rows stand for.
+    pub(super) methods: BTreeSet<&'static str>,
 }
 
 struct Flow<S> {
@@ -167,6 +130,9 @@ struct Walk<'a, M: Meaning> {
     walked: Walked,
 }
 
+/// What takes all that is left over at the end: the first row.
+const COLLECT: &Sink = &SINKS[0];
+
 /// Streams that are open at once at most.
 const WIDTH: usize = 6;
 
@@ -184,7 +150,7 @@ pub(super) fn walk<M: Meaning>(program: &[Step], to: &mut M) -> Walked {
         walk.step(step);
     }
     while !walk.open.is_empty() {
-        walk.end(0, Sink::Collect);
+        walk.end(0, COLLECT);
     }
     walk.walked
 }
@@ -193,65 +159,52 @@ impl<M: Meaning> Walk<'_, M> {
     fn step(&mut self, step: &Step) {
         let room = self.open.len() < WIDTH;
         match *step {
-            Step::Source { kind, len, batch, credits, place } if room => {
-                use SourceKind::*;
-                let kind = [Iterator, Made, Range, Slice, Vector, Split][kind as usize % 6];
+            Step::Source { row, len, batch, credits, place } if room => {
                 let size = |size: u8| 1 + usize::from(size);
-                let id = self.id(true);
                 let cut = Cut { batch: batch.map(size), credits: credits.map(size), place };
-                let stream = self.to.source(id, kind, u64::from(len), cut);
+                let id = self.id(true);
+                let row = pick(SOURCES, row);
+                self.walked.methods.extend(row.methods);
+                let stream = self.to.source(id, row, usize::from(len), cut);
                 self.open.push(Flow { stream, ordered: true });
             }
-            Step::Apply { stream, op, k } => {
-                use Op::*;
+            Step::Apply { stream, row, k } => {
                 let Some(Flow { stream, ordered }) = self.take(stream) else { return };
-                let all = [Map, Filter, FilterMap, FlatMap, FlatMapInto, Inspect, TryMap, Scan, ScanSome];
-                let op = all[op as usize % if ordered { all.len() } else { 7 }];
+                let rows: Vec<_> = OPERATORS.iter().filter(|row| ordered || !row.needs_order).collect();
+                let row = *pick(&rows, row);
                 let id = self.id(ordered);
-                self.walked.early_ends |= op == ScanSome;
-                let stream = self.to.apply(stream, id, op, i64::from(k));
-                self.open.push(Flow { stream, ordered });
+                self.walked.early_ends |= row.ends_early;
+                self.walked.methods.extend(row.methods);
+                let stream = self.to.apply(stream, id, row, i64::from(k));
+                self.open.push(Flow { stream, ordered: ordered && row.keeps_order });
             }
-            Step::Tee(stream) if room => {
-                let Some(Flow { stream, ordered }) = self.take(stream) else { return };
-                let (left, right) = self.to.tee(stream);
-                self.open.extend([left, right].map(|stream| Flow { stream, ordered }));
-            }
-            Step::Partition(stream, k) if room => {
+            Step::Fork { stream, row, k } if room => {
                 let Some(Flow { stream, ordered }) = self.take(stream) else { return };
                 let id = self.id(ordered);
                 self.walked.unnamed.push(id);
-                let (left, right) = self.to.partition(stream, id, i64::from(k));
+                let row = pick(FORKS, row);
+                self.walked.methods.extend(row.methods);
+                let (left, right) = self.to.fork(stream, id, row, i64::from(k));
                 self.open.extend([left, right].map(|stream| Flow { stream, ordered }));
             }
-            Step::Zip(left, right) => {
-                self.walked.early_ends = true;
-                self.two(left, right, |to, left, right| match left.ordered && right.ordered {
-                    true => Flow { stream: to.zip(left.stream, right.stream), ordered: true },
-                    false => Flow { stream: to.merge(left.stream, right.stream), ordered: false },
-                });
+            Step::Gather { left, right, row } => {
+                if self.open.len() < 2 {
+                    return;
+                }
+                let (Some(left), Some(right)) = (self.take(left), self.take(right)) else { return };
+                let ordered = left.ordered && right.ordered;
+                let rows: Vec<_> = GATHERS.iter().filter(|row| ordered || !row.needs_order).collect();
+                let row = *pick(&rows, row);
+                self.walked.early_ends |= row.ends_early;
+                self.walked.methods.extend(row.methods);
+                let stream = self.to.gather(left.stream, right.stream, row);
+                self.open.push(Flow { stream, ordered: ordered && row.keeps_order });
             }
-            Step::Chain(first, second) => self.two(first, second, |to, first, second| {
-                let ordered = first.ordered && second.ordered;
-                Flow { stream: to.chain(first.stream, second.stream), ordered }
-            }),
-            Step::Merge(left, right) => self.two(left, right, |to, left, right| Flow {
-                stream: to.merge(left.stream, right.stream),
-                ordered: false,
-            }),
-            Step::Unordered(stream) => {
-                let Some(Flow { stream, .. }) = self.take(stream) else { return };
-                let stream = self.to.unordered(stream);
-                self.open.push(Flow { stream, ordered: false });
-            }
-            Step::Sink { stream, kind } if !self.open.is_empty() => {
-                use Sink::*;
+            Step::Sink { stream, row } if !self.open.is_empty() => {
                 let place = stream as usize % self.open.len();
-                let any = [Collect, Count, Sum, Min, Max, CountKeys, ForEach];
-                let ordered = [ForEachOrdered, Fold, Accumulate, Reduce, Aggregate];
-                let all: Vec<Sink> =
-                    any.into_iter().chain(ordered.into_iter().filter(|_| self.open[place].ordered)).collect();
-                self.end(place, all[kind as usize % all.len()]);
+                let rows: Vec<_> = SINKS.iter().filter(|row| self.open[place].ordered || !row.needs_order).collect();
+                let row = *pick(&rows, row);
+                self.end(place, row);
             }
             Step::Cell(value, place) => {
                 let cell = self.to.cell(i64::from(value), place);
@@ -260,11 +213,12 @@ impl<M: Meaning> Walk<'_, M> {
             Step::Task { kind, a, b, place } => self.task(kind, a as usize, b as usize, place),
             Step::WithCell { stream, cell } if !self.cells.is_empty() => {
                 let Some(Flow { stream, ordered }) = self.take(stream) else { return };
-                let (id, sum) = (self.id(ordered), self.id(ordered));
+                let id = self.id(ordered);
                 let place = cell as usize % self.cells.len();
+                self.walked.methods.extend(WITH_DATA.methods);
                 let stream = self.to.with_data(stream, id, &self.cells[place]);
-                let int = self.to.sink(stream, sum, Sink::Sum);
-                self.ints.push(int);
+                self.open.push(Flow { stream, ordered });
+                self.end(self.open.len() - 1, COLLECT);
             }
             Step::WithResult { stream, int } if !self.ints.is_empty() => {
                 let Some(Flow { stream, ordered }) = self.take(stream) else { return };
@@ -276,6 +230,7 @@ impl<M: Meaning> Walk<'_, M> {
             Step::Items(list) if room && !self.lists.is_empty() => {
                 let (list, ordered) = &self.lists[list as usize % self.lists.len()];
                 if *ordered {
+                    self.walked.methods.extend(ITEMS.methods);
                     let stream = self.to.items(list);
                     self.open.push(Flow { stream, ordered: true });
                 }
@@ -294,33 +249,13 @@ impl<M: Meaning> Walk<'_, M> {
         Some(self.open.remove(place))
     }
 
-    fn two(
-        &mut self,
-        left: u8,
-        right: u8,
-        join: impl FnOnce(&mut M, Flow<M::Stream>, Flow<M::Stream>) -> Flow<M::Stream>,
-    ) {
-        if self.open.len() < 2 {
-            return;
-        }
-        let (Some(left), Some(right)) = (self.take(left), self.take(right)) else { return };
-        let joined = join(self.to, left, right);
-        self.open.push(joined);
-    }
-
-    fn end(&mut self, place: usize, sink: Sink) {
+    fn end(&mut self, place: usize, row: &Sink) {
         let Flow { stream, ordered } = self.open.remove(place);
         let id = self.id(ordered);
-        match sink {
-            Sink::Collect => {
-                let list = self.to.collect(stream, ordered);
-                self.lists.push((list, ordered));
-            }
-            Sink::CountKeys => self.to.count_keys(stream, id),
-            sink => {
-                let int = self.to.sink(stream, id, sink);
-                self.ints.push(int);
-            }
+        self.walked.methods.extend(row.methods);
+        match self.to.sink(stream, id, row, ordered) {
+            Made::Int(int) => self.ints.push(int),
+            Made::List(list) => self.lists.push((list, ordered)),
         }
     }
 
@@ -342,22 +277,23 @@ impl<M: Meaning> Walk<'_, M> {
     }
 }
 
+/// A row, by a number taken modulo how many there are.
+fn pick<T>(rows: &[T], row: u8) -> &T {
+    &rows[usize::from(row) % rows.len()]
+}
+
 /// Any program of up to `steps` steps; `credits`: whether sources have few of them.
 pub(super) fn programs(steps: usize, credits: bool) -> impl Strategy<Value = Vec<Step>> {
     let number = || 0..=u8::MAX;
     let few = if credits { prop::option::of(0..4_u8).boxed() } else { Just(None).boxed() };
     let source = (number(), 0..40_u8, prop::option::of(0..9_u8), few, number())
-        .prop_map(|(kind, len, batch, credits, place)| Step::Source { kind, len, batch, credits, place });
+        .prop_map(|(row, len, batch, credits, place)| Step::Source { row, len, batch, credits, place });
     let step = prop_oneof![
         4 => source.clone(),
-        8 => (number(), number(), 1..12_u8).prop_map(|(stream, op, k)| Step::Apply { stream, op, k }),
-        3 => number().prop_map(Step::Tee),
-        2 => (number(), 1..12_u8).prop_map(|(stream, k)| Step::Partition(stream, k)),
-        3 => (number(), number()).prop_map(|(left, right)| Step::Zip(left, right)),
-        2 => (number(), number()).prop_map(|(first, second)| Step::Chain(first, second)),
-        2 => (number(), number()).prop_map(|(left, right)| Step::Merge(left, right)),
-        1 => number().prop_map(Step::Unordered),
-        4 => (number(), number()).prop_map(|(stream, kind)| Step::Sink { stream, kind }),
+        8 => (number(), number(), 1..12_u8).prop_map(|(stream, row, k)| Step::Apply { stream, row, k }),
+        5 => (number(), number(), 1..12_u8).prop_map(|(stream, row, k)| Step::Fork { stream, row, k }),
+        7 => (number(), number(), number()).prop_map(|(left, right, row)| Step::Gather { left, right, row }),
+        4 => (number(), number()).prop_map(|(stream, row)| Step::Sink { stream, row }),
         2 => (-9..9_i8, number()).prop_map(|(value, place)| Step::Cell(value, place)),
         5 => (number(), number(), number(), number()).prop_map(|(kind, a, b, place)| Step::Task { kind, a, b, place }),
         2 => (number(), number()).prop_map(|(stream, cell)| Step::WithCell { stream, cell }),

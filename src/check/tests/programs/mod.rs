@@ -1,0 +1,8 @@
+//! Random programs against what they mean to iterators.
+
+mod items;
+mod parallel;
+mod program;
+mod property;
+mod sequential;
+mod table;

@@ -1,0 +1,59 @@
+//! Operators with several inputs or outputs.
+
+use super::super::items::mix;
+use super::{Fork, Gather};
+
+pub(in super::super) const FORKS: &[Fork] = &[
+    Fork {
+        methods: &["Stream::tee"],
+        calls: false,
+        graph: |items, _| {
+            let (left, right) = items.tee();
+            (left.boxed(), right.boxed())
+        },
+        iter: |items, _| (items.clone(), items),
+    },
+    Fork {
+        methods: &["Stream::partition"],
+        calls: true,
+        graph: |items, at| {
+            let (left, right) = items.partition(move |item| !at.wants(item));
+            (left.boxed(), right.boxed())
+        },
+        iter: |items, k| items.into_iter().partition(|x| x.rem_euclid(k) == 0),
+    },
+];
+
+pub(in super::super) const GATHERS: &[Gather] = &[
+    Gather {
+        methods: &["Stream::zip"],
+        needs_order: true,
+        keeps_order: true,
+        ends_early: true,
+        graph: |left, right| {
+            left.zip(right)
+                .map(|(a, b)| {
+                    let value = mix(*a.value, *b.value);
+                    a.with(value)
+                })
+                .boxed()
+        },
+        iter: |left, right| left.into_iter().zip(right).map(|(a, b)| mix(a, b)).collect(),
+    },
+    Gather {
+        methods: &["Stream::chain"],
+        needs_order: false,
+        keeps_order: true,
+        ends_early: false,
+        graph: |first, second| first.chain(second.spooled()).boxed(),
+        iter: |first, second| first.into_iter().chain(second).collect(),
+    },
+    Gather {
+        methods: &["Stream::merge"],
+        needs_order: false,
+        keeps_order: false,
+        ends_early: false,
+        graph: |left, right| left.merge(right).boxed(),
+        iter: |left, right| left.into_iter().chain(right).collect(),
+    },
+];

@@ -1,0 +1,89 @@
+//! Sources.
+
+use super::super::items::source_item;
+use super::{FromList, Source};
+
+pub(in super::super) const SOURCES: &[Source] = &[
+    Source {
+        methods: &["Graph::source_fn"],
+        calls: true,
+        bytes: 1,
+        graph: |g, at, len| {
+            let make = move || {
+                (0..len as u64).map(move |index| {
+                    at.env.step(at.id, source_item(index));
+                    at.item(source_item(index))
+                })
+            };
+            g.source_fn(make).named(&at.name()).boxed()
+        },
+    },
+    Source {
+        methods: &["Graph::source"],
+        calls: true,
+        bytes: 1,
+        graph: |g, at, len| {
+            let make = move || {
+                (0..len as u64).map(move |index| {
+                    at.env.step(at.id, source_item(index));
+                    at.item(source_item(index))
+                })
+            };
+            let items = if at.once { g.source(make()).boxed() } else { g.source_fn(make).boxed() };
+            items.named(&at.name())
+        },
+    },
+    Source {
+        methods: &["Graph::range"],
+        calls: false,
+        bytes: 1,
+        graph: |g, at, len| g.range(0..len as u64).map(move |index| at.item(source_item(index))).boxed(),
+    },
+    Source {
+        methods: &["Graph::slice"],
+        calls: false,
+        bytes: 1,
+        graph: |g, at, len| g.slice(&at.env.numbers[..len]).map(move |number| at.item(*number)).boxed(),
+    },
+    Source {
+        methods: &["Graph::vec"],
+        calls: false,
+        bytes: 1,
+        graph: |g, at, len| {
+            let items: Vec<_> = (0..len as u64).map(|index| at.item(source_item(index))).collect();
+            if at.once { g.vec(items).boxed() } else { g.items(&g.data(items)).boxed() }
+        },
+    },
+    Source {
+        methods: &["Graph::split"],
+        calls: false,
+        bytes: 3,
+        graph: |g, at, len| {
+            let text = &at.env.text[..end_of(&at.env.text, len)];
+            g.split(text, b';').map(move |text| at.item(number(text))).boxed()
+        },
+    },
+    Source {
+        methods: &["Graph::split_all"],
+        calls: false,
+        bytes: 3,
+        graph: |g, at, len| {
+            let text = &at.env.text[..end_of(&at.env.text, len)];
+            let (first, second) = text.split_at(end_of(text, len / 3));
+            g.split_all(&[first, b"", second], b';').map(move |text| at.item(number(text))).boxed()
+        },
+    },
+];
+
+pub(in super::super) const ITEMS: FromList =
+    FromList { methods: &["Graph::items"], graph: |g, list| g.items(list).boxed() };
+
+/// Where the first `count` records of a text end.
+fn end_of(text: &[u8], count: usize) -> usize {
+    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b';').map(|(place, _)| place + 1);
+    std::iter::once(0).chain(ends).nth(count).expect("long enough")
+}
+
+fn number(text: &[u8]) -> i64 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a number")
+}

@@ -1,0 +1,52 @@
+//! A pipe whose type is hidden.
+
+use std::fmt;
+
+use super::pipe::{Head, Meter, Parcel, Pipe, Timed, Untimed};
+use crate::run::frame::Frame;
+
+/// A pipe whose type is hidden: an item costs an indirect call more.
+pub struct Boxed<'env, T>(Box<dyn Hidden<T> + 'env>);
+
+impl<'env, T> Boxed<'env, T> {
+    pub(crate) fn new(pipe: impl Pipe<Out = T> + 'env) -> Self {
+        Self(Box::new(pipe))
+    }
+}
+
+/// [`Pipe`] without generic methods.
+trait Hidden<T>: Send + Sync {
+    fn head(&self) -> &dyn Head;
+    fn drive(&self, timed: bool, parcel: Parcel, frame: &Frame<'_>, out: &mut dyn FnMut(T));
+}
+
+impl<P: Pipe> Hidden<P::Out> for P {
+    fn head(&self) -> &dyn Head {
+        Pipe::head(self)
+    }
+    fn drive(&self, timed: bool, parcel: Parcel, frame: &Frame<'_>, mut out: &mut dyn FnMut(P::Out)) {
+        if timed {
+            Pipe::drive::<Timed>(self, parcel, frame, &mut out);
+        } else {
+            Pipe::drive::<Untimed>(self, parcel, frame, &mut out);
+        }
+    }
+}
+
+#[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
+#[expect(private_bounds, reason = "sealed: the methods are the engine's")]
+impl<T> Pipe for Boxed<'_, T> {
+    type Out = T;
+    fn head(&self) -> &dyn Head {
+        self.0.head()
+    }
+    fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(T)) {
+        self.0.drive(M::TIMED, parcel, frame, out);
+    }
+}
+
+impl<T> fmt::Debug for Boxed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Boxed")
+    }
+}

@@ -1,0 +1,43 @@
+//! The tail that sends items to two stages.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use super::edge::{Edge, Filling};
+use super::fused::{Drive, Tail};
+use crate::run::order::Ticket;
+use crate::run::stage::{Cx, TailKind};
+
+/// Sends items to two stages: what `split` gives.
+pub(crate) struct Fork<T, S> {
+    pub(crate) left: Arc<Edge<T>>,
+    pub(crate) right: Arc<Edge<T>>,
+    pub(crate) split: S,
+}
+
+impl<T: Send, S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync> Tail<T> for Fork<T, S> {
+    const KIND: TailKind = TailKind::Sends;
+    type Own = Infallible;
+
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
+        cx.share(ticket.origin);
+        let fillings = (Filling::new(&self.left, 0, &ticket), Filling::new(&self.right, 1, &ticket));
+        let (fillings, failure) = drive.drive(fillings, |(left, right), item| {
+            let (to_left, to_right) = (self.split)(item);
+            if let Some(item) = to_left {
+                left.push(cx, &ticket, item);
+            }
+            if let Some(item) = to_right {
+                right.push(cx, &ticket, item);
+            }
+        });
+        let (left, right) = fillings;
+        left.finish(cx, &ticket, failure.clone());
+        right.finish(cx, &ticket, failure);
+        cx.arrive();
+    }
+
+    fn own(&self, _: &Cx<'_>, job: Infallible) {
+        match job {}
+    }
+}

@@ -1,0 +1,126 @@
+//! Fused operators: what is done with an item on its way through a pipe.
+//!
+//! An operator says what it does with one item ([`FusedOp`]); [`Op`] puts it behind a pipe and does the rest, once for all:
+//! whose time it is, who is to blame, and the counts.
+
+use std::cell::Cell;
+use std::error::Error;
+
+use super::pipe::{Head, Meter, Parcel, Pipe, Spot, Tally, guard};
+use crate::run::frame::Frame;
+
+/// What a fused operator does with an item. It runs on all workers at once.
+pub(crate) trait FusedOp<T>: Send + Sync {
+    /// What it makes.
+    type Out;
+    /// What it looks up or keeps for a batch.
+    type Batch<'a>
+    where
+        Self: 'a;
+    /// How many items it makes of one that it does not fail on.
+    const MAKES: Makes;
+    /// Whether it may [fail](Emit::fail) on an item.
+    const FAILS: bool = false;
+    /// Whether it may make more or fewer items than it is given.
+    const RESIZES: bool = !matches!(Self::MAKES, Makes::One) || Self::FAILS;
+    /// Before the items of a batch. Not user code.
+    fn begin(&self) -> Self::Batch<'_>;
+    /// Takes an item, and gives what it makes to `out`.
+    fn item(&self, batch: &mut Self::Batch<'_>, item: T, out: &mut impl Emit<Self::Out>);
+}
+
+/// How many items an operator makes of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Makes {
+    One,
+    AtMostOne,
+    Any,
+}
+
+/// Where a fused operator puts what it makes.
+pub(crate) trait Emit<T> {
+    /// The next item. It goes all the way to the end of the stage.
+    fn emit(&mut self, item: T);
+    /// The operator fails on the item that it has; the rest of the batch is dropped before it comes to the operator.
+    fn fail(&mut self, error: Box<dyn Error + Send + Sync>);
+}
+
+/// A pipe and an operator behind it.
+pub(crate) struct Op<P, O> {
+    inner: P,
+    op: O,
+    spot: Spot,
+}
+
+impl<P, O> Op<P, O> {
+    pub(crate) fn new(inner: P, op: O, spot: Spot) -> Self {
+        Self { inner, op, spot }
+    }
+}
+
+impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
+    type Out = O::Out;
+
+    fn head(&self) -> &dyn Head {
+        self.inner.head()
+    }
+
+    #[inline]
+    fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(O::Out)) {
+        let at = self.spot.position;
+        let mut batch = self.op.begin();
+        let counted = Tally::new(frame, self.spot.columns.out.filter(|_| O::RESIZES));
+        // Items that it was given, if those that it made do not say so.
+        let counts_given = O::FAILS && O::MAKES != Makes::One;
+        let given = Cell::new(if counts_given { frame.count(self.spot.columns.given) } else { 0 });
+        let failed = Cell::new(false);
+        self.inner.drive::<M>(parcel, frame, &mut |item| {
+            if O::FAILS && failed.get() {
+                return;
+            }
+            M::at(frame, at);
+            // What is made of an item at most once goes on when the guard is gone: so that the guard costs nothing.
+            let mut one = None;
+            let made = |item| {
+                if O::MAKES == Makes::Any {
+                    counted.add();
+                    out(item);
+                    M::at(frame, at);
+                } else {
+                    one = Some(item);
+                }
+            };
+            let fail = |error| {
+                failed.set(true);
+                frame.fail(at, if O::MAKES == Makes::One { counted.count() } else { given.get() }, error);
+            };
+            guard(frame, at, || self.op.item(&mut batch, item, &mut Emitter { made, fail }));
+            if O::FAILS && O::MAKES != Makes::One {
+                given.set(given.get() + 1);
+            }
+            if let Some(item) = one {
+                if O::RESIZES {
+                    counted.add();
+                }
+                out(item);
+            }
+        });
+    }
+}
+
+/// The two ways out of an operator.
+struct Emitter<M, F> {
+    made: M,
+    fail: F,
+}
+
+impl<T, M: FnMut(T), F: Fn(Box<dyn Error + Send + Sync>)> Emit<T> for Emitter<M, F> {
+    #[inline]
+    fn emit(&mut self, item: T) {
+        (self.made)(item);
+    }
+    #[cold]
+    fn fail(&mut self, error: Box<dyn Error + Send + Sync>) {
+        (self.fail)(error);
+    }
+}

@@ -1,0 +1,193 @@
+//! Sources that are pulled: one worker at a time takes a batch out of an iterator, into the buffer of a credit's place.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::pipe::{Feed, Head, Parcel};
+use crate::run::batch::BATCH;
+use crate::run::cancel::Carried;
+use crate::run::supply::{Pull, PulledItems};
+use crate::sync::UnsafeCell;
+use crate::unwind;
+
+/// Where a pulled source's iterator comes from.
+pub(crate) trait MakeIter: Send {
+    type Iter: Iterator;
+    /// The iterator for a run; none if it is used up.
+    fn take(&mut self) -> Option<Self::Iter>;
+    fn is_ready(&self) -> bool;
+}
+
+/// A source that is pulled.
+pub(crate) struct Pulled<O: MakeIter> {
+    state: UnsafeCell<State<O>>,
+    buffers: UnsafeCell<Buffers<Item<O>>>,
+}
+
+/// A buffer for each place.
+type Buffers<T> = Box<[UnsafeCell<Buffer<T>>]>;
+
+/// The items of a batch.
+struct Buffer<T> {
+    items: Vec<T>,
+    /// What the iterator threw in the place of further items: thrown again when the batch has come so far.
+    thrown: Option<Box<dyn Any + Send>>,
+}
+
+impl<T> Buffer<T> {
+    fn drop_thrown(&mut self) {
+        if let Some(thrown) = self.thrown.take() {
+            unwind::drop_payload(thrown);
+        }
+    }
+}
+
+type Item<O> = <<O as MakeIter>::Iter as Iterator>::Item;
+
+struct State<O: MakeIter> {
+    make: O,
+    iter: Option<O::Iter>,
+    /// What making the iterator threw.
+    thrown: Option<Box<dyn Any + Send>>,
+    /// The largest batch so far, in any run: a buffer that must grow grows to this, so that it seldom has to again.
+    largest: usize,
+}
+
+#[expect(unsafe_code, reason = "the holder of the source's turn pulls, the holder of a place reads its buffer")]
+// SAFETY: (1) `state` is touched only by the holder of the source's turn (`begin`, `pull`), and while nothing runs
+// (`is_ready`, `clear`); (2) a buffer only by the holder of the turn before the batch is issued, then by the one piece that
+// owns the place, and while nothing runs (`clear`); (3) there are the same buffers after `prepare`, which is called before
+// anything runs; (4) all of it is `Send`.
+unsafe impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
+
+impl<O: MakeIter> Pulled<O> {
+    pub(crate) fn new(make: O) -> Self {
+        Self {
+            state: UnsafeCell::new(State { make, iter: None, thrown: None, largest: 0 }),
+            buffers: UnsafeCell::new(Box::default()),
+        }
+    }
+
+    /// Takes what is in the buffer of a place; it goes back empty.
+    #[inline]
+    fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Buffer<Item<O>>) -> R) -> R {
+        let place = usize::try_from(place).expect("an index of a buffer");
+        #[expect(unsafe_code, reason = "one owner at a time")]
+        // SAFETY: (2) of `Sync`.
+        self.buffers()[place].with_mut(|buffer| work(unsafe { &mut *buffer }))
+    }
+
+    #[inline]
+    fn buffers(&self) -> &[UnsafeCell<Buffer<Item<O>>>] {
+        #[expect(unsafe_code, reason = "written once, before anything runs")]
+        // SAFETY: (3) of `Sync`.
+        self.buffers.with(|buffers| unsafe { &**buffers })
+    }
+
+    /// Drops what is in the buffer of a place, and says how many items.
+    fn empty(&self, place: u64) -> u64 {
+        self.with_buffer(place, |buffer| {
+            let count = buffer.items.len() as u64;
+            buffer.items.drain(..).for_each(unwind::drop_value);
+            buffer.drop_thrown();
+            count
+        })
+    }
+
+    /// What belongs to the holder of the turn.
+    fn with_state<R>(&self, work: impl FnOnce(&mut State<O>) -> R) -> R {
+        #[expect(unsafe_code, reason = "one owner at a time")]
+        // SAFETY: (1) of `Sync`.
+        self.state.with_mut(|state| work(unsafe { &mut *state }))
+    }
+}
+
+impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
+    fn prepare(&self, places: usize) {
+        let buffer = || UnsafeCell::new(Buffer { items: Vec::new(), thrown: None });
+        let made = (0..places).map(|_| buffer()).collect();
+        #[expect(unsafe_code, reason = "written once, before anything runs")]
+        // SAFETY: (3) of `Sync`.
+        self.buffers.with_mut(|buffers| unsafe { *buffers = made });
+    }
+
+    fn begin(&self) {
+        self.with_state(|state| {
+            unwind::drop_value(state.iter.take()); // of a run that ended early
+            match catch_unwind(AssertUnwindSafe(|| state.make.take())) {
+                Ok(iter) => state.iter = iter,
+                Err(panic) => state.thrown = Some(panic),
+            }
+        });
+    }
+
+    fn pull(&self, place: u32, size: usize) -> Pull {
+        self.with_state(|state| {
+            self.with_buffer(u64::from(place), |buffer| {
+                buffer.drop_thrown();
+                let Some(iter) = &mut state.iter else {
+                    buffer.thrown = state.thrown.take();
+                    return if buffer.thrown.is_some() { Pull::Last(0) } else { Pull::Nothing };
+                };
+                let items = &mut buffer.items;
+                state.largest = state.largest.max(size.min(BATCH));
+                if items.capacity() < size {
+                    items.reserve(state.largest);
+                }
+                let outcome = catch_unwind(AssertUnwindSafe(|| items.extend(iter.by_ref().take(size))));
+                let count = items.len();
+                let items = count as u64;
+                match outcome {
+                    Err(panic) => {
+                        buffer.thrown = Some(panic);
+                        unwind::drop_value(state.iter.take());
+                        Pull::Last(items)
+                    }
+                    Ok(()) if count == size => Pull::Loaded(items),
+                    Ok(()) => {
+                        unwind::drop_value(state.iter.take()); // its resources go with the last item
+                        if items == 0 { Pull::Nothing } else { Pull::Last(items) }
+                    }
+                }
+            })
+        })
+    }
+
+    fn is_ready(&self) -> bool {
+        self.with_state(|state| state.make.is_ready())
+    }
+
+    fn clear(&self) -> u64 {
+        self.with_state(|state| {
+            unwind::drop_value(state.iter.take());
+            if let Some(thrown) = state.thrown.take() {
+                unwind::drop_payload(thrown);
+            }
+        });
+        (0..self.buffers().len() as u64).map(|place| self.empty(place)).sum()
+    }
+}
+
+impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
+    fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
+        (self.with_buffer(parcel.load, |buffer| buffer.items.len() as u64), None)
+    }
+    fn discard(&self, parcel: Parcel) -> u64 {
+        self.empty(parcel.load)
+    }
+}
+
+impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
+    type Item = Item<O>;
+    #[inline]
+    fn each(&self, parcel: Parcel, out: &mut impl FnMut(Item<O>)) {
+        self.with_buffer(parcel.load, |buffer| {
+            for item in unwind::Draining::new(&mut buffer.items) {
+                out(item);
+            }
+            if let Some(thrown) = buffer.thrown.take() {
+                resume_unwind(thrown);
+            }
+        });
+    }
+}

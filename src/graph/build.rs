@@ -1,0 +1,435 @@
+//! How operators and sources are added to a graph: what their methods call.
+//!
+//! | what | call |
+//! |---|---|
+//! | a source | [`Graph::add_pulled`], [`Graph::add_numbered`] |
+//! | an operator that fuses | [`Stream::fuse`], [`Stream::fuse_with_data`] |
+//! | an operator one item at a time, in stream order | [`Stream::serial`] |
+//! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`] |
+//! | one stream becomes two | [`Stream::fork`] |
+//! | one stream is numbered anew | [`Stream::renumber`] |
+//! | two streams become one | [`Stream::meet`] |
+
+use std::cell::RefMut;
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::access::slot_of;
+use super::{Graph, Shared, Stream};
+use crate::engine::edge::{Boundary, Edge, SendOn};
+use crate::engine::fork::Fork;
+use crate::engine::fused::{Fused, ParallelTail, Tail};
+use crate::engine::inlet::{Inlet, Shape};
+use crate::engine::numbered::{Indexed, Numbered};
+use crate::engine::op::{FusedOp, Op};
+use crate::engine::pipe::{Feed, Pipe, Root, Spot};
+use crate::engine::pulled::{MakeIter, Pulled};
+use crate::engine::reduce::{Reduce, Reduction};
+use crate::engine::serial::{Serial, SerialOp};
+use crate::plan::Data;
+use crate::plan::draft::{Body, Draft, SourceDraft};
+use crate::run::leaves::Leaves;
+use crate::run::slot::Slot;
+use crate::run::stage::TailKind;
+use crate::run::supply::{Items, NumberedItems, Supply};
+
+/// Where in the user's code an operator is added.
+type At = &'static Location<'static>;
+
+impl<'env> Graph<'env> {
+    /// Adds a source that is pulled out of an iterator.
+    #[track_caller]
+    pub(crate) fn add_pulled<M>(
+        &self,
+        method: &'static str,
+        make: M,
+    ) -> Stream<'env, <M::Iter as Iterator>::Item, Root<Arc<Pulled<M>>>>
+    where
+        M: MakeIter<Iter: Send + Iterator<Item: Send>> + 'env,
+    {
+        let items = Arc::new(Pulled::new(make));
+        self.add_source(method, Location::caller(), Items::Pulled(Arc::<Pulled<M>>::clone(&items)), items)
+    }
+
+    /// Adds a source that is known by number.
+    #[track_caller]
+    pub(crate) fn add_numbered<C: Indexed + 'env>(
+        &self,
+        method: &'static str,
+        items: C,
+    ) -> Stream<'env, C::Item, Root<Arc<Numbered<C>>>> {
+        let items = Arc::new(Numbered::new(items));
+        self.add_source(method, Location::caller(), Items::Numbered(Arc::<Numbered<C>>::clone(&items)), items)
+    }
+
+    fn add_source<H: Feed>(
+        &self,
+        method: &'static str,
+        at: At,
+        items: Items<'env>,
+        head: H,
+    ) -> Stream<'env, H::Item, Root<H>> {
+        let op = self.names.add(method, at);
+        let mut draft = self.draft.borrow_mut();
+        let sequence = draft.sequence(true);
+        let stage = draft.stage(op, sequence, Vec::new());
+        draft.stages[stage].source = Some(SourceDraft { items, size: None, credits: None });
+        drop(draft);
+        Stream::new(Rc::clone(&self.draft), stage, op, Root::new(head))
+    }
+
+    /// The slot of data that a source reads; an empty one if it is data of another graph, which is a defect.
+    pub(crate) fn slot<D>(&self, data: &Data<D>) -> Arc<Slot<D>> {
+        slot_in(&self.draft.borrow(), data)
+    }
+}
+
+fn slot_in<D>(draft: &Draft<'_>, data: &Data<D>) -> Arc<Slot<D>> {
+    let own = Arc::ptr_eq(&data.names, &draft.names);
+    if own { slot_of(draft, data.slot) } else { Arc::new(Slot::new(None)) }
+}
+
+impl<'env, T, P> Stream<'env, T, P> {
+    fn new(draft: Shared<'env>, stage: usize, op: usize, pipe: P) -> Self {
+        Self { draft, stage, op, pipe, spooled: false, item: PhantomData }
+    }
+
+    /// The graph's description, to which `method` adds something.
+    #[track_caller]
+    pub(super) fn describe(&self, method: &str) -> RefMut<'_, Draft<'env>> {
+        let (draft, at) = (self.draft.borrow_mut(), Location::caller());
+        assert!(
+            !draft.is_planned(),
+            "'{}': the graph of this stream was planned already, {method} at {}:{} comes too late",
+            draft.names.get(self.op),
+            at.file(),
+            at.line(),
+        );
+        draft
+    }
+
+    /// Adds an operator to the stage. Gives its number, and where it stands.
+    #[track_caller]
+    fn add_op(&self, method: &'static str, resizes: bool) -> (usize, Spot) {
+        let mut draft = self.describe(method);
+        let op = draft.names.add(method, Location::caller());
+        let (position, columns) = draft.add_op(self.stage, op, resizes);
+        (op, Spot { position, columns })
+    }
+
+    /// Puts a fused operator behind the others.
+    #[track_caller]
+    pub(crate) fn fuse<O: FusedOp<T>>(self, method: &'static str, op: O) -> Stream<'env, O::Out, Op<P, O>> {
+        let (number, spot) = self.add_op(method, O::RESIZES);
+        let Self { draft, stage, pipe, spooled, .. } = self;
+        Stream { draft, stage, op: number, pipe: Op::new(pipe, op, spot), spooled, item: PhantomData }
+    }
+
+    /// Puts a fused operator behind the others that reads data: the stage waits until that is there.
+    #[track_caller]
+    pub(crate) fn fuse_with_data<D, O: FusedOp<T>>(
+        self,
+        method: &'static str,
+        data: &Data<D>,
+        op: impl FnOnce(Arc<Slot<D>>) -> O,
+    ) -> Stream<'env, O::Out, Op<P, O>> {
+        let mut draft = self.describe(method);
+        let slot = slot_in(&draft, data);
+        draft.stages[self.stage].spooled |= self.spooled;
+        drop(draft);
+        let stream = self.fuse(method, op(slot));
+        stream.reads(data);
+        stream
+    }
+
+    /// The stage reads data: it waits until that is there.
+    pub(crate) fn reads<D>(&self, data: &Data<D>) {
+        let mut draft = self.draft.borrow_mut();
+        if Arc::ptr_eq(&data.names, &draft.names) {
+            draft.stage_reads(self.stage, self.op, data.slot);
+        } else {
+            draft.defect(self.op, "it reads data of another graph");
+        }
+    }
+
+    /// The stream is what the operator makes that ends the stage `from`: that one has the name.
+    fn out_of(mut self, from: usize) -> Self {
+        let draft = self.draft.borrow();
+        let (whole, _) = *draft.stages[from].ops.last().expect("a stage has operators");
+        draft.names.set_part(self.op, whole, "out");
+        drop(draft);
+        self.op = whole;
+        self
+    }
+}
+
+/// How streams end, for the operators that end a stage.
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Ends the stage in a serial operator that makes items: a new stage begins with them.
+    #[track_caller]
+    pub(crate) fn serial<O>(self, method: &'static str, op: O) -> Stream<'env, O::Out, impl Pipe<Out = O::Out>>
+    where
+        T: Send,
+        O: SerialOp<T, Out: Send + 'env> + 'env,
+    {
+        let edge = Arc::new(Edge::new());
+        self.add_op(method, false);
+        let (draft, stage) = self.close(Serial::new(op, Some(Arc::clone(&edge))));
+        receive(draft, (method, Location::caller()), vec![stage], edge).out_of(stage)
+    }
+
+    /// Ends the stage in a serial operator with a result. `keeps`: what it keeps in memory, in words.
+    #[track_caller]
+    pub(crate) fn serial_sink<R, O>(
+        self,
+        method: &'static str,
+        keeps: Option<&'static str>,
+        op: impl FnOnce(Arc<Slot<R>>) -> O,
+    ) -> Data<R>
+    where
+        T: Send,
+        R: Send + 'env,
+        O: SerialOp<T, Out = Infallible> + 'env,
+    {
+        let (data, result) = self.add_sink(method, keeps);
+        self.close(Serial::new(op(result), None));
+        data
+    }
+
+    /// Ends the stage in a parallel sink. `keeps`: what it keeps in memory, in words.
+    #[track_caller]
+    pub(crate) fn parallel_sink<R: Send + 'env, K: ParallelTail<T> + 'env>(
+        self,
+        method: &'static str,
+        keeps: Option<&'static str>,
+        tail: impl FnOnce(Arc<Slot<R>>) -> K,
+    ) -> Data<R> {
+        let (data, result) = self.add_sink(method, keeps);
+        self.close_free(tail(result));
+        data
+    }
+
+    /// Ends the stage in a reduction.
+    #[track_caller]
+    pub(crate) fn reduction<R>(self, method: &'static str, reduction: R) -> Data<R::Result>
+    where
+        R: Reduction<T, Part: 'env, Result: 'env> + 'env,
+    {
+        let keeps = Some("one value per batch in flight");
+        self.parallel_sink(method, keeps, |result| Reduce::new(reduction, result))
+    }
+
+    /// Adds a sink to the stage. Gives its result, and the slot for that.
+    #[track_caller]
+    fn add_sink<R: Send + 'env>(&self, method: &'static str, keeps: Option<&'static str>) -> (Data<R>, Arc<Slot<R>>) {
+        let result = Arc::new(Slot::new(None));
+        let mut draft = self.describe(method);
+        let names = Arc::clone(&draft.names);
+        let op = names.add(method, Location::caller());
+        draft.add_sink(self.stage, op);
+        draft.stages[self.stage].keeps = keeps;
+        let slot = draft.add_slot(Arc::<Slot<R>>::clone(&result), op, false);
+        draft.sink_writes(self.stage, slot);
+        drop(draft);
+        (Data::new(names, slot, op), result)
+    }
+
+    /// Ends the stage in two edges, over which `split` sends items. Gives what comes over them.
+    #[track_caller]
+    pub(crate) fn fork<S>(
+        self,
+        method: &'static str,
+        branches: [&'static str; 2],
+        split: S,
+    ) -> [Stream<'env, T, impl Pipe<Out = T>>; 2]
+    where
+        T: Send,
+        S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync + 'env,
+    {
+        let at = Location::caller();
+        let (left, right) = (Arc::new(Edge::new()), Arc::new(Edge::new()));
+        let fork = Fork { left: Arc::clone(&left), right: Arc::clone(&right), split };
+        self.add_op(method, false);
+        let (draft, stage) = self.close(fork);
+        let branches = [(left, branches[0]), (right, branches[1])];
+        branches.map(|(edge, branch)| receive(Rc::clone(&draft), (branch, at), vec![stage], edge))
+    }
+
+    /// Sends the items through a shape with one input, which `shape` makes for a new sequence in no particular order.
+    #[track_caller]
+    pub(crate) fn renumber<S>(
+        self,
+        method: &'static str,
+        shape: impl FnOnce(usize) -> S,
+    ) -> Stream<'env, T, impl Pipe<Out = T>>
+    where
+        T: Send,
+        S: Shape<Item = T> + 'env,
+    {
+        let edge = Arc::new(Edge::new());
+        let (draft, stage) = self.send(method, Arc::clone(&edge));
+        let sequence = draft.borrow_mut().sequence(false);
+        set_inlet(&draft, stage, Inlet::new(Arc::clone(&edge), shape(sequence)));
+        receive_in(draft, (method, Location::caller()), sequence, vec![stage], edge).out_of(stage)
+    }
+
+    /// Sends the items of two streams to the two inputs of a shape.
+    #[track_caller]
+    pub(crate) fn meet<U, Q>(
+        self,
+        method: &'static str,
+        other: Stream<'env, U, Q>,
+        edges: (Arc<Edge<T>>, Arc<Edge<U>>),
+    ) -> Inputs<'env>
+    where
+        T: Send,
+        U: Send + 'env,
+        Q: Pipe<Out = U> + 'env,
+    {
+        let (draft, left) = self.send(method, edges.0);
+        let (other, right) = other.send(method, edges.1);
+        Inputs { draft, other, stages: [left, right], name: (method, Location::caller()) }
+    }
+
+    /// Sends the items over an edge to a new stage that begins with an operator `method`.
+    #[track_caller]
+    fn send(self, method: &'static str, edge: Arc<Edge<T>>) -> (Shared<'env>, usize)
+    where
+        T: Send,
+    {
+        drop(self.describe(method));
+        let (draft, from) = self.close(SendOn { edge });
+        let mut described = draft.borrow_mut();
+        let op = described.names.add(method, Location::caller());
+        let sequence = described.stages[from].sequence;
+        let stage = described.stage(op, sequence, vec![from]);
+        drop(described);
+        (draft, stage)
+    }
+
+    /// Ends the stage. Gives the draft and the stage.
+    fn close<K: Tail<T> + 'env>(self, tail: K) -> (Shared<'env>, usize) {
+        self.close_with(tail, |items, body| Supply::Numbered { items, body })
+    }
+
+    /// Ends the stage in a tail that a free source may feed.
+    fn close_free<K: ParallelTail<T> + 'env>(self, tail: K) {
+        self.close_with(tail, |items, body| Supply::Free { items, body, leaves: Leaves::default() });
+    }
+
+    fn close_with<K: Tail<T> + 'env>(
+        self,
+        tail: K,
+        numbered: impl FnOnce(Arc<dyn NumberedItems + 'env>, Box<Fused<P, K>>) -> Supply<'env>,
+    ) -> (Shared<'env>, usize) {
+        let body = Box::new(Fused { pipe: self.pipe, tail });
+        let mut draft = self.draft.borrow_mut();
+        let stage = &mut draft.stages[self.stage];
+        let body = match stage.source.as_ref().map(|source| &source.items) {
+            None => Body::Packets(body),
+            Some(Items::Pulled(items)) => Body::Source(Supply::Pulled { items: Arc::clone(items), body }),
+            Some(Items::Numbered(items)) => Body::Source(numbered(Arc::clone(items), body)),
+        };
+        stage.body = Some((body, K::KIND));
+        drop(draft);
+        (self.draft, self.stage)
+    }
+}
+
+/// The inside of a stage is an input of a shape.
+fn set_inlet<'env>(draft: &Shared<'env>, stage: usize, inlet: Inlet<impl Shape + 'env>) {
+    draft.borrow_mut().stages[stage].body = Some((Body::Packets(Box::new(inlet)), TailKind::Sends));
+}
+
+/// A stream that begins with what `inputs` send over `edge`, in the order of the first of them.
+fn receive<'env, T: Send + 'env>(
+    draft: Shared<'env>,
+    name: (&'static str, At),
+    inputs: Vec<usize>,
+    edge: Arc<Edge<T>>,
+) -> Stream<'env, T, Root<Boundary<T>>> {
+    let sequence = draft.borrow().stages[inputs[0]].sequence;
+    receive_in(draft, name, sequence, inputs, edge)
+}
+
+/// The same in another order.
+fn receive_in<'env, T: Send + 'env>(
+    draft: Shared<'env>,
+    (method, at): (&'static str, At),
+    sequence: usize,
+    inputs: Vec<usize>,
+    edge: Arc<Edge<T>>,
+) -> Stream<'env, T, Root<Boundary<T>>> {
+    let mut described = draft.borrow_mut();
+    let op = described.names.add(method, at);
+    let stage = described.stage(op, sequence, inputs);
+    drop(described);
+    Stream::new(draft, stage, op, Root::new(Boundary::new(edge)))
+}
+
+/// Two inputs of one shape, each in its graph: the same one, or the shape is a defect of both.
+pub(crate) struct Inputs<'env> {
+    draft: Shared<'env>,
+    other: Shared<'env>,
+    pub(crate) stages: [usize; 2],
+    name: (&'static str, At),
+}
+
+impl<'env> Inputs<'env> {
+    /// A new sequence for what comes of both, in stream order if both are and `ordered` says so.
+    pub(crate) fn sequence(&self, ordered: bool) -> usize {
+        if !self.is_one_graph() {
+            for (draft, stage) in [(&self.draft, self.stages[0]), (&self.other, self.stages[1])] {
+                let mut draft = draft.borrow_mut();
+                let (op, _) = draft.stages[stage].ops[0];
+                draft.defect(op, "it brings together streams of two graphs");
+            }
+            return self.draft.borrow_mut().sequence(true);
+        }
+        let mut draft = self.draft.borrow_mut();
+        let both = self.stages.iter().all(|stage| draft.is_ordered(draft.stages[*stage].sequence));
+        draft.sequence(ordered && both)
+    }
+
+    fn is_one_graph(&self) -> bool {
+        Rc::ptr_eq(&self.draft, &self.other)
+    }
+
+    /// What each input may keep.
+    pub(crate) fn set_spooled(&self, spooled: [bool; 2]) {
+        self.draft.borrow_mut().stages[self.stages[0]].spooled = spooled[0];
+        self.other.borrow_mut().stages[self.stages[1]].spooled = spooled[1];
+    }
+
+    /// The second input lets nothing through before the first one has ended.
+    pub(crate) fn set_in_order(&self) {
+        let first = self.is_one_graph().then_some(self.stages[0]);
+        self.other.borrow_mut().stages[self.stages[1]].waits_for = first;
+    }
+
+    /// What the inputs do, and the stream that comes of them. `parts`: what they are called.
+    pub(crate) fn receive<T: Send + 'env>(
+        self,
+        (first, second): (Inlet<impl Shape + 'env>, Inlet<impl Shape + 'env>),
+        parts: [&'static str; 2],
+        sequence: usize,
+        edge: Arc<Edge<T>>,
+    ) -> Stream<'env, T, impl Pipe<Out = T>> {
+        set_inlet(&self.draft, self.stages[0], first);
+        set_inlet(&self.other, self.stages[1], second);
+        if !self.is_one_graph() {
+            return receive_in(self.draft, self.name, sequence, vec![self.stages[0]], edge); // it is never planned
+        }
+        let stream = receive_in(self.draft, self.name, sequence, self.stages.to_vec(), edge);
+        let draft = stream.draft.borrow();
+        for (stage, part) in self.stages.into_iter().zip(parts) {
+            let (op, _) = draft.stages[stage].ops[0];
+            draft.names.set_part(op, stream.op, part);
+        }
+        drop(draft);
+        stream
+    }
+}

@@ -1,0 +1,84 @@
+//! Tasks, and the data that the user gives.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::Graph;
+use super::access::{Access, AccessAt};
+use crate::plan::Data;
+use crate::run::dag::TaskBody;
+use crate::run::slot::Slot;
+
+impl<'env> Graph<'env> {
+    /// Data with a value, for tasks to read and write.
+    #[must_use]
+    #[track_caller]
+    pub fn data<T: Send + 'env>(&self, value: T) -> Data<T> {
+        let op = self.names.add("data", Location::caller());
+        let slot = self.draft.borrow_mut().add_slot(Arc::new(Slot::new(Some(value))), op, true);
+        Data::new(Arc::clone(&self.names), slot, op)
+    }
+
+    /// A task: fires once a run, when its data is ready; its result is data too.
+    ///
+    /// Tasks see their data as if they ran in program order: a task that reads comes after the last one before it that
+    /// writes, a task that writes after all before it that read or write. Tasks without such a reason to wait run at the
+    /// same time.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let (a, b) = (g.data(1), g.data(2));
+    /// g.task(a.write(), |a| *a += 10);
+    /// let sum = g.task((a.read(), b.read()), |(a, b)| a + b);
+    /// assert_eq!(pool.run(g)?.take(sum), 13);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn task<A, F, R>(&self, mut access: A, body: F) -> Data<R>
+    where
+        A: Access + 'env,
+        F: for<'a> FnMut(<A as AccessAt<'a>>::Ref) -> R + Send + 'env,
+        R: Send + 'env,
+    {
+        let op = self.names.add("task", Location::caller());
+        let mut draft = self.draft.borrow_mut();
+        let mut accesses = Vec::new();
+        if !access.bind(&mut draft, &mut accesses) {
+            draft.defect(op, "it accesses data of another graph");
+        }
+        let result = Arc::new(Slot::new(None));
+        let slot = draft.add_slot(result.clone(), op, false);
+        draft.add_task(op, Box::new(Task { access, body, result }), &accesses, slot);
+        Data::new(Arc::clone(&self.names), slot, op)
+    }
+}
+
+/// A task with its types.
+struct Task<A, F, R> {
+    access: A,
+    body: F,
+    result: Arc<Slot<R>>,
+}
+
+#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+impl<A, F, R> TaskBody for Task<A, F, R>
+where
+    A: Access,
+    F: for<'a> FnMut(<A as AccessAt<'a>>::Ref) -> R + Send,
+    R: Send,
+{
+    unsafe fn fire(&mut self) {
+        // SAFETY: passed on.
+        let result = (self.body)(unsafe { self.access.fetch() });
+        // SAFETY: the result's readers come after this task.
+        let old = unsafe { self.result.replace(Some(result)) };
+        debug_assert!(old.is_none(), "results are cleared before a run");
+    }
+
+    unsafe fn torn(&mut self) {
+        // SAFETY: passed on.
+        unsafe { self.access.torn() };
+    }
+}

@@ -1,0 +1,65 @@
+//! `aggregate`: one value of all items, part by part.
+
+use crate::engine::pipe::Pipe;
+use crate::engine::reduce::Reduction;
+use crate::graph::Stream;
+use crate::plan::Data;
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Folds the items of every batch, beginning with `init`, and combines the values as a fixed tree. On all workers at
+    /// once.
+    ///
+    /// `init` must make no difference to `combine`: how often it is used is not specified.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let longest = g
+    ///     .source(["to", "be", "or", "not"])
+    ///     .aggregate(0, |longest, word| longest.max(word.len()), usize::max);
+    /// assert_eq!(pool.run(g)?.take(longest), 3);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn aggregate<A, F, C>(self, init: A, fold: F, combine: C) -> Data<A>
+    where
+        A: Clone + Send + Sync + 'env,
+        F: Fn(A, T) -> A + Send + Sync + 'env,
+        C: Fn(A, A) -> A + Send + Sync + 'env,
+    {
+        self.reduction("aggregate", Aggregate { init, fold, combine })
+    }
+}
+
+/// Of [`Stream::aggregate`].
+struct Aggregate<A, F, C> {
+    init: A,
+    fold: F,
+    combine: C,
+}
+
+impl<T, A, F, C> Reduction<T> for Aggregate<A, F, C>
+where
+    A: Clone + Send + Sync,
+    F: Fn(A, T) -> A + Send + Sync,
+    C: Fn(A, A) -> A + Send + Sync,
+{
+    type Part = A;
+    type Result = A;
+    #[inline]
+    fn start(&self) -> A {
+        self.init.clone()
+    }
+    #[inline]
+    fn next(&self, part: A, item: T) -> A {
+        (self.fold)(part, item)
+    }
+    fn combine(&self, left: A, right: A) -> A {
+        (self.combine)(left, right)
+    }
+    fn finish(&self, whole: Option<A>) -> A {
+        whole.unwrap_or_else(|| self.init.clone())
+    }
+}

@@ -1,0 +1,114 @@
+//! `chain`: one stream behind another.
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::engine::edge::Edge;
+use crate::engine::inlet::{Inlet, Shape, drop_packet};
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
+use crate::run::packet::Packet;
+use crate::run::stage::{Cx, Ended};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// The items of this stream, then those of `next`. Stage boundary.
+    ///
+    /// What comes of `next` before this one has ended is held, as far as its source's credits go. Where both come from one
+    /// source that is a defect, unless `next` is [`spooled`](Self::spooled).
+    #[track_caller]
+    pub fn chain<Q>(self, next: Stream<'env, T, Q>) -> Stream<'env, T, impl Pipe<Out = T>>
+    where
+        Q: Pipe<Out = T> + 'env,
+    {
+        let edge = Arc::new(Edge::new());
+        let spooled = [false, next.spooled];
+        let inputs = self.meet("chain", next, (Arc::clone(&edge), Arc::clone(&edge)));
+        let sequence = inputs.sequence(true);
+        inputs.set_spooled(spooled);
+        inputs.set_in_order();
+        let link = Arc::new(Link::new(sequence));
+        let first = Chain { shared: Arc::clone(&link), second: Some(inputs.stages[1]), item: PhantomData };
+        let second = Chain { shared: link, second: None, item: PhantomData };
+        let bodies = (Inlet::new(Arc::clone(&edge), first), Inlet::new(Arc::clone(&edge), second));
+        inputs.receive(bodies, ["first", "second"], sequence, edge)
+    }
+}
+
+/// What the two inputs of a chain share.
+struct Link {
+    /// How many numbers the first input had, and the second; none: not ended.
+    ends: Mutex<[Option<u64>; 2]>,
+    passed: [AtomicU64; 2],
+    sequence: usize,
+}
+
+impl Link {
+    fn new(sequence: usize) -> Self {
+        Self { ends: Mutex::new([None; 2]), passed: [AtomicU64::new(0), AtomicU64::new(0)], sequence }
+    }
+}
+
+/// An input of [`Stream::chain`]. The second one has a gate, which the end of the first one opens; its numbers go on where
+/// the first one's end.
+struct Chain<T> {
+    shared: Arc<Link>,
+    /// The stage of the second input, for the first one.
+    second: Option<usize>,
+    item: PhantomData<fn(T)>,
+}
+
+impl<T> Chain<T> {
+    /// 0 for the first input, 1 for the second.
+    fn side(&self) -> usize {
+        usize::from(self.second.is_none())
+    }
+}
+
+impl<T: Send> Shape for Chain<T> {
+    type Item = T;
+    type Own = Infallible;
+
+    fn take(&self, cx: &Cx<'_>, edge: &Edge<T>, mut packet: Box<Packet<T>>) {
+        if !cx.wants(&packet.ticket) {
+            return drop_packet(cx, edge, packet);
+        }
+        if self.side() == 1 {
+            let first = self.shared.ends.lock()[0];
+            packet.ticket.number += first.expect("the gate opens when the first input has ended");
+        }
+        if packet.ticket.last {
+            // Relaxed: read by the end of this input, which comes after all its pieces.
+            self.shared.passed[self.side()].fetch_add(1, Ordering::Relaxed);
+        }
+        cx.send(0, packet, true);
+        cx.arrive();
+    }
+
+    fn own(&self, _: &Cx<'_>, _: &Edge<T>, job: Infallible) {
+        match job {}
+    }
+
+    fn end(&self, cx: &Cx<'_>) -> Ended {
+        let passed = self.shared.passed[self.side()].load(Ordering::Relaxed);
+        let ends = {
+            let mut ends = self.shared.ends.lock();
+            ends[self.side()] = Some(passed);
+            *ends
+        };
+        if let Some(second) = self.second {
+            cx.at(second).open();
+        }
+        if let [Some(first), Some(second)] = ends {
+            cx.run.total(self.shared.sequence, first + second, cx.worker);
+        }
+        Ended::Now
+    }
+
+    fn reset(&mut self) {
+        *self.shared.ends.lock() = [None; 2];
+        self.shared.passed.iter().for_each(|passed| passed.store(0, Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,195 @@
+//! `count` of a stream with keys: how many items each key has.
+//!
+//! Counting is exactly commutative and associative. So every seat keeps a table of its own, and at the end of the stream
+//! the tables are merged partition by partition, in as many jobs.
+
+use std::any::Any;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::engine::fused::{Drive, DriveAll, ParallelTail, Tail, consume, consume_all, put};
+use crate::engine::pipe::Pipe;
+use crate::graph::{Entries, Keyed, PARTITIONS, Table};
+use crate::plan::Data;
+use crate::run::cancel::{Cause, Fault, Index};
+use crate::run::order::Ticket;
+use crate::run::slot::Slot;
+use crate::run::stage::{Capacity, Cx, EndJobs, Ended, TailKind};
+use crate::sync::countdown::FixedCountdown;
+use crate::sync::{CachePadded, Mutex, UnsafeCell};
+use crate::unwind::{self, Kept};
+
+impl<'env, K, T, P> Keyed<'env, K, T, P>
+where
+    K: Hash + Eq + Send + 'env,
+    T: 'env,
+    P: Pipe<Out = (K, T)> + 'env,
+{
+    /// Counts the items of every key, on all workers at once. Keeps every key, at most once per worker.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let counts = g.source(["to", "be", "or", "not", "to", "be"]).key_by(|word| *word).count();
+    /// let counts = pool.run(g)?.take(counts);
+    /// assert_eq!(counts.sorted(), [("be", 2), ("not", 1), ("or", 1), ("to", 2)]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn count(self) -> Data<Table<K, u64>> {
+        self.pairs.parallel_sink("count", Some("every key"), CountKeys::new)
+    }
+}
+
+/// Entries that are merged at once; more are merged in parallel.
+const SMALL: usize = 8 * 1024;
+
+/// One partition of a table of counts.
+type Counts<K> = Entries<K, u64>;
+
+/// The table of one seat.
+type Local<K> = CachePadded<UnsafeCell<Table<K, u64>>>;
+
+/// Of [`Keyed::count`].
+struct CountKeys<K> {
+    hasher: RandomState,
+    /// One table per seat.
+    local: Box<[Local<K>]>,
+    /// By partition; after merging one table each.
+    shards: Box<[Mutex<Vec<Counts<K>>>]>,
+    unmerged: FixedCountdown,
+    result: Arc<Slot<Table<K, u64>>>,
+}
+
+#[expect(unsafe_code, reason = "each seat has its own table")]
+// SAFETY: (1) while the stream runs a seat's table is touched by the one thread that sits there, and by the end of the
+// stage after all of them; (2) keys are `Send`.
+unsafe impl<K: Send> Sync for CountKeys<K> {}
+
+impl<K: Hash + Eq> CountKeys<K> {
+    fn new(result: Arc<Slot<Table<K, u64>>>) -> Self {
+        Self {
+            hasher: RandomState::default(),
+            local: Box::default(),
+            shards: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            unmerged: FixedCountdown::default(),
+            result,
+        }
+    }
+
+    /// Works on the table of this thread's seat.
+    fn with_local<R>(&self, cx: &Cx<'_>, work: impl FnOnce(&mut Table<K, u64>) -> R) -> R {
+        #[expect(unsafe_code, reason = "each seat has its own table")]
+        // SAFETY: (1) of `Sync`: this thread sits there.
+        self.local[cx.worker.seat.index].with_mut(|table| work(unsafe { &mut *table }))
+    }
+
+    fn merge(&self, partition: usize) {
+        let mut tables = unwind::Draining::of(std::mem::take(&mut *self.shards[partition].lock()).into_iter());
+        let first = tables.next().unwrap_or_default();
+        let merge = |into, from| Table::merge_partitions(into, from, |count, more| *count += more);
+        let merged = tables.fold(first, merge);
+        self.shards[partition].lock().push(merged);
+    }
+
+    fn finish(&self) {
+        let mut table = Table::with_hasher(self.hasher.clone());
+        for (partition, shards) in self.shards.iter().enumerate() {
+            table.put_partition(partition, shards.lock().pop().expect("merged"));
+        }
+        put(&self.result, Some(table));
+    }
+}
+
+impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
+    const KIND: TailKind = TailKind::Parallel;
+    /// The partitions to merge.
+    type Own = EndJobs;
+
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<(K, T)>) {
+        self.with_local(cx, |table| consume(cx, ticket, drive, |pair| count(table, pair)));
+    }
+
+    fn own(&self, cx: &Cx<'_>, jobs: EndJobs) {
+        let partition = cx.share_end(jobs);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.merge(partition as usize))) {
+            fail(cx, panic);
+        } else if self.unmerged.arrive() {
+            self.finish();
+            cx.ended();
+        }
+    }
+
+    /// Sorts the tables of the seats by partition, and merges those.
+    fn end(&self, cx: &Cx<'_>) -> Ended {
+        let mut entries = 0;
+        for local in &self.local {
+            local.with_mut(|table| {
+                #[expect(unsafe_code, reason = "each seat has its own table")]
+                // SAFETY: (1) of `Sync`: all pieces have retired.
+                let table = unsafe { &mut *table };
+                entries += table.len();
+                for (partition, shards) in self.shards.iter().enumerate() {
+                    let shard = table.take_partition(partition);
+                    if !shard.is_empty() {
+                        shards.lock().push(shard);
+                    }
+                }
+            });
+        }
+        if entries > SMALL {
+            self.unmerged.restart(u32::try_from(PARTITIONS).expect("few"));
+            cx.end_in_parts(u32::try_from(PARTITIONS).expect("few"));
+            return Ended::Later;
+        }
+        match catch_unwind(AssertUnwindSafe(|| (0..PARTITIONS).for_each(|partition| self.merge(partition)))) {
+            Ok(()) => {
+                self.finish();
+                Ended::Now
+            }
+            Err(panic) => fail(cx, panic),
+        }
+    }
+
+    fn prepare(&mut self, capacity: Capacity) {
+        let table = || CachePadded::new(UnsafeCell::new(Table::with_hasher(self.hasher.clone())));
+        self.local = (0..capacity.seats).map(|_| table()).collect();
+    }
+
+    fn clear(&mut self) -> u64 {
+        for local in &mut self.local {
+            for partition in 0..PARTITIONS {
+                unwind::drop_value(local.get_mut().take_partition(partition));
+            }
+        }
+        self.shards.iter_mut().for_each(|shards| shards.get_mut().drain(..).for_each(unwind::drop_value));
+        0 // they were all worked on
+    }
+}
+
+impl<K: Hash + Eq + Send, T> ParallelTail<(K, T)> for CountKeys<K> {
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<(K, T)>) {
+        self.with_local(cx, |table| consume_all(cx, drive, |pair| count(table, pair)));
+    }
+}
+
+/// Counts an item with its key.
+#[inline]
+fn count<K: Hash + Eq, T>(table: &mut Table<K, u64>, (key, item): (K, T)) {
+    let key = Kept::new(key);
+    drop(item); // before the key is in the table: a panic of it leaves that as it was
+    *table.get_or_insert_with(key.into_inner(), || 0) += 1;
+}
+
+/// A panic of the key's own code while tables were merged: it belongs to no item.
+fn fail(cx: &Cx<'_>, panic: Box<dyn Any + Send>) -> Ended {
+    let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
+    let ticket = Ticket::behind_all();
+    cx.fail(&ticket, cx.failure(&ticket, fault));
+    Ended::Later
+}

@@ -1,0 +1,35 @@
+//! `filter_map`: something else in the place of some of the items.
+
+use crate::engine::op::{Emit, FusedOp, Makes};
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Gives every item to `f`, and keeps what is `Some`. Fuses; runs on all workers at once.
+    #[track_caller]
+    pub fn filter_map<U, F>(self, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
+    where
+        F: Fn(T) -> Option<U> + Send + Sync + 'env,
+    {
+        self.fuse("filter_map", FilterMap(f))
+    }
+}
+
+/// Of [`Stream::filter_map`].
+struct FilterMap<F>(F);
+
+impl<T, U, F: Fn(T) -> Option<U> + Send + Sync> FusedOp<T> for FilterMap<F> {
+    type Out = U;
+    type Batch<'a>
+        = ()
+    where
+        Self: 'a;
+    const MAKES: Makes = Makes::AtMostOne;
+    fn begin(&self) {}
+    #[inline]
+    fn item(&self, (): &mut (), item: T, out: &mut impl Emit<U>) {
+        if let Some(made) = (self.0)(item) {
+            out.emit(made);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `flat_map` and `flat_map_into`: any number of items in the place of one.
+
+use std::marker::PhantomData;
+
+use crate::engine::op::{Emit, FusedOp, Makes};
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Makes of every item the items of an iterator, which is run to its end. Fuses; runs on all workers at once.
+    ///
+    /// The items of one iterator are made one after the other, by one worker: what comes of one item is not spread.
+    #[track_caller]
+    pub fn flat_map<I, F>(self, f: F) -> Stream<'env, I::Item, impl Pipe<Out = I::Item>>
+    where
+        I: IntoIterator,
+        F: Fn(T) -> I + Send + Sync + 'env,
+    {
+        self.fuse("flat_map", FlatMap(f))
+    }
+
+    /// Makes of every item any number of items, by calling the second argument of `f` with each. Fuses; runs on all
+    /// workers at once.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let digits = g
+    ///     .source([120, 7])
+    ///     .flat_map_into(|mut number: u32, out| {
+    ///         while number > 0 {
+    ///             out(number % 10);
+    ///             number /= 10;
+    ///         }
+    ///     })
+    ///     .collect();
+    /// assert_eq!(pool.run(g)?.take(digits), [0, 2, 1, 7]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn flat_map_into<U, F>(self, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
+    where
+        F: Fn(T, &mut dyn FnMut(U)) + Send + Sync + 'env,
+        U: 'env,
+    {
+        self.fuse("flat_map_into", FlatMapInto { f, made: PhantomData })
+    }
+}
+
+/// Of [`Stream::flat_map`].
+struct FlatMap<F>(F);
+
+impl<T, I: IntoIterator, F: Fn(T) -> I + Send + Sync> FusedOp<T> for FlatMap<F> {
+    type Out = I::Item;
+    type Batch<'a>
+        = ()
+    where
+        Self: 'a;
+    const MAKES: Makes = Makes::Any;
+    fn begin(&self) {}
+    #[inline]
+    fn item(&self, (): &mut (), item: T, out: &mut impl Emit<I::Item>) {
+        (self.0)(item).into_iter().for_each(|made| out.emit(made));
+    }
+}
+
+/// Of [`Stream::flat_map_into`].
+struct FlatMapInto<F, U> {
+    f: F,
+    made: PhantomData<fn() -> U>,
+}
+
+impl<T, U, F: Fn(T, &mut dyn FnMut(U)) + Send + Sync> FusedOp<T> for FlatMapInto<F, U> {
+    type Out = U;
+    type Batch<'a>
+        = ()
+    where
+        Self: 'a;
+    const MAKES: Makes = Makes::Any;
+    fn begin(&self) {}
+    #[inline]
+    fn item(&self, (): &mut (), item: T, out: &mut impl Emit<U>) {
+        (self.f)(item, &mut |made| out.emit(made));
+    }
+}

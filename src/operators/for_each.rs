@@ -1,0 +1,51 @@
+//! `for_each`: a closure that is given all items.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::engine::fused::{Drive, DriveAll, ParallelTail, Tail, consume, consume_all, put};
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
+use crate::plan::Data;
+use crate::run::order::Ticket;
+use crate::run::slot::Slot;
+use crate::run::stage::{Cx, Ended, TailKind};
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Gives every item to `f`, on all workers at once, in no particular order.
+    #[track_caller]
+    pub fn for_each<F>(self, f: F) -> Data<()>
+    where
+        F: Fn(T) + Send + Sync + 'env,
+    {
+        self.parallel_sink("for_each", None, |result| ForEach { f, result })
+    }
+}
+
+/// Of [`Stream::for_each`].
+struct ForEach<F> {
+    f: F,
+    result: Arc<Slot<()>>,
+}
+
+impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
+    const KIND: TailKind = TailKind::Parallel;
+    type Own = Infallible;
+
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
+        consume(cx, ticket, drive, &self.f);
+    }
+    fn own(&self, _: &Cx<'_>, job: Infallible) {
+        match job {}
+    }
+    fn end(&self, _: &Cx<'_>) -> Ended {
+        put(&self.result, Some(()));
+        Ended::Now
+    }
+}
+
+impl<T, F: Fn(T) + Send + Sync> ParallelTail<T> for ForEach<F> {
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
+        consume_all(cx, drive, &self.f);
+    }
+}

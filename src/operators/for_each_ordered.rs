@@ -1,0 +1,42 @@
+//! `for_each_ordered`: a closure that is given all items, one after the other.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::engine::fused::put;
+use crate::engine::pipe::Pipe;
+use crate::engine::serial::SerialOp;
+use crate::graph::Stream;
+use crate::plan::Data;
+use crate::run::slot::Slot;
+
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Gives every item to `f`, one at a time, in stream order. What `f` has captured goes on from run to run.
+    #[track_caller]
+    pub fn for_each_ordered<F>(self, f: F) -> Data<()>
+    where
+        F: FnMut(T) + Send + 'env,
+    {
+        self.serial_sink("for_each_ordered", None, |result| ForEachOrdered { f, result })
+    }
+}
+
+/// Of [`Stream::for_each_ordered`].
+struct ForEachOrdered<F> {
+    f: F,
+    result: Arc<Slot<()>>,
+}
+
+impl<T, F: FnMut(T) + Send> SerialOp<T> for ForEachOrdered<F> {
+    type Out = Infallible;
+    type State = ();
+    fn begin(&mut self) {}
+    #[inline]
+    fn item(&mut self, (): &mut (), item: T, _: &mut Vec<Infallible>) -> bool {
+        (self.f)(item);
+        true
+    }
+    fn end(&mut self, (): ()) {
+        put(&self.result, Some(()));
+    }
+}

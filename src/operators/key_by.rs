@@ -1,0 +1,36 @@
+//! `key_by`: a key for every item.
+
+use crate::engine::op::{Emit, FusedOp, Makes};
+use crate::engine::pipe::Pipe;
+use crate::graph::{Keyed, Stream};
+use crate::unwind::Kept;
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Gives every item a key, for the keyed operators. Fuses; runs on all workers at once.
+    #[track_caller]
+    pub fn key_by<K, F>(self, key: F) -> Keyed<'env, K, T, impl Pipe<Out = (K, T)>>
+    where
+        F: Fn(&T) -> K + Send + Sync + 'env,
+    {
+        Keyed { pairs: self.fuse("key_by", KeyBy(key)) }
+    }
+}
+
+/// Of [`Stream::key_by`].
+struct KeyBy<F>(F);
+
+impl<T, K, F: Fn(&T) -> K + Send + Sync> FusedOp<T> for KeyBy<F> {
+    type Out = (K, T);
+    type Batch<'a>
+        = ()
+    where
+        Self: 'a;
+    const MAKES: Makes = Makes::One;
+    fn begin(&self) {}
+    #[inline]
+    fn item(&self, (): &mut (), item: T, out: &mut impl Emit<(K, T)>) {
+        let item = Kept::new(item);
+        let key = (self.0)(&item);
+        out.emit((key, item.into_inner()));
+    }
+}

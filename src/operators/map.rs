@@ -1,0 +1,33 @@
+//! `map`: something else in the place of every item.
+
+use crate::engine::op::{Emit, FusedOp, Makes};
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Gives every item to `f`. Fuses; runs on all workers at once.
+    #[track_caller]
+    pub fn map<U, F>(self, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
+    where
+        F: Fn(T) -> U + Send + Sync + 'env,
+    {
+        self.fuse("map", Map(f))
+    }
+}
+
+/// Of [`Stream::map`].
+struct Map<F>(F);
+
+impl<T, U, F: Fn(T) -> U + Send + Sync> FusedOp<T> for Map<F> {
+    type Out = U;
+    type Batch<'a>
+        = ()
+    where
+        Self: 'a;
+    const MAKES: Makes = Makes::One;
+    fn begin(&self) {}
+    #[inline]
+    fn item(&self, (): &mut (), item: T, out: &mut impl Emit<U>) {
+        out.emit((self.0)(item));
+    }
+}

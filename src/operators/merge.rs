@@ -1,0 +1,102 @@
+//! `merge` and `unordered`: items in the order in which they arrive.
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::engine::edge::Edge;
+use crate::engine::inlet::{Inlet, Shape, drop_packet};
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
+use crate::run::order::Ticket;
+use crate::run::packet::Packet;
+use crate::run::stage::{Cx, Ended};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::countdown::FixedCountdown;
+
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// The items of both streams in the order in which they arrive: it differs from run to run. Stage boundary.
+    #[track_caller]
+    pub fn merge<Q>(self, other: Stream<'env, T, Q>) -> Stream<'env, T, impl Pipe<Out = T>>
+    where
+        Q: Pipe<Out = T> + 'env,
+    {
+        let edge = Arc::new(Edge::new());
+        let inputs = self.meet("merge", other, (Arc::clone(&edge), Arc::clone(&edge)));
+        let sequence = inputs.sequence(false);
+        let arrivals = Arc::new(Arrivals::new(2, sequence));
+        let input = || Inlet::new(Arc::clone(&edge), Merge::new(Arc::clone(&arrivals)));
+        inputs.receive((input(), input()), ["left", "right"], sequence, Arc::clone(&edge))
+    }
+
+    /// What comes after takes batches in the order in which they arrive, not in stream order: nothing waits for a slow
+    /// one, and the order differs from run to run. Stage boundary.
+    #[track_caller]
+    pub fn unordered(self) -> Stream<'env, T, impl Pipe<Out = T>> {
+        self.renumber("unordered", |sequence| Merge::new(Arc::new(Arrivals::new(1, sequence))))
+    }
+}
+
+/// What the inputs of a [`Merge`] share.
+struct Arrivals {
+    next: AtomicU64,
+    open: FixedCountdown,
+    inputs: u32,
+    sequence: usize,
+}
+
+impl Arrivals {
+    fn new(inputs: u32, sequence: usize) -> Self {
+        Self { next: AtomicU64::new(0), open: FixedCountdown::default(), inputs, sequence }
+    }
+}
+
+/// An input of [`Stream::merge`], or of [`Stream::unordered`]: every piece gets the next number as it arrives.
+struct Merge<T> {
+    shared: Arc<Arrivals>,
+    item: PhantomData<fn(T)>,
+}
+
+impl<T> Merge<T> {
+    fn new(shared: Arc<Arrivals>) -> Self {
+        Self { shared, item: PhantomData }
+    }
+}
+
+impl<T: Send> Shape for Merge<T> {
+    type Item = T;
+    type Own = Infallible;
+
+    fn take(&self, cx: &Cx<'_>, edge: &Edge<T>, mut packet: Box<Packet<T>>) {
+        if !cx.wants(&packet.ticket) {
+            return drop_packet(cx, edge, packet);
+        }
+        // Relaxed: any order is an order of arrival.
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let came = packet.ticket;
+        packet.ticket = Ticket::whole(number, came.origin);
+        if let Some(failure) = packet.failure.take() {
+            cx.fail(&came, failure); // behind this there is no order in which one could be the earliest
+        }
+        cx.send(0, packet, true);
+        cx.arrive();
+    }
+
+    fn own(&self, _: &Cx<'_>, _: &Edge<T>, job: Infallible) {
+        match job {}
+    }
+
+    fn end(&self, cx: &Cx<'_>) -> Ended {
+        // The last input to end sees the numbers that the others have given out.
+        if self.shared.open.arrive() {
+            let total = self.shared.next.load(Ordering::Relaxed);
+            cx.run.total(self.shared.sequence, total, cx.worker);
+        }
+        Ended::Now
+    }
+
+    fn reset(&mut self) {
+        self.shared.next.store(0, Ordering::Relaxed);
+        self.shared.open.restart(self.shared.inputs);
+    }
+}

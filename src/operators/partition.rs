@@ -1,0 +1,24 @@
+//! `partition`: every item to one of two streams.
+
+use crate::engine::pipe::Pipe;
+use crate::graph::Stream;
+use crate::unwind::Kept;
+
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Sends the items for which `pred` holds to the first stream, the others to the second. Stage boundary.
+    #[track_caller]
+    pub fn partition<F>(self, pred: F) -> (Stream<'env, T, impl Pipe<Out = T>>, Stream<'env, T, impl Pipe<Out = T>>)
+    where
+        F: Fn(&T) -> bool + Send + Sync + 'env,
+    {
+        self.fork("partition", ["partition's true", "partition's false"], either(pred)).into()
+    }
+}
+
+/// Of [`Stream::partition`]: to the left what the predicate holds for.
+fn either<T>(pred: impl Fn(&T) -> bool) -> impl Fn(T) -> (Option<T>, Option<T>) {
+    move |item| {
+        let item = Kept::new(item);
+        if pred(&item) { (Some(item.into_inner()), None) } else { (None, Some(item.into_inner())) }
+    }
+}

@@ -1,0 +1,71 @@
+//! `reduce`, `min` and `max`: one item of all.
+
+use crate::engine::pipe::Pipe;
+use crate::engine::reduce::Reduction;
+use crate::graph::Stream;
+use crate::plan::Data;
+
+impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Puts all items together with `f`; none if there are none. On all workers at once.
+    ///
+    /// The items of a batch one after the other, then the batches as a fixed tree: the answer is the same to the last bit
+    /// on any number of workers, also where `f` is not associative, as for floats. It may differ in the last bits from a
+    /// fold from left to right.
+    #[must_use]
+    #[track_caller]
+    pub fn reduce<F>(self, f: F) -> Data<Option<T>>
+    where
+        T: Send,
+        F: Fn(T, T) -> T + Send + Sync + 'env,
+    {
+        self.reduction("reduce", Reduce(f))
+    }
+
+    /// The least item, the first of several; on all workers at once.
+    #[must_use]
+    #[track_caller]
+    pub fn min(self) -> Data<Option<T>>
+    where
+        T: Ord + Send,
+    {
+        self.reduction("min", Reduce(std::cmp::min))
+    }
+
+    /// The greatest item, the last of several; on all workers at once.
+    #[must_use]
+    #[track_caller]
+    pub fn max(self) -> Data<Option<T>>
+    where
+        T: Ord + Send,
+    {
+        self.reduction("max", Reduce(std::cmp::max))
+    }
+}
+
+/// Of [`Stream::reduce`], [`Stream::min`] and [`Stream::max`].
+struct Reduce<F>(F);
+
+impl<T: Send, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for Reduce<F> {
+    type Part = Option<T>;
+    type Result = Option<T>;
+    #[inline]
+    fn start(&self) -> Option<T> {
+        None
+    }
+    #[inline]
+    fn next(&self, part: Option<T>, item: T) -> Option<T> {
+        Some(match part {
+            Some(part) => (self.0)(part, item),
+            None => item,
+        })
+    }
+    fn combine(&self, left: Option<T>, right: Option<T>) -> Option<T> {
+        match (left, right) {
+            (Some(left), Some(right)) => Some((self.0)(left, right)),
+            (left, right) => left.or(right),
+        }
+    }
+    fn finish(&self, whole: Option<Option<T>>) -> Option<T> {
+        whole.flatten()
+    }
+}

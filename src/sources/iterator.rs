@@ -1,0 +1,55 @@
+//! `source` and `source_fn`: the items of an iterator.
+
+use crate::engine::pipe::Pipe;
+use crate::engine::pulled::MakeIter;
+use crate::graph::{Graph, Stream};
+
+impl<'env> Graph<'env> {
+    /// Items of an iterator, in its order; one worker at a time takes a batch out of it.
+    ///
+    /// One run uses it up: a second one is [`NotReady`](crate::RunErrorKind::NotReady). Batches begin with one item, for
+    /// heavy ones, and grow to 1024. A run may take some items more than its sinks need.
+    #[track_caller]
+    pub fn source<I>(&self, items: I) -> Stream<'env, I::Item, impl Pipe<Out = I::Item> + use<'env, I>>
+    where
+        I: IntoIterator<Item: Send + 'env, IntoIter: Send + 'env> + Send + 'env,
+    {
+        self.add_pulled("source", Once(Some(items)))
+    }
+
+    /// Items of an iterator that `make` makes anew for every run; otherwise as [`source`](Self::source).
+    #[track_caller]
+    pub fn source_fn<I, F>(&self, make: F) -> Stream<'env, I::Item, impl Pipe<Out = I::Item> + use<'env, I, F>>
+    where
+        I: IntoIterator<Item: Send + 'env, IntoIter: Send + 'env> + 'env,
+        F: FnMut() -> I + Send + 'env,
+    {
+        self.add_pulled("source_fn", Again(make))
+    }
+}
+
+/// One iterator, for one run.
+pub(crate) struct Once<I>(pub(crate) Option<I>);
+
+impl<I: IntoIterator<IntoIter: Send> + Send> MakeIter for Once<I> {
+    type Iter = I::IntoIter;
+    fn take(&mut self) -> Option<I::IntoIter> {
+        self.0.take().map(IntoIterator::into_iter)
+    }
+    fn is_ready(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// A new iterator for every run.
+pub(crate) struct Again<F>(pub(crate) F);
+
+impl<I: IntoIterator<IntoIter: Send>, F: FnMut() -> I + Send> MakeIter for Again<F> {
+    type Iter = I::IntoIter;
+    fn take(&mut self) -> Option<I::IntoIter> {
+        Some((self.0)().into_iter())
+    }
+    fn is_ready(&self) -> bool {
+        true
+    }
+}

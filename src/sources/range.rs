@@ -1,0 +1,39 @@
+//! `range`: the integers of a range.
+
+use std::ops::Range;
+
+use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::pipe::Pipe;
+use crate::graph::{Graph, Stream};
+use crate::pool::Integer;
+
+impl<'env> Graph<'env> {
+    /// The integers of a range, from all workers at once.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let largest = g.range(-10..10_i32).map(|x| x * x).max();
+    /// assert_eq!(pool.run(g)?.take(largest), Some(100));
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn range<N: Integer + 'env>(&self, range: Range<N>) -> Stream<'env, N, impl Pipe<Out = N> + use<'env, N>> {
+        self.add_numbered("range", Integers(range))
+    }
+}
+
+/// Integers of a range.
+pub(crate) struct Integers<N>(pub(crate) Range<N>);
+
+impl<N: Integer> Indexed for Integers<N> {
+    type Item = N;
+    fn len(&self) -> u64 {
+        N::distance(self.0.start, self.0.end)
+    }
+    #[inline]
+    fn each(&self, batch: Batch, out: &mut impl FnMut(N)) {
+        batch.range.for_each(|i| out(self.0.start.plus(i)));
+    }
+}

@@ -1,0 +1,128 @@
+//! `split` and `split_all`: the records of texts.
+
+use std::ops::{Range, RangeInclusive};
+
+use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::pipe::Pipe;
+use crate::graph::{Graph, Stream};
+use crate::run::batch::BatchSize;
+use crate::run::supply::MemoryRange;
+
+impl<'env> Graph<'env> {
+    /// The records of a text that end with `delimiter`, without it, from all workers at once.
+    ///
+    /// A record after the last delimiter counts if it is not empty, as in [`str::lines`]. Batches are ranges of 4 to 64
+    /// KiB; [`batch_size`](Stream::batch_size) is in bytes here.
+    #[track_caller]
+    pub fn split(
+        &self,
+        text: &'env [u8],
+        delimiter: u8,
+    ) -> Stream<'env, &'env [u8], impl Pipe<Out = &'env [u8]> + use<'env>> {
+        self.add_numbered("split", Records::new(vec![text], delimiter))
+    }
+
+    /// The records of many texts, one text after the other; otherwise as [`split`](Self::split).
+    ///
+    /// Cut by size, whatever the texts are: many small ones share a batch, a large one has many. The end of a text ends a
+    /// record.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let texts: [&[u8]; 3] = [b"one\ntwo", b"", b"three\n"];
+    /// let g = Graph::new();
+    /// let lines = g.split_all(&texts, b'\n').collect();
+    /// assert_eq!(pool.run(g)?.take(lines), [&b"one"[..], b"two", b"three"]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn split_all(
+        &self,
+        texts: &[&'env [u8]],
+        delimiter: u8,
+    ) -> Stream<'env, &'env [u8], impl Pipe<Out = &'env [u8]> + use<'env>> {
+        self.add_numbered("split_all", Records::new(texts.to_vec(), delimiter))
+    }
+}
+
+/// Byte records that end with a delimiter, of several buffers as if they were one. Batches are ranges of bytes; a record
+/// belongs to the batch in which it begins.
+pub(crate) struct Records<'env> {
+    buffers: Vec<&'env [u8]>,
+    /// Where each buffer begins, and where the last one ends.
+    starts: Vec<u64>,
+    delimiter: u8,
+}
+
+/// Bytes in a batch of records, unless the user says otherwise.
+const RECORD_BYTES: RangeInclusive<u64> = 4 * 1024..=64 * 1024;
+
+impl<'env> Records<'env> {
+    pub(crate) fn new(buffers: Vec<&'env [u8]>, delimiter: u8) -> Self {
+        let mut end = 0;
+        let ends = buffers.iter().map(|buffer| {
+            end += buffer.len() as u64;
+            end
+        });
+        Self { starts: std::iter::once(0).chain(ends).collect(), buffers, delimiter }
+    }
+
+    /// The records of one buffer that begin in a range of it.
+    #[inline]
+    fn each_of(&self, buffer: &'env [u8], range: Range<usize>, out: &mut impl FnMut(&'env [u8])) {
+        let mut start = match range.start.checked_sub(1) {
+            None => 0,
+            Some(before) => match memchr::memchr(self.delimiter, &buffer[before..range.end]) {
+                Some(place) => before + place + 1,
+                None => return, // in the middle of a record
+            },
+        };
+        if start >= range.end {
+            return;
+        }
+        let base = start;
+        for place in memchr::memchr_iter(self.delimiter, &buffer[base..]) {
+            out(&buffer[start..base + place]);
+            start = base + place + 1;
+            if start >= range.end {
+                return;
+            }
+        }
+        out(&buffer[start..]);
+    }
+}
+
+impl<'env> Indexed for Records<'env> {
+    type Item = &'env [u8];
+    fn len(&self) -> u64 {
+        *self.starts.last().expect("one more than buffers")
+    }
+    fn batch(&self, size: BatchSize) -> u64 {
+        match size {
+            BatchSize::Growing => {
+                size.of(self.len()).max((self.len() / 4096).clamp(*RECORD_BYTES.start(), *RECORD_BYTES.end()))
+            }
+            BatchSize::Fixed(_) => size.of(self.len()),
+        }
+    }
+    #[inline]
+    fn each(&self, batch: Batch, out: &mut impl FnMut(&'env [u8])) {
+        let Range { start, end } = batch.range;
+        let first = self.starts.partition_point(|begin| *begin <= start) - 1;
+        for (buffer, begin) in self.buffers[first..].iter().zip(&self.starts[first..]) {
+            if *begin >= end {
+                break;
+            }
+            let index = |place: u64| usize::try_from(place - begin).expect("within a buffer");
+            self.each_of(buffer, index(start.max(*begin))..index(end).min(buffer.len()), out);
+        }
+    }
+    fn memory(&self) -> Vec<MemoryRange> {
+        self.buffers.iter().map(|buffer| MemoryRange::of(*buffer)).collect()
+    }
+    /// Nobody knows how many records there are.
+    fn count(&self, _: &Batch) -> u64 {
+        0
+    }
+}
