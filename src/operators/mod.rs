@@ -27,6 +27,7 @@ mod partition;
 mod reduce;
 mod scan;
 mod sum;
+mod take_while;
 mod tee;
 mod try_map;
 mod zip;

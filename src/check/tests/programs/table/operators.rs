@@ -96,6 +96,13 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         ..Operator::SERIAL
     },
     Operator {
+        methods: &["Stream::take_while"],
+        ends_early: true,
+        graph: |items, at| items.take_while(move |item| at.value(item).rem_euclid(7) != 0).boxed(),
+        iter: |items, _| items.into_iter().take_while(|x| x.rem_euclid(7) != 0).collect(),
+        ..Operator::SERIAL
+    },
+    Operator {
         methods: &["Stream::unordered"],
         calls: false,
         keeps_order: false,

@@ -1,0 +1,51 @@
+//! `take_while`: the items before the first one that is not wanted.
+
+use crate::engine::pipe::Pipe;
+use crate::engine::serial::SerialOp;
+use crate::graph::Stream;
+use crate::unwind::Kept;
+
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// The items before the first one for which `pred` does not hold; there the stream ends, and its sources stop, as with
+    /// [`Iterator::take_while`]. One item at a time, in stream order. Stage boundary after it.
+    ///
+    /// Batches that are under way when the stream ends are dropped. An operator before this one may have seen their items.
+    /// A failure there, behind the end, is none.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let squares = g.source(1..).map(|x: u32| x * x).take_while(|x| *x < 30).collect();
+    /// assert_eq!(pool.run(g)?.take(squares), [1, 4, 9, 16, 25]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take_while<F>(self, pred: F) -> Stream<'env, T, impl Pipe<Out = T>>
+    where
+        F: FnMut(&T) -> bool + Send + 'env,
+    {
+        self.serial("take_while", TakeWhile(pred))
+    }
+}
+
+/// Of [`Stream::take_while`].
+struct TakeWhile<F>(F);
+
+impl<T: Send, F: FnMut(&T) -> bool + Send> SerialOp<T> for TakeWhile<F> {
+    type Out = T;
+    type State = ();
+    const CLOSES: bool = true;
+    fn begin(&mut self) {}
+    #[inline]
+    fn item(&mut self, (): &mut (), item: T, made: &mut Vec<T>) -> bool {
+        let item = Kept::new(item);
+        let is_wanted = (self.0)(&item);
+        let item = item.into_inner();
+        if is_wanted {
+            made.push(item);
+        }
+        is_wanted
+    }
+    fn end(&mut self, (): ()) {}
+}
