@@ -25,11 +25,12 @@ pub(crate) trait SerialOp<T>: Send {
     type Out;
     /// What it carries from item to item, new in every run.
     type State: Send;
-    /// Whether it may want no more some time: [`item`](Self::item) may give `false`.
-    const CLOSES: bool = false;
+    /// Whether it ends the stream in a result. Else it stands in the middle: a failure goes through it in its turn and ends
+    /// it, and so does [`item`](Self::item) when it gives `false`.
+    const IS_SINK: bool = false;
     /// The state before the first item. User code.
     fn begin(&mut self) -> Self::State;
-    /// Takes an item; `false`: it wants no more.
+    /// Takes an item; `false`: it wants no more. A sink always does.
     fn item(&mut self, state: &mut Self::State, item: T, made: &mut Vec<Self::Out>) -> bool;
     /// After the last item.
     fn end(&mut self, state: Self::State);
@@ -177,11 +178,11 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
             })
         });
         let mut failure = failure.filter(|_| !ended);
-        if O::CLOSES && (ended || failure.is_some()) && !self.closed {
+        if !O::IS_SINK && (ended || failure.is_some()) && !self.closed {
             self.closed = true;
             cx.close();
         }
-        if !O::CLOSES
+        if O::IS_SINK
             && let Some(failure) = failure.take()
         {
             cx.fail(ticket, failure);
@@ -200,13 +201,13 @@ struct Made<U> {
 impl<T, O: SerialOp<T>> Visit<T, O> {
     #[inline]
     fn item(&mut self, op: &mut O, item: T) {
-        if O::CLOSES && self.closed {
+        if !O::IS_SINK && self.closed {
             self.dropped += 1;
             return;
         }
         self.given += 1;
         let more = op.item(&mut self.state, item, &mut self.made);
-        if O::CLOSES {
+        if !O::IS_SINK {
             self.closed = !more;
         }
     }
@@ -261,7 +262,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
         self.inside(|inside| {
-            if O::CLOSES {
+            if !O::IS_SINK {
                 unwind::drop_value(inside.state.take()); // in the middle of a stream: it has no result to fail on
                 return Ended::Now;
             }

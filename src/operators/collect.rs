@@ -27,6 +27,7 @@ struct Collect<T> {
 impl<T: Send> SerialOp<T> for Collect<T> {
     type Out = Infallible;
     type State = Vec<T>;
+    const IS_SINK: bool = true;
     fn begin(&mut self) -> Vec<T> {
         Vec::new()
     }

@@ -48,6 +48,7 @@ impl<T, A: Clone + Send, F: FnMut(A, T) -> A + Send> SerialOp<T> for Fold<A, F> 
     type Out = Infallible;
     /// None only while the closure has it.
     type State = Option<A>;
+    const IS_SINK: bool = true;
     fn begin(&mut self) -> Option<A> {
         Some(self.init.clone())
     }
@@ -71,6 +72,7 @@ struct Accumulate<A, F> {
 impl<T, A: Clone + Send, F: FnMut(&mut A, T) + Send> SerialOp<T> for Accumulate<A, F> {
     type Out = Infallible;
     type State = A;
+    const IS_SINK: bool = true;
     fn begin(&mut self) -> A {
         self.init.clone()
     }

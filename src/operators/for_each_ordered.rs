@@ -30,6 +30,7 @@ struct ForEachOrdered<F> {
 impl<T, F: FnMut(T) + Send> SerialOp<T> for ForEachOrdered<F> {
     type Out = Infallible;
     type State = ();
+    const IS_SINK: bool = true;
     fn begin(&mut self) {}
     #[inline]
     fn item(&mut self, (): &mut (), item: T, _: &mut Vec<Infallible>) -> bool {

@@ -39,7 +39,6 @@ struct Scan<S, U, F> {
 impl<T, S: Clone + Send, U, F: FnMut(&mut S, T) -> Option<U> + Send> SerialOp<T> for Scan<S, U, F> {
     type Out = U;
     type State = S;
-    const CLOSES: bool = true;
     fn begin(&mut self) -> S {
         self.init.clone()
     }

@@ -35,7 +35,6 @@ struct TakeWhile<F>(F);
 impl<T: Send, F: FnMut(&T) -> bool + Send> SerialOp<T> for TakeWhile<F> {
     type Out = T;
     type State = ();
-    const CLOSES: bool = true;
     fn begin(&mut self) {}
     #[inline]
     fn item(&mut self, (): &mut (), item: T, made: &mut Vec<T>) -> bool {
