@@ -12,6 +12,7 @@ mod chain;
 mod collect;
 mod count;
 mod count_by_key;
+mod enumerate;
 mod filter;
 mod filter_map;
 mod flat_map;

@@ -96,6 +96,21 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         ..Operator::SERIAL
     },
     Operator {
+        methods: &["Stream::enumerate"],
+        calls: false,
+        graph: |items, _| {
+            items
+                .enumerate()
+                .map(|(number, item)| {
+                    let value = mix(*item.value, i64::try_from(number).expect("small"));
+                    item.with(value)
+                })
+                .boxed()
+        },
+        iter: |items, _| items.into_iter().zip(0..).map(|(x, number)| mix(x, number)).collect(),
+        ..Operator::SERIAL
+    },
+    Operator {
         methods: &["Stream::take_while"],
         ends_early: true,
         graph: |items, at| items.take_while(move |item| at.value(item).rem_euclid(7) != 0).boxed(),

@@ -1,0 +1,44 @@
+//! `enumerate`: every item with its number.
+
+use std::marker::PhantomData;
+
+use crate::engine::pipe::Pipe;
+use crate::engine::serial::SerialOp;
+use crate::graph::Stream;
+
+impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
+    /// Puts its number before every item, from 0 on, as [`Iterator::enumerate`] does. One item at a time, in stream order.
+    /// Stage boundary after it.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let lines = g.split(b"to be\nor\nnot", b'\n').filter(|line| line.len() < 5).enumerate().collect();
+    /// assert_eq!(pool.run(g)?.take(lines), [(0, &b"or"[..]), (1, b"not")]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn enumerate(self) -> Stream<'env, (u64, T), impl Pipe<Out = (u64, T)>> {
+        self.serial("enumerate", Enumerate(PhantomData))
+    }
+}
+
+/// Of [`Stream::enumerate`].
+struct Enumerate<T>(PhantomData<fn() -> T>);
+
+impl<T: Send> SerialOp<T> for Enumerate<T> {
+    type Out = (u64, T);
+    /// The next number.
+    type State = u64;
+    fn begin(&mut self) -> u64 {
+        0
+    }
+    #[inline]
+    fn item(&mut self, next: &mut u64, item: T, made: &mut Vec<(u64, T)>) -> bool {
+        made.push((*next, item));
+        *next += 1;
+        true
+    }
+    fn end(&mut self, _: u64) {}
+}
