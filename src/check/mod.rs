@@ -20,7 +20,7 @@ use std::sync::Arc;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::pool::worker::{Current, Worker, switch_current};
+use crate::pool::work::worker::{Current, Worker, switch_current};
 use crate::pool::{Pool, Shared, without_threads};
 use crate::sync::Mutex;
 use crate::sync::seam::{self, Driver, Point};

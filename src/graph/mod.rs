@@ -56,7 +56,7 @@ type Shared<'env> = Rc<RefCell<Draft<'env>>>;
 /// outlive it; else the compiler says that the borrow might be used there, "when `g` is dropped".
 ///
 /// # Functions that describe a part
-/// A stream is taken by any [`Pipe`], and given back as one that need not be named:
+/// A stream is taken by any [`Pipe`](crate::Pipe), and given back as one that need not be named:
 ///
 /// ```
 /// use millstream::{Graph, Pipe, Pool, Stream};
@@ -132,13 +132,13 @@ impl<'env> Graph<'env> {
     /// * a stream that nothing takes, also one that is still held;
     /// * data, streams or orders of two graphs;
     /// * data that a task accesses twice and not only for reading, or that is accessed after something has
-    ///   [consumed](Data::consume) it;
-    /// * a task that comes [after](Data::after) what waits for it, or a sink after anything;
+    ///   [consumed](crate::Data::consume) it;
+    /// * a task that comes [after](crate::Data::after) what waits for it, or a sink after anything;
     /// * a stream that is held until the end of something that cannot end before it, where all of it would be kept; it may
     ///   be if it is [`spooled`](Stream::spooled);
     /// * [`credits`](Stream::credits) or [`batch_size`](Stream::batch_size) out of range, or of a stream that comes from
     ///   several sources;
-    /// * a [`place`](Data::place) on a node that the machine does not have, or on one without allowed CPUs for something that
+    /// * a [`place`](crate::Data::place) on a node that the machine does not have, or on one without allowed CPUs for something that
     ///   runs; or near data of another graph, or near what is itself near it.
     pub fn plan(self, pool: &Pool) -> Result<Plan<'env>, BuildError> {
         Plan::new(self.draft.borrow_mut().take(), pool)

@@ -14,8 +14,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::Pool;
-use super::job::{Job, Target};
-use super::worker::Worker;
+use super::work::job::{Job, Target};
+use super::work::worker::Worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::latch::Latch;

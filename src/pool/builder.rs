@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::{fmt, io};
 
-use super::elastic::{Watch, Watcher};
-use super::patience::Idle;
+use super::placement::register::{self, Claim, Claims};
 use super::placement::{Pinning, Placement, Wish, WorkerPlace};
-use super::register::{self, Claim, Claims};
 use super::spawn::PanicHandler;
-use super::victims::Layout;
-use super::worker::Worker;
+use super::threads::elastic::{Watch, Watcher};
+use super::work::patience::Idle;
+use super::work::victims::Layout;
+use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::error::{Error, PoolError};
 use crate::sync::event_count::MAX_THREADS;
@@ -371,7 +371,7 @@ impl PoolBuilder {
         });
     }
 
-    /// Starts a thread whose name ends in `suffix`. Its naps ([`super::raid`]) take no longer than they are meant to.
+    /// Starts a thread whose name ends in `suffix`. Its naps ([`super::work::raid`]) take no longer than they are meant to.
     fn spawn(
         &self,
         suffix: impl fmt::Display,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::register::Claim;
+use super::placement::register::Claim;
 use super::{Pool, Scope};
 use crate::error::Closed;
 

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::job::{Job, Target, pointer};
-use super::worker::Worker;
+use super::work::job::{Job, Target, pointer};
+use super::work::worker::Worker;
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;

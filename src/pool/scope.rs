@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
-use super::job::{Awaited, Job, Target};
-use super::worker::Worker;
+use super::work::job::{Awaited, Job, Target};
+use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::Mutex;
 use crate::unwind;

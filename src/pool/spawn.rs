@@ -14,8 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::job::{Group, Job, Target};
-use super::worker::Worker;
+use super::work::job::{Group, Job, Target};
+use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::quiescence::Quiescence;
 use crate::unwind;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::Run;
 use super::cancel::{Cause, Failure, Site};
-use crate::pool::job::{Group, Job, Target};
-use crate::pool::worker::Worker;
+use crate::pool::work::job::{Group, Job, Target};
+use crate::pool::work::worker::Worker;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;

@@ -2,7 +2,7 @@
 //!
 //! The numbers of its batches are cut into leaves, as few numbers in each as 32 bits allow: one. Its jobs are ranges of
 //! leaves. The worker that runs one goes through the numbers in it ([`Numbers`]), as one piece for the books, while others
-//! take leaves from its end ([`crate::pool::span`]). When the sequence is cut, a worker drops what nobody wants any more by
+//! take leaves from its end ([`crate::pool::loops::span`]). When the sequence is cut, a worker drops what nobody wants any more by
 //! arithmetic: so a run ends in time that does not depend on what is left. What a worker leaves for later, because something
 //! else has waited for too long, goes to a list.
 
@@ -12,8 +12,8 @@ use super::Run;
 use super::order::{Key, Sequence};
 use super::stage::{Cx, NumbersStage};
 use super::supply::NumberedItems;
-use crate::pool::span::{Span, pack, unpack};
-use crate::pool::worker::Worker;
+use crate::pool::loops::span::{Span, pack, unpack};
+use crate::pool::work::worker::Worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,7 +22,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Leaves {
     /// How many numbers there are; set before the first of them is worked on.
     count: AtomicU64,
-    /// See [`crate::pool::span::Of`].
+    /// See [`crate::pool::loops::span::Of`].
     pace: AtomicU64,
     /// What was left for later.
     rests: Mutex<Vec<Range<u64>>>,

@@ -35,8 +35,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{RunError, RunErrorKind};
-use crate::pool::job::{Group, Job, Target, group_id};
-use crate::pool::worker::Worker;
+use crate::pool::work::job::{Group, Job, Target, group_id};
+use crate::pool::work::worker::Worker;
 use crate::pool::{ActiveRun, Shared};
 use crate::report::Report;
 use crate::sync::Mutex;

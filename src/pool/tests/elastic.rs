@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::wakes::{is_woken, job};
-use crate::pool::elastic::Watch;
+use crate::pool::threads::elastic::Watch;
 use crate::pool::{Pool, without_threads};
 use crate::topology::Usable;
 

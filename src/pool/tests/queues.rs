@@ -3,9 +3,9 @@
 use std::ptr::NonNull;
 
 use crate::pool::Shared;
-use crate::pool::job::{Job, Target};
-use crate::pool::victims::Layout;
-use crate::pool::worker::Worker;
+use crate::pool::work::job::{Job, Target};
+use crate::pool::work::victims::Layout;
+use crate::pool::work::worker::Worker;
 
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}

@@ -4,10 +4,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::pool::grain::Spot;
-use crate::pool::job::Job;
-use crate::pool::shield::Watch;
-use crate::pool::worker::Worker;
+use crate::pool::join::grain::Spot;
+use crate::pool::join::shield::Watch;
+use crate::pool::work::job::Job;
+use crate::pool::work::worker::Worker;
 use crate::pool::{Idle, Pool, without_threads};
 
 type Half<'a> = &'a (dyn Fn() + Sync);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use crate::pool::placement::register::{self, Claims};
+use crate::pool::placement::spots::on_cores;
 use crate::pool::placement::{Pinning, Placement, Wish};
-use crate::pool::register::{self, Claims};
-use crate::pool::spots::on_cores;
-use crate::pool::victims::Layout;
+use crate::pool::work::victims::Layout;
 use crate::pool::{Pool, Shared};
 use crate::topology::Topology;
 

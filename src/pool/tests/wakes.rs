@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::pool::job::{Job, Target, pointer};
-use crate::pool::seat::Seat;
-use crate::pool::victims::Layout;
-use crate::pool::worker::Worker;
+use crate::pool::work::job::{Job, Target, pointer};
+use crate::pool::work::seat::Seat;
+use crate::pool::work::victims::Layout;
+use crate::pool::work::worker::Worker;
 use crate::pool::{GUESTS, Shared, without_threads};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;

@@ -17,10 +17,10 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::time::Instant;
 
-use super::injector::Injector;
-use super::job::{Group, Job, Published, Target, Wanted, halves, pointer, word};
-use super::seat::{Public, Seat};
-use super::worker::Worker;
+use crate::pool::work::injector::Injector;
+use crate::pool::work::job::{Group, Job, Published, Target, Wanted, halves, pointer, word};
+use crate::pool::work::seat::{Public, Seat};
+use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A part that takes fewer nanoseconds is not worth giving away: that costs about as much.
@@ -121,7 +121,7 @@ impl<'a> Span<'a> {
     /// The upper half of what is left is made public.
     ///
     /// # Safety
-    /// (1), (2) of [`super::job::Publish`]. (3) The payload is the address of a span.
+    /// (1), (2) of [`crate::pool::work::job::Publish`]. (3) The payload is the address of a span.
     #[expect(unsafe_code, reason = "reaches a span by pointer")]
     unsafe fn publish(payload: u64, _: &Seat, _: &Public, wanted: Wanted) -> Published {
         // SAFETY: (3); it is in place as its entry is in the ring, by (1) and (2).

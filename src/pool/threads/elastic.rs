@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
-use super::placement::Placement;
+use crate::pool::Shared;
+use crate::pool::placement::Placement;
 use crate::sync::{Condvar, Mutex, thread};
 use crate::topology::{Usable, bind, parallelism};
 
@@ -20,24 +20,24 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// What the watcher looks after.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::pool) struct Watch {
     /// Where the system's files are.
-    pub(super) root: PathBuf,
-    pub(super) shared: Arc<Shared>,
+    pub(in crate::pool) root: PathBuf,
+    pub(in crate::pool) shared: Arc<Shared>,
     /// Where the workers are now.
-    pub(super) placement: Arc<Mutex<Placement>>,
+    pub(in crate::pool) placement: Arc<Mutex<Placement>>,
     /// Where they were asked to be when the pool was made.
-    pub(super) asked: Placement,
+    pub(in crate::pool) asked: Placement,
     /// By number.
-    pub(super) threads: Vec<bind::Thread>,
-    pub(super) oversubscribe: bool,
+    pub(in crate::pool) threads: Vec<bind::Thread>,
+    pub(in crate::pool) oversubscribe: bool,
     /// What was found at the last look.
-    pub(super) last: Usable,
+    pub(in crate::pool) last: Usable,
 }
 
 impl Watch {
     /// Looks once, and does what follows.
-    pub(super) fn look(&mut self) {
+    pub(in crate::pool) fn look(&mut self) {
         let Some(now) = Usable::read(&self.root).filter(|now| *now != self.last) else { return };
         if now.cpus != self.last.cpus {
             for (asked, thread) in self.asked.workers().iter().zip(&self.threads) {
@@ -61,7 +61,7 @@ impl Watch {
 
 /// The watcher's thread; ends at once when dropped.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(in crate::pool) struct Watcher {
     end: Arc<End>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -74,7 +74,7 @@ struct End {
 }
 
 impl Watcher {
-    pub(super) fn start(name: &str, mut watch: Watch) -> io::Result<Self> {
+    pub(in crate::pool) fn start(name: &str, mut watch: Watch) -> io::Result<Self> {
         let end = Arc::new(End::default());
         let ended = Arc::clone(&end);
         let body = move || {

@@ -20,7 +20,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// A join that takes less is not worth offering.
-pub(super) const SHORT: Duration = Duration::from_micros(4);
+pub(in crate::pool) const SHORT: Duration = Duration::from_micros(4);
 /// One that was taken for short and takes more shows that the guess was wrong.
 pub(super) const WRONG: Duration = Duration::from_micros(64);
 /// Joins inside one, of those by which others are judged.
@@ -40,12 +40,12 @@ const REACH: usize = 1 << 20;
 /// Where a join is: its code and its depth in one number. Sites lie so far apart in it that no depth of a stack takes one for
 /// another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spot(usize);
+pub(in crate::pool) struct Spot(usize);
 
 impl Spot {
     /// Of a join whose code is at `site` and whose frame is at `frame`.
     #[inline]
-    pub(super) fn new(site: usize, frame: usize) -> Self {
+    pub(in crate::pool) fn new(site: usize, frame: usize) -> Self {
         Self((site << (usize::BITS / 2)).wrapping_add(frame))
     }
 
@@ -56,14 +56,14 @@ impl Spot {
 
     /// Whether a join here is taken for short by a seat whose word is `word`. As cheap as it can be.
     #[inline]
-    pub(super) fn is_short(self, word: usize) -> bool {
+    pub(in crate::pool) fn is_short(self, word: usize) -> bool {
         word.wrapping_sub(self.0) < SPAN
     }
 }
 
 /// What a seat knows about the joins made there; see the module.
 #[derive(Debug)]
-pub(super) struct Grain {
+pub(in crate::pool) struct Grain {
     /// The spot of a join that was short; deeper ones of its site have smaller numbers.
     mark: Cell<usize>,
     /// The deepest of some joins that were short, how many, and how many must have been.
@@ -84,7 +84,7 @@ pub(super) struct Timing {
 }
 
 impl Grain {
-    pub(super) const fn new() -> Self {
+    pub(in crate::pool) const fn new() -> Self {
         Self {
             mark: Cell::new(1),
             candidate: Cell::new(0),
@@ -95,7 +95,7 @@ impl Grain {
     }
 
     /// What is known, in one word that is not zero: see [`Spot::is_short`].
-    pub(super) fn word(&self) -> usize {
+    pub(in crate::pool) fn word(&self) -> usize {
         self.mark.get().max(1)
     }
 
@@ -137,7 +137,7 @@ impl Grain {
 
     /// As if enough joins there had been short.
     #[cfg(all(test, not(loom)))]
-    pub(super) fn take_for_short(&self, spot: Spot) {
+    pub(in crate::pool) fn take_for_short(&self, spot: Spot) {
         self.mark.set(spot.0);
     }
 

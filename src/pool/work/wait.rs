@@ -1,8 +1,8 @@
 //! A thread that waits for a run, scope or join goes on working at its seat, but only for what it waits for: *a job may run on
 //! a stack that waits only if it belongs to what is waited for.*
 //!
-//! That is a job of the group, or, for a join, its own half and parts of it ([`super::lineage`]). The one exception is a
-//! worker's call of a broadcast that a job of the pool itself makes ([`super::broadcast`]).
+//! That is a job of the group, or, for a join, its own half and parts of it ([`crate::pool::join::lineage`]). The one exception is a
+//! worker's call of a broadcast that a job of the pool itself makes ([`crate::pool::broadcast`]).
 
 use super::patience::Patience;
 use super::seat::Counts;
@@ -60,7 +60,7 @@ impl Worker<'_> {
 
     /// Sleeps until there is something that a thread that waits for `only` may run, or the latch is set; `owes`: it was woken
     /// for a job, and took none. Whether it was woken for one now.
-    pub(super) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool) -> bool {
+    pub(in crate::pool) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool) -> bool {
         self.publish_all();
         self.say_gone();
         Counts::bump(&self.seat.counts.parks);

@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::grain::Grain;
-use super::half::Head;
 use super::job::{Group, Job};
-use super::lineage::Lineage;
 use super::overdue::Noted;
+use crate::pool::join::grain::Grain;
+use crate::pool::join::half::Head;
+use crate::pool::join::lineage::Lineage;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
@@ -36,7 +36,7 @@ pub(crate) type Ring = ring::Ring<Job, Public, RING>;
 /// The ring for the occupant of the seat.
 pub(crate) type Own<'a> = ring::Owner<'a, Job, Public, RING>;
 /// A raid of a ring.
-pub(super) type Raid<'a> = ring::Raid<'a, Job, Public, RING>;
+type Raid<'a> = ring::Raid<'a, Job, Public, RING>;
 /// The far end of a ring.
 pub(crate) type FarEnd<'a> = ring::FarEnd<'a, Job, Public, RING>;
 
@@ -64,8 +64,8 @@ pub(crate) struct Public {
     /// Jobs behind all others of this seat, the oldest first.
     pub(crate) late: VecDeque<Job>,
     /// The taken half that runs here now; null: none. It changes only while no half is in the ring. See
-    /// [`super::lineage`].
-    pub(super) ancestor: *const Head,
+    /// [`crate::pool::join::lineage`].
+    pub(in crate::pool) ancestor: *const Head,
 }
 
 #[expect(unsafe_code, reason = "it holds the address of a half")]
@@ -91,7 +91,7 @@ pub(crate) struct Shown {
     /// Up when somebody has asked for jobs, until the occupant sees that nobody is hungry any more.
     pub(crate) request: StealRequest,
     pub(crate) shield: Shield,
-    pub(super) lineage: Lineage,
+    pub(in crate::pool) lineage: Lineage,
 }
 
 /// What the occupant of a seat has done, all time. Written by it alone.
@@ -121,7 +121,7 @@ pub(crate) struct TokenCache {
 /// The private part of a seat.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(super) grain: Grain,
+    pub(in crate::pool) grain: Grain,
     pub(crate) token_cache: TokenCache,
     /// What is queued is not published now.
     pub(crate) quiet: bool,
@@ -197,7 +197,7 @@ impl Seat {
     }
 
     /// Begins a raid of its private jobs; none: somebody is there.
-    pub(super) fn raid(&self) -> Option<Raid<'_>> {
+    pub(in crate::pool) fn raid(&self) -> Option<Raid<'_>> {
         self.ring.raid(PUBLIC)
     }
 

@@ -14,9 +14,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use super::job::{Awaited, Group, Job, Target};
 use super::span::{Of, Span, pack, unpack};
-use super::worker::Worker;
+use crate::pool::work::job::{Awaited, Group, Job, Target};
+use crate::pool::work::worker::Worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::unwind;
@@ -28,15 +28,15 @@ pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;
 
 /// How the items of a loop are cut.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Leaves {
+pub(in crate::pool) struct Leaves {
     items: u64,
     size: u64,
-    pub(super) count: u32,
+    pub(in crate::pool) count: u32,
 }
 
 impl Leaves {
     /// Depends on the number of items alone: so the answer of a reduction does.
-    pub(super) fn new(items: u64) -> Self {
+    pub(in crate::pool) fn new(items: u64) -> Self {
         let size = (items / u64::from(ENOUGH)).max(1);
         let count = u32::try_from(items.div_ceil(size)).expect("fewer than twice as many as are enough");
         debug_assert!(count <= MAX_LEAVES);
@@ -45,7 +45,7 @@ impl Leaves {
 
     /// The numbers of a leaf's items.
     #[inline]
-    pub(super) fn items(&self, leaf: u32) -> Range<u64> {
+    pub(in crate::pool) fn items(&self, leaf: u32) -> Range<u64> {
         let first = u64::from(leaf) * self.size;
         first..self.items.min(first.saturating_add(self.size))
     }

@@ -23,13 +23,13 @@ use std::num::NonZeroUsize;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use super::grain::SHORT;
 use super::job::{Job, Wanted};
-use super::lineage::is_part;
 use super::overdue::FAIR;
 use super::publish::publish;
 use super::seat::{Local, PUBLIC, Seat};
 use super::worker::Worker;
+use crate::pool::join::grain::SHORT;
+use crate::pool::join::lineage::is_part;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
@@ -49,10 +49,10 @@ const VICTIMS: usize = 4;
 
 /// Whose turn it is to raid, and when.
 #[derive(Debug)]
-pub(super) struct Raids(Mutex<Option<Instant>>);
+pub(in crate::pool) struct Raids(Mutex<Option<Instant>>);
 
 impl Raids {
-    pub(super) fn new() -> Self {
+    pub(in crate::pool) fn new() -> Self {
         Self(Mutex::new(None))
     }
 
@@ -88,7 +88,7 @@ struct Seen {
 }
 
 impl Lookout {
-    pub(super) fn new() -> Self {
+    pub(in crate::pool) fn new() -> Self {
         Self(Cell::new(None))
     }
 }
@@ -143,7 +143,7 @@ impl Worker<'_> {
     }
 
     /// The nearest seat that seems to have private jobs for a thread that waits for `only`.
-    pub(super) fn sees_private(&self, only: Only) -> Option<&Seat> {
+    fn sees_private(&self, only: Only) -> Option<&Seat> {
         self.victims(only).next()
     }
 
@@ -184,7 +184,7 @@ impl Worker<'_> {
 
     /// About to sleep, and known as hungry: sleeps for a short time. Whether it was woken, or there are private jobs now for a
     /// thread that waits for `only`. A worker beside which nobody is active does not, as there are none.
-    pub(super) fn nap(&self, only: Only) -> bool {
+    pub(in crate::pool) fn nap(&self, only: Only) -> bool {
         let sees = || self.sees_private(only).is_some();
         if self.driven {
             return sees();
@@ -200,7 +200,7 @@ pub(super) fn may_hide(seat: &Seat, only: Only) -> bool {
 }
 
 /// Whether what runs at a seat seems to be of what is waited for.
-pub(super) fn may_be_for(seat: &Seat, only: Only) -> bool {
+pub(in crate::pool) fn may_be_for(seat: &Seat, only: Only) -> bool {
     let may_be = |id: NonZeroUsize| {
         // Relaxed: a hint.
         seat.shown.serves.load(Ordering::Relaxed) == id.get() || seat.shown.lineage.has(id)

@@ -21,8 +21,8 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::grain::{Grain, SHORT, Spot, WRONG};
-use super::seat::Seat;
-use super::worker::Worker;
+use crate::pool::work::seat::Seat;
+use crate::pool::work::worker::Worker;
 
 /// The word of a shield that was there for far too long: no join is short by it.
 const BY_FAR: usize = 1;
@@ -33,7 +33,7 @@ impl Worker<'_> {
     /// Begins a shield for a join at `spot` whose half was just queued, if it is short and there is none yet; whether there is
     /// one now for it. (Z1), (Z2)
     #[inline]
-    pub(super) fn begin_shield(&self, spot: Spot) -> bool {
+    pub(in crate::pool) fn begin_shield(&self, spot: Spot) -> bool {
         let (shield, mark) = (&self.seat.shown.shield, self.grain(Grain::word));
         let begins = spot.is_short(mark) && shield.stamp() == 0;
         if begins {
@@ -45,7 +45,7 @@ impl Worker<'_> {
 
     /// Ends it. (Z4)
     #[inline]
-    pub(super) fn end_shield(&self) {
+    pub(in crate::pool) fn end_shield(&self) {
         let shield = &self.seat.shown.shield;
         if shield.word() == BY_FAR {
             self.grain(Grain::was_wrong);
@@ -70,7 +70,7 @@ impl Worker<'_> {
 
 /// The shield that a thief has seen last, and since when.
 #[derive(Debug)]
-pub(super) struct Watch(Cell<Option<Seen>>);
+pub(in crate::pool) struct Watch(Cell<Option<Seen>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -80,12 +80,12 @@ struct Seen {
 }
 
 impl Watch {
-    pub(super) const fn new() -> Self {
+    pub(in crate::pool) const fn new() -> Self {
         Self(Cell::new(None))
     }
 
     /// Whether what `seat` has published is to be left alone; ends its shield if that is there for too long. (Z3)
-    pub(super) fn spares(&self, seat: &Seat) -> bool {
+    pub(in crate::pool) fn spares(&self, seat: &Seat) -> bool {
         let stamp = seat.shown.shield.stamp();
         if stamp == 0 {
             return false;

@@ -3,21 +3,21 @@
 //! A pool that binds each worker to a CPU of its own claims them when it is made, and gives them up when its threads have
 //! ended. Claims are counted: where all are taken, pools share.
 
-use super::placement::Placement;
+use super::Placement;
 use crate::sync::{LazyLock, Mutex};
 
 static REGISTER: LazyLock<Mutex<Claims>> = LazyLock::new(Mutex::default);
 
 /// How many workers have claimed each CPU, by its number.
 #[derive(Debug, Default)]
-pub(super) struct Claims(Vec<usize>);
+pub(in crate::pool) struct Claims(Vec<usize>);
 
 impl Claims {
-    pub(super) fn of(&self, cpu: usize) -> usize {
+    pub(in crate::pool) fn of(&self, cpu: usize) -> usize {
         self.0.get(cpu).copied().unwrap_or(0)
     }
 
-    pub(super) fn add(&mut self, cpu: usize) {
+    pub(in crate::pool) fn add(&mut self, cpu: usize) {
         if self.0.len() <= cpu {
             self.0.resize(cpu + 1, 0);
         }
@@ -27,10 +27,10 @@ impl Claims {
 
 /// What a pool has claimed; given up when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Claim(Vec<usize>);
+pub(in crate::pool) struct Claim(Vec<usize>);
 
 /// Decides by what is claimed now, and claims what that gives.
-pub(super) fn claim(decide: impl FnOnce(&Claims) -> Placement) -> (Placement, Claim) {
+pub(in crate::pool) fn claim(decide: impl FnOnce(&Claims) -> Placement) -> (Placement, Claim) {
     let mut claims = REGISTER.lock();
     let placement = decide(&claims);
     let cpus: Vec<usize> = placement.own_cpus().collect();
@@ -39,7 +39,7 @@ pub(super) fn claim(decide: impl FnOnce(&Claims) -> Placement) -> (Placement, Cl
 }
 
 /// Decides by what is claimed now.
-pub(super) fn look<R>(decide: impl FnOnce(&Claims) -> R) -> R {
+pub(in crate::pool) fn look<R>(decide: impl FnOnce(&Claims) -> R) -> R {
     decide(&REGISTER.lock())
 }
 

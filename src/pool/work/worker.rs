@@ -18,14 +18,14 @@ use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
 
-use super::Shared;
-use super::grain::Spot;
 use super::job::{Group, Job, group_id};
 use super::patience::Patience;
 use super::publish::{note_late, tag};
 use super::raid::Lookout;
 use super::seat::{Counts, Local, Own, Seat};
-use super::shield::Watch;
+use crate::pool::Shared;
+use crate::pool::join::grain::Spot;
+use crate::pool::join::shield::Watch;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
 use crate::sync::seam::{self, Point};
@@ -50,24 +50,24 @@ pub(crate) struct Worker<'p> {
     pub(crate) shared: &'p Shared,
     pub(crate) seat: &'p Seat,
     /// The seat's ring, as its owner.
-    pub(super) own: Own<'p>,
+    pub(in crate::pool) own: Own<'p>,
     /// Whether this thread counts as searching in the event count.
-    pub(super) searching: Cell<bool>,
+    pub(in crate::pool) searching: Cell<bool>,
     /// Which worker this thread is, here or below; none: a guest or a spare.
-    pub(super) number: Option<usize>,
-    pub(super) driven: bool,
+    pub(in crate::pool) number: Option<usize>,
+    pub(in crate::pool) driven: bool,
     /// Whether this thread lends its place when it blocks. Virtual workers do where their driver makes spares.
-    pub(super) lends: bool,
+    pub(in crate::pool) lends: bool,
     /// The pool for which this is the thread's worker now: none while it blocks.
-    pub(super) serves: Cell<*const Shared>,
+    pub(in crate::pool) serves: Cell<*const Shared>,
     /// As a thief.
-    pub(super) watch: Watch,
+    pub(in crate::pool) watch: Watch,
     /// As a raider.
     pub(super) lookout: Lookout,
     /// As one who stood by.
     pub(super) takes_overdue: Cell<bool>,
     /// How many waits this thread is in, at this seat.
-    pub(super) waits: Cell<u32>,
+    pub(in crate::pool) waits: Cell<u32>,
     /// What this thread was before: a worker of another pool, or at another seat.
     outer: Current,
 }
@@ -109,7 +109,7 @@ pub(crate) fn switch_current(current: Current) -> Current {
 
 /// Whether a join at `spot` is two plain calls at this thread's seat, in whichever pool that is.
 #[inline]
-pub(super) fn is_plain(spot: Spot) -> bool {
+pub(in crate::pool) fn is_plain(spot: Spot) -> bool {
     #[expect(unsafe_code, reason = "the seat of this thread")]
     // SAFETY: (1) a static, or `at` took the pointer from a seat that outlives its call; (2) it takes it away again before it
     // returns, and whoever asks is called from there.
@@ -162,7 +162,7 @@ impl<'p> Worker<'p> {
     }
 
     /// What `look` finds at one of this thread's seats in this pool, also below what it does elsewhere or while it blocks.
-    pub(super) fn find_inside<R>(shared: &Shared, look: impl Fn(&Worker<'_>) -> Option<R>) -> Option<R> {
+    pub(in crate::pool) fn find_inside<R>(shared: &Shared, look: impl Fn(&Worker<'_>) -> Option<R>) -> Option<R> {
         let mut next = WORKER.get();
         while let Some(worker) = next {
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
@@ -190,7 +190,7 @@ impl<'p> Worker<'p> {
     }
 
     #[inline]
-    pub(super) fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
+    pub(in crate::pool) fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
         // SAFETY: (1) a `Worker` is made by whoever sits at the seat and is not `Sync`; (2) the closures in this
         // folder only touch the fields.
         #[expect(unsafe_code, reason = "this thread sits at the seat")]
@@ -200,7 +200,7 @@ impl<'p> Worker<'p> {
     }
 
     /// The time. Virtual workers have none.
-    pub(super) fn clock(&self) -> Option<Instant> {
+    pub(in crate::pool) fn clock(&self) -> Option<Instant> {
         if self.driven { None } else { Some(Instant::now()) }
     }
 
@@ -301,7 +301,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Gives the spare tokens back: this worker has no job of their group at hand.
-    pub(super) fn settle(&self) {
+    pub(in crate::pool) fn settle(&self) {
         let cache = self.local(|local| std::mem::take(&mut local.token_cache));
         if let Some(group) = cache.group
             && cache.tokens > 0
@@ -328,7 +328,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Takes the job back that is about this very thing and was made public, if nobody has taken it.
-    pub(super) fn take_back(&self, id: NonZeroUsize) -> Option<Job> {
+    pub(in crate::pool) fn take_back(&self, id: NonZeroUsize) -> Option<Job> {
         let from_injectors = || self.shared.injectors.iter().find_map(|injector| injector.take(Some(id)));
         self.take_back_public(id).or_else(from_injectors)
     }
@@ -358,7 +358,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Takes the newest public job, or else what waits behind all others, if the thread may have it.
-    pub(super) fn pop_public(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
+    pub(in crate::pool) fn pop_public(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
         self.pop_deque(&may).or_else(|| self.pop_late(may))
     }
 
@@ -399,14 +399,14 @@ impl<'p> Worker<'p> {
         self.shared.pay(self.seat.node);
     }
 
-    pub(super) fn had_work(&self, patience: &mut Patience) {
+    pub(in crate::pool) fn had_work(&self, patience: &mut Patience) {
         patience.renew();
         self.forget_seen();
     }
 
     /// Whether a worker that has found nothing goes on looking: it is not yet time to sleep, or it has just got at what others
     /// keep private.
-    pub(super) fn goes_on_looking(&self, patience: &mut Patience) -> bool {
+    pub(in crate::pool) fn goes_on_looking(&self, patience: &mut Patience) -> bool {
         if self.shared.idle.is_over_limit() {
             return false;
         }
@@ -419,7 +419,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Whether a worker that is about to sleep must go on.
-    pub(super) fn must_stay(&self) -> bool {
+    pub(in crate::pool) fn must_stay(&self) -> bool {
         let idle = &self.shared.idle;
         let has_work = || if idle.is_at_limit() { idle.owes_me() } else { self.shared.asks_for_work() };
         idle.is_ending() || self.has_call(false) || has_work()
@@ -433,7 +433,7 @@ impl fmt::Debug for Worker<'_> {
 }
 
 /// User code is caught where it is called; what unwinds through a worker's own code has left it half done.
-pub(super) struct AbortIfPanic;
+pub(in crate::pool) struct AbortIfPanic;
 
 impl Drop for AbortIfPanic {
     fn drop(&mut self) {
@@ -442,7 +442,7 @@ impl Drop for AbortIfPanic {
 }
 
 /// Whether a seat shows a job that a thread that waits for `only` may run, as far as one can see.
-pub(super) fn may_hold(seat: &Seat, only: Only) -> bool {
+pub(in crate::pool) fn may_hold(seat: &Seat, only: Only) -> bool {
     (only.is_none() || tag(seat) == only || may_hold_parts(seat, only)) && !seat.stealer.is_empty()
 }
 

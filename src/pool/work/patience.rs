@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::sync::thread;
 
-/// How long workers look for work before they sleep; see [`PoolBuilder::idle`](super::PoolBuilder::idle).
+/// How long workers look for work before they sleep; see [`PoolBuilder::idle`](crate::pool::PoolBuilder::idle).
 ///
 /// However long that is, an idle pool uses no CPU in the end. To wake a sleeping worker takes the system some 10 to 50 us,
 /// and costs who wakes it a few; a worker that still looks begins within two. Measured with two workers on two cores of a
@@ -40,7 +40,7 @@ const PAUSES: u32 = 8;
 
 /// What is left of a thread's patience since it had work.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(in crate::pool) struct Patience {
     idle: Idle,
     since: Option<Instant>,
     /// Pauses until the next look.
@@ -49,18 +49,18 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(idle: Idle) -> Self {
+    pub(in crate::pool) fn new(idle: Idle) -> Self {
         Self { idle, since: None, pauses: 1, yields: 0 }
     }
 
     /// There was work.
     #[inline]
-    pub(super) fn renew(&mut self) {
+    pub(in crate::pool) fn renew(&mut self) {
         *self = Self::new(self.idle);
     }
 
     /// There was none: waits a moment, or until `is_over`; `false`: it is time to sleep.
-    pub(super) fn waits(&mut self, is_over: impl Fn() -> bool) -> bool {
+    pub(in crate::pool) fn waits(&mut self, is_over: impl Fn() -> bool) -> bool {
         let long = match self.idle {
             Idle::Latency => LONG,
             Idle::Balanced => BRIEF,

@@ -1,23 +1,23 @@
 //! What is there for others: looked at once, by who wakes others for it.
 
-use super::Shared;
 use super::injector::Injector;
 use super::raid::may_hide;
 use super::seat::Seat;
 use super::worker::{Worker, may_hold};
+use crate::pool::Shared;
 use crate::sync::event_count::Only;
 
 /// So many seats are remembered; of more all are looked at again for who waits for one thing only.
 const REMEMBERED: usize = 16;
 
 /// What a look at everything has seen.
-pub(super) struct Sight<'p> {
+struct Sight<'p> {
     shared: &'p Shared,
     /// Seats with public jobs, how many there are, and the first of them.
     seats: usize,
     first: [Option<&'p Seat>; REMEMBERED],
     /// Public jobs, and those that no seat holds.
-    pub(super) jobs: usize,
+    pub(in crate::pool) jobs: usize,
     has_injected: bool,
     /// Some seat seems to have private jobs: who may run anything would raid it.
     has_private: bool,
@@ -25,7 +25,7 @@ pub(super) struct Sight<'p> {
 
 impl Shared {
     /// Looks at everything.
-    pub(super) fn look(&self) -> Sight<'_> {
+    fn look(&self) -> Sight<'_> {
         let injected: usize = self.injectors.iter().map(Injector::len).sum();
         let mut sight = Sight {
             shared: self,
@@ -51,7 +51,7 @@ impl Shared {
 
     /// Pays what is owed to sleepers, if somebody may be woken now who could not be before ([`crate::sync::event_count`]): asks
     /// all seats for jobs, and wakes one, the nearest to `node` first, if there are any.
-    pub(super) fn pay(&self, node: usize) {
+    pub(in crate::pool) fn pay(&self, node: usize) {
         if !self.idle.pays(self.misses_spare()) {
             return;
         }
@@ -65,7 +65,7 @@ impl Shared {
 
     /// Wakes up to `most` threads that may run what was seen, as long as fewer look for work than there are jobs; the nearest
     /// to `node` first.
-    pub(super) fn pass_on(&self, sight: &Sight<'_>, node: usize, most: u32) {
+    fn pass_on(&self, sight: &Sight<'_>, node: usize, most: u32) {
         let is_missed = self.idle.pass_on(self.prefer(node), sight.jobs.max(1), most, |only| sight.suits(only));
         if is_missed && sight.jobs > 0 {
             self.miss_spare();
@@ -104,7 +104,7 @@ impl Worker<'_> {
     ///
     /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
     /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
-    pub(super) fn wake_for_rest(&self) {
+    pub(in crate::pool) fn wake_for_rest(&self) {
         let shared = self.shared;
         if !self.can_pass_on() {
             return;
@@ -119,7 +119,7 @@ impl Worker<'_> {
     }
 
     /// Passes on what is in sight: it was woken for a job, and takes none.
-    pub(super) fn pass_on(&self) {
+    pub(in crate::pool) fn pass_on(&self) {
         if self.can_pass_on() {
             self.shared.pass_on(&self.shared.look(), self.seat.node, 1);
         }

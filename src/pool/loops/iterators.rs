@@ -15,10 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use paralight::iter::{Accumulator, ExactSizeAccumulator, GenericThreadPool, SourceCleanup};
 
-use super::Pool;
 use super::indexed::places;
 use super::leaves::Leaves;
-use super::worker::AbortIfPanic;
+use crate::pool::Pool;
+use crate::pool::work::worker::AbortIfPanic;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;

@@ -2,17 +2,17 @@
 
 use super::injector::Injector;
 use super::job::Job;
-use super::lineage::is_part;
 use super::seat::{Counts, Local};
 use super::victims::AFAR;
 use super::worker::{FAIRNESS, Worker, may_hold, may_hold_parts};
+use crate::pool::join::lineage::is_part;
 use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
 use crate::sync::seam::Point;
 
 impl Worker<'_> {
     /// The newest job of this seat that may be run.
-    pub(super) fn find_here(&self, only: Only) -> Option<Job> {
+    pub(in crate::pool) fn find_here(&self, only: Only) -> Option<Job> {
         let unfair = self.local(|local| {
             local.finds = local.finds.wrapping_add(1);
             !local.finds.is_multiple_of(FAIRNESS)
@@ -31,7 +31,7 @@ impl Worker<'_> {
     }
 
     /// A job from the own node's injector, from another seat, or from another node's injector.
-    pub(super) fn find_elsewhere(&self, only: Only) -> Option<Job> {
+    pub(in crate::pool) fn find_elsewhere(&self, only: Only) -> Option<Job> {
         let injected = self.injector().take(only);
         let found = injected.or_else(|| self.steal(only)).or_else(|| self.take_from_afar(only))?;
         self.point(Point::Steal);
@@ -86,7 +86,7 @@ impl Worker<'_> {
     }
 
     /// The injector of this seat's node.
-    pub(super) fn injector(&self) -> &Injector {
+    pub(in crate::pool) fn injector(&self) -> &Injector {
         &self.shared.injectors[self.seat.node]
     }
 }

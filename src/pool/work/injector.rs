@@ -135,8 +135,8 @@ mod tests {
     use std::ptr::NonNull;
 
     use super::*;
-    use crate::pool::job::Target;
-    use crate::pool::worker::Worker;
+    use crate::pool::work::job::Target;
+    use crate::pool::work::worker::Worker;
 
     unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
 

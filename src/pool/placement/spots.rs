@@ -7,15 +7,15 @@ use crate::topology::{Core, CpuSet, Topology};
 
 /// A worker's CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spot {
-    pub(super) cpu: usize,
+pub(in crate::pool) struct Spot {
+    pub(in crate::pool) cpu: usize,
     /// Its core, as an index into [`Topology::cores`].
-    pub(super) core: usize,
+    pub(in crate::pool) core: usize,
 }
 
 /// A CPU for each worker. Cores that nobody has claimed come first, then their other CPUs, then those with the fewest
 /// claims; of equal ones those that are near each other: in as few packages, nodes and L3 domains as possible.
-pub(super) fn on_cores(topology: &Topology, workers: usize, claims: &Claims) -> Vec<Spot> {
+pub(in crate::pool) fn on_cores(topology: &Topology, workers: usize, claims: &Claims) -> Vec<Spot> {
     let cores = topology.cores();
     let claimed = |core: &Core| core.cpus().iter().map(|cpu| (claims.of(cpu), cpu)).collect();
     let mut load: Vec<Vec<(usize, usize)>> = cores.iter().map(claimed).collect();

@@ -83,7 +83,7 @@ slices! {
 
 /// Numbers of items that are in memory.
 #[inline]
-pub(super) fn places(numbers: &Range<u64>) -> Range<usize> {
+pub(in crate::pool) fn places(numbers: &Range<u64>) -> Range<usize> {
     let place = |number| usize::try_from(number).expect("below the length of a slice");
     place(numbers.start)..place(numbers.end)
 }

@@ -8,9 +8,9 @@
 //! So guests say where they are, when they sit down and when they were woken, until they sleep or leave. A worker on such a CPU
 //! that is about to look for jobs at other seats gives its place to one that sleeps and is bound to a CPU without a guest.
 
-use super::seat::Counts;
-use super::worker::Worker;
-use super::{GUESTS, Shared};
+use crate::pool::work::seat::Counts;
+use crate::pool::work::worker::Worker;
+use crate::pool::{GUESTS, Shared};
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::At;
@@ -18,12 +18,12 @@ use crate::topology::bind;
 
 /// The CPU of each guest, or [`NOWHERE`].
 #[derive(Debug)]
-pub(super) struct Whereabouts(CachePadded<[AtomicUsize; GUESTS]>);
+pub(in crate::pool) struct Whereabouts(CachePadded<[AtomicUsize; GUESTS]>);
 
 const NOWHERE: usize = usize::MAX;
 
 impl Whereabouts {
-    pub(super) fn new() -> Self {
+    pub(in crate::pool) fn new() -> Self {
         Self(CachePadded::new(std::array::from_fn(|_| AtomicUsize::new(NOWHERE))))
     }
 
@@ -45,14 +45,14 @@ impl Worker<'_> {
     }
 
     /// A guest says where it is now.
-    pub(super) fn say_where(&self) {
+    pub(in crate::pool) fn say_where(&self) {
         if let Some(guest) = self.bound_guest() {
             self.shared.whereabouts.set(guest, bind::current_cpu().unwrap_or(NOWHERE));
         }
     }
 
     /// A guest leaves, or is about to sleep.
-    pub(super) fn say_gone(&self) {
+    pub(in crate::pool) fn say_gone(&self) {
         if let Some(guest) = self.bound_guest() {
             self.shared.whereabouts.set(guest, NOWHERE);
         }
@@ -60,7 +60,7 @@ impl Worker<'_> {
 
     /// If a guest is on the CPU that this worker is bound to, sleeps while another worker looks for jobs in its place;
     /// `false`: there is no such guest, or no such worker.
-    pub(super) fn makes_way(&self) -> bool {
+    pub(in crate::pool) fn makes_way(&self) -> bool {
         let Shared { whereabouts, idle, .. } = self.shared;
         let is_free = |at: &At| at.cpu.is_some_and(|cpu| !whereabouts.has(cpu));
         if self.seat.at().cpu.is_none() || is_free(&self.seat.at()) {
@@ -78,7 +78,7 @@ impl Worker<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::pool::victims::Layout;
+    use crate::pool::work::victims::Layout;
 
     /// Two workers, bound to these CPUs, the second of which sleeps, and what the first one does where these guests are.
     fn makes_way(cpus: [Option<usize>; 2], guests: &[usize]) -> bool {

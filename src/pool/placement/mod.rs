@@ -1,11 +1,13 @@
 //! Where the workers run, and why there.
 
+pub(super) mod register;
+pub(super) mod spots;
+
 use std::fmt;
 
-use super::register::Claims;
-use super::spots;
 use crate::sync::asymmetric;
 use crate::topology::{CpuSet, Topology, Usable, count, parallelism};
+use register::Claims;
 
 /// Which workers are bound to CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,16 +58,16 @@ pub struct WorkerPlace {
 
 /// What is asked of a placement.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wish {
-    pub(super) workers: Option<usize>,
-    pub(super) pinning: Pinning,
-    pub(super) smt: bool,
-    pub(super) oversubscribe: bool,
+pub(in crate::pool) struct Wish {
+    pub(in crate::pool) workers: Option<usize>,
+    pub(in crate::pool) pinning: Pinning,
+    pub(in crate::pool) smt: bool,
+    pub(in crate::pool) oversubscribe: bool,
 }
 
 impl Wish {
     /// How many workers are wanted on a machine.
-    pub(super) fn workers_on(&self, topology: &Topology) -> usize {
+    pub(in crate::pool) fn workers_on(&self, topology: &Topology) -> usize {
         self.workers.unwrap_or(self.places(topology).0)
     }
 
@@ -93,7 +95,7 @@ impl Wish {
 
 impl Placement {
     /// Decides where workers go on `topology`, where others have made `claims`.
-    pub(super) fn decide(wish: &Wish, topology: &Topology, claims: &Claims) -> Self {
+    pub(in crate::pool) fn decide(wish: &Wish, topology: &Topology, claims: &Claims) -> Self {
         let workers = wish.workers_on(topology);
         let (pinning, mut reason) = match (wish.pinning, wish.against_cores(topology)) {
             (Pinning::Auto, None) => {
@@ -135,7 +137,7 @@ impl Placement {
     }
 
     /// Keeps to what this process may use here and now, if the topology is of another machine or time.
-    pub(super) fn confine(&mut self, wish: &Wish, here: &Usable) {
+    pub(in crate::pool) fn confine(&mut self, wish: &Wish, here: &Usable) {
         if !wish.oversubscribe {
             self.active = self.active.min(parallelism(&here.cpus, here.quota));
         }
@@ -147,22 +149,22 @@ impl Placement {
     }
 
     /// Binds no worker, and says why.
-    pub(super) fn leave_unbound(&mut self, why: &str) {
+    pub(in crate::pool) fn leave_unbound(&mut self, why: &str) {
         let asked = self.workers.iter_mut().filter(|place| place.cpus.is_some());
         asked.for_each(|place| place.why_not = Some(why.to_owned()));
     }
 
-    pub(super) fn refuse(&mut self, worker: usize, why: String) {
+    pub(in crate::pool) fn refuse(&mut self, worker: usize, why: String) {
         self.workers[worker].why_not = Some(why);
     }
 
     /// From now on so many are woken to be active at once.
-    pub(super) fn set_active(&mut self, active: usize) {
+    pub(in crate::pool) fn set_active(&mut self, active: usize) {
         self.active = active;
     }
 
     /// From now on this worker, which was asked to go where `asked` says, runs on `cpus`, or was to.
-    pub(super) fn moved(&mut self, asked: &WorkerPlace, cpus: &CpuSet, bound: Result<(), String>) {
+    pub(in crate::pool) fn moved(&mut self, asked: &WorkerPlace, cpus: &CpuSet, bound: Result<(), String>) {
         let is_within = asked.cpus().is_some_and(|wanted| cpus.is_subset(wanted));
         self.workers[asked.worker] = WorkerPlace {
             worker: asked.worker,
@@ -173,7 +175,7 @@ impl Placement {
     }
 
     /// The CPUs that a worker each has for itself.
-    pub(super) fn own_cpus(&self) -> impl Iterator<Item = usize> {
+    fn own_cpus(&self) -> impl Iterator<Item = usize> {
         let is_on_cores = self.pinning == Pinning::Cores;
         self.workers
             .iter()

@@ -4,13 +4,18 @@
 //! The second closure, the half, lies on the stack of the join. (J1) It is queued as the newest entry of the seat's ring, and
 //! this thread looks whether others ask for jobs. Then it calls the first closure. (J2) If the half is still in the ring it is
 //! taken back, and the second closure is called too: most joins are that, and nobody else has ever heard of them. (J3)
-//! Otherwise it was made public ([`super::half`]): it is taken back from wherever it is, or, if a thief has begun it, this
-//! thread waits for its latch, and runs parts of the half meanwhile ([`super::lineage`]), as they belong to the join.
+//! Otherwise it was made public ([`half`]): it is taken back from wherever it is, or, if a thief has begun it, this
+//! thread waits for its latch, and runs parts of the half meanwhile ([`lineage`]), as they belong to the join.
 //!
 //! # Panics and unwinding
 //! If the first closure panics, (J2) and (J3) come all the same before that goes on: an untaken closure is dropped uncalled,
 //! what a thief has made is dropped. If the second one unwinds here, nobody else knows of it any more. A thief
 //! catches what it throws, and the waiting thread throws it again.
+
+pub(super) mod grain;
+pub(super) mod half;
+pub(super) mod lineage;
+pub(super) mod shield;
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -19,15 +24,15 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
-use super::Pool;
-use super::grain::{Grain, Spot, Timing};
-use super::half::Head;
-use super::job::{Job, Target, pointer};
-use super::worker::{self, Worker};
+use crate::pool::Pool;
+use crate::pool::work::job::{Job, Target, pointer};
+use crate::pool::work::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 use crate::sync::stack;
 use crate::unwind::{self, Kept};
+use grain::{Grain, Spot, Timing};
+use half::Head;
 
 /// The second closure of a join, on the stack of the thread that joins.
 #[repr(C)]
@@ -223,7 +228,7 @@ impl Worker<'_> {
         if self.driven { None } else { self.grain(|grain| grain.begin(self.own.beat())) }
     }
 
-    pub(super) fn grain<R>(&self, ask: impl FnOnce(&Grain) -> R) -> R {
+    pub(in crate::pool) fn grain<R>(&self, ask: impl FnOnce(&Grain) -> R) -> R {
         self.local(|local| ask(&local.grain))
     }
 

@@ -1,15 +1,22 @@
 //! Loops over ranges and slices, from all workers at once.
 
+pub(crate) mod indexed;
+#[cfg(feature = "iterators")]
+mod iterators;
+pub(super) mod leaves;
+pub(crate) mod span;
+pub(super) mod tree;
+
 use std::any::Any;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Range;
 use std::panic::resume_unwind;
 
-use super::Pool;
-use super::indexed::{Indexed, places};
-use super::leaves::{self, Body, Leaves};
-use super::tree::Tree;
+use crate::pool::Pool;
 use crate::unwind::{self, Kept};
+use indexed::{Indexed, places};
+use leaves::{Body, Leaves};
+use tree::Tree;
 
 /// A part that is larger is kept on the heap: a thread has up to 28 of them at once.
 const LARGE: usize = 256;

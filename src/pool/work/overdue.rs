@@ -13,10 +13,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::injector::Injector;
 use super::job::Job;
 use super::worker::Worker;
+use crate::pool::Shared;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 /// How long those jobs wait that were seen, if all are busy: a tick of the system's scheduler.
@@ -43,7 +43,7 @@ impl Noted {
 
 /// Whether a worker stands by.
 #[derive(Debug, Default)]
-pub(super) struct StandBy(AtomicUsize);
+pub(in crate::pool) struct StandBy(AtomicUsize);
 
 const NOBODY: usize = 0;
 /// One was woken for it, and is not there yet.
@@ -60,7 +60,7 @@ impl StandBy {
 
 impl Shared {
     /// A job was given to an injector, and nobody could be woken for it as enough are active: somebody stands by for it.
-    pub(super) fn call_stand_by(&self, node: usize) {
+    pub(in crate::pool) fn call_stand_by(&self, node: usize) {
         if self.idle.is_at_limit()
             && self.stand_by.change(NOBODY, CALLED)
             && !self.idle.wake_one_more(self.prefer(node))
@@ -127,7 +127,7 @@ impl Worker<'_> {
 
     /// Whether this seat's injector has had jobs for so long that one of them is to be taken before all others.
     #[inline]
-    pub(super) fn owes_injected(&self) -> bool {
+    pub(in crate::pool) fn owes_injected(&self) -> bool {
         !self.injector().is_empty() && self.is_overdue()
     }
 

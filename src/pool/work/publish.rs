@@ -11,10 +11,10 @@
 
 use std::ptr::NonNull;
 
-use super::Shared;
 use super::job::{Group, Job, Published, Target, Wanted, group_id};
 use super::seat::{FarEnd, PUBLIC, Seat, TokenCache};
 use super::worker::Worker;
+use crate::pool::Shared;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
 use crate::sync::quiescence::BULK;
@@ -110,7 +110,7 @@ impl Worker<'_> {
 
     /// Moves the older half of a full ring to the injector.
     #[inline]
-    pub(super) fn make_room(&self) {
+    pub(in crate::pool) fn make_room(&self) {
         if self.own.is_full() {
             self.spill();
         }
@@ -136,13 +136,13 @@ impl Worker<'_> {
 
     /// Whether others ask this seat for jobs.
     #[inline]
-    pub(super) fn is_asked(&self) -> bool {
+    pub(in crate::pool) fn is_asked(&self) -> bool {
         self.seat.shown.request.is_up()
     }
 
     /// Publishes the oldest private jobs if others ask, until as many are public as others could take now, one at least.
     #[inline]
-    pub(super) fn publish_surplus(&self) {
+    pub(in crate::pool) fn publish_surplus(&self) {
         if self.is_asked() {
             self.answer();
         }
@@ -151,7 +151,7 @@ impl Worker<'_> {
     /// Publishes what others ask for.
     #[cold]
     #[inline(never)]
-    pub(super) fn answer(&self) {
+    pub(in crate::pool) fn answer(&self) {
         if !self.local(|local| local.quiet) {
             if self.hides() {
                 self.publish_up_to(self.shared.idle.idle().clamp(1, PUBLIC), Wanted::Surplus);
@@ -178,7 +178,7 @@ impl Worker<'_> {
     }
 
     /// Publishes everything, also what was to continue the running job: this thread is about to block.
-    pub(super) fn publish_all(&self) {
+    pub(in crate::pool) fn publish_all(&self) {
         self.queue_next();
         loop {
             while self.hides() {
@@ -211,18 +211,18 @@ impl Worker<'_> {
 
 /// What was published at a seat.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Made {
+pub(in crate::pool) struct Made {
     /// The group of the newest one.
     group: Only,
     /// How many are public now.
-    pub(super) public: usize,
+    pub(in crate::pool) public: usize,
     /// Others were public before, and went to the injector.
     displaced: usize,
 }
 
 impl Made {
     /// Wakes who may take it. The far end is free again.
-    pub(super) fn notify(self, shared: &Shared, seat: &Seat) {
+    pub(in crate::pool) fn notify(self, shared: &Shared, seat: &Seat) {
         if self.displaced > 0 {
             shared.notify(seat.node, None, self.displaced);
         }
@@ -234,7 +234,7 @@ impl Made {
 }
 
 /// Publishes the oldest private jobs of a seat, until so many are public, or one is `enough`.
-pub(super) fn publish(
+pub(in crate::pool) fn publish(
     shared: &Shared,
     seat: &Seat,
     far: &mut FarEnd<'_>,

@@ -22,7 +22,7 @@ const LEVELS: usize = MAX_LEAVES.next_power_of_two().ilog2() as usize + 1;
 const NEAR: usize = 16;
 
 /// Left nodes of a run that wait for their right neighbour, by level. None is left when the run has ended.
-pub(super) struct Run<A>([Option<(Node, A)>; LEVELS]);
+pub(in crate::pool) struct Run<A>([Option<(Node, A)>; LEVELS]);
 
 impl<A> Default for Run<A> {
     #[inline]
@@ -74,12 +74,12 @@ where
     C: Fn(A, A) -> A + Sync,
     A: Send,
 {
-    pub(super) fn new(leaves: Leaves, leaf: L, combine: C) -> Self {
+    pub(in crate::pool) fn new(leaves: Leaves, leaf: L, combine: C) -> Self {
         Self { leaves, leaf, combine, table: Mutex::new(Table { near: [const { None }; NEAR], far: Vec::new() }) }
     }
 
     /// The part of all leaves, once the loop has ended well.
-    pub(super) fn whole(&self) -> A {
+    pub(in crate::pool) fn whole(&self) -> A {
         self.table.lock().take(self.root()).expect("every leaf has given its part")
     }
 

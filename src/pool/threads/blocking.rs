@@ -1,6 +1,6 @@
 //! Threads that block lend their places to spare threads.
 //!
-//! A worker that is in [`Pool::block_in_place`], or waits for longer than a [nap](super::raid), takes no core. Its place is *lent*:
+//! A worker that is in [`Pool::block_in_place`], or waits for longer than a [nap](crate::pool::work::raid), takes no core. Its place is *lent*:
 //! another worker that is parked goes on in it, or else a *spare*, a thread at a seat of its own that works only while more
 //! places are lent than spares are about ([`crate::sync::event_count`]). When the place is taken back a spare shows what it
 //! has and sleeps behind its job.
@@ -14,10 +14,10 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::patience::Patience;
-use super::seat::{Counts, Seat};
-use super::worker::{Step, Worker};
-use super::{GUESTS, Pool, Shared};
+use crate::pool::work::patience::Patience;
+use crate::pool::work::seat::{Counts, Seat};
+use crate::pool::work::worker::{Step, Worker};
+use crate::pool::{GUESTS, Pool, Shared};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
@@ -28,7 +28,7 @@ type Make = Box<dyn Fn(usize) -> io::Result<Option<JoinHandle<()>>> + Send>;
 
 /// The spare threads of a pool.
 #[derive(Debug)]
-pub(super) struct Spares {
+pub(in crate::pool) struct Spares {
     most: usize,
     /// Changes under the lock; read without it as a hint.
     made: AtomicUsize,
@@ -36,7 +36,7 @@ pub(super) struct Spares {
     /// When the pool was made, and how many nanoseconds after that the system is asked for a thread again that it has refused.
     since: Instant,
     again_at: AtomicU64,
-    pub(super) crew: Mutex<Crew>,
+    pub(in crate::pool) crew: Mutex<Crew>,
 }
 
 /// How long the system is left alone after it has refused a thread: at first, and at most.
@@ -45,8 +45,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes the threads, and those that were made.
 #[derive(Default)]
-pub(super) struct Crew {
-    pub(super) make: Option<Make>,
+pub(in crate::pool) struct Crew {
+    pub(in crate::pool) make: Option<Make>,
     threads: Vec<JoinHandle<()>>,
     /// How often the system has refused one since it gave one.
     refusals: u32,
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Crew {
 
 impl Spares {
     /// At most as many as there are workers.
-    pub(super) fn new(workers: usize) -> Self {
+    pub(in crate::pool) fn new(workers: usize) -> Self {
         let most = workers.min((MAX_THREADS - GUESTS).saturating_sub(workers));
         Self {
             most,
@@ -85,18 +85,18 @@ impl Spares {
         self.again_at.store(again_at, Ordering::Relaxed);
     }
 
-    pub(super) fn most(&self) -> usize {
+    pub(in crate::pool) fn most(&self) -> usize {
         self.most
     }
 
     /// How many there are: all that there were.
-    pub(super) fn made(&self) -> usize {
+    pub(in crate::pool) fn made(&self) -> usize {
         // Relaxed: a spare's own jobs are found by fences that come after it was made.
         self.made.load(Ordering::Relaxed)
     }
 
     /// The threads that nobody has asked for yet.
-    pub(super) fn take_threads(&self) -> Vec<JoinHandle<()>> {
+    pub(in crate::pool) fn take_threads(&self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut self.crew.lock().threads)
     }
 }
@@ -104,32 +104,32 @@ impl Spares {
 impl Shared {
     /// The seats at which there is, or was, or may come somebody soon.
     #[inline]
-    pub(super) fn seats_in_use(&self) -> &[Seat] {
+    pub(in crate::pool) fn seats_in_use(&self) -> &[Seat] {
         &self.seats[..self.workers + GUESTS + self.spares.made()]
     }
 
     /// Whether who sits at a seat is a worker or a spare, and no guest.
-    pub(super) fn has_place(&self, seat: &Seat) -> bool {
+    pub(in crate::pool) fn has_place(&self, seat: &Seat) -> bool {
         !(self.workers..self.workers + GUESTS).contains(&seat.index)
     }
 
     /// Whether a place is lent for which there is no spare, and there may be one more.
     #[inline]
-    pub(super) fn misses_spare(&self) -> bool {
+    pub(in crate::pool) fn misses_spare(&self) -> bool {
         let made = self.spares.made();
         made < self.spares.most && (made as u64) < self.idle.lent() && !self.spares.is_paused()
     }
 
     /// There is a place for one more, and work that nobody is there for: makes a spare, if that place is a lent one.
     #[inline]
-    pub(super) fn miss_spare(&self) {
+    pub(in crate::pool) fn miss_spare(&self) {
         if self.misses_spare() {
             self.make_spare();
         }
     }
 
     /// Whether there is somebody who makes spares.
-    pub(super) fn makes_spares(&self) -> bool {
+    pub(in crate::pool) fn makes_spares(&self) -> bool {
         self.spares.crew.lock().make.is_some()
     }
 
@@ -189,10 +189,10 @@ impl Drop for Away<'_, '_> {
 }
 
 /// What a thread that is away calls of its pool all the same: for that time it has its place.
-pub(super) struct Back<'a, 'p>(&'a Worker<'p>);
+pub(in crate::pool) struct Back<'a, 'p>(&'a Worker<'p>);
 
 impl<'a, 'p> Back<'a, 'p> {
-    pub(super) fn new(worker: &'a Worker<'p>) -> Self {
+    pub(in crate::pool) fn new(worker: &'a Worker<'p>) -> Self {
         worker.come_back();
         Self(worker)
     }
@@ -207,12 +207,12 @@ impl Drop for Back<'_, '_> {
 
 impl Worker<'_> {
     /// Whether this is a worker or a spare, and no guest.
-    pub(super) fn has_place(&self) -> bool {
+    pub(in crate::pool) fn has_place(&self) -> bool {
         self.shared.has_place(self.seat)
     }
 
     /// Whether this thread has left its place.
-    pub(super) fn is_away(&self) -> bool {
+    pub(in crate::pool) fn is_away(&self) -> bool {
         self.serves.get().is_null()
     }
 
@@ -234,7 +234,7 @@ impl Worker<'_> {
     }
 
     /// Parks this thread, which sleeps already as the event count sees it, and lends its place; whether it has done so.
-    pub(super) fn park_lending(&self) -> bool {
+    pub(in crate::pool) fn park_lending(&self) -> bool {
         if !self.lends {
             return false;
         }
@@ -267,7 +267,7 @@ impl Worker<'_> {
     }
 
     /// Sleeps until there is a place, and something to do; whether it was woken for a job.
-    pub(super) fn sleep_as_spare(&self) -> bool {
+    pub(in crate::pool) fn sleep_as_spare(&self) -> bool {
         let Shared { idle, .. } = self.shared;
         Counts::bump(&self.seat.counts.parks);
         idle.sleep_spare(&self.seat.parker, self.seat.at(), |has_place| {
@@ -350,7 +350,7 @@ impl Pool {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::pool::victims::Layout;
+    use crate::pool::work::victims::Layout;
     use crate::sync::thread;
 
     /// For how long the system is left alone after `refused`: not less, and not longer than that takes.

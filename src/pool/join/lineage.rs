@@ -15,8 +15,8 @@ use std::num::NonZeroUsize;
 use std::ptr;
 
 use super::half::Head;
-use super::job::{Job, pointer};
-use super::worker::Worker;
+use crate::pool::work::job::{Job, pointer};
+use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::Only;
 
@@ -25,15 +25,15 @@ const SEEN: usize = 6;
 
 /// The ancestors of what a seat publishes: addresses, 0 behind the last. (T4)
 #[derive(Debug)]
-pub(super) struct Lineage([AtomicUsize; SEEN]);
+pub(in crate::pool) struct Lineage([AtomicUsize; SEEN]);
 
 impl Lineage {
-    pub(super) fn new() -> Self {
+    pub(in crate::pool) fn new() -> Self {
         Self(std::array::from_fn(|_| AtomicUsize::new(0)))
     }
 
     // Relaxed, all of them: hints.
-    pub(super) fn has(&self, ancestor: NonZeroUsize) -> bool {
+    pub(in crate::pool) fn has(&self, ancestor: NonZeroUsize) -> bool {
         let ancestors = self.0.iter().map(|ancestor| ancestor.load(Ordering::Relaxed));
         ancestors.take_while(|other| *other != 0).any(|other| other == ancestor.get())
     }
@@ -64,7 +64,7 @@ unsafe fn ancestors<'a>(half: *const Head) -> impl Iterator<Item = &'a Head> {
 }
 
 /// Whether a job that was stolen from a seat is a part of the half `ancestor`. (T3)
-pub(super) fn is_part(job: &Job, ancestor: Only) -> bool {
+pub(in crate::pool) fn is_part(job: &Job, ancestor: Only) -> bool {
     let Some(ancestor) = ancestor else { return false };
     if job.group().is_some() {
         return false;
@@ -77,12 +77,12 @@ pub(super) fn is_part(job: &Job, ancestor: Only) -> bool {
 
 impl Worker<'_> {
     /// Whether this thread is in the middle of a taken half, as a guest may be too: then others may wait for it.
-    pub(super) fn runs_half(&self) -> bool {
+    pub(in crate::pool) fn runs_half(&self) -> bool {
         !self.own.far_end().ancestor.is_null()
     }
 
     /// Runs a taken half. (T1)
-    pub(super) fn inside<R>(&self, half: &Head, run: impl FnOnce() -> R) -> R {
+    pub(in crate::pool) fn inside<R>(&self, half: &Head, run: impl FnOnce() -> R) -> R {
         let mut seen = [0; SEEN];
         // What is public before would be taken first, and is no part of this.
         if self.seat.stealer.is_empty() {
@@ -96,7 +96,7 @@ impl Worker<'_> {
 
     /// Runs what is no part of anything, though a taken half may be under way here: a call of a broadcast. All that is
     /// private goes first: so it keeps its ancestor.
-    pub(super) fn outside<R>(&self, run: impl FnOnce() -> R) -> R {
+    pub(in crate::pool) fn outside<R>(&self, run: impl FnOnce() -> R) -> R {
         self.publish_all();
         self.within(ptr::null(), [0; SEEN], run)
     }
@@ -121,9 +121,9 @@ mod tests {
 
     use super::*;
     use crate::pool::Shared;
-    use crate::pool::job::{Target, Wanted};
-    use crate::pool::seat::Seat;
-    use crate::pool::victims::Layout;
+    use crate::pool::work::job::{Target, Wanted};
+    use crate::pool::work::seat::Seat;
+    use crate::pool::work::victims::Layout;
     use crate::sync::latch::Latch;
 
     unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}

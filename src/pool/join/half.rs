@@ -13,29 +13,29 @@
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
-use super::job::{Published, Wanted, pointer};
-use super::seat::{Public, Seat};
+use crate::pool::work::job::{Published, Wanted, pointer};
+use crate::pool::work::seat::{Public, Seat};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 
 /// What lies at the beginning of a half.
 #[derive(Debug)]
-pub(super) struct Head(UnsafeCell<MaybeUninit<Linked>>);
+pub(in crate::pool) struct Head(UnsafeCell<MaybeUninit<Linked>>);
 
 /// What only a half needs that was made public.
 #[derive(Debug)]
 pub(super) struct Linked {
     /// Set when a thief is done with it.
-    pub(super) latch: Latch,
+    pub(in crate::pool) latch: Latch,
     /// Where the joining thread sits: a seat lives as long as its pool, longer than any thief works there.
-    pub(super) seat: NonNull<Seat>,
+    pub(in crate::pool) seat: NonNull<Seat>,
     /// The taken half that it descends from; null: none. See [`super::lineage`].
-    pub(super) ancestor: *const Head,
+    pub(in crate::pool) ancestor: *const Head,
 }
 
 impl Head {
     #[inline]
-    pub(super) fn new() -> Self {
+    pub(in crate::pool) fn new() -> Self {
         Self(UnsafeCell::new(MaybeUninit::uninit()))
     }
 
@@ -53,12 +53,12 @@ impl Head {
         })
     }
 
-    /// A half is made public: of [`Target::publish`](super::job::Target::publish).
+    /// A half is made public: of [`Target::publish`](crate::pool::work::job::Target::publish).
     ///
     /// # Safety
-    /// (1), (2) of [`super::job::Publish`]. (3) The payload is the address of a half, which begins with a head.
+    /// (1), (2) of [`crate::pool::work::job::Publish`]. (3) The payload is the address of a half, which begins with a head.
     #[expect(unsafe_code, reason = "reaches a half by pointer")]
-    pub(super) unsafe fn publish(payload: u64, seat: &Seat, public: &Public, _: Wanted) -> Published {
+    pub(in crate::pool) unsafe fn publish(payload: u64, seat: &Seat, public: &Public, _: Wanted) -> Published {
         // SAFETY: (3), and it is in place by H1: its entry is in the ring by (1), (2).
         let head: &Self = unsafe { &*pointer(payload) };
         let new = Linked { latch: Latch::new(), seat: NonNull::from(seat), ancestor: public.ancestor };

@@ -1,0 +1,116 @@
+//! The runs under way in a pool, and how it closes in spite of them.
+
+use super::Shared;
+use crate::sync::{Condvar, Mutex, thread};
+
+/// The runs under way.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    state: Mutex<State>,
+    /// Somebody has left.
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    /// The pool was dropped by an operator of one of them: the last one to end ends the workers.
+    abandoned: bool,
+    /// Threads that are about to begin a run, or have one under way; one may be several times.
+    visitors: Vec<thread::ThreadId>,
+    active: Vec<ActiveRun>,
+}
+
+/// A run that the pool can cancel.
+#[derive(Debug)]
+pub(crate) struct ActiveRun {
+    pub(crate) run: *const (),
+    /// # Safety
+    /// `run` is registered: it has not ended.
+    pub(crate) cancel: unsafe fn(*const ()),
+}
+
+#[expect(unsafe_code, reason = "the registry is used from the thread that drops the pool")]
+// SAFETY: (1) `run` is only given to `cancel`, which may be called from any thread; (2) a run is taken out before it ends.
+unsafe impl Send for ActiveRun {}
+
+impl Runs {
+    /// (C1) and (C2) of the pool: no run may begin any more, those under way are cancelled, and the calling thread waits until
+    /// they have ended. It does not wait if one of them waits for this very thread. `is_inside`: whether it is a worker's.
+    pub(super) fn close(&self, is_inside: impl FnOnce() -> bool) -> Closing {
+        let mut state = self.state.lock();
+        state.closed = true;
+        for run in &state.active {
+            #[expect(unsafe_code, reason = "cancels a run from outside")]
+            // SAFETY: registered, and it cannot end while the lock is held.
+            unsafe {
+                (run.cancel)(run.run);
+            }
+        }
+        let is_inside = is_inside() || state.visitors.contains(&thread::current().id());
+        if is_inside && !state.visitors.is_empty() {
+            state.abandoned = true;
+            return Closing::WhenRunsEnd;
+        }
+        while !state.visitors.is_empty() {
+            state = self.ended.wait(state);
+        }
+        if is_inside { Closing::FromInside } else { Closing::FromOutside }
+    }
+}
+
+/// How far a pool is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// Runs have ended, and nobody waits for this thread.
+    FromOutside,
+    /// Runs have ended; this thread is one of the pool's.
+    FromInside,
+    /// Runs go on: one of them, or another visitor, waits for this thread.
+    WhenRunsEnd,
+}
+
+impl Shared {
+    /// Keeps the pool's threads alive while `work` runs; `None`: the pool is closed, or this is a child process.
+    pub(crate) fn visit<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        struct Visit<'a>(&'a Shared);
+        impl Drop for Visit<'_> {
+            fn drop(&mut self) {
+                let (mut state, me) = (self.0.runs.state.lock(), thread::current().id());
+                let place = state.visitors.iter().rposition(|visitor| *visitor == me).expect("it came in");
+                state.visitors.swap_remove(place);
+                if state.visitors.is_empty() && state.abandoned {
+                    drop(state);
+                    return self.0.idle.end(); // (C3) on behalf of the thread that dropped the pool
+                }
+                self.0.runs.ended.notify_one();
+            }
+        }
+        if self.is_forked() {
+            return None;
+        }
+        {
+            let mut state = self.runs.state.lock();
+            if state.closed {
+                return None;
+            }
+            state.visitors.push(thread::current().id());
+        }
+        let _visit = Visit(self);
+        Some(work())
+    }
+
+    /// Registers a run, so that it is cancelled when the pool closes; `false`: it closes already.
+    pub(crate) fn begin_run(&self, run: ActiveRun) -> bool {
+        let mut state = self.runs.state.lock();
+        if !state.closed {
+            state.active.push(run);
+        }
+        !state.closed
+    }
+
+    /// Takes a run out again.
+    pub(crate) fn end_run(&self, run: *const ()) {
+        self.runs.state.lock().active.retain(|active| !std::ptr::eq(active.run, run));
+    }
+}
