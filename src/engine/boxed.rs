@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::pipe::{Head, Meter, Parcel, Pipe, Timed, Untimed};
-use crate::run::frame::Frame;
+use crate::run::flow::frame::Frame;
 
 /// A pipe whose type is hidden: an item costs an indirect call more.
 pub struct Boxed<'env, T>(Box<dyn Hidden<T> + 'env>);

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use super::fused::{Drive, Tail};
 use super::pipe::{Feed, Head, Parcel};
-use crate::run::batch::PART;
 use crate::run::cancel::Carried;
-use crate::run::order::{MAX_PARTS, Origin, Ticket};
-use crate::run::packet::{Packet, RawPacket};
-use crate::run::stage::{Cx, TailKind};
+use crate::run::flow::batch::PART;
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::{MAX_PARTS, Origin, Ticket};
+use crate::run::flow::packet::{Packet, RawPacket};
+use crate::run::flow::stage::TailKind;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::edge::{Edge, Filling};
 use super::fused::{Drive, Tail};
-use crate::run::order::Ticket;
-use crate::run::stage::{Cx, TailKind};
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::Ticket;
+use crate::run::flow::stage::TailKind;
 
 /// Sends items to two stages: what `split` gives.
 pub(crate) struct Fork<T, S> {

@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use super::pipe::{Meter, Parcel, Pipe, Timed, Untimed, guard};
 use crate::run::cancel::Carried;
-use crate::run::frame::Frame;
-use crate::run::leaves::Numbers;
-use crate::run::order::{Key, Ticket};
-use crate::run::packet::RawPacket;
+use crate::run::flow::cx::Cx;
+use crate::run::flow::frame::Frame;
+use crate::run::flow::leaves::Numbers;
+use crate::run::flow::order::{Key, Ticket};
+use crate::run::flow::packet::RawPacket;
+use crate::run::flow::stage::{BatchStage, Capacity, Ended, NumbersStage, OwnJob, PacketStage, Stage, TailKind};
 use crate::run::slot::Slot;
-use crate::run::stage::{BatchStage, Capacity, Cx, Ended, NumbersStage, OwnJob, PacketStage, Stage, TailKind};
 use crate::unwind;
 
 /// Takes what comes out of a pipe.

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use super::edge::Edge;
-use crate::run::order::Ticket;
-use crate::run::packet::{Packet, RawPacket};
-use crate::run::stage::{Capacity, Cx, Ended, OwnJob, PacketStage, Stage};
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::Ticket;
+use crate::run::flow::packet::{Packet, RawPacket};
+use crate::run::flow::stage::{Capacity, Ended, OwnJob, PacketStage, Stage};
 
 /// One input of a shape.
 pub(crate) trait Shape: Send + Sync {

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::pipe::{Feed, Head, Parcel};
-use crate::run::batch::{BatchSize, least_batch};
 use crate::run::cancel::Carried;
-use crate::run::supply::{MemoryRange, NumberedItems};
+use crate::run::flow::batch::{BatchSize, least_batch};
+use crate::run::flow::supply::{MemoryRange, NumberedItems};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind;

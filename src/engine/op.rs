@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::error::Error;
 
 use super::pipe::{Head, Meter, Parcel, Pipe, Spot, Tally, guard};
-use crate::run::frame::Frame;
+use crate::run::flow::frame::Frame;
 
 /// What a fused operator does with an item. It runs on all workers at once.
 pub(crate) trait FusedOp<T>: Send + Sync {

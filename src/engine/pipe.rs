@@ -19,9 +19,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::run::cancel::Carried;
-use crate::run::frame::Frame;
-use crate::run::order::Ticket;
-use crate::run::stage::Columns;
+use crate::run::flow::frame::Frame;
+use crate::run::flow::order::Ticket;
+use crate::run::flow::stage::Columns;
 
 /// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
 #[expect(private_interfaces, reason = "sealed: the methods are the engine's")]

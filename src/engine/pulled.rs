@@ -4,9 +4,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::pipe::{Feed, Head, Parcel};
-use crate::run::batch::BATCH;
 use crate::run::cancel::Carried;
-use crate::run::supply::{Pull, PulledItems};
+use crate::run::flow::batch::BATCH;
+use crate::run::flow::supply::{Pull, PulledItems};
 use crate::sync::UnsafeCell;
 use crate::unwind;
 

@@ -13,9 +13,10 @@ use hashbrown::HashMap;
 use super::fused::{Broken, BrokenBy, Drive, DriveAll, ParallelTail, Tail, put};
 use crate::knockout::Node;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
-use crate::run::order::{MAX_PARTS, Ticket};
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::{MAX_PARTS, Ticket};
+use crate::run::flow::stage::{Capacity, Ended, TailKind};
 use crate::run::slot::Slot;
-use crate::run::stage::{Capacity, Cx, Ended, TailKind};
 use crate::sync::Mutex;
 use crate::unwind;
 

@@ -31,10 +31,10 @@ use crate::engine::reduce::{Reduce, Reduction};
 use crate::engine::serial::{Serial, SerialOp};
 use crate::plan::Data;
 use crate::plan::draft::{Body, Draft, SourceDraft};
-use crate::run::leaves::Leaves;
+use crate::run::flow::leaves::Leaves;
+use crate::run::flow::stage::TailKind;
+use crate::run::flow::supply::{Items, NumberedItems, Supply};
 use crate::run::slot::Slot;
-use crate::run::stage::TailKind;
-use crate::run::supply::{Items, NumberedItems, Supply};
 
 /// Where in the user's code an operator is added.
 type At = &'static Location<'static>;

@@ -8,8 +8,9 @@ use crate::engine::edge::Edge;
 use crate::engine::inlet::{Inlet, Shape, drop_packet};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
-use crate::run::packet::Packet;
-use crate::run::stage::{Cx, Ended};
+use crate::run::flow::cx::Cx;
+use crate::run::flow::packet::Packet;
+use crate::run::flow::stage::Ended;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 

@@ -7,9 +7,10 @@ use crate::engine::fused::{Drive, DriveAll, ParallelTail, Tail, consume, consume
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 use crate::plan::Data;
-use crate::run::order::Ticket;
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::Ticket;
+use crate::run::flow::stage::{Ended, TailKind};
 use crate::run::slot::Slot;
-use crate::run::stage::{Cx, Ended, TailKind};
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Gives every item to `f`, on all workers at once, in no particular order.

@@ -12,9 +12,10 @@ use crate::engine::inlet::{Inlet, Shape, drop_packet};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 use crate::run::cancel::Carried;
-use crate::run::order::{Origin, Ticket};
-use crate::run::packet::{Packet, RawPacket};
-use crate::run::stage::{Capacity, Cx, Ended};
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::{Origin, Ticket};
+use crate::run::flow::packet::{Packet, RawPacket};
+use crate::run::flow::stage::{Capacity, Ended};
 use crate::sync::Mutex;
 use crate::sync::sequencer::Sequencer;
 

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::run::dag::TaskBody;
+use crate::run::flow::stage::{Columns, PacketStage, TailKind};
+use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
 use crate::run::slot::AnySlot;
-use crate::run::stage::{Columns, PacketStage, TailKind};
-use crate::run::supply::{Items, Supply};
 
 /// A slot, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use super::draft::{Draft, NodeDraft};
 use super::edges::Edges;
 use super::picture::{Card, Drawing, Picture, Thing};
 use super::place::{Homes, Why};
+use crate::run::flow::stage::TailKind;
+use crate::run::flow::supply::Items;
 use crate::run::names::Names;
-use crate::run::stage::TailKind;
-use crate::run::supply::Items;
 
 /// A plan in words and pictures: stages and how they are connected, credits, what is kept in memory, and where everything is
 /// at home.

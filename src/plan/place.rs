@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use super::data::Data;
 use super::draft::{Draft, Mode, NodeDraft, Who};
+use crate::run::flow::supply::{Items, MemoryRange};
 use crate::run::names::{Names, Told};
-use crate::run::supply::{Items, MemoryRange};
 use crate::topology::{CpuSet, NumaNode, Topology, memory};
 
 /// Where data, a task or a source is to be: its home, where its jobs go first.

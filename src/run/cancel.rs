@@ -24,7 +24,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use super::Run;
-use super::order::Key;
+use super::flow::order::Key;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::unwind;

@@ -13,21 +13,13 @@
 //! * I4: no lock is held while user code runs.
 //! * I5: between runs nothing of a run is left in a queue of the pool.
 
-pub(crate) mod batch;
 pub(crate) mod cancel;
 pub(crate) mod dag;
-pub(crate) mod frame;
-pub(crate) mod leaves;
-pub(crate) mod ledger;
+pub(crate) mod flow;
 pub(crate) mod names;
-pub(crate) mod order;
 mod outcome;
-pub(crate) mod packet;
 pub(crate) mod slot;
-pub(crate) mod source;
-pub(crate) mod stage;
 mod stall;
-pub(crate) mod supply;
 mod tally;
 
 use std::ptr::NonNull;
@@ -47,10 +39,11 @@ use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 use cancel::{Carried, Site};
 use dag::Dag;
+use flow::cx::Cx;
+use flow::order::Sequence;
+use flow::source::Source;
+use flow::stage::{Reads, Stage, StageCell};
 use names::Names;
-use order::Sequence;
-use source::Source;
-use stage::{Cx, Reads, Stage, StageCell};
 use tally::Tally;
 
 /// The engine's part of a plan; see the module.

@@ -3,7 +3,7 @@
 use crate::engine::numbered::{Batch, Indexed};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
-use crate::run::supply::MemoryRange;
+use crate::run::flow::supply::MemoryRange;
 
 impl<'env> Graph<'env> {
     /// References to the items of a slice, from all workers at once.

@@ -5,8 +5,8 @@ use std::ops::{Range, RangeInclusive};
 use crate::engine::numbered::{Batch, Indexed};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
-use crate::run::batch::BatchSize;
-use crate::run::supply::MemoryRange;
+use crate::run::flow::batch::BatchSize;
+use crate::run::flow::supply::MemoryRange;
 
 impl<'env> Graph<'env> {
     /// The records of a text that end with `delimiter`, without it, from all workers at once.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use crate::engine::numbered::{Batch, Indexed};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
-use crate::run::supply::MemoryRange;
+use crate::run::flow::supply::MemoryRange;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::unwind;

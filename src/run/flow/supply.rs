@@ -85,7 +85,7 @@ impl<'env> Supply<'env> {
         matches!(self, Self::Free { .. })
     }
 
-    pub(super) fn body(&self) -> &(dyn Stage + 'env) {
+    pub(in crate::run) fn body(&self) -> &(dyn Stage + 'env) {
         match self {
             Self::Pulled { body, .. } | Self::Numbered { body, .. } => &**body,
             Self::Free { body, .. } => &**body,
@@ -108,12 +108,12 @@ impl<'env> Supply<'env> {
     }
 
     /// Makes the stage new for the next run.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::run) fn reset(&mut self) {
         self.body_mut().reset();
     }
 
     /// Drops what a failed run left, and says how many items.
-    pub(super) fn clear(&mut self) -> u64 {
+    pub(in crate::run) fn clear(&mut self) -> u64 {
         let left = match self {
             Self::Pulled { items, .. } => items.clear(),
             Self::Numbered { items, .. } | Self::Free { items, .. } => {
@@ -124,7 +124,7 @@ impl<'env> Supply<'env> {
         left + self.body_mut().clear()
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    pub(in crate::run) fn is_ready(&self) -> bool {
         match self {
             Self::Pulled { items, .. } => items.is_ready(),
             Self::Numbered { items, .. } | Self::Free { items, .. } => items.is_ready(),

@@ -19,16 +19,17 @@
 
 use std::ptr::NonNull;
 
-use super::Run;
 use super::batch::BatchSize;
-use super::dag::Home;
+use super::cx::Cx;
 use super::leaves::Leaves;
 use super::order::{Origin, Ticket};
-use super::stage::{BatchStage, Capacity, Cx, Stage};
+use super::stage::{BatchStage, Capacity, Stage};
 use super::supply::{Pull, Supply};
 use crate::pool::loops::span::pack;
 use crate::pool::work::job::{Group, Job, Target, halves, word};
 use crate::pool::work::worker::Worker;
+use crate::run::Run;
+use crate::run::dag::Home;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::Credits;

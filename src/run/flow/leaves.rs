@@ -8,12 +8,13 @@
 
 use std::ops::Range;
 
-use super::Run;
+use super::cx::Cx;
 use super::order::{Key, Sequence};
-use super::stage::{Cx, NumbersStage};
+use super::stage::NumbersStage;
 use super::supply::NumberedItems;
 use crate::pool::loops::span::{Span, pack, unpack};
 use crate::pool::work::worker::Worker;
+use crate::run::Run;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,7 +34,7 @@ const REST: Range<u32> = u32::MAX..u32::MAX;
 
 impl Leaves {
     /// A run begins, with so many numbers.
-    pub(super) fn begin(&self, count: u64) {
+    pub(in crate::run) fn begin(&self, count: u64) {
         // Relaxed: handed on with the first job.
         self.count.store(count, Ordering::Relaxed);
     }
@@ -50,12 +51,12 @@ impl Leaves {
     }
 
     /// How many leaves there are.
-    pub(super) fn len(&self) -> u32 {
+    pub(in crate::run) fn len(&self) -> u32 {
         u32::try_from(self.count().div_ceil(1 << self.bits())).expect("that is what the bits are for")
     }
 
     /// Goes through the leaves of a job, but for those that others take; see the module.
-    pub(super) fn fire(&self, cx: &Cx<'_>, payload: u64, items: &dyn NumberedItems, body: &dyn NumbersStage) {
+    pub(in crate::run) fn fire(&self, cx: &Cx<'_>, payload: u64, items: &dyn NumberedItems, body: &dyn NumbersStage) {
         let leaves = unpack(payload);
         let rest = if leaves == REST { self.rests.lock().pop() } else { None };
         let (bits, count) = (self.bits(), self.count());

@@ -9,8 +9,8 @@ use std::cell::Cell;
 use std::error::Error;
 use std::time::Instant;
 
-use super::cancel::{Cause, Fault, Index};
 use super::stage::Columns;
+use crate::run::cancel::{Cause, Fault, Index};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind;
 
@@ -37,7 +37,7 @@ pub(crate) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// The seat's own rows.
-    pub(super) fn new(columns: &'a [AtomicU64], samples: &'a [AtomicU64]) -> Self {
+    pub(in crate::run) fn new(columns: &'a [AtomicU64], samples: &'a [AtomicU64]) -> Self {
         columns.iter().for_each(|column| column.store(0, Ordering::Relaxed));
         let untimed = samples[0].load(Ordering::Relaxed).wrapping_neg() % SAMPLE_EVERY;
         let (culprit, error, has_error) = (Cell::new(None), Cell::new(None), Cell::new(false));
@@ -63,7 +63,7 @@ impl<'a> Frame<'a> {
     }
 
     /// So many pieces were driven.
-    pub(super) fn driven(&self, pieces: u64) {
+    pub(in crate::run) fn driven(&self, pieces: u64) {
         // Relaxed: this seat's own row.
         self.samples[0].store(self.samples[0].load(Ordering::Relaxed) + pieces, Ordering::Relaxed);
     }
@@ -86,7 +86,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The counts, by column.
-    pub(super) fn counts(&self) -> impl Iterator<Item = u64> {
+    pub(in crate::run) fn counts(&self) -> impl Iterator<Item = u64> {
         self.columns.iter().map(|column| column.load(Ordering::Relaxed))
     }
 

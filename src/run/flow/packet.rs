@@ -3,8 +3,8 @@
 //! A packet travels by its pointer, as the payload of the job that lets the receiving stage work on it: who has the job has
 //! the packet. On its way nobody knows the type of its items ([`RawPacket`]); the stages at both ends of an edge do.
 
-use super::cancel::Carried;
 use super::order::{Origin, Ticket};
+use crate::run::cancel::Carried;
 
 /// A piece on its way between two stages.
 #[derive(Debug)]

@@ -1,0 +1,247 @@
+//! What a stage works with while it works: the thread, the run, and its own cell.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::frame::Frame;
+use super::order::{Key, Origin, Sequence, Ticket};
+use super::packet::{Packet, RawPacket};
+use super::stage::{EndJobs, Ended, OwnJob, Reads, Stage, StageCell};
+use crate::pool::work::worker::Worker;
+use crate::run::Run;
+use crate::run::cancel::{Carried, Failure, Fault, Item, Site};
+use crate::sync::atomic::Ordering;
+use crate::sync::gate::Gate;
+
+/// Where and for whom a stage works now.
+#[derive(Clone, Copy)]
+pub(crate) struct Cx<'a> {
+    pub(crate) worker: &'a Worker<'a>,
+    pub(crate) run: &'a Run<'static>,
+    pub(crate) stage: &'a StageCell<'a>,
+}
+
+impl<'a> Cx<'a> {
+    /// The same for another stage.
+    pub(crate) fn at(&self, stage: usize) -> Cx<'a> {
+        Cx { stage: &self.run.stages[stage], ..*self }
+    }
+
+    pub(crate) fn sequence(&self) -> &'a Sequence {
+        &self.run.sequences[self.stage.sequence]
+    }
+
+    /// The inside of the stage.
+    fn body(&self) -> &'a dyn Stage {
+        self.run.body(self.stage.index)
+    }
+
+    /// A job of this stage: some of a source's batches, or a packet.
+    pub(super) fn fire(&self, payload: u64) {
+        let body = match &self.stage.reads {
+            Reads::Source(source) => return self.run.sources[*source].fire(self, payload),
+            Reads::Packets(body) => body,
+        };
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) `send` and `open` alone queue jobs to a stage that reads packets; (2) a job runs once.
+        let mut packet = unsafe { RawPacket::from_word(payload) };
+        if self.stage.spooled {
+            // Held or not: so that what the source may issue does not depend on who came first.
+            self.release(packet.take_origin());
+        }
+        let packet = match &self.stage.gate {
+            Some(gate) => gate.pass(packet),
+            None => Some(packet),
+        };
+        if let Some(packet) = packet {
+            self.worker.before_long_job();
+            body.packet(self, packet);
+        }
+    }
+
+    /// A job that the stage has queued for itself.
+    pub(super) fn own(&self, word: u64) {
+        self.worker.before_long_job();
+        self.body().own(self, word);
+    }
+
+    /// Queues a job for the stage itself, which [`Stage::own`] gets.
+    pub(crate) fn push_own(&self, job: impl OwnJob) {
+        self.worker.push(self.stage.own.job(job.into_word()));
+    }
+
+    /// The data that the stage reads is there.
+    pub(crate) fn open(&self) {
+        let held = self.stage.gate.as_ref().map(Gate::open);
+        if let Reads::Source(source) = self.stage.reads {
+            return self.run.sources[source].start(self.worker);
+        }
+        for packet in held.into_iter().flatten() {
+            self.worker.push(self.stage.fire_job(packet.into_word()));
+        }
+    }
+
+    /// Makes `count` jobs by which the stage ends: own jobs, each of which does what [`share_end`](Self::share_end) gives it.
+    pub(crate) fn end_in_parts(&self, count: u32) {
+        self.push_own(EndJobs(0..count));
+    }
+
+    /// The number of the job that the caller is to do of some jobs by which the stage ends; the others are queued, so that
+    /// other workers can take some.
+    pub(crate) fn share_end(&self, jobs: EndJobs) -> u32 {
+        let Range { start, mut end } = jobs.0;
+        while end - start > 1 {
+            let middle = start + (end - start) / 2;
+            self.push_own(EndJobs(middle..end));
+            end = middle;
+        }
+        self.worker.before_long_job();
+        start
+    }
+
+    /// Sends a packet on: the worker goes on with it itself if it has nothing else to go on with, and `follow` is said.
+    pub(crate) fn send<T>(&self, output: usize, packet: Box<Packet<T>>, follow: bool) {
+        let to = &self.run.stages[self.stage.outputs[output]];
+        if !packet.ticket.last {
+            to.countdown.expect_more(1);
+        }
+        let job = to.fire_job(packet.into_raw().into_word());
+        if follow {
+            self.worker.continue_with(job);
+        } else {
+            self.worker.push(job);
+        }
+    }
+
+    /// Whether pieces at this place are still wanted.
+    pub(crate) fn wants(&self, ticket: &Ticket) -> bool {
+        self.sequence().wants(ticket.key())
+    }
+
+    /// One more piece of this origin is live.
+    pub(crate) fn share(&self, origin: Origin) {
+        if let Some((source, place)) = origin.get() {
+            self.run.sources[source].share(place);
+        }
+    }
+
+    /// A piece of this origin has ended.
+    pub(crate) fn release(&self, origin: Origin) {
+        if let Some((source, place)) = origin.get() {
+            self.run.sources[source].release(place, self.worker);
+        }
+    }
+
+    /// A piece has gone through this stage and ended here.
+    pub(crate) fn retire(&self, ticket: &Ticket) {
+        self.release(ticket.origin);
+        self.arrive();
+    }
+
+    /// A piece has gone through this stage, and further.
+    pub(crate) fn arrive(&self) {
+        self.arrive_all(1);
+    }
+
+    /// So many pieces have gone through this stage.
+    pub(crate) fn arrive_all(&self, count: u64) {
+        if count > 0 && self.stage.countdown.arrive(count) {
+            self.end();
+        }
+    }
+
+    /// All pieces have gone through this stage.
+    pub(crate) fn end(&self) {
+        if self.sequence().is_whole() && self.body().end(self) == Ended::Now {
+            self.ended();
+        }
+    }
+
+    /// The stage has ended.
+    pub(crate) fn ended(&self) {
+        self.run.stage_ended();
+        if let Some(node) = self.stage.end_node {
+            self.run.dag.finish(node, self.run, self.worker);
+        }
+    }
+
+    /// The stage wants no more items, or nobody wants what it makes: what comes is dropped, and sources that feed nobody
+    /// else stop.
+    pub(crate) fn close(&self) {
+        // Relaxed: only how much is still issued depends on it. Its inputs are told once, whatever the reasons.
+        if self.stage.closed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(source) = self.stage.source() {
+            self.run.sources[source].stop(self.worker);
+        }
+        for &input in &self.stage.inputs {
+            // Relaxed: only how much is still issued depends on it.
+            if self.run.stages[input].open.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.at(input).close();
+            }
+        }
+    }
+
+    /// A fault of an operator of this stage on a piece, as a failure that can travel.
+    pub(crate) fn failure(&self, ticket: &Ticket, fault: Fault) -> Carried {
+        let (op, columns) = self.stage.ops[fault.op];
+        let item = Item { stage: self.stage.index, index: fault.index, before: ticket.key(), column: columns.given };
+        Failure::new(op, self.sequence().ordered.then_some(item), fault.cause)
+    }
+
+    /// A failure counts, at the place of this piece in the order of this stage's input.
+    pub(crate) fn fail(&self, ticket: &Ticket, failure: Carried) {
+        let site = Site::Stream { sequence: self.stage.sequence, at: ticket.key(), op: failure.op };
+        self.run.fail(site, failure);
+    }
+
+    /// Counts items of this stage's input that nobody worked on.
+    pub(crate) fn drop_items(&self, count: u64) {
+        self.stage.ledger.lock().dropped += count;
+    }
+
+    /// A new frame for a piece, or for several.
+    pub(crate) fn frame(&self) -> Frame<'a> {
+        let (seat, stage) = (self.worker.seat.index, self.stage);
+        let row = &stage.rows[seat * stage.stride..][..stage.stride];
+        let (samples, columns) = row.split_at(2 + stage.ops.len());
+        // Relaxed: this seat's own row.
+        if row[0].load(Ordering::Relaxed) != stage.runs {
+            samples.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            row[0].store(stage.runs, Ordering::Relaxed);
+        }
+        Frame::new(&columns[..stage.width], &samples[1..])
+    }
+
+    /// Enters the frame of a piece into the books; `broken`: it broke off, and so many items were to come.
+    pub(crate) fn record(&self, ticket: &Ticket, frame: &Frame<'_>, time: Duration, broken: Option<u64>) {
+        self.record_all(&(ticket.key()..ticket.end()), 1, frame, time, broken);
+    }
+
+    /// Enters the frame of so many adjacent batches into the books, as those of one piece.
+    pub(crate) fn record_all(
+        &self,
+        place: &Range<Key>,
+        batches: u64,
+        frame: &Frame<'_>,
+        time: Duration,
+        broken: Option<u64>,
+    ) {
+        frame.driven(batches);
+        let mut ledger = self.stage.ledger.lock();
+        ledger.batches += batches;
+        ledger.nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(came) = broken {
+            ledger.dropped += came.saturating_sub(frame.count(0));
+            ledger.add_broken(frame.counts());
+        } else {
+            ledger.add(place.start, place.end, frame.counts());
+        }
+    }
+
+    /// Adds time spent on a piece after it was entered.
+    pub(crate) fn record_time(&self, time: Duration) {
+        self.stage.ledger.lock().nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    }
+}
