@@ -14,7 +14,7 @@ pub(crate) mod thread {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current, yield_now};
 
-    pub(crate) use super::super::futex::be_on_time;
+    pub(crate) use super::super::waiting::futex::be_on_time;
 }
 
 /// Reads a word that nobody else writes now.
@@ -23,7 +23,7 @@ pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
     word.load(atomic::Ordering::Relaxed)
 }
 
-pub(crate) use super::futex::Futex;
+pub(crate) use super::waiting::futex::Futex;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use std::sync::LazyLock;
 

@@ -8,24 +8,28 @@
 //! # What is here
 //! | file | primitive | who waits for whom |
 //! |---|---|---|
+//! | **`waiting`** | *threads that sleep and wake* | |
 //! | [`parker`] | blocks one thread until it is woken | a thread for any other |
 //! | `futex` | a word to sleep on, for the parker | its owner for any other |
-//! | `fork` | tells a child process from its parent | nobody |
 //! | [`latch`] | one-shot flag | a waiter for the end of a run, scope or join |
 //! | [`event_count`] | sleep and wake without lost wake-ups | workers for jobs |
-//! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
-//! | [`sequencer`] | hands turns out in number order | pieces of a stream for their turn |
-//! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
-//! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
-//! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
-//! | [`reference_count`] | counts the live pieces of a batch | nobody waits: the last one acts |
+//! | [`notice`] | says that something is so, with what must be known then | nobody |
+//! | **`seats`** | *who may touch the jobs of a seat* | |
 //! | [`ring`] | jobs of one owner, in plain memory | a raider's victim for the raider, for a moment |
 //! | [`asymmetric`] | a fence whose light side costs nothing | nobody |
-//! | [`notice`] | says that something is so, with what must be known then | nobody |
-//! | [`steal_request`] | asks one who has jobs to show them | nobody waits: the owner looks now and then |
+//! | [`steal_request`] | asks one who has jobs to publish them | nobody waits: the owner looks now and then |
 //! | [`shield`] | keeps jobs from thieves for a while | nobody |
-//! | [`stack`] | where this thread's stack is | nobody |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
+//! | **`runs`** | *who may go on, and who is the last* | |
+//! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
+//! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
+//! | [`reference_count`] | counts the live pieces of a batch | nobody waits: the last one acts |
+//! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
+//! | [`sequencer`] | hands turns out in number order | pieces of a stream for their turn |
+//! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
+//! | **here** | | |
+//! | `fork` | tells a child process from its parent | nobody |
+//! | [`stack`] | where this thread's stack is | nobody |
 //! | [`seam`] | where a thread blocks, or a virtual worker yields | all of the above |
 //! | [`deque`] | stealable jobs: `crossbeam-deque`, in models a small stand-in | thieves for their victim |
 //!
@@ -52,33 +56,22 @@ use imp_loom as imp;
 #[cfg(not(all(test, loom)))]
 use imp_std as imp;
 
-pub(crate) mod asymmetric;
-pub(crate) mod claim;
-pub(crate) mod countdown;
-pub(crate) mod credit;
-pub(crate) mod event_count;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod fork;
-#[cfg(not(all(test, loom)))]
-mod futex;
-pub(crate) mod gate;
-pub(crate) mod latch;
-pub(crate) mod notice;
-pub(crate) mod parker;
-pub(crate) mod quiescence;
-pub(crate) mod reference_count;
-pub(crate) mod ring;
+mod runs;
 pub(crate) mod seam;
-pub(crate) mod sequencer;
-pub(crate) mod shield;
+mod seats;
 pub(crate) mod stack;
-pub(crate) mod steal_request;
+mod waiting;
 
 pub(crate) use crossbeam_utils::CachePadded;
 #[cfg(all(test, loom))]
 pub(crate) use imp::fork;
 pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
+pub(crate) use runs::{countdown, credit, gate, quiescence, reference_count, sequencer};
+pub(crate) use seats::{asymmetric, claim, ring, shield, steal_request};
+pub(crate) use waiting::{event_count, latch, notice, parker};
 
 #[cfg(all(test, loom))]
 mod tests;

@@ -22,8 +22,8 @@
 
 use std::time::Duration;
 
-use super::atomic::Ordering;
-use super::{Futex, edge, seam};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Futex, edge, seam};
 
 const EMPTY: u32 = 0;
 const PARKED: u32 = 1;

@@ -10,8 +10,8 @@
 //! | `gate.open` | G3: store, Release | G1 | what was done before the gate was opened | `loom_gate_lets_all_pass` |
 //! | `gate.pass` | G3: store | G1: load, Acquire | the same | `loom_gate_lets_all_pass` |
 
-use super::atomic::{AtomicBool, Ordering};
-use super::{Mutex, edge};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, edge};
 
 /// Holds things until it is opened; see the module.
 #[derive(Debug)]

@@ -16,7 +16,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use super::Mutex;
+use crate::sync::Mutex;
 
 /// A place in the order: number, then part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ impl<T> Sequencer<T> {
             return Some(piece);
         }
         #[cfg(all(test, loom))]
-        if super::imp_loom::weakened("sequencer.park") {
+        if crate::sync::imp_loom::weakened("sequencer.park") {
             drop(state);
             state = self.0.lock();
         }

@@ -16,8 +16,8 @@
 //! |---|---|---|---|---|
 //! | `quiescence.give` | `give_back`: RMW, AcqRel | the one that reaches zero | all that jobs of the group did, to the last one | `loom_quiescence_last_sees_all` |
 
-use super::atomic::{AtomicU64, Ordering};
-use super::edge;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::edge;
 
 /// How many tokens an empty cache takes at once.
 pub(crate) const BULK: u64 = 32;

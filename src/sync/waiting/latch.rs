@@ -10,9 +10,9 @@
 //! | `latch.set` | `set`: store | `is_set`: load | everything done before the latch was set | `loom_latch_hands_over` |
 //! | `latch.seen` | `set`: store | `is_set`: load | the same | `loom_latch_hands_over` |
 
-use super::atomic::{AtomicBool, Ordering};
-use super::edge;
 use super::parker::Parker;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::edge;
 
 /// A one-shot flag; see the module.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Two words by which the owner of jobs keeps them from thieves for a while, and a thief ends that: hints, all of them.
 
-use super::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A word that says what is not queued at all, and a stamp, another one each time, that is there while what is queued is to be
 /// left alone. Zero: there is none.

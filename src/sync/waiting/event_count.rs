@@ -61,9 +61,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::parker::Parker;
-use super::{CachePadded, Mutex, edge, fence_edge};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{CachePadded, Mutex, edge, fence_edge};
 
 const SLEEPING: u64 = 1;
 const ACTIVE: u64 = 1 << 16;
@@ -487,7 +487,7 @@ impl EventCount {
     }
 
     /// Enters the list of sleepers in the place of one that `suits`, if there is one. (W1), (W2)
-    pub(super) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
+    pub(in crate::sync) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
         let mut sleepers = self.sleepers.lock();
         let may = |sleeper: &Sleeper| sleeper.only.is_none() && !sleeper.spare && suits(&sleeper.at);
         let Some(place) = sleepers.iter().rposition(may) else { return false };

@@ -11,8 +11,8 @@
 //! | `notice.given` | M1, then M2: store, Release | M3, then M4 | what must be known | `loom_notice_comes_with_what_was_stored` |
 //! | `notice.seen` | the same | M3: load, Acquire | the same | `loom_notice_comes_with_what_was_stored` |
 
-use super::atomic::{AtomicBool, Ordering};
-use super::edge;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::edge;
 
 /// A notice; see the module.
 #[derive(Debug, Default)]

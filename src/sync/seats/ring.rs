@@ -62,8 +62,8 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
-use super::atomic::{AtomicUsize, Ordering};
-use super::{CachePadded, Mutex, MutexGuard, UnsafeCell, edge, heavy_edge, light_edge, owned};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{CachePadded, Mutex, MutexGuard, UnsafeCell, edge, heavy_edge, light_edge, owned};
 
 /// A queue of `SIZE` places; see the module. `F`: what belongs to its far end.
 pub(crate) struct Ring<T, F, const SIZE: usize> {

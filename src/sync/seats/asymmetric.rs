@@ -75,14 +75,14 @@ mod system {
         unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
     }
 
-    pub(super) fn prepare() -> Option<&'static str> {
+    pub(in crate::sync) fn prepare() -> Option<&'static str> {
         let known = membarrier(QUERY);
         let wanted = libc::c_long::from(PRIVATE_EXPEDITED);
         let is_there = known >= 0 && known & wanted != 0 && membarrier(REGISTER_PRIVATE_EXPEDITED) == 0;
         (is_there && fence_all()).then_some("membarrier")
     }
 
-    pub(super) fn fence_all() -> bool {
+    pub(in crate::sync) fn fence_all() -> bool {
         membarrier(PRIVATE_EXPEDITED) == 0
     }
 }
@@ -95,11 +95,11 @@ mod system {
         safe fn FlushProcessWriteBuffers();
     }
 
-    pub(super) fn prepare() -> Option<&'static str> {
+    pub(in crate::sync) fn prepare() -> Option<&'static str> {
         Some("FlushProcessWriteBuffers")
     }
 
-    pub(super) fn fence_all() -> bool {
+    pub(in crate::sync) fn fence_all() -> bool {
         FlushProcessWriteBuffers();
         true
     }
@@ -107,11 +107,11 @@ mod system {
 
 #[cfg(not(any(target_os = "linux", windows)))]
 mod system {
-    pub(super) fn prepare() -> Option<&'static str> {
+    pub(in crate::sync) fn prepare() -> Option<&'static str> {
         None
     }
 
-    pub(super) fn fence_all() -> bool {
+    pub(in crate::sync) fn fence_all() -> bool {
         false
     }
 }

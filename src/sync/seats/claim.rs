@@ -6,8 +6,8 @@
 //! | `claim.release` | `release`: RMW | `take`: CAS | what the last owner left in the place | `loom_claim_is_exclusive` |
 //! | `claim.take` | `release`: RMW | `take`: CAS | the same | `loom_claim_is_exclusive` |
 
-use super::atomic::{AtomicU64, Ordering};
-use super::edge;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::edge;
 
 /// Which places are taken; see the module.
 #[derive(Debug)]

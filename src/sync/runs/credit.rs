@@ -23,8 +23,8 @@
 //! | `credit.sleep` | `sleep`: CAS, Release | `put`: CAS | the source as its last holder left it | `loom_credit_is_never_lost` |
 //! | `credit.stop` | `sleep`: CAS | `stop`: RMW, Acquire, sees the flag | the same | `loom_credit_stop_is_never_lost` |
 
-use super::atomic::{AtomicU32, AtomicU64, Ordering};
-use super::edge;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::edge;
 
 const ASLEEP: u64 = 1 << 63;
 const STOPPED: u64 = 1 << 62;

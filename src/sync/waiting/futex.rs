@@ -7,7 +7,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::atomic::AtomicU32;
+use crate::sync::atomic::AtomicU32;
 
 /// A word to sleep on; see the module.
 #[derive(Debug)]
@@ -64,10 +64,10 @@ mod system {
     }
 
     #[derive(Debug, Default)]
-    pub(super) struct Sleep(());
+    pub(in crate::sync) struct Sleep(());
 
     impl Sleep {
-        pub(super) fn wait(&self, word: &AtomicU32, value: u32, most: Option<Duration>) {
+        pub(in crate::sync) fn wait(&self, word: &AtomicU32, value: u32, most: Option<Duration>) {
             let call = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
             let most = most.map(|most| libc::timespec {
                 tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
@@ -79,7 +79,7 @@ mod system {
             unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), call, value, most) };
         }
 
-        pub(super) fn wake(&self, word: &AtomicU32) {
+        pub(in crate::sync) fn wake(&self, word: &AtomicU32) {
             let call = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
             // SAFETY: the word lives while it is borrowed; to wake nobody is allowed.
             unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), call, 1) };
@@ -90,21 +90,21 @@ mod system {
 /// A lock and a condition.
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 mod waits {
-    use super::{AtomicU32, Duration};
     use crate::sync::atomic::Ordering;
+    use super::{AtomicU32, Duration};
     use crate::sync::{Condvar, Mutex};
 
     /// Other systems have no such switch.
     pub(crate) fn be_on_time() {}
 
     #[derive(Debug, Default)]
-    pub(super) struct Sleep {
+    pub(in crate::sync) struct Sleep {
         lock: Mutex<()>,
         woken: Condvar,
     }
 
     impl Sleep {
-        pub(super) fn wait(&self, word: &AtomicU32, value: u32, most: Option<Duration>) {
+        pub(in crate::sync) fn wait(&self, word: &AtomicU32, value: u32, most: Option<Duration>) {
             let guard = self.lock.lock();
             if word.load(Ordering::Relaxed) == value {
                 drop(match most {
@@ -114,7 +114,7 @@ mod waits {
             }
         }
 
-        pub(super) fn wake(&self, _: &AtomicU32) {
+        pub(in crate::sync) fn wake(&self, _: &AtomicU32) {
             drop(self.lock.lock());
             self.woken.notify_one();
         }

@@ -10,8 +10,8 @@
 //! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
 //! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once` |
 
-use super::atomic::{AtomicU32, AtomicU64, Ordering};
-use super::edge;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::edge;
 
 const UNKNOWN: u64 = 1 << 62;
 

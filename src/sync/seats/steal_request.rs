@@ -18,8 +18,8 @@
 //!
 //! The asker's fence is the event count's (`event_count.asleep`): Q1 is its S1, Q2 its S2.
 
-use super::atomic::{AtomicBool, Ordering};
-use super::fence_edge;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::fence_edge;
 
 /// A flag to ask with; see the module.
 #[derive(Debug)]

@@ -6,8 +6,8 @@
 //! | `reference_count.end` | `end`: RMW, AcqRel | `end` of the last one | what was done with every piece before it ended | `loom_reference_count_last_sees_all` |
 //! | `reference_count.alone` | `end`: RMW | `end`: load, Acquire, sees 1 | the same, without an RMW of the last one | `loom_reference_count_last_sees_all` |
 
-use super::atomic::{AtomicU32, Ordering};
-use super::edge;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::edge;
 
 /// How many pieces are live; see the module.
 #[derive(Debug, Default)]

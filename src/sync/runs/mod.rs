@@ -1,0 +1,8 @@
+//! Who in a run may go on, and who is the last.
+
+pub(crate) mod countdown;
+pub(crate) mod credit;
+pub(crate) mod gate;
+pub(crate) mod quiescence;
+pub(crate) mod reference_count;
+pub(crate) mod sequencer;
