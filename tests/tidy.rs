@@ -3,7 +3,7 @@
 //! A rule is a function of a file's path and text. Each is tried on planted violations ([`planted`]), then on the
 //! repository.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -15,6 +15,9 @@ mod planted;
 mod scan;
 
 const MAX_LINES: usize = 600;
+const MAX_FILES: usize = 15;
+/// Folders in which each file is one of a kind, and looked for by its name.
+const COLLECTIONS: &[&str] = &["src/operators", "src/sources"];
 
 /// Which other layers the code of a layer may name. A row may list only rows above it: so there is no arrow back.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -195,6 +198,17 @@ fn no_markers(file: &File) -> Vec<Finding> {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Rules about several files
+
+/// A folder can be taken in at one look.
+fn folder_size(files: &[File]) -> Vec<Finding> {
+    let folder = |file: &File| file.path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
+    let mut counts = BTreeMap::new();
+    files.iter().for_each(|file| *counts.entry(folder(file)).or_insert(0) += 1);
+    let large = counts.into_iter().filter(|(folder, _)| !COLLECTIONS.contains(&folder.as_str()));
+    let large = large.filter(|(_, count)| *count > MAX_FILES);
+    let what = |count| format!("folder size: {count} files, at most {MAX_FILES}: group them by what they are for");
+    large.map(|(folder, count)| Finding { path: folder, line: 1, what: what(count) }).collect()
+}
 
 /// The names of edges in a file's code, with their lines. `weakened` asks for an edge without being one's ordering.
 fn edges_in(file: &File, marks: &[&str]) -> Vec<(usize, String)> {
@@ -432,6 +446,11 @@ fn what_cannot_fail_says_why() {
 #[test]
 fn files_are_short() {
     holds_in_src(file_length);
+}
+
+#[test]
+fn folders_are_small() {
+    assert_none(&folder_size(&files(&["src"])));
 }
 
 #[test]

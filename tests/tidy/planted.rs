@@ -82,6 +82,17 @@ fn long_files() {
 }
 
 #[test]
+fn large_folders() {
+    let of = |folder: &str, count: usize| (0..count).map(|n| File::new(&format!("{folder}/f{n}.rs"), "")).collect();
+    let files: Vec<File> = [of("src/a", MAX_FILES), of("src/a/b", MAX_FILES + 1), of("src/operators", 2 * MAX_FILES)]
+        .into_iter()
+        .flat_map(|files: Vec<File>| files)
+        .collect();
+    let found: Vec<String> = folder_size(&files).into_iter().map(|finding| finding.path).collect();
+    assert_eq!(found, ["src/a/b"]);
+}
+
+#[test]
 fn loom_outside_sync() {
     let text = "#[cfg(all(test, not(loom)))]\nmod tests;\n#[cfg(loom)]\nmod x;\n// cfg(loom)\n    #[cfg(all(test, loom))]\n\
         #[cfg_attr(\n    loom,\n    x\n)]\nfn loom_x() {}";

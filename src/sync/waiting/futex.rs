@@ -90,8 +90,8 @@ mod system {
 /// A lock and a condition.
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 mod waits {
-    use crate::sync::atomic::Ordering;
     use super::{AtomicU32, Duration};
+    use crate::sync::atomic::Ordering;
     use crate::sync::{Condvar, Mutex};
 
     /// Other systems have no such switch.
