@@ -1,7 +1,7 @@
 //! Closures that nobody waits for.
 //!
 //! A spawned closure is a job of a group of its own, which nobody waits for: so no thread that waits for something takes
-//! one. The group is never quiet, because the pool itself keeps a token of it: a job may come from anywhere at any time.
+//! one. The group is never quiescent, because the pool itself keeps a token of it: a job may come from anywhere at any time.
 //!
 //! # When the pool closes
 //! What came before the workers were told to end is visible to those who read that, and they end only when they have looked
@@ -42,7 +42,7 @@ const ROOM: usize = 512;
 
 /// The group of all spawned closures of a pool.
 pub(super) fn group() -> Group {
-    Group { tokens: Quiescence::new(1), quiet: never }
+    Group { tokens: Quiescence::new(1), on_quiescent: never }
 }
 
 #[expect(unsafe_code, reason = "a group's end is unsafe to call")]

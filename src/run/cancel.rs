@@ -16,7 +16,7 @@
 //! in the order of what comes in. Among tasks the one first added wins, and tasks added before it still run. Between sinks
 //! that do not share an order, and between streams and tasks, the first in time wins.
 //!
-//! A failure that counts stops all sources from issuing more; what is in flight ends as above, and the run is quiet soon.
+//! A failure that counts stops all sources from issuing more; what is in flight ends as above, and the run is quiescent soon.
 
 use std::any::Any;
 use std::cmp::Reverse;

@@ -2,7 +2,7 @@
 //!
 //! A [`Run`] holds the engine's part of a plan: stages and the edges between them, sources, the task graph, and what one
 //! execution needs of memory, so that running again allocates nothing here. It is driven by jobs alone; nobody owns a
-//! run's progress. It is over when it is quiet: no job of it is queued or running ([`crate::sync::quiescence`]). Then it
+//! run's progress. It is over when it is quiescent: no job of it is queued or running ([`crate::sync::quiescence`]). Then it
 //! has succeeded if all stages have ended; otherwise it has failed, was cancelled, or has stalled.
 //!
 //! # Invariants
@@ -108,7 +108,7 @@ impl<'env> Seated<'env> {
         let pieces: usize = parts.sources.iter().map(Source::jobs).sum();
         let jobs = parts.dag.jobs() + pieces + parts.stages.len();
         let run = Box::new(Run {
-            group: Group { tokens: Quiescence::new(0), quiet: Run::<'static>::quiet },
+            group: Group { tokens: Quiescence::new(0), on_quiescent: Run::<'static>::quiescent },
             start: Start { target: Target::new(start, None), run: std::ptr::null() },
             latch: Latch::new(),
             waiter: Arc::new(Parker::new()),
@@ -147,7 +147,7 @@ impl<'env> Seated<'env> {
     }
 
     fn get_mut(&mut self) -> &mut Run<'env> {
-        // SAFETY: owned, in place until dropped; no job of it is about: `execute` returns when it is quiet.
+        // SAFETY: owned, in place until dropped; no job of it is about: `execute` returns when it is quiescent.
         #[expect(unsafe_code, reason = "owns its run")]
         unsafe {
             self.0.as_mut()
@@ -283,12 +283,12 @@ impl Run<'static> {
 
     /// A stage has ended.
     fn stage_ended(&self) {
-        // Relaxed: read when the run is quiet.
+        // Relaxed: read when the run is quiescent.
         self.open_stages.fetch_sub(1, Ordering::Relaxed);
     }
 
     #[expect(unsafe_code, reason = "the last job ends the run")]
-    unsafe fn quiet(group: NonNull<Group>, _: &Worker<'_>) {
+    unsafe fn quiescent(group: NonNull<Group>, _: &Worker<'_>) {
         let run: NonNull<Self> = group.cast();
         // SAFETY: the group is the first field of a run that is alive until its latch is set.
         let run = unsafe { run.as_ref() };
@@ -304,7 +304,7 @@ unsafe fn start(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
     let start: &Start = unsafe { target.cast().as_ref() };
     // SAFETY: `link` set the run that owns it; the job's token keeps it alive.
     let run = unsafe { &*start.run };
-    worker.quietly(|| run.begin(worker));
+    worker.unpublished(|| run.begin(worker));
 }
 
 #[expect(unsafe_code, reason = "the pool cancels runs by pointer")]

@@ -9,7 +9,7 @@ use super::Run;
 use crate::sync::atomic::Ordering;
 
 impl Run<'_> {
-    /// Whether a run that is quiet, and has not failed, has stalled.
+    /// Whether a run that is quiescent, and has not failed, has stalled.
     pub(super) fn is_stalled(&self) -> bool {
         !self.is_cancelled() && self.open_stages.load(Ordering::Relaxed) > 0
     }

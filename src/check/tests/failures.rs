@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::quiet;
+use super::silence_traps;
 use crate::check::{makespan, once, work};
 use crate::graph::Graph;
 use crate::pool::Pool;
 
 /// What `body` gives in many schedules; how often.
 fn outcomes<R: Ord>(body: impl Fn(&Pool) -> R) -> BTreeMap<R, usize> {
-    quiet();
+    silence_traps();
     let mut all = BTreeMap::new();
     for workers in [1, 2, 4] {
         for seed in 0..60 {
@@ -191,7 +191,7 @@ fn the_items_of_a_batch_that_breaks_off_are_accounted_for() {
 
 /// How many of 200 tasks begin beside one that fails, which was added before or behind them all.
 fn begun(workers: usize, seed: u64, is_first: bool) -> u64 {
-    quiet();
+    silence_traps();
     let begun = AtomicU64::new(0);
     makespan(workers, seed, |pool| {
         let g = Graph::new();

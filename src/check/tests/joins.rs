@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use super::quiet;
+use super::silence_traps;
 use crate::check::{Body, Dice, Order, drive, makespan, once, work};
 use crate::pool::Pool;
 
@@ -126,7 +126,7 @@ fn a_join_publishes_nothing_while_nobody_is_hungry() {
 /// The first closure of a join panics: what is in the second one goes, called or not, and what a thief has made of it, too.
 #[test]
 fn what_is_in_the_half_of_a_join_that_panics_is_dropped() {
-    quiet();
+    silence_traps();
     let (all, called) = (AtomicU64::new(0), AtomicU64::new(0));
     for workers in [1, 2] {
         for seed in 0..30 {
@@ -154,7 +154,7 @@ fn what_is_in_the_half_of_a_join_that_panics_is_dropped() {
 proptest! {
     #[test]
     fn every_half_is_called_once(tree in trees(), seed in any::<u64>()) {
-        quiet();
+        silence_traps();
         for (workers, seed) in [(1, seed), (2, seed), (2, !seed), (3, seed), (64, seed)] {
             let seen = Seen::default();
             once(workers, seed, |pool| (0..2).for_each(|_| walks(&tree, pool, &seen)));
@@ -164,7 +164,7 @@ proptest! {
 
     #[test]
     fn many_threads_join_at_once(tree in trees(), seed in any::<u64>()) {
-        quiet();
+        silence_traps();
         let threads = 1 + Dice::new(seed).roll(11); // more than there are guest seats
         for workers in [1, 2, 3] {
             let seen: Vec<Seen> = (0..threads).map(|_| Seen::default()).collect();

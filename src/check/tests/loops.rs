@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use super::quiet;
+use super::silence_traps;
 use super::steps::{BODY, check, judge};
 use crate::check::{Body, Dice, Order, drive, makespan, once, work};
 use crate::pool::Pool;
@@ -141,7 +141,7 @@ proptest! {
 
     #[test]
     fn the_first_panic_comes_out(n in length(), traps in prop::collection::btree_set(0..5000_u64, 1..6), seed in any::<u64>()) {
-        quiet();
+        silence_traps();
         let first = traps.iter().find(|i| **i < n).copied();
         let trap = |i: u64| if traps.contains(&i) { panic_any(i) };
         same_everywhere(seed, |pool| {
@@ -175,7 +175,7 @@ proptest! {
         in_combine in prop::option::of((0..9_u64, 9..500_u64)),
         seed in any::<u64>(),
     ) {
-        quiet();
+        silence_traps();
         let in_combine = |right: u64| in_combine.is_some_and(|(rest, modulus)| right % modulus == rest);
         let result = same_everywhere(seed, |pool| {
             let census = Census::default();
@@ -239,7 +239,7 @@ proptest! {
 /// Items that are only numbers: the count may be as large as it can be.
 #[test]
 fn lengths_may_be_extreme() {
-    quiet();
+    silence_traps();
     let calls = AtomicU64::new(0);
     let stop = |i: u64| {
         calls.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ mod steps;
 use std::sync::Once;
 
 /// Keeps the panics that tests provoke off the terminal.
-fn quiet() {
+fn silence_traps() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let others = std::panic::take_hook();

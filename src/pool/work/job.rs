@@ -77,11 +77,11 @@ pub(crate) struct Group {
     ///
     /// # Safety
     /// (1) The pointer is the group itself. (2) No token is out.
-    pub(crate) quiet: Quiet,
+    pub(crate) on_quiescent: OnQuiescent,
 }
 
 /// What ends a group.
-type Quiet = unsafe fn(NonNull<Group>, &Worker<'_>);
+type OnQuiescent = unsafe fn(NonNull<Group>, &Worker<'_>);
 
 impl Group {
     /// Gives tokens back; what to call if they were the last ones, and whether they were.
@@ -89,10 +89,10 @@ impl Group {
     /// # Safety
     /// (1) The group is alive: the caller holds these tokens. It may be gone when this returns `false`.
     #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
-    pub(crate) unsafe fn give_back(group: NonNull<Self>, tokens: u64) -> (Quiet, bool) {
+    pub(crate) unsafe fn give_back(group: NonNull<Self>, tokens: u64) -> (OnQuiescent, bool) {
         // SAFETY: (1); nothing is read behind the giving back.
         let group = unsafe { group.as_ref() };
-        (group.quiet, group.tokens.give_back(tokens))
+        (group.on_quiescent, group.tokens.give_back(tokens))
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct Awaited {
 impl Awaited {
     /// A group in which one token is out: that of the thread that is going to wait.
     pub(crate) fn new(worker: &Worker<'_>) -> Self {
-        let group = Group { tokens: Quiescence::new(1), quiet: Self::quiet };
+        let group = Group { tokens: Quiescence::new(1), on_quiescent: Self::quiescent };
         Self { group, latch: Latch::new(), waiter: Arc::clone(&worker.seat.parker) }
     }
 
@@ -130,7 +130,7 @@ impl Awaited {
     }
 
     #[expect(unsafe_code, reason = "the last job ends the group")]
-    unsafe fn quiet(group: NonNull<Group>, _: &Worker<'_>) {
+    unsafe fn quiescent(group: NonNull<Group>, _: &Worker<'_>) {
         let this: NonNull<Self> = group.cast();
         // SAFETY: the group is the first field of what is alive until its latch is set.
         let this = unsafe { this.as_ref() };

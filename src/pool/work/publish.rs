@@ -65,10 +65,10 @@ impl Worker<'_> {
 
     /// Makes jobs and publishes none of them: this thread is about to take one, and publishes the others then. So one that is
     /// alone wakes nobody.
-    pub(crate) fn quietly(&self, make: impl FnOnce()) {
-        self.local(|local| local.quiet = true);
+    pub(crate) fn unpublished(&self, make: impl FnOnce()) {
+        self.local(|local| local.unpublished = true);
         make();
-        self.local(|local| local.quiet = false);
+        self.local(|local| local.unpublished = false);
     }
 
     /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is published.
@@ -152,7 +152,7 @@ impl Worker<'_> {
     #[cold]
     #[inline(never)]
     pub(in crate::pool) fn answer(&self) {
-        if !self.local(|local| local.quiet) {
+        if !self.local(|local| local.unpublished) {
             if self.hides() {
                 self.publish_up_to(self.shared.idle.idle().clamp(1, PUBLIC), Wanted::Surplus);
             }

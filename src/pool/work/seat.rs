@@ -124,7 +124,7 @@ pub(crate) struct Local {
     pub(in crate::pool) grain: Grain,
     pub(crate) token_cache: TokenCache,
     /// What is queued is not published now.
-    pub(crate) quiet: bool,
+    pub(crate) unpublished: bool,
     /// The job that continues the running one.
     pub(crate) next: Option<Job>,
     pub(crate) finds: u32,
@@ -163,7 +163,7 @@ impl Seat {
             local: UnsafeCell::new(Local {
                 grain: Grain::new(),
                 token_cache: TokenCache::default(),
-                quiet: false,
+                unpublished: false,
                 next: None,
                 finds: 0,
                 noted: None,

@@ -308,12 +308,12 @@ impl<'p> Worker<'p> {
         {
             #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
             // SAFETY: the cache's tokens keep the group alive until they are given back.
-            let (quiet, last) = unsafe { Group::give_back(group, cache.tokens) };
+            let (quiescent, last) = unsafe { Group::give_back(group, cache.tokens) };
             if last {
                 #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
                 // SAFETY: (1) it is the group; (2) those were the last tokens, and this thread alone was told so.
                 unsafe {
-                    quiet(group, self);
+                    quiescent(group, self);
                 }
             }
         }

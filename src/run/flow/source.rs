@@ -176,7 +176,7 @@ impl<'env> Source<'env> {
     /// How many credits there are, how many batches were issued, and whether it has ended. While nothing runs.
     pub(crate) fn progress(&self) -> (u32, u64, bool) {
         #[expect(unsafe_code, reason = "reads the turn while nobody holds it")]
-        // SAFETY: the run is quiet: no job holds the turn.
+        // SAFETY: the run is quiescent: no job holds the turn.
         let turn = self.turn.with(|turn| unsafe { &*turn });
         (self.credits.len(), turn.next, turn.ended)
     }

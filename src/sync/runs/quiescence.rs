@@ -32,7 +32,7 @@ impl Quiescence {
         Self(AtomicU64::new(tokens))
     }
 
-    /// Puts `tokens` out into a quiet group.
+    /// Puts `tokens` out into a quiescent group.
     pub(crate) fn restart(&mut self, tokens: u64) {
         self.0.store(tokens, Ordering::Relaxed);
     }

@@ -13,7 +13,7 @@ use super::program::{Step, Walked, programs, walk};
 use super::sequential::Sequential;
 use super::table::methods;
 use crate::check::once;
-use crate::check::tests::quiet;
+use crate::check::tests::silence_traps;
 use crate::{Pool, RunError, RunErrorKind};
 
 /// Real pools with 1 to 4 workers.
@@ -204,7 +204,7 @@ proptest! {
         (operator, firing) in any::<(usize, usize)>(),
         error in any::<bool>(),
     ) {
-        quiet();
+        silence_traps();
         let (expected, sequential, walked) = expected(&program);
         let Some(trap) = Trap::choose(&sequential, &walked, operator, firing, error) else { return Ok(()) };
         let mut failed = Vec::new();
@@ -220,7 +220,7 @@ proptest! {
         (operator, firing) in any::<(usize, usize)>(),
         error in any::<bool>(),
     ) {
-        quiet();
+        silence_traps();
         let (expected, sequential, walked) = expected(&program);
         let Some(trap) = Trap::choose(&sequential, &walked, operator, firing, error) else { return Ok(()) };
         POOLS.with(|pools| pools.each(|pool| fails(&program, pool, &expected, &trap).map(drop)))?;
