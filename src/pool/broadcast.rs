@@ -111,7 +111,7 @@ impl<F: Fn(usize) -> R + Sync, R: Send> Broadcast<'_, F, R> {
 
     #[expect(unsafe_code, reason = "reaches a broadcast by pointer")]
     unsafe fn run(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
-        worker.before_long_job();
+        worker.publish_before_long_job();
         // SAFETY: the target is the first field of a broadcast that is alive until its latch is set, which is not before
         // this part's token is given back.
         let broadcast: &Self = unsafe { target.cast().as_ref() };

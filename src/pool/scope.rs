@@ -100,7 +100,7 @@ fn run_spawned<'scope, F: FnOnce(&Scope<'scope, '_>) + Send + 'scope>(
 ) -> unsafe fn(NonNull<Target>, u64, &Worker<'_>) {
     #[expect(unsafe_code, reason = "takes the closure back from the heap")]
     unsafe fn run<'scope, F: FnOnce(&Scope<'scope, '_>)>(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
-        worker.before_long_job();
+        worker.publish_before_long_job();
         // SAFETY: the target is the first field of a leaked `Spawned`, and each job is run once.
         let spawned = unsafe { Box::from_raw(target.cast::<Spawned<'scope, F>>().as_ptr()) };
         // SAFETY: this job's token keeps the scope alive.

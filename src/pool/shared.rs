@@ -165,10 +165,10 @@ impl Shared {
         }
     }
 
-    /// As [`notify`](Self::notify), for second halves of joins that `seat` shows: whoever waits for a whole of theirs may run
+    /// As [`notify`](Self::notify), for second halves of joins that are public at `seat`: whoever waits for a whole of theirs may run
     /// them too.
     pub(super) fn notify_parts(&self, seat: &Seat, jobs: usize) {
-        let may = |only: Only| only.is_none_or(|whole| seat.shown.lineage.has(whole));
+        let may = |only: Only| only.is_none_or(|whole| seat.signals.lineage.has(whole));
         if self.idle.pass_on(self.prefer(seat.node), jobs, 1, may) {
             self.miss_spare();
         }
@@ -231,16 +231,16 @@ impl Shared {
     /// Asks all seats for jobs.
     pub(super) fn ask_all(&self) {
         for seat in self.seats_in_use() {
-            seat.shown.request.ask();
-            seat.shown.shield.lower();
+            seat.signals.request.ask();
+            seat.signals.shield.lower();
         }
     }
 
-    /// Asks those who are in the middle of what is waited for to show parts of it, when they have some.
+    /// Asks those who are in the middle of what is waited for to publish parts of it, when they have some.
     pub(super) fn ask_for_parts(&self, whole: Only) {
         for seat in self.seats_in_use().iter().filter(|seat| raid::may_be_for(seat, whole)) {
-            seat.shown.request.ask();
-            seat.shown.shield.lower();
+            seat.signals.request.ask();
+            seat.signals.shield.lower();
         }
     }
 

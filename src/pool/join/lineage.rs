@@ -9,7 +9,7 @@
 //! on an empty stack, or where it waits for a half of its own, which was taken (H2). (T2) An ancestor is there as long as a part
 //! of it is not done: its thread has not left the join that the part is of. So whoever has a part in hand may follow it to its
 //! ancestor, and to the ancestor of that. (T3) That tells exactly whether a stolen job may be run by who waits for a half. (T4)
-//! A seat also shows which ancestors it is in the middle of: hints, so that nobody steals what it may not run.
+//! A seat also signals which ancestors it is in the middle of: hints, so that nobody steals what it may not run.
 
 use std::num::NonZeroUsize;
 use std::ptr;
@@ -103,7 +103,7 @@ impl Worker<'_> {
 
     /// `run` does not unwind.
     fn within<R>(&self, half: *const Head, seen: [usize; SEEN], run: impl FnOnce() -> R) -> R {
-        let lineage = &self.seat.shown.lineage;
+        let lineage = &self.seat.signals.lineage;
         let replace = |half| std::mem::replace(&mut self.own.far_end().ancestor, half);
         let (outer, outer_seen) = (replace(half), lineage.get());
         lineage.set(seen);
@@ -146,7 +146,7 @@ mod tests {
         let (seat, half) = (&shared.seats[0], Head::new());
         let id = published(seat, &half).id();
         Worker::at(&shared, seat, |worker| {
-            let seen = || (seat.shown.lineage.has(id), worker.runs_half());
+            let seen = || (seat.signals.lineage.has(id), worker.runs_half());
             worker.inside(&half, || {
                 assert_eq!(seen(), (true, true));
                 worker.outside(|| assert_eq!(seen(), (false, false)));
@@ -167,7 +167,7 @@ mod tests {
         let id = published(shows, &ancestor).id();
         // SAFETY: (1) nobody else is there; (2) nor was.
         let own = unsafe { shows.ring.owner() };
-        shows.shown.lineage.set([id.get(), 0, 0, 0, 0, 0]);
+        shows.signals.lineage.set([id.get(), 0, 0, 0, 0, 0]);
         let finds = |job: Job| {
             own.far_end().deque.push(job);
             Worker::at(&shared, waits, |worker| worker.find_elsewhere(Some(id))).map(|job| job.payload)
@@ -194,7 +194,7 @@ mod tests {
         shared.idle.announce(&free.parker, free.at(), None, false);
         shared.idle.announce(&one.parker, one.at(), ancestors[0], false);
         shared.idle.announce(&two.parker, two.at(), ancestors[1], false);
-        shows.shown.lineage.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
+        shows.signals.lineage.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
         let part = Head::new();
         let job = published(shows, &part);
         // SAFETY: (1) nobody else is there; (2) nor was.

@@ -34,7 +34,7 @@ impl Worker<'_> {
     /// one now for it. (Z1), (Z2)
     #[inline]
     pub(in crate::pool) fn begin_shield(&self, spot: Spot) -> bool {
-        let (shield, mark) = (&self.seat.shown.shield, self.grain(Grain::word));
+        let (shield, mark) = (&self.seat.signals.shield, self.grain(Grain::word));
         let begins = spot.is_short(mark) && shield.stamp() == 0;
         if begins {
             shield.set_stamp((self.own.beat() as u64) << 1 | 1 << 63);
@@ -46,7 +46,7 @@ impl Worker<'_> {
     /// Ends it. (Z4)
     #[inline]
     pub(in crate::pool) fn end_shield(&self) {
-        let shield = &self.seat.shown.shield;
+        let shield = &self.seat.signals.shield;
         if shield.word() == BY_FAR {
             self.grain(Grain::was_wrong);
         }
@@ -59,7 +59,7 @@ impl Worker<'_> {
     #[inline(never)]
     pub(super) fn answer_shielded(&self) {
         if self.shared.idle.has_only_sleepers() {
-            let shield = &self.seat.shown.shield;
+            let shield = &self.seat.signals.shield;
             if self.seat.stealer.is_empty() {
                 shield.set_stamp(shield.stamp() | ALL_IS_SHORT);
             }
@@ -86,15 +86,15 @@ impl Watch {
 
     /// Whether what `seat` has published is to be left alone; ends its shield if that is there for too long. (Z3)
     pub(in crate::pool) fn spares(&self, seat: &Seat) -> bool {
-        let stamp = seat.shown.shield.stamp();
+        let stamp = seat.signals.shield.stamp();
         if stamp == 0 {
             return false;
         }
         let age = self.age(seat, stamp);
         if age >= WRONG {
-            seat.shown.shield.set_word(BY_FAR);
+            seat.signals.shield.set_word(BY_FAR);
         } else if age >= SHORT {
-            seat.shown.shield.lower();
+            seat.signals.shield.lower();
         }
         age < SHORT && stamp & ALL_IS_SHORT != 0
     }
@@ -108,7 +108,7 @@ impl Watch {
         }
         #[expect(unsafe_code, reason = "another seat of this pool")]
         // SAFETY: seats live as long as their pool, and this thread works there.
-        let holds = unsafe { &*seen.seat }.shown.shield.stamp() == seen.stamp;
+        let holds = unsafe { &*seen.seat }.signals.shield.stamp() == seen.stamp;
         if holds && age < SHORT { Duration::ZERO } else { self.remember(seat, stamp) }
     }
 

@@ -49,12 +49,12 @@ fn each_shield_has_a_stamp_of_its_own() {
         let mut seen = Vec::new();
         while seen.len() < 10 {
             assert!(begin_shield(worker));
-            let stamp = worker.seat.shown.shield.stamp();
+            let stamp = worker.seat.signals.shield.stamp();
             assert!(stamp != 0 && !seen.contains(&stamp), "{stamp} after {seen:?}");
             assert!(!begin_shield(worker), "there is one already");
             seen.push(stamp);
             worker.end_shield();
-            assert_eq!(worker.seat.shown.shield.stamp(), 0);
+            assert_eq!(worker.seat.signals.shield.stamp(), 0);
         }
     });
 }

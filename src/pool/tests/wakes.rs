@@ -164,7 +164,7 @@ fn who_blocks_has_published_all() {
     pool.shared.idle.enter();
     let job = job(&target);
     Worker::at(&pool.shared, seat, |worker| {
-        seat.shown.request.answer(|| false); // nobody asks
+        seat.signals.request.answer(|| false); // nobody asks
         worker.push_counted(job);
         worker.push_last(job);
         worker.continue_with(job);
@@ -196,7 +196,7 @@ fn a_guest_that_leaves_leaves_nothing_private() {
     shared.sleeps(sleeps);
     let job = job(&target);
     let guest = shared.on_worker(move |worker| {
-        worker.seat.shown.request.answer(|| false); // nobody asks
+        worker.seat.signals.request.answer(|| false); // nobody asks
         worker.push_counted(job);
         assert!(worker.seat.hides());
         worker.seat.index
@@ -344,7 +344,7 @@ fn who_takes_the_flag_down_owes_a_look() {
     });
     shared.idle.exit(false); // it blocks
     shared.pay(0);
-    assert!(is_woken(sleeps) && owner.shown.request.is_up(), "nobody comes for the private job");
+    assert!(is_woken(sleeps) && owner.signals.request.is_up(), "nobody comes for the private job");
 }
 
 /// A worker sleeps without a look, as enough are active.

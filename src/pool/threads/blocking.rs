@@ -2,7 +2,7 @@
 //!
 //! A worker that is in [`Pool::block_in_place`], or waits for longer than a [nap](crate::pool::work::raid), takes no core. Its place is *lent*:
 //! another worker that is parked goes on in it, or else a *spare*, a thread at a seat of its own that works only while more
-//! places are lent than spares are about ([`crate::sync::event_count`]). When the place is taken back a spare shows what it
+//! places are lent than spares are about ([`crate::sync::event_count`]). When the place is taken back a spare publishes what it
 //! has and sleeps behind its job.
 //!
 //! A spare is made when a job is in sight, a place is free, nobody sleeps who may take it, and more places are lent than

@@ -1,7 +1,7 @@
 //! Follows what the process may use, as long as an elastic pool lives.
 //!
 //! A thread of its own, the watcher, reads the process's affinity mask and CPU quota every [`PERIOD`]. From them comes how
-//! many workers are to be active: who is too many shows what it has and parks after the job it is at, who may be active
+//! many workers are to be active: who is too many publishes what it has and parks after the job it is at, who may be active
 //! again is woken if there is work ([`Shared::set_active`]). When the mask changes, workers that were bound keep to those
 //! of their CPUs that are left, or to the whole mask if none is, and the others keep to the mask.
 

@@ -66,7 +66,7 @@ impl Worker<'_> {
                     Steal::Success(job) if job.is_for(only) || is_part(&job, only) => {
                         Counts::bump(&self.seat.counts.steals[tier]);
                         if victim.stealer.is_empty() {
-                            victim.shown.request.ask();
+                            victim.signals.request.ask();
                         }
                         return Some(job);
                     }
@@ -79,7 +79,7 @@ impl Worker<'_> {
                 }
             }
             if shows_halves {
-                victim.shown.request.ask();
+                victim.signals.request.ask();
             }
         }
         None

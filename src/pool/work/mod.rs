@@ -22,13 +22,13 @@
 //! | near end of a ring | the thread at the seat |
 //! | far end of a ring, the public deque, late jobs | who holds its lock: the owner, or one raider |
 //! | [`seat::Local`] | the thread at the seat; each part of it by the file that is named there |
-//! | what others may read of a seat | [`seat::Shown`]: hints, but for the far end's edges ([`crate::sync::ring`]) |
+//! | what others may read of a seat | [`seat::Signals`]: hints, but for the far end's edges ([`crate::sync::ring`]) |
 //!
 //! # The methods of a worker
 //! | for | in |
 //! |---|---|
 //! | threads: sit down, live, step | [`worker`] |
-//! | who queues jobs: `push`, `push_home`, `continue_with`, `before_long_job` | [`publish`] |
+//! | who queues jobs: `push`, `push_home`, `continue_with`, `publish_before_long_job` | [`publish`] |
 //! | who waits: `wait` | [`wait`] |
 //! | a worker itself | [`find`], [`raid`], [`sight`], [`overdue`] |
 //! | joins | [`super::join`] |

@@ -137,7 +137,7 @@ impl Worker<'_> {
     /// Whether others ask this seat for jobs.
     #[inline]
     pub(in crate::pool) fn is_asked(&self) -> bool {
-        self.seat.shown.request.is_up()
+        self.seat.signals.request.is_up()
     }
 
     /// Publishes the oldest private jobs if others ask, until as many are public as others could take now, one at least.
@@ -165,13 +165,13 @@ impl Worker<'_> {
     fn take_flag_down(&self) {
         let idle = &self.shared.idle;
         if !idle.is_hungry() {
-            self.seat.shown.request.answer(|| idle.is_hungry() || idle.owes_sleepers());
+            self.seat.signals.request.answer(|| idle.is_hungry() || idle.owes_sleepers());
         }
     }
 
     /// Publishes all private jobs, as far as they have room: what comes next takes long against the few nanoseconds that it
     /// takes to publish a job.
-    pub(crate) fn before_long_job(&self) {
+    pub(crate) fn publish_before_long_job(&self) {
         if self.hides() {
             self.publish_up_to(PUBLIC, Wanted::Surplus);
         }
@@ -197,7 +197,7 @@ impl Worker<'_> {
 
     /// Whether this seat has private jobs.
     fn hides(&self) -> bool {
-        !self.own.is_empty() || self.seat.shown.late.load(Ordering::Relaxed) > 0
+        !self.own.is_empty() || self.seat.signals.late.load(Ordering::Relaxed) > 0
     }
 
     fn publish_up_to(&self, jobs: usize, wanted: Wanted) {
@@ -252,7 +252,7 @@ pub(in crate::pool) fn publish(
                 displaced += 1;
             }
             // Relaxed: a hint; a thief looks at the job itself.
-            seat.shown.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
+            seat.signals.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
         }
         let is_enough = enough(&job); // while nobody else has it
         far.deque.push(job);
@@ -297,12 +297,12 @@ fn next_public(seat: &Seat, far: &mut FarEnd<'_>, wanted: Wanted) -> Option<Job>
 /// Says how many jobs wait behind all others.
 pub(super) fn note_late(seat: &Seat, far: &FarEnd<'_>) {
     // Relaxed: a hint for others, and changed under the lock.
-    seat.shown.late.store(far.late.len(), Ordering::Relaxed);
+    seat.signals.late.store(far.late.len(), Ordering::Relaxed);
 }
 
 /// The group whose jobs a seat publishes.
 pub(super) fn tag(seat: &Seat) -> Only {
-    std::num::NonZero::new(seat.shown.tag.load(Ordering::Relaxed))
+    std::num::NonZero::new(seat.signals.tag.load(Ordering::Relaxed))
 }
 
 /// Takes one token of `group` for a new job.

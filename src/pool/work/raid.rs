@@ -203,7 +203,7 @@ pub(super) fn may_hide(seat: &Seat, only: Only) -> bool {
 pub(in crate::pool) fn may_be_for(seat: &Seat, only: Only) -> bool {
     let may_be = |id: NonZeroUsize| {
         // Relaxed: a hint.
-        seat.shown.serves.load(Ordering::Relaxed) == id.get() || seat.shown.lineage.has(id)
+        seat.signals.serves.load(Ordering::Relaxed) == id.get() || seat.signals.lineage.has(id)
     };
     only.is_some_and(may_be)
 }

@@ -50,7 +50,7 @@ pub(crate) struct Seat {
     cpu: AtomicUsize,
     pub(crate) parker: Arc<Parker>,
     pub(crate) stealer: Stealer<Job>,
-    pub(crate) shown: CachePadded<Shown>,
+    pub(crate) signals: CachePadded<Signals>,
     pub(crate) counts: CachePadded<Counts>,
     pub(crate) ring: Ring,
     local: UnsafeCell<Local>,
@@ -81,7 +81,7 @@ impl Public {
 
 /// What the occupant of a seat and those who look for jobs there tell each other.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct Signals {
     /// The group of the newest public job: a hint for threads that may run only one group's jobs.
     pub(crate) tag: AtomicUsize,
     /// How many jobs wait behind all others: a hint.
@@ -150,7 +150,7 @@ impl Seat {
             cpu: AtomicUsize::new(at.cpu.unwrap_or(NO_CPU)),
             parker: Arc::new(Parker::new()),
             stealer: deque.stealer(),
-            shown: CachePadded::new(Shown {
+            signals: CachePadded::new(Signals {
                 tag: AtomicUsize::new(0),
                 late: AtomicUsize::new(0),
                 serves: AtomicUsize::new(0),
@@ -203,7 +203,7 @@ impl Seat {
 
     /// Whether there are private jobs here: a hint for others.
     pub(crate) fn hides(&self) -> bool {
-        !self.ring.is_empty() || self.shown.late.load(Ordering::Relaxed) > 0
+        !self.ring.is_empty() || self.signals.late.load(Ordering::Relaxed) > 0
     }
 }
 

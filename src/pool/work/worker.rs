@@ -150,7 +150,7 @@ impl<'p> Worker<'p> {
             waits,
             outer,
         };
-        let shield = &raw const seat.shown.shield;
+        let shield = &raw const seat.signals.shield;
         let here = Current { worker: Some(NonNull::from(&worker).cast()), shield };
         let _restore = Restore(here.replace());
         work(&worker)
@@ -297,7 +297,7 @@ impl<'p> Worker<'p> {
     /// Says whose jobs may be in the ring.
     pub(super) fn say_serves(&self, group: Option<NonNull<Group>>) {
         // Relaxed: a hint for those who wait for the group.
-        self.seat.shown.serves.store(group_id(group).map_or(0, NonZeroUsize::get), Ordering::Relaxed);
+        self.seat.signals.serves.store(group_id(group).map_or(0, NonZeroUsize::get), Ordering::Relaxed);
     }
 
     /// Gives the spare tokens back: this worker has no job of their group at hand.
@@ -363,7 +363,7 @@ impl<'p> Worker<'p> {
     }
 
     pub(super) fn pop_late(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
-        if self.seat.shown.late.load(Ordering::Relaxed) == 0 {
+        if self.seat.signals.late.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut far = self.own.far_end();
@@ -441,12 +441,12 @@ impl Drop for AbortIfPanic {
     }
 }
 
-/// Whether a seat shows a job that a thread that waits for `only` may run, as far as one can see.
+/// Whether a seat has a public job that a thread that waits for `only` may run, as far as one can see.
 pub(in crate::pool) fn may_hold(seat: &Seat, only: Only) -> bool {
     (only.is_none() || tag(seat) == only || may_hold_parts(seat, only)) && !seat.stealer.is_empty()
 }
 
-/// Whether what a seat shows, if anything, are parts of the half that is waited for, as far as one can see.
+/// Whether what is public at a seat, if anything, are parts of the half that is waited for, as far as one can see.
 pub(super) fn may_hold_parts(seat: &Seat, whole: Only) -> bool {
-    whole.is_some_and(|whole| tag(seat).is_none() && seat.shown.lineage.has(whole))
+    whole.is_some_and(|whole| tag(seat).is_none() && seat.signals.lineage.has(whole))
 }

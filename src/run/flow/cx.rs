@@ -54,14 +54,14 @@ impl<'a> Cx<'a> {
             None => Some(packet),
         };
         if let Some(packet) = packet {
-            self.worker.before_long_job();
+            self.worker.publish_before_long_job();
             body.packet(self, packet);
         }
     }
 
     /// A job that the stage has queued for itself.
     pub(super) fn own(&self, word: u64) {
-        self.worker.before_long_job();
+        self.worker.publish_before_long_job();
         self.body().own(self, word);
     }
 
@@ -95,7 +95,7 @@ impl<'a> Cx<'a> {
             self.push_own(EndJobs(middle..end));
             end = middle;
         }
-        self.worker.before_long_job();
+        self.worker.publish_before_long_job();
         start
     }
 

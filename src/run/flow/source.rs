@@ -198,7 +198,7 @@ impl<'env> Source<'env> {
             cx.worker.push(cx.stage.fire_job(word(rest, count - kept)));
             count = kept;
         }
-        cx.worker.before_long_job();
+        cx.worker.publish_before_long_job();
         let number = self.places[first as usize].number.load(Ordering::Relaxed);
         body.batch(cx, Ticket::whole(number, self.origin(cx, first)), first);
     }
