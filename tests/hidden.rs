@@ -105,7 +105,7 @@ const SHAPES: &[(&str, Shape)] = &[
     ("join in the second closure of a join", |p, m| {
         p.join(|| (), || p.join(|| m.long(), || m.long()));
     }),
-    ("the half of a join outside a loop", |p, m| {
+    ("the second closure of a join outside a loop", |p, m| {
         p.join(
             || {
                 p.for_each(0..10, |i| {

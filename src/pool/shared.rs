@@ -165,10 +165,10 @@ impl Shared {
         }
     }
 
-    /// As [`notify`](Self::notify), for second halves of joins that are public at `seat`: whoever waits for a whole of theirs may run
-    /// them too.
-    pub(super) fn notify_parts(&self, seat: &Seat, jobs: usize) {
-        let may = |only: Only| only.is_none_or(|whole| seat.signals.lineage.has(whole));
+    /// As [`notify`](Self::notify), for pending joins that are public at `seat`: threads that wait for an ancestor of theirs may
+    /// run them too.
+    pub(super) fn notify_descendants(&self, seat: &Seat, jobs: usize) {
+        let may = |only: Only| only.is_none_or(|ancestor| seat.signals.ancestors.has(ancestor));
         if self.idle.pass_on(self.prefer(seat.node), jobs, 1, may) {
             self.miss_spare();
         }
@@ -236,9 +236,9 @@ impl Shared {
         }
     }
 
-    /// Asks those who are in the middle of what is waited for to publish parts of it, when they have some.
-    pub(super) fn ask_for_parts(&self, whole: Only) {
-        for seat in self.seats_in_use().iter().filter(|seat| raid::may_be_for(seat, whole)) {
+    /// Asks the seats that are in the middle of what is waited for to publish descendants of it, when they have some.
+    pub(super) fn ask_for_descendants(&self, ancestor: Only) {
+        for seat in self.seats_in_use().iter().filter(|seat| raid::may_be_for(seat, ancestor)) {
             seat.signals.request.ask();
             seat.signals.shield.lower();
         }

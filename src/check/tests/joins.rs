@@ -1,4 +1,4 @@
-//! Joins and scopes in any order: every half is called once, panics come out, and nothing hangs.
+//! Joins and scopes in any order: every closure is called once, panics come out, and nothing hangs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -229,7 +229,7 @@ proptest! {
         for workers in [1, 2, 3] {
             let body = |_| Box::new(|pool: &Pool| {
                 let sum = pool.aggregate(0..n, || 0, |sum, i| { some_work(i); sum + i }, |a, b| a + b);
-                assert_eq!(sum, (0..n).sum());
+                assert_eq!(sum, (0..n).sum::<u64>());
             }) as Body<'_, ()>;
             drive(workers, Order::Random(seed), (0..threads).map(body).collect());
         }

@@ -119,7 +119,7 @@ fn a_stream_that_ends_early_ends_its_inputs_once() {
     });
 }
 
-/// A guest that waits for the run may steal the half of a join that it must not run: the joining worker gets it back.
+/// A guest that waits for the run may steal the pending join that it must not run: the joining worker gets it back.
 #[test]
 fn a_join_gets_back_what_a_waiting_guest_has_stolen() {
     for seed in 0..500 {
@@ -131,7 +131,7 @@ fn a_join_gets_back_what_a_waiting_guest_has_stolen() {
     }
 }
 
-/// Who joins holds a lock and sleeps; a guest that has stolen its half gives it back, and goes on with a job that needs the
+/// Who joins holds a lock and sleeps; a guest that has stolen its pending join gives it back, and goes on with a job that needs the
 /// lock: as many threads are active as may be, and all of them wait for the sleeper.
 #[test]
 fn who_sleeps_in_a_join_is_woken_though_all_who_are_active_wait_for_it() {

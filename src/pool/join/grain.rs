@@ -1,17 +1,18 @@
-//! Which joins are too short to be worth offering: those run as two plain calls.
+//! Guesses which joins are too short to be worth offering: those run as two plain calls.
 //!
-//! To take a half over costs a thief and its victim about a microsecond together, so a join whose closures take less than
-//! [`SHORT`] is better called than offered. Nobody says how long a closure takes: it is measured. One in [`SAMPLE`] queued
-//! joins is timed, and counts unless something was taken from this thread meanwhile. When [`SURE`] of the same code (its
-//! *site*) were short, and had at least [`MANY`] joins inside, others that lie as deep on the stack as these, or deeper, are
-//! taken for short, too: in a recursion they are parts of such ones, or like them. Where there are only a few joins it is not
-//! worth guessing. From then on a short one moves the mark to where it lies, and one that was not short moves it deeper. So the
-//! upper joins of a recursion are queued, and the many below them cost a look at a few words. One that was taken for short and
-//! took [`WRONG`] undoes it all, and then twice as many must be short.
+//! When a thief takes a pending join over, thief and victim lose about a microsecond together. So a join whose closures take
+//! less than [`SHORT`] is better called than offered. The seat measures how long they take:
+//! * It times one in [`SAMPLE`] queued joins. A time counts unless something was taken from this thread meanwhile.
+//! * When [`SURE`] joins of the same code (its *site*) were short, and had at least [`MANY`] joins inside, the seat takes
+//!   others for short that lie as deep on the stack as these, or deeper: in a recursion they are like them, or inside them.
+//!   Where there are only a few joins it is not worth guessing.
+//! * From then on a join that was short moves the mark to where it lies, and one that was not moves it deeper. So the upper
+//!   joins of a recursion are queued, and the many below them cost a look at a few words.
+//! * A join that was taken for short and took [`WRONG`] undoes all of it, and then twice as many must be short.
 //!
-//! The guess may be wrong, when the same code does something else at the same depth. It does not hide much: see
-//! [`super::shield`]; and joins more than [`SPAN`] deeper than the mark are queued and timed again. Results do not depend on any
-//! of it.
+//! The guess is wrong where the same code does something else at the same depth. Then it hides a little work for a while
+//! ([`super::shield`]), and joins more than [`SPAN`] deeper than the mark are queued and timed again. Results do not depend
+//! on the guess.
 //!
 //! After the idea of Acar, Aksenov, Charguéraud, Rainey, "Provably and practically efficient granularity control", 2019:
 //! to predict from measured times. Here the depth of the stack stands for the size of the input.
@@ -25,9 +26,9 @@ pub(in crate::pool) const SHORT: Duration = Duration::from_micros(4);
 pub(super) const WRONG: Duration = Duration::from_micros(64);
 /// Joins inside one, of those by which others are judged.
 const MANY: usize = 16;
-/// One queued join of so many is timed.
+/// One in this many queued joins is timed.
 const SAMPLE: usize = 8;
-/// So many timed ones must have been short, before others are taken for short: at first, and at most.
+/// How many timed joins must have been short before others are taken for short: at first, and at most.
 const SURE: u32 = 16;
 const MOST_SURE: u32 = 1024;
 /// Bytes of stack below the mark in which joins are taken for short.
@@ -70,7 +71,7 @@ pub(in crate::pool) struct Grain {
     candidate: Cell<usize>,
     count: Cell<u32>,
     needed: Cell<u32>,
-    /// Halves that were taken.
+    /// Pending joins that were taken.
     taken: Cell<u32>,
 }
 
@@ -78,7 +79,7 @@ pub(in crate::pool) struct Grain {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     begin: Instant,
-    /// Halves that had been taken by then, and joins that had been queued.
+    /// Pending joins that had been taken by then, and joins that had been queued.
     taken: u32,
     queued: usize,
 }
@@ -105,7 +106,7 @@ impl Grain {
         queued.is_multiple_of(SAMPLE).then(|| Timing { begin: Instant::now(), taken: self.taken.get(), queued })
     }
 
-    /// A half was taken.
+    /// A pending join was taken.
     pub(super) fn was_taken(&self) {
         self.taken.set(self.taken.get().wrapping_add(1));
     }

@@ -1,20 +1,26 @@
 //! Two closures, perhaps at the same time.
 //!
 //! # Protocol
-//! The second closure, the half, lies on the stack of the join. (J1) It is queued as the newest entry of the seat's ring, and
-//! this thread looks whether others ask for jobs. Then it calls the first closure. (J2) If the half is still in the ring it is
-//! taken back, and the second closure is called too: most joins are that, and nobody else has ever heard of them. (J3)
-//! Otherwise it was made public ([`half`]): it is taken back from wherever it is, or, if a thief has begun it, this
-//! thread waits for its latch, and runs parts of the half meanwhile ([`lineage`]), as they belong to the join.
+//! The second closure waits on the stack of the join: it is *pending*.
+//! * J1: The thread queues the pending join as the newest entry of its seat's ring, and looks whether others ask for jobs.
+//!   Then it calls the first closure.
+//! * J2: If the pending join is still in the ring, the thread takes it back and calls the second closure itself. Most joins
+//!   end so, and no other thread ever hears of them.
+//! * J3: Otherwise it was made public ([`pending`]). The thread takes it back from wherever it is queued. If a thief has begun
+//!   it, the thread waits for its latch, and runs descendants of it meanwhile ([`leapfrog`]): they belong to this join.
 //!
 //! # Panics and unwinding
-//! If the first closure panics, (J2) and (J3) come all the same before that goes on: an untaken closure is dropped uncalled,
-//! what a thief has made is dropped. If the second one unwinds here, nobody else knows of it any more. A thief
-//! catches what it throws, and the waiting thread throws it again.
+//! If the first closure panics, J2 and J3 come all the same before the panic goes on: a closure that was not taken is dropped
+//! uncalled, and what a thief has made is dropped. If the second closure unwinds here, no other thread knows of it any more. A
+//! thief catches what the closure throws, and the joining thread throws it again.
+//!
+//! # Short joins
+//! To take a pending join over costs thief and victim about a microsecond. [`grain`] guesses which joins are too short for
+//! that, and [`shield`] keeps a wrong guess from hiding work for long.
 
 pub(super) mod grain;
-pub(super) mod half;
-pub(super) mod lineage;
+pub(super) mod leapfrog;
+pub(super) mod pending;
 pub(super) mod shield;
 
 use std::any::Any;
@@ -32,16 +38,16 @@ use crate::sync::latch::Latch;
 use crate::sync::stack;
 use crate::unwind::{self, Kept};
 use grain::{Grain, Spot, Timing};
-use half::Head;
+use pending::Head;
 
 /// The second closure of a join, on the stack of the thread that joins.
 #[repr(C)]
-struct Half<B, R> {
+struct PendingJoin<B, R> {
     head: Head,
     inside: UnsafeCell<Inside<B, R>>,
 }
 
-/// What a half holds: one after the other, in the same place, as joins are nested deep.
+/// What a pending join holds: one after the other, in the same place, as joins are nested deep.
 union Inside<B, R> {
     /// There until it is called: by whoever has the job.
     second: ManuallyDrop<B>,
@@ -60,7 +66,7 @@ const LARGE: usize = 64;
 /// What a closure has made, or thrown.
 type Outcome<R> = Result<R, Box<dyn Any + Send>>;
 
-impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
+impl<B: FnOnce() -> R + Send, R: Send> PendingJoin<B, R> {
     const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Head::publish) };
     /// Whether what it makes is kept as it is until the join takes it.
     const FITS: bool = size_of::<Outcome<R>>() <= size_of::<Made>() && align_of::<Outcome<R>>() <= align_of::<Made>();
@@ -105,12 +111,12 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
     /// A thief calls the closure.
     #[expect(unsafe_code, reason = "the closure's result crosses threads")]
     unsafe fn run(_: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
-        // SAFETY: the job is about a half that is alive until its latch is set.
-        let half: &Self = unsafe { &*pointer(payload) };
+        // SAFETY: the job is about a pending join that is alive until its latch is set.
+        let pending: &Self = unsafe { &*pointer(payload) };
         // SAFETY: (1), (2) this is the job, and each is run once.
-        let second = unsafe { half.second() };
-        let result = worker.inside(&half.head, || catch_unwind(AssertUnwindSafe(second)));
-        half.inside.with_mut(|inside| {
+        let second = unsafe { pending.second() };
+        let result = worker.inside(&pending.head, || catch_unwind(AssertUnwindSafe(second)));
+        pending.inside.with_mut(|inside| {
             if Self::FITS {
                 // SAFETY: nobody else touches what is inside before the latch is set; there is room.
                 unsafe { inside.cast::<Outcome<R>>().write(result) };
@@ -120,7 +126,7 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
             }
         });
         // SAFETY: (1) it was made public; (2) alive until its latch is set.
-        let linked = unsafe { half.head.linked() };
+        let linked = unsafe { pending.head.linked() };
         // SAFETY: a seat lives as long as its pool, and this thread works there.
         let seat = unsafe { linked.seat.as_ref() };
         // SAFETY: (1) alive until this; (2) once: by the one job.
@@ -157,7 +163,7 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         unsafe { self.outcome() }.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Takes the half back, or waits until a thief is done with it; `true`: it is back. (J2),
+    /// Takes the pending join back, or waits until a thief is done with it; `true`: it is back. (J2),
     /// (J3)
     #[inline]
     fn is_back(&self, worker: &Worker<'_>, place: usize) -> bool {
@@ -178,7 +184,7 @@ impl<B: FnOnce() -> R + Send, R: Send> Half<B, R> {
         back
     }
 
-    /// The first closure has panicked: keeps the stack until nobody knows of the half any more, and then goes on with that.
+    /// The first closure has panicked: keeps the stack until no other thread knows of the pending join, then goes on unwinding.
     #[cold]
     #[inline(never)]
     fn abandon(&self, shielded: Shielded<'_, '_>, place: usize, panic: Box<dyn Any + Send>) -> ! {
@@ -232,12 +238,12 @@ impl Worker<'_> {
         self.local(|local| ask(&local.grain))
     }
 
-    /// Queues a half; its place, and whether it began the shield. The join does not leave its stack before the half was taken
-    /// back or settled (H1). (J1)
+    /// Queues a pending join: gives its place, and whether it began the shield. The caller does not leave its stack before the
+    /// pending join was taken back or settled (H1). (J1)
     #[inline]
-    fn begin_join(&self, half: Job, spot: Spot) -> (usize, bool) {
+    fn begin_join(&self, pending: Job, spot: Spot) -> (usize, bool) {
         self.make_room();
-        let place = self.own.push(half);
+        let place = self.own.push(pending);
         let shielded = Shielded { worker: self, is_shielded: self.begin_shield(spot) };
         shielded.publish();
         (place, ManuallyDrop::new(shielded).is_shielded)
@@ -252,8 +258,8 @@ impl Worker<'_> {
         RA: Send,
         RB: Send,
     {
-        let half = Half::new(second);
-        let (place, is_shielded) = self.begin_join(half.job(), spot);
+        let pending = PendingJoin::new(second);
+        let (place, is_shielded) = self.begin_join(pending.job(), spot);
         let shielded = Shielded { worker: self, is_shielded };
         let timing = self.time_join();
         // In one place each from where they are made: results may be large, and joins are nested deep.
@@ -261,19 +267,19 @@ impl Worker<'_> {
         // Caught, so that what is run while it waits does not run while this thread unwinds.
         let caught = catch_unwind(AssertUnwindSafe(|| _ = a.write(first())));
         if let Err(panic) = caught {
-            half.abandon(shielded, place, panic);
+            pending.abandon(shielded, place, panic);
         }
         let kept = KeptIn(&mut a);
-        if half.is_back(self, place) {
+        if pending.is_back(self, place) {
             shielded.publish(); // others may have asked since the first closure began
             #[expect(unsafe_code, reason = "the closure moves to whoever has the job")]
             // SAFETY: (1) the job is back (J2); (2) here alone.
-            let second = unsafe { half.second() };
+            let second = unsafe { pending.second() };
             b.write(second());
         } else {
             #[expect(unsafe_code, reason = "the closure's result crosses threads")]
             // SAFETY: (1) it was waited for; (2) here alone.
-            b.write(unsafe { half.stolen(self) });
+            b.write(unsafe { pending.stolen(self) });
         }
         std::mem::forget(kept);
         drop(shielded);
@@ -346,7 +352,7 @@ impl Pool {
         RA: Send,
         RB: Send,
     {
-        let site = Half::<B, RB>::run as *const ();
+        let site = PendingJoin::<B, RB>::run as *const ();
         let spot = Spot::new(site.addr(), stack::here());
         if !worker::is_plain(spot) {
             return self.queue(first, second, spot);

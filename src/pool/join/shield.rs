@@ -1,20 +1,20 @@
 //! Short joins are shielded from thieves, and from what a join costs, for as long as a short join takes.
 //!
-//! To take over a half that takes 2 us gains nothing: thief and joiner pay about a microsecond for it, and if the thief loses
-//! its CPU the joiner waits until it has one again. But that a join is short is a guess ([`super::grain`]), and a guess must
-//! not hide work. So:
+//! A thief that takes over a join of 2 us gains nothing: thief and joiner pay about a microsecond for it, and if the thief loses
+//! its CPU the joiner waits until the thief has one again. But that a join is short is a guess ([`super::grain`]), and a
+//! guess must not hide work. So:
+//! * Z1: The outermost short join queues its pending join as every join does, so that it can be raided. It publishes it only if
+//!   all threads that are hungry are asleep. The joins inside are two plain calls: they look at a word of the thread that
+//!   holds the mark of what is short. While nothing is short the word is zero.
+//! * Z2: A stamp says that the seat is shielded, and whether all that it has published is of this join. It is another one each
+//!   time.
+//! * Z3: A thief that finds the seat shielded leaves the short join alone, and remembers the stamp. If it sees the same stamp
+//!   [`SHORT`] later the guess was wrong: it sets the word to zero, and takes what is public. If it sees the same stamp
+//!   [`WRONG`] later it also says so by the word. A thread that goes to sleep sets the word to zero in any case.
+//! * Z4: When the join ends the shield ends. If a thief has said that the guess was wrong it is not made again soon.
 //!
-//! (Z1) The outermost short join queues its half as every join does, so that it can be raided; but it publishes it only if all
-//! who are hungry are asleep. What lies inside is two plain calls: for these a word holds the mark of what is short, which all
-//! joins of the thread look at. While nothing is short the word is zero.
-//! (Z2) A stamp says that the seat is shielded, another one each time, and whether all that it has published is of this join.
-//! (Z3) A thief that finds the seat shielded leaves what is of the short join alone, and remembers the stamp. If the stamp is the
-//! same [`SHORT`] later the guess was wrong: it sets the word to zero, and takes what is public. If it is the same [`WRONG`]
-//! later the thief says so by the word, too. Who goes to sleep sets it to zero in any case.
-//! (Z4) The join ends, and so does the shield. If a thief has said so the guess is not made again soon.
-//!
-//! So a wrong guess hides the halves of joins inside what is taken for short that begin before a thief has noticed. Stamps and
-//! the word are hints: a thief that reads an old one takes a half too early, or ends the next shield.
+//! So a wrong guess hides the joins inside the one that was taken for short, those that begin before a thief has noticed.
+//! Stamps and the word are hints: a thief that reads an old one takes a pending join too early, or ends the next shield.
 
 use std::cell::Cell;
 use std::ptr;
@@ -30,8 +30,8 @@ const BY_FAR: usize = 1;
 const ALL_IS_SHORT: u64 = 1;
 
 impl Worker<'_> {
-    /// Begins a shield for a join at `spot` whose half was just queued, if it is short and there is none yet; whether there is
-    /// one now for it. (Z1), (Z2)
+    /// Begins a shield for a join at `spot` that was just queued, if the join is short and the seat has no shield yet; whether
+    /// it did. (Z1), (Z2)
     #[inline]
     pub(in crate::pool) fn begin_shield(&self, spot: Spot) -> bool {
         let (shield, mark) = (&self.seat.signals.shield, self.grain(Grain::word));
@@ -54,7 +54,7 @@ impl Worker<'_> {
         shield.set_stamp(0);
     }
 
-    /// Publishes the half of a short join, if nobody is awake who would see that it is not short. (Z1), (Z2)
+    /// Publishes the pending join of a short join, if nobody is awake who would see that it is not short. (Z1), (Z2)
     #[cold]
     #[inline(never)]
     pub(super) fn answer_shielded(&self) {

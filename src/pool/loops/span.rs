@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use std::time::Instant;
 
 use crate::pool::work::injector::Injector;
-use crate::pool::work::job::{Group, Job, Published, Target, Wanted, halves, pointer, word};
+use crate::pool::work::job::{Group, Job, Published, Target, Wanted, pointer, split_word, word};
 use crate::pool::work::seat::{Public, Seat};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -180,6 +180,6 @@ pub(crate) fn pack(leaves: &Range<u32>) -> u64 {
 }
 
 pub(crate) fn unpack(payload: u64) -> Range<u32> {
-    let (start, end) = halves(payload);
+    let (start, end) = split_word(payload);
     start..end
 }

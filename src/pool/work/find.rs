@@ -4,8 +4,8 @@ use super::injector::Injector;
 use super::job::Job;
 use super::seat::{Counts, Local};
 use super::victims::AFAR;
-use super::worker::{FAIRNESS, Worker, may_hold, may_hold_parts};
-use crate::pool::join::lineage::is_part;
+use super::worker::{FAIRNESS, Worker, may_hold, may_hold_descendants};
+use crate::pool::join::leapfrog::is_descendant;
 use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
 use crate::sync::seam::Point;
@@ -56,14 +56,14 @@ impl Worker<'_> {
         let random = self.local(Local::random);
         for (victim, tier) in self.shared.victims.of(self.seat.index, random) {
             let Some(victim) = in_use.get(victim) else { continue };
-            let shows_halves = only.is_none() || may_hold_parts(victim, only);
-            if shows_halves && self.watch.spares(victim) {
+            let has_pending = only.is_none() || may_hold_descendants(victim, only);
+            if has_pending && self.watch.spares(victim) {
                 continue;
             }
             while may_hold(victim, only) {
                 self.point(Point::Race);
                 match victim.stealer.steal() {
-                    Steal::Success(job) if job.is_for(only) || is_part(&job, only) => {
+                    Steal::Success(job) if job.is_for(only) || is_descendant(&job, only) => {
                         Counts::bump(&self.seat.counts.steals[tier]);
                         if victim.stealer.is_empty() {
                             victim.signals.request.ask();
@@ -78,7 +78,7 @@ impl Worker<'_> {
                     Steal::Retry => {}
                 }
             }
-            if shows_halves {
+            if has_pending {
                 victim.signals.request.ask();
             }
         }

@@ -199,8 +199,8 @@ pub(crate) fn word(first: u32, second: u32) -> u64 {
 
 /// The two numbers of a payload.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
-pub(crate) fn halves(payload: u64) -> (u32, u32) {
+#[expect(clippy::cast_possible_truncation, reason = "the upper and the lower part of a word")]
+pub(crate) fn split_word(payload: u64) -> (u32, u32) {
     ((payload >> 32) as u32, payload as u32)
 }
 

@@ -228,7 +228,7 @@ impl Made {
         }
         match self.group {
             Some(_) => shared.notify(seat.node, self.group, self.public),
-            None => shared.notify_parts(seat, self.public),
+            None => shared.notify_descendants(seat, self.public),
         }
     }
 }

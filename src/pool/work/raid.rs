@@ -29,7 +29,7 @@ use super::publish::publish;
 use super::seat::{Local, PUBLIC, Seat};
 use super::worker::Worker;
 use crate::pool::join::grain::SHORT;
-use crate::pool::join::lineage::is_part;
+use crate::pool::join::leapfrog::is_descendant;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
@@ -170,7 +170,7 @@ impl Worker<'_> {
         let mut has_made = false;
         for (seat, raid) in raids.into_iter().flatten() {
             let mut far = raid.settle();
-            let is_mine = |job: &Job| only.is_some() && (job.is_for(only) || is_part(job, only));
+            let is_mine = |job: &Job| only.is_some() && (job.is_for(only) || is_descendant(job, only));
             let made = publish(self.shared, seat, &mut far, (PUBLIC, Wanted::All), is_mine);
             drop(far);
             if let Some(made) = made {
@@ -203,7 +203,7 @@ pub(super) fn may_hide(seat: &Seat, only: Only) -> bool {
 pub(in crate::pool) fn may_be_for(seat: &Seat, only: Only) -> bool {
     let may_be = |id: NonZeroUsize| {
         // Relaxed: a hint.
-        seat.signals.serves.load(Ordering::Relaxed) == id.get() || seat.signals.lineage.has(id)
+        seat.signals.serves.load(Ordering::Relaxed) == id.get() || seat.signals.ancestors.has(id)
     };
     only.is_some_and(may_be)
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::job::{Group, Job};
 use super::overdue::Noted;
 use crate::pool::join::grain::Grain;
-use crate::pool::join::half::Head;
-use crate::pool::join::lineage::Lineage;
+use crate::pool::join::leapfrog::Ancestors;
+use crate::pool::join::pending::Head;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
@@ -63,13 +63,13 @@ pub(crate) struct Public {
     pub(crate) deque: Deque<Job>,
     /// Jobs behind all others of this seat, the oldest first.
     pub(crate) late: VecDeque<Job>,
-    /// The taken half that runs here now; null: none. It changes only while no half is in the ring. See
-    /// [`crate::pool::join::lineage`].
+    /// The stolen join that runs here now; null: none. It changes only while no pending join is in the ring. See
+    /// [`crate::pool::join::leapfrog`].
     pub(in crate::pool) ancestor: *const Head,
 }
 
-#[expect(unsafe_code, reason = "it holds the address of a half")]
-// SAFETY: a half is looked into by whoever has a part of it in hand, on any thread.
+#[expect(unsafe_code, reason = "it holds the address of a pending join")]
+// SAFETY: a thread that has a descendant of a pending join in hand may look into it, whichever thread that is.
 unsafe impl Send for Public {}
 
 impl Public {
@@ -91,7 +91,7 @@ pub(crate) struct Signals {
     /// Up when somebody has asked for jobs, until the occupant sees that nobody is hungry any more.
     pub(crate) request: StealRequest,
     pub(crate) shield: Shield,
-    pub(in crate::pool) lineage: Lineage,
+    pub(in crate::pool) ancestors: Ancestors,
 }
 
 /// What the occupant of a seat has done, all time. Written by it alone.
@@ -156,7 +156,7 @@ impl Seat {
                 serves: AtomicUsize::new(0),
                 request: StealRequest::new(),
                 shield: Shield::new(),
-                lineage: Lineage::new(),
+                ancestors: Ancestors::new(),
             }),
             counts: CachePadded::new(Counts::default()),
             ring: Ring::new(Public { deque, late: VecDeque::new(), ancestor: ptr::null() }),

@@ -1,8 +1,9 @@
 //! A thread that waits for a run, scope or join goes on working at its seat, but only for what it waits for: *a job may run on
 //! a stack that waits only if it belongs to what is waited for.*
 //!
-//! That is a job of the group, or, for a join, its own half and parts of it ([`crate::pool::join::lineage`]). The one exception is a
-//! worker's call of a broadcast that a job of the pool itself makes ([`crate::pool::broadcast`]).
+//! To a run or scope belong the jobs of its group; to a join its own pending join and the descendants of that
+//! ([`crate::pool::join::leapfrog`]). The one exception is a worker's call of a broadcast that a job of the pool itself makes
+//! ([`crate::pool::broadcast`]).
 
 use super::patience::Patience;
 use super::seat::Counts;
@@ -71,7 +72,7 @@ impl Worker<'_> {
             }
             let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
             stays || {
-                self.shared.ask_for_parts(only);
+                self.shared.ask_for_descendants(only);
                 self.nap(only) || self.park_lending()
             }
         });

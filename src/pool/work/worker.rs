@@ -443,10 +443,10 @@ impl Drop for AbortIfPanic {
 
 /// Whether a seat has a public job that a thread that waits for `only` may run, as far as one can see.
 pub(in crate::pool) fn may_hold(seat: &Seat, only: Only) -> bool {
-    (only.is_none() || tag(seat) == only || may_hold_parts(seat, only)) && !seat.stealer.is_empty()
+    (only.is_none() || tag(seat) == only || may_hold_descendants(seat, only)) && !seat.stealer.is_empty()
 }
 
-/// Whether what is public at a seat, if anything, are parts of the half that is waited for, as far as one can see.
-pub(super) fn may_hold_parts(seat: &Seat, whole: Only) -> bool {
-    whole.is_some_and(|whole| tag(seat).is_none() && seat.signals.lineage.has(whole))
+/// Whether what is public at a seat descends from the join that is waited for, by the seat's hints.
+pub(super) fn may_hold_descendants(seat: &Seat, ancestor: Only) -> bool {
+    ancestor.is_some_and(|ancestor| tag(seat).is_none() && seat.signals.ancestors.has(ancestor))
 }

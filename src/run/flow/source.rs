@@ -26,7 +26,7 @@ use super::order::{Origin, Ticket};
 use super::stage::{BatchStage, Capacity, Stage};
 use super::supply::{Pull, Supply};
 use crate::pool::loops::span::pack;
-use crate::pool::work::job::{Group, Job, Target, halves, word};
+use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::dag::Home;
@@ -190,7 +190,7 @@ impl<'env> Source<'env> {
     }
 
     fn fire_chain(&self, cx: &Cx<'_>, payload: u64, body: &dyn BatchStage) {
-        let (first, mut count) = halves(payload);
+        let (first, mut count) = split_word(payload);
         while count > 1 {
             let kept = count.div_ceil(2);
             let after = |place| self.credits.after(place).expect("the chain has `count` places");

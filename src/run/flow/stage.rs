@@ -21,7 +21,7 @@ use super::ledger::Ledger;
 use super::order::Ticket;
 use super::packet::RawPacket;
 use crate::pool::loops::span::Of;
-use crate::pool::work::job::{Group, Job, Target, halves, word};
+use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::sync::Mutex;
@@ -155,7 +155,7 @@ impl OwnJob for EndJobs {
         word(self.0.start, self.0.end)
     }
     unsafe fn from_word(range: u64) -> Option<Self> {
-        let (start, end) = halves(range);
+        let (start, end) = split_word(range);
         Some(Self(start..end))
     }
 }

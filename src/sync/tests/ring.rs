@@ -72,7 +72,7 @@ fn loom_ring_gives_each_item_once() {
     });
 }
 
-/// A join ends, takes its half back and makes another one, while the ring is raided.
+/// A join ends, takes its pending entry back and makes another one, while the ring is raided.
 #[test]
 fn loom_ring_raid_against_a_join_that_ends() {
     check(&["ring.pop", "ring.claim", "ring.seen"], || {

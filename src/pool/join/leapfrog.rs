@@ -1,33 +1,37 @@
-//! A thread that waits for a half which was taken runs parts of it, wherever they are.
+//! A thread that waits for a stolen join runs descendants of it meanwhile (leapfrogging: Wagner and Calder, "Leapfrogging: A
+//! Portable Technique for Implementing Efficient Futures", 1993).
 //!
-//! While a thief runs a half, the joins in it make halves too, and other thieves take those: they are *parts* of the first one,
-//! and their parts are. Whoever waits for the first one may run any of them, as it waits for them all.
+//! While a thief runs the closure that it took, the joins in that closure queue pending joins too, and other thieves take
+//! those: they are *descendants* of the first one, and it is their *ancestor*. The thread that waits for the first one may
+//! run any of them, because it waits for all of them.
 //!
-//! # How parts are known
-//! (T1) A half that is made public while a taken one runs at its seat remembers that one, its *ancestor*: what lies on the
-//! stack above the call of the ancestor is a part of it. No older half of the seat is private then: a thread runs a taken half
-//! on an empty stack, or where it waits for a half of its own, which was taken (H2). (T2) An ancestor is there as long as a part
-//! of it is not done: its thread has not left the join that the part is of. So whoever has a part in hand may follow it to its
-//! ancestor, and to the ancestor of that. (T3) That tells exactly whether a stolen job may be run by who waits for a half. (T4)
-//! A seat also signals which ancestors it is in the middle of: hints, so that nobody steals what it may not run.
+//! # How descendants are known
+//! * T1: A pending join that is made public while its seat runs a stolen one records that one as its parent. Everything above
+//!   that call on the stack belongs to it. No older pending join of the seat is private then: the thread runs what it stole
+//!   on an empty stack, or where it waits for a pending join of its own that was taken (H2).
+//! * T2: An ancestor outlives its descendants: its thread cannot leave the join that a descendant belongs to before the
+//!   descendant is done. So the thread that has a descendant in hand may follow it to its parent, and on from there.
+//! * T3: That tells exactly whether a stolen job may be run by a thread that waits for some ancestor.
+//! * T4: A seat also signals which ancestors its public jobs descend from. These are hints: they keep a waiting thread from
+//!   stealing what it may not run.
 
 use std::num::NonZeroUsize;
 use std::ptr;
 
-use super::half::Head;
+use super::pending::Head;
 use crate::pool::work::job::{Job, pointer};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::Only;
 
-/// So many ancestors of what a seat publishes are seen by others, the smallest ones.
+/// The most ancestors of what a seat publishes that others see: the nearest ones.
 const SEEN: usize = 6;
 
 /// The ancestors of what a seat publishes: addresses, 0 behind the last. (T4)
 #[derive(Debug)]
-pub(in crate::pool) struct Lineage([AtomicUsize; SEEN]);
+pub(in crate::pool) struct Ancestors([AtomicUsize; SEEN]);
 
-impl Lineage {
+impl Ancestors {
     pub(in crate::pool) fn new() -> Self {
         Self(std::array::from_fn(|_| AtomicUsize::new(0)))
     }
@@ -47,13 +51,13 @@ impl Lineage {
     }
 }
 
-/// The ancestors of this one, itself first.
+/// A pending join and its ancestors, the nearest first.
 ///
 /// # Safety
 /// (1) It was made public, and is not done as long as the result is used.
-#[expect(unsafe_code, reason = "follows parts to their ancestors")]
-unsafe fn ancestors<'a>(half: *const Head) -> impl Iterator<Item = &'a Head> {
-    let mut next = half;
+#[expect(unsafe_code, reason = "follows descendants to their ancestors")]
+unsafe fn ancestors<'a>(pending: *const Head) -> impl Iterator<Item = &'a Head> {
+    let mut next = pending;
     std::iter::from_fn(move || {
         // SAFETY: null, or alive by (1) and (T2).
         let ancestor = unsafe { next.as_ref() }?;
@@ -63,49 +67,49 @@ unsafe fn ancestors<'a>(half: *const Head) -> impl Iterator<Item = &'a Head> {
     })
 }
 
-/// Whether a job that was stolen from a seat is a part of the half `ancestor`. (T3)
-pub(in crate::pool) fn is_part(job: &Job, ancestor: Only) -> bool {
+/// Whether a job that was stolen from a seat descends from the pending join `ancestor`. (T3)
+pub(in crate::pool) fn is_descendant(job: &Job, ancestor: Only) -> bool {
     let Some(ancestor) = ancestor else { return false };
     if job.group().is_some() {
         return false;
     }
-    #[expect(unsafe_code, reason = "follows parts to their ancestors")]
-    // SAFETY: (1) what lies in public deques without a group is a half; it is in hand, so it is not done.
+    #[expect(unsafe_code, reason = "follows descendants to their ancestors")]
+    // SAFETY: (1) what lies in public deques without a group is a pending join; it is in hand, so it is not done.
     let mut ancestors = unsafe { ancestors(pointer(job.payload)) };
-    ancestors.any(|half| ptr::from_ref(half).addr() == ancestor.get())
+    ancestors.any(|pending| ptr::from_ref(pending).addr() == ancestor.get())
 }
 
 impl Worker<'_> {
-    /// Whether this thread is in the middle of a taken half, as a guest may be too: then others may wait for it.
-    pub(in crate::pool) fn runs_half(&self) -> bool {
+    /// Whether this thread is in the middle of a stolen join, as a guest may be too: then others may wait for it.
+    pub(in crate::pool) fn runs_taken(&self) -> bool {
         !self.own.far_end().ancestor.is_null()
     }
 
-    /// Runs a taken half. (T1)
-    pub(in crate::pool) fn inside<R>(&self, half: &Head, run: impl FnOnce() -> R) -> R {
+    /// Runs a stolen join. (T1)
+    pub(in crate::pool) fn inside<R>(&self, pending: &Head, run: impl FnOnce() -> R) -> R {
         let mut seen = [0; SEEN];
-        // What is public before would be taken first, and is no part of this.
+        // What is public already would be taken first, and does not descend from this.
         if self.seat.stealer.is_empty() {
-            #[expect(unsafe_code, reason = "follows parts to their ancestors")]
+            #[expect(unsafe_code, reason = "follows descendants to their ancestors")]
             // SAFETY: (1) it was taken to be run by this thread, and is not done before that.
-            let ancestors = unsafe { ancestors(half) };
-            seen.iter_mut().zip(ancestors).for_each(|(seen, half)| *seen = ptr::from_ref(half).addr());
+            let ancestors = unsafe { ancestors(pending) };
+            seen.iter_mut().zip(ancestors).for_each(|(seen, pending)| *seen = ptr::from_ref(pending).addr());
         }
-        self.within(half, seen, run)
+        self.within(pending, seen, run)
     }
 
-    /// Runs what is no part of anything, though a taken half may be under way here: a call of a broadcast. All that is
-    /// private goes first: so it keeps its ancestor.
+    /// Runs what descends from nothing, though a stolen join may be under way here: a call of a broadcast. All that is private
+    /// is published first, so that it keeps its ancestor.
     pub(in crate::pool) fn outside<R>(&self, run: impl FnOnce() -> R) -> R {
         self.publish_all();
         self.within(ptr::null(), [0; SEEN], run)
     }
 
     /// `run` does not unwind.
-    fn within<R>(&self, half: *const Head, seen: [usize; SEEN], run: impl FnOnce() -> R) -> R {
-        let lineage = &self.seat.signals.lineage;
-        let replace = |half| std::mem::replace(&mut self.own.far_end().ancestor, half);
-        let (outer, outer_seen) = (replace(half), lineage.get());
+    fn within<R>(&self, pending: *const Head, seen: [usize; SEEN], run: impl FnOnce() -> R) -> R {
+        let lineage = &self.seat.signals.ancestors;
+        let replace = |pending| std::mem::replace(&mut self.own.far_end().ancestor, pending);
+        let (outer, outer_seen) = (replace(pending), lineage.get());
         lineage.set(seen);
         let result = run();
         replace(outer);
@@ -128,26 +132,26 @@ mod tests {
 
     unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
 
-    const HALF: &Target = &Target { run: nothing, group: None, publish: Some(Head::publish) };
+    const PENDING: &Target = &Target { run: nothing, group: None, publish: Some(Head::publish) };
 
-    /// A half that this seat makes public, and nobody has yet.
+    /// A pending join that this seat has made public, and that nobody has taken yet.
     fn published(seat: &Seat, head: &Head) -> Job {
         // SAFETY: (1) nobody else is there; (2) nor was.
         let far = unsafe { seat.ring.owner() }.far_end();
-        let job = Job::about(HALF, head);
+        let job = Job::about(PENDING, head);
         // SAFETY: (1) as if it was an entry; (2) the owner is the caller; (3) it is a head.
         unsafe { Head::publish(job.payload, seat, &far, Wanted::All) };
         job
     }
 
     #[test]
-    fn a_call_of_a_broadcast_is_no_part_of_what_it_interrupts() {
+    fn a_call_of_a_broadcast_does_not_descend_from_what_it_interrupts() {
         let shared = Shared::new(Layout::flat(1), 1);
-        let (seat, half) = (&shared.seats[0], Head::new());
-        let id = published(seat, &half).id();
+        let (seat, pending) = (&shared.seats[0], Head::new());
+        let id = published(seat, &pending).id();
         Worker::at(&shared, seat, |worker| {
-            let seen = || (seat.signals.lineage.has(id), worker.runs_half());
-            worker.inside(&half, || {
+            let seen = || (seat.signals.ancestors.has(id), worker.runs_taken());
+            worker.inside(&pending, || {
                 assert_eq!(seen(), (true, true));
                 worker.outside(|| assert_eq!(seen(), (false, false)));
                 assert_eq!(seen(), (true, true));
@@ -156,49 +160,49 @@ mod tests {
         });
     }
 
-    /// A seat shows an ancestor that it is not in the middle of any more. What is there is stolen for who waits for that one; but
-    /// only parts of it are run, and all else is given back.
+    /// A seat still signals an ancestor that it is not in the middle of any more. A thread that waits for that one steals what
+    /// is there; it runs only descendants, and gives all else back.
     #[test]
     fn what_an_old_hint_has_promised_is_not_run() {
         let shared = Shared::new(Layout::flat(2), 2);
-        let [shows, waits] = [0, 1].map(|seat| &shared.seats[seat]);
-        let [ancestor, part, other] = [(); 3].map(|()| Head::new());
+        let [publisher, waits] = [0, 1].map(|seat| &shared.seats[seat]);
+        let [ancestor, descendant, other] = [(); 3].map(|()| Head::new());
         let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));
-        let id = published(shows, &ancestor).id();
+        let id = published(publisher, &ancestor).id();
         // SAFETY: (1) nobody else is there; (2) nor was.
-        let own = unsafe { shows.ring.owner() };
-        shows.signals.lineage.set([id.get(), 0, 0, 0, 0, 0]);
+        let own = unsafe { publisher.ring.owner() };
+        publisher.signals.ancestors.set([id.get(), 0, 0, 0, 0, 0]);
         let finds = |job: Job| {
             own.far_end().deque.push(job);
             Worker::at(&shared, waits, |worker| worker.find_elsewhere(Some(id))).map(|job| job.payload)
         };
-        for foreign in [published(shows, &other), Job { target: NonNull::from(&target), payload: 0 }] {
+        for foreign in [published(publisher, &other), Job { target: NonNull::from(&target), payload: 0 }] {
             assert_eq!(finds(foreign), None, "it is not what is waited for");
             let back = shared.injectors[0].take(Some(foreign.id())).map(|job| job.payload);
             assert_eq!(back, Some(foreign.payload), "it is for others");
         }
         own.far_end().ancestor = &raw const ancestor;
-        let part = published(shows, &part);
-        assert_eq!(finds(part), Some(part.payload));
+        let descendant = published(publisher, &descendant);
+        assert_eq!(finds(descendant), Some(descendant.payload));
     }
 
-    /// Two wait for what one seat has published, and are woken for one part, which is taken back. A job from outside, for which
-    /// nobody else was woken, must not be forgotten.
+    /// Two threads wait for what one seat has published, and are woken for one descendant, which is taken back. A job from
+    /// outside, for which nobody else was woken, must not be forgotten.
     #[test]
     fn who_is_woken_in_vain_passes_on() {
         let shared = Shared::new(Layout::flat(5), 5);
-        let [shows, one, two, free, finds] = [0, 1, 2, 3, 4].map(|seat| &shared.seats[seat]);
+        let [publisher, one, two, free, finds] = [0, 1, 2, 3, 4].map(|seat| &shared.seats[seat]);
         let ancestors = [1, 2].map(|ancestor| NonZeroUsize::new(ancestor << 12));
         (0..5).for_each(|_| shared.idle.enter());
         shared.idle.search();
         shared.idle.announce(&free.parker, free.at(), None, false);
         shared.idle.announce(&one.parker, one.at(), ancestors[0], false);
         shared.idle.announce(&two.parker, two.at(), ancestors[1], false);
-        shows.signals.lineage.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
-        let part = Head::new();
-        let job = published(shows, &part);
+        publisher.signals.ancestors.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
+        let descendant = Head::new();
+        let job = published(publisher, &descendant);
         // SAFETY: (1) nobody else is there; (2) nor was.
-        let own = unsafe { shows.ring.owner() };
+        let own = unsafe { publisher.ring.owner() };
         own.far_end().deque.push(job);
         shared.idle.search();
         let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));

@@ -1,14 +1,14 @@
-//! What a half, the second closure of a join, looks like to those who may take it.
+//! What a pending join looks like to those who may take it.
 //!
-//! A half lies on the stack of its join. It is queued as an entry of the seat's ring, and nothing else about it is set up:
-//! most halves are taken back by their joins, and nobody has ever heard of them. When one is made public, by its seat's
-//! occupant or by a raider, it gets what a thief needs ([`Linked`]).
+//! The second closure of a join waits on the stack of its join, and is queued as an entry of the seat's ring. Nothing else is
+//! set up, because the joining thread takes most of them back and no other thread ever hears of them. When the seat's
+//! occupant or a raider makes one public, it also writes what a thief needs ([`Linked`]).
 //!
 //! # Invariants
-//! * H1: A half stays where it is until its join has taken it back from the ring or from a queue of jobs, or has waited
-//!   for it.
-//! * H2: Halves are made public in the order in which they were queued. So while a join waits for its half, which was
-//!   taken, no older half of its seat is private.
+//! * H1: A pending join stays in place until its thread has taken it back from the ring or from a queue, or has waited for
+//!   it.
+//! * H2: The pending joins of a seat are made public in the order in which they were queued. So while a thread waits for one
+//!   that a thief has taken, no older one of its seat is private.
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -18,18 +18,18 @@ use crate::pool::work::seat::{Public, Seat};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 
-/// What lies at the beginning of a half.
+/// What lies at the beginning of a pending join.
 #[derive(Debug)]
 pub(in crate::pool) struct Head(UnsafeCell<MaybeUninit<Linked>>);
 
-/// What only a half needs that was made public.
+/// What only a pending join needs that was made public.
 #[derive(Debug)]
 pub(super) struct Linked {
     /// Set when a thief is done with it.
     pub(in crate::pool) latch: Latch,
     /// Where the joining thread sits: a seat lives as long as its pool, longer than any thief works there.
     pub(in crate::pool) seat: NonNull<Seat>,
-    /// The taken half that it descends from; null: none. See [`super::lineage`].
+    /// The taken pending join that it descends from; null: none. See [`super::leapfrog`].
     pub(in crate::pool) ancestor: *const Head,
 }
 
@@ -42,7 +42,7 @@ impl Head {
     /// What was set up when it was made public.
     ///
     /// # Safety
-    /// (1) The half was made public, and this happened before. (2) It is in place.
+    /// (1) The pending join was made public, and this happened before. (2) It is in place.
     #[expect(unsafe_code, reason = "set up when it is made public")]
     pub(super) unsafe fn linked(&self) -> &Linked {
         self.0.with(|linked| {
@@ -53,17 +53,18 @@ impl Head {
         })
     }
 
-    /// A half is made public: of [`Target::publish`](crate::pool::work::job::Target::publish).
+    /// A pending join is made public: of [`Target::publish`](crate::pool::work::job::Target::publish).
     ///
     /// # Safety
-    /// (1), (2) of [`crate::pool::work::job::Publish`]. (3) The payload is the address of a half, which begins with a head.
-    #[expect(unsafe_code, reason = "reaches a half by pointer")]
+    /// (1), (2) of [`crate::pool::work::job::Publish`]. (3) The payload is the address of a pending join, which begins with a
+    /// head.
+    #[expect(unsafe_code, reason = "reaches a pending join by pointer")]
     pub(in crate::pool) unsafe fn publish(payload: u64, seat: &Seat, public: &Public, _: Wanted) -> Published {
         // SAFETY: (3), and it is in place by H1: its entry is in the ring by (1), (2).
         let head: &Self = unsafe { &*pointer(payload) };
         let new = Linked { latch: Latch::new(), seat: NonNull::from(seat), ancestor: public.ancestor };
         head.0.with_mut(|linked| {
-            // SAFETY: only who has the far end knows the half, and its join waits for that.
+            // SAFETY: only who has the far end knows the pending join, and its join waits for that.
             let linked = unsafe { &mut *linked };
             linked.write(new);
         });
