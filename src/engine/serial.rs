@@ -5,6 +5,7 @@
 //! makes it a job.
 
 use std::any::Any;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,12 +28,12 @@ pub(crate) trait SerialOp<T>: Send {
     /// What it carries from item to item, new in every run.
     type State: Send;
     /// Whether it ends the stream in a result. Else it stands in the middle: a failure goes through it in its turn and ends
-    /// it, and so does [`item`](Self::item) when it gives `false`.
+    /// it, and so does [`item`](Self::item) when it breaks.
     const IS_SINK: bool = false;
     /// The state before the first item. User code.
     fn begin(&mut self) -> Self::State;
-    /// Takes an item; `false`: it wants no more. A sink always does.
-    fn item(&mut self, state: &mut Self::State, item: T, made: &mut Vec<Self::Out>) -> bool;
+    /// Takes an item. It breaks when it wants no more; a sink never does.
+    fn item(&mut self, state: &mut Self::State, item: T, made: &mut Vec<Self::Out>) -> ControlFlow<()>;
     /// After the last item.
     fn end(&mut self, state: Self::State);
 }
@@ -207,9 +208,9 @@ impl<T, O: SerialOp<T>> Visit<T, O> {
             return;
         }
         self.given += 1;
-        let more = op.item(&mut self.state, item, &mut self.made);
+        let flow = op.item(&mut self.state, item, &mut self.made);
         if !O::IS_SINK {
-            self.closed = !more;
+            self.closed = flow.is_break();
         }
     }
 }

@@ -34,6 +34,9 @@ impl<T> Data<T> {
     }
 }
 
+/// The data of an access belongs to another graph.
+pub(super) struct ForeignData;
+
 /// An access, and the slot it leads to once the task is in a graph.
 struct Bound<T> {
     names: Arc<Names>,
@@ -42,13 +45,13 @@ struct Bound<T> {
 }
 
 impl<T> Bound<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, mode: Mode, list: &mut Vec<(SlotId, Mode)>) -> bool {
-        let own = Arc::ptr_eq(&self.names, &draft.names);
-        if own {
-            self.place = Some(slot_of(draft, self.slot));
-            list.push((self.slot, mode));
+    fn bind(&mut self, draft: &mut Draft<'_>, mode: Mode, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
+        if !Arc::ptr_eq(&self.names, &draft.names) {
+            return Err(ForeignData);
         }
-        own
+        self.place = Some(slot_of(draft, self.slot));
+        list.push((self.slot, mode));
+        Ok(())
     }
 
     fn place(&self) -> &Slot<T> {
@@ -91,10 +94,10 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
 
 /// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of none to eight accesses.
 pub trait Access: for<'a> AccessAt<'a> + Send {
-    /// Finds the slots; `false`: one belongs to another graph.
+    /// Finds the slots.
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "sealed: called by the graph")]
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> bool;
+    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData>;
 
     /// The task was stopped midway: what it may have half written goes.
     ///
@@ -145,7 +148,7 @@ impl<T: Send> AccessAt<'_> for Consume<T> {
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl<T: Send + Sync> Access for Read<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> bool {
+    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
         self.0.bind(draft, Mode::Read, list)
     }
     unsafe fn torn(&self) {}
@@ -154,7 +157,7 @@ impl<T: Send + Sync> Access for Read<T> {
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl<T: Send> Access for Write<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> bool {
+    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
         self.0.bind(draft, Mode::Write, list)
     }
     unsafe fn torn(&self) {
@@ -166,7 +169,7 @@ impl<T: Send> Access for Write<T> {
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl<T: Send> Access for Consume<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> bool {
+    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
         self.0.bind(draft, Mode::Consume, list)
     }
     unsafe fn torn(&self) {}
@@ -183,8 +186,8 @@ impl AccessAt<'_> for () {
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl Access for () {
-    fn bind(&mut self, _: &mut Draft<'_>, _: &mut Vec<(SlotId, Mode)>) -> bool {
-        true
+    fn bind(&mut self, _: &mut Draft<'_>, _: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
+        Ok(())
     }
     unsafe fn torn(&self) {}
 }
@@ -205,9 +208,9 @@ macro_rules! tuples {
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
         #[expect(private_interfaces, reason = "sealed: called by the graph")]
         impl<$($access: Access),*> Access for ($($access,)*) {
-            fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> bool {
+            fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
                 // All are bound, also behind a foreign one.
-                [$(self.$place.bind(draft, list)),*].iter().all(|own| *own)
+                [$(self.$place.bind(draft, list)),*].into_iter().collect()
             }
             unsafe fn torn(&self) {
                 $(

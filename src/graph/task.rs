@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::Graph;
-use super::access::{Access, AccessAt};
+use super::access::{Access, AccessAt, ForeignData};
 use crate::plan::Data;
 use crate::run::dag::TaskBody;
 use crate::run::slot::Slot;
@@ -45,7 +45,7 @@ impl<'env> Graph<'env> {
         let op = self.names.add("task", Location::caller());
         let mut draft = self.draft.borrow_mut();
         let mut accesses = Vec::new();
-        if !access.bind(&mut draft, &mut accesses) {
+        if let Err(ForeignData) = access.bind(&mut draft, &mut accesses) {
             draft.defect(op, "it accesses data of another graph");
         }
         let result = Arc::new(Slot::new(None));

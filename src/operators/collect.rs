@@ -1,6 +1,7 @@
 //! `collect`: all items in a vector.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::engine::fused::put;
@@ -32,9 +33,9 @@ impl<T: Send> SerialOp<T> for Collect<T> {
         Vec::new()
     }
     #[inline]
-    fn item(&mut self, state: &mut Vec<T>, item: T, _: &mut Vec<Infallible>) -> bool {
+    fn item(&mut self, state: &mut Vec<T>, item: T, _: &mut Vec<Infallible>) -> ControlFlow<()> {
         state.push(item);
-        true
+        ControlFlow::Continue(())
     }
     fn end(&mut self, state: Vec<T>) {
         put(&self.result, Some(state));

@@ -1,6 +1,7 @@
 //! `enumerate`: every item with its number.
 
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::SerialOp;
@@ -35,10 +36,10 @@ impl<T: Send> SerialOp<T> for Enumerate<T> {
         0
     }
     #[inline]
-    fn item(&mut self, next: &mut u64, item: T, made: &mut Vec<(u64, T)>) -> bool {
+    fn item(&mut self, next: &mut u64, item: T, made: &mut Vec<(u64, T)>) -> ControlFlow<()> {
         made.push((*next, item));
         *next += 1;
-        true
+        ControlFlow::Continue(())
     }
     fn end(&mut self, _: u64) {}
 }

@@ -1,6 +1,7 @@
 //! `fold` and `accumulate`: one value of all items, one after the other.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::engine::fused::put;
@@ -53,9 +54,9 @@ impl<T, A: Clone + Send, F: FnMut(A, T) -> A + Send> SerialOp<T> for Fold<A, F> 
         Some(self.init.clone())
     }
     #[inline]
-    fn item(&mut self, state: &mut Option<A>, item: T, _: &mut Vec<Infallible>) -> bool {
+    fn item(&mut self, state: &mut Option<A>, item: T, _: &mut Vec<Infallible>) -> ControlFlow<()> {
         unwind::renew(state, |folded| (self.f)(folded, item));
-        true
+        ControlFlow::Continue(())
     }
     fn end(&mut self, state: Option<A>) {
         put(&self.result, state);
@@ -77,9 +78,9 @@ impl<T, A: Clone + Send, F: FnMut(&mut A, T) + Send> SerialOp<T> for Accumulate<
         self.init.clone()
     }
     #[inline]
-    fn item(&mut self, state: &mut A, item: T, _: &mut Vec<Infallible>) -> bool {
+    fn item(&mut self, state: &mut A, item: T, _: &mut Vec<Infallible>) -> ControlFlow<()> {
         (self.f)(state, item);
-        true
+        ControlFlow::Continue(())
     }
     fn end(&mut self, state: A) {
         put(&self.result, Some(state));

@@ -1,6 +1,7 @@
 //! `for_each_ordered`: a closure that is given all items, one after the other.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::engine::fused::put;
@@ -33,9 +34,9 @@ impl<T, F: FnMut(T) + Send> SerialOp<T> for ForEachOrdered<F> {
     const IS_SINK: bool = true;
     fn begin(&mut self) {}
     #[inline]
-    fn item(&mut self, (): &mut (), item: T, _: &mut Vec<Infallible>) -> bool {
+    fn item(&mut self, (): &mut (), item: T, _: &mut Vec<Infallible>) -> ControlFlow<()> {
         (self.f)(item);
-        true
+        ControlFlow::Continue(())
     }
     fn end(&mut self, (): ()) {
         put(&self.result, Some(()));

@@ -1,6 +1,7 @@
 //! `scan`: something else in the place of every item, with a state that goes from item to item.
 
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::SerialOp;
@@ -43,11 +44,10 @@ impl<T, S: Clone + Send, U, F: FnMut(&mut S, T) -> Option<U> + Send> SerialOp<T>
         self.init.clone()
     }
     #[inline]
-    fn item(&mut self, state: &mut S, item: T, made: &mut Vec<U>) -> bool {
-        let next = (self.f)(state, item);
-        let more = next.is_some();
-        made.extend(next);
-        more
+    fn item(&mut self, state: &mut S, item: T, made: &mut Vec<U>) -> ControlFlow<()> {
+        let Some(next) = (self.f)(state, item) else { return ControlFlow::Break(()) };
+        made.push(next);
+        ControlFlow::Continue(())
     }
     fn end(&mut self, _: S) {}
 }

@@ -1,5 +1,7 @@
 //! `take_while`: the items before the first one that is not wanted.
 
+use std::ops::ControlFlow;
+
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::SerialOp;
 use crate::graph::Stream;
@@ -37,14 +39,15 @@ impl<T: Send, F: FnMut(&T) -> bool + Send> SerialOp<T> for TakeWhile<F> {
     type State = ();
     fn begin(&mut self) {}
     #[inline]
-    fn item(&mut self, (): &mut (), item: T, made: &mut Vec<T>) -> bool {
+    fn item(&mut self, (): &mut (), item: T, made: &mut Vec<T>) -> ControlFlow<()> {
         let item = Kept::new(item);
         let is_wanted = (self.0)(&item);
         let item = item.into_inner();
-        if is_wanted {
-            made.push(item);
+        if !is_wanted {
+            return ControlFlow::Break(());
         }
-        is_wanted
+        made.push(item);
+        ControlFlow::Continue(())
     }
     fn end(&mut self, (): ()) {}
 }

@@ -1,6 +1,7 @@
 //! The runs under way in a pool, and how it closes in spite of them.
 
 use super::Shared;
+use crate::error::Closed;
 use crate::sync::{Condvar, Mutex, thread};
 
 /// The runs under way.
@@ -100,13 +101,17 @@ impl Shared {
         Some(work())
     }
 
-    /// Registers a run, so that it is cancelled when the pool closes; `false`: it closes already.
-    pub(crate) fn begin_run(&self, run: ActiveRun) -> bool {
+    /// Registers a run, so that it is cancelled when the pool closes.
+    ///
+    /// # Errors
+    /// If the pool closes already.
+    pub(crate) fn begin_run(&self, run: ActiveRun) -> Result<(), Closed> {
         let mut state = self.runs.state.lock();
-        if !state.closed {
-            state.active.push(run);
+        if state.closed {
+            return Err(Closed);
         }
-        !state.closed
+        state.active.push(run);
+        Ok(())
     }
 
     /// Takes a run out again.

@@ -26,7 +26,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{RunError, RunErrorKind};
+use crate::error::{Closed, RunError, RunErrorKind};
 use crate::pool::work::job::{Group, Job, Target, group_id};
 use crate::pool::work::worker::Worker;
 use crate::pool::{ActiveRun, Shared};
@@ -177,26 +177,23 @@ impl<'env> Seated<'env> {
         let Some((ran, seat)) = pool.visit(|| pool.on_worker(run_at)) else { return Err(closed()) };
         let run = self.get_mut();
         run.tally.end(&pool, seat);
-        if ran { run.over() } else { Err(closed()) }
+        ran.map_or_else(|Closed| Err(closed()), |()| run.over())
     }
 
-    /// Runs it from this worker's seat; `false`: the pool closes. From being registered until it is taken out, the run is
-    /// shared.
-    fn execute_on(&mut self, worker: &Worker<'_>) -> bool {
+    /// Runs it from this worker's seat, unless the pool closes. From being registered until it is taken out, the run is shared.
+    fn execute_on(&mut self, worker: &Worker<'_>) -> Result<(), Closed> {
         let place = self.0.as_ptr().cast_const().cast();
         let run = self.get_mut();
         run.latch.reset();
         run.waiter = Arc::clone(&worker.seat.parker);
         let start = Instant::now();
-        if !worker.shared.begin_run(ActiveRun { run: place, cancel: cancel_run }) {
-            return false;
-        }
+        worker.shared.begin_run(ActiveRun { run: place, cancel: cancel_run })?;
         let run = self.get();
         worker.push_own(Job { target: NonNull::from(&run.start).cast(), payload: 0 });
         worker.wait(&run.latch, group_id(run.start.target.group));
         worker.shared.end_run(place);
         self.get_mut().wall = start.elapsed();
-        true
+        Ok(())
     }
 }
 
