@@ -1,5 +1,12 @@
 //! Two closures, perhaps at the same time.
 //!
+//! | what | where |
+//! |---|---|
+//! | the second closure as an entry of the ring | [`half`] |
+//! | parts of a half, for the thread that waits for it | [`lineage`] |
+//! | the guess that a join is short | [`grain`] |
+//! | what keeps that guess from hiding work | [`shield`] |
+//!
 //! # Protocol
 //! The second closure, the half, lies on the stack of the join. (J1) It is queued as the newest entry of the seat's ring, and
 //! this thread looks whether others ask for jobs. Then it calls the first closure. (J2) If the half is still in the ring it is
