@@ -6,6 +6,10 @@
 //! * A source is where it was told to be, else where its memory is: part by part, if that lies on several nodes; else where
 //!   the data is whose items it gives.
 //!
+//! A plan turns nodes into groups of its pool's workers, and the run queues a job that has a home for the workers of that
+//! group (`Worker::push_home`). How tasks follow each other then stands in [`crate::run::dag`], how a source is cut by homes in
+//! [`crate::run::flow::source`].
+//!
 //! Work is done by CPUs: what is near a node without any is on the nearest node with some. The kernel is asked on this
 //! machine alone, only if it has more than one node, and only for [`LEAST`] bytes or more.
 

@@ -12,12 +12,16 @@
 //! | items by number | [`loops`] |
 //! | where workers sit, and why | [`placement`], from the options in [`builder`] |
 //! | who works while somebody blocks, and when the machine changes | [`threads`] |
+//! | what the threads share, and how one from outside comes in | [`shared`]; a pool to keep, [`handle`] |
+//! | what a thread without a seat has a worker do | [`remote_call`] |
+//! | the runs under way | [`runs`] |
 //!
 //! # Closing
-//! (C1) No run may begin any more; runs that are under way are cancelled. (C2) Wait until they have ended. (C3) Tell the
-//! workers to end once they find nothing, and wake them all: so all that was spawned is run. (C4) Join every thread, workers
-//! first, for they may still make spares. If a thread of the pool's own, or one that is in the middle of something here,
-//! drops it, nothing is waited for: whoever ends last does (C3), and the threads end by themselves.
+//! (C1) No run may begin any more, and handles refuse; runs that are under way are cancelled. (C2) Wait until they have ended,
+//! and what handles have begun has, too. (C3) Tell the workers to end once they find nothing, and wake them all. They look
+//! again after they have read that: so all that was spawned is run. (C4) Join every thread, workers first, for they may still
+//! make spares. If a thread of the pool's own, or one that is in a handle's call or in the middle of something else here, drops
+//! it, nothing is waited for: the last one to end does (C3), and the threads end by themselves.
 
 mod broadcast;
 mod builder;

@@ -17,6 +17,13 @@
 //! that do not share an order, and between streams and tasks, the first in time wins.
 //!
 //! A failure that counts stops all sources from issuing more; what is in flight ends as above, and the run is quiescent soon.
+//! A range of numbers that lies behind the failure is dropped by arithmetic, item by item only if items must be dropped: so
+//! the end of a run takes no longer the more is left ([`super::flow::leaves`]).
+//!
+//! So which failure a run has, and what an ordered sink has seen before it, do not depend on the schedule, through `zip`,
+//! `chain` and `scan` too. What a source throws while a batch is pulled is thrown again when that batch is driven.
+//! Which item failed is exact, because counts are kept by place in the stream
+//! ([`super::flow::ledger`]).
 
 use std::any::Any;
 use std::cmp::Reverse;

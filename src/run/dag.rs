@@ -6,7 +6,8 @@
 //! others; those of its successors that wait for it alone are adjacent in the list, and are queued as one range.
 //!
 //! Where tasks have homes, these lists are in the order of homes, and each home gets a range of its own. Whoever finishes a
-//! task continues only with one that has the same home, or none.
+//! task continues only with one that has the same home, or none. Tasks that wait for nothing are queued in the same way. Where
+//! nothing has a home the lists of homes are empty, and a finished task costs a branch more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;

@@ -5,6 +5,15 @@
 //! run's progress. It is over when it is quiescent: no job of it is queued or running ([`crate::sync::quiescence`]). Then it
 //! has succeeded if all stages have ended; otherwise it has failed, was cancelled, or has stalled.
 //!
+//! # Where to read on
+//! | what | where |
+//! |---|---|
+//! | how batches flow from sources through stages | [`flow`] |
+//! | the task graph | [`dag`]; what its tasks read and write, [`slot`] |
+//! | failures in stream order, cancel | [`cancel`] |
+//! | a run that can go nowhere | [`stall`] |
+//! | what is said of a run when it is over | [`outcome`]; what the seats did meanwhile, [`tally`]; names, [`names`] |
+//!
 //! # Invariants
 //! * I1: every piece on its way is a job, is parked in a sequencer or queue, or is held at a gate.
 //! * I2: every piece holds a share of its origin, unless it is spooled; so a source has at most as many batches in flight

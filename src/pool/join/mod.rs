@@ -1,5 +1,12 @@
 //! Two closures, perhaps at the same time.
 //!
+//! | what | where |
+//! |---|---|
+//! | the second closure as an entry of the ring | [`half`] |
+//! | parts of a half, for the thread that waits for it | [`lineage`] |
+//! | the guess that a join is short | [`grain`] |
+//! | what keeps that guess from hiding work | [`shield`] |
+//!
 //! # Protocol
 //! The second closure waits on the stack of the join: it is *pending*.
 //! * J1: The thread queues the pending join as the newest entry of its seat's ring, and looks whether others ask for jobs.

@@ -1,4 +1,12 @@
 //! Loops over ranges and slices, from all workers at once.
+//!
+//! | what | where |
+//! |---|---|
+//! | items by number | [`indexed`] |
+//! | a loop, cut into leaves | [`leaves`] |
+//! | a range of leaves under way, as an entry of the ring; of loops and of sources | [`span`] |
+//! | the parts of a reduction, which meet as in a knock-out ([`crate::knockout`]) | [`tree`] |
+//! | parallel iterators on these, with the feature `iterators` | `iterators` |
 
 pub(crate) mod indexed;
 #[cfg(feature = "iterators")]

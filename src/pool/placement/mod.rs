@@ -1,4 +1,7 @@
 //! Where the workers run, and why there.
+//!
+//! The decision is here. Which CPU or node each worker gets is in [`spots`], and what other pools of the process have claimed
+//! in [`register`].
 
 pub(super) mod register;
 pub(super) mod spots;
