@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::{fmt, io};
 
-use super::placement::register::{self, Claim, Claims};
+use super::placement::register::{self, Claim, CpuClaims};
 use super::placement::{Pinning, Placement, Wish, WorkerPlace};
 use super::spawn::PanicHandler;
 use super::threads::elastic::{Watch, Watcher};
@@ -210,11 +210,11 @@ impl PoolBuilder {
     /// ```
     pub fn placement(&self) -> Result<Placement, Error> {
         let topology = self.machine()?;
-        let decide = |claims: &Claims| Placement::decide(&self.wish, &topology, claims);
+        let decide = |claims: &CpuClaims| Placement::decide(&self.wish, &topology, claims);
         let (mut placement, why) = if topology.is_this_machine() {
             (register::look(decide), "no thread was asked for")
         } else {
-            (decide(&Claims::default()), ANOTHER_MACHINE)
+            (decide(&CpuClaims::default()), ANOTHER_MACHINE)
         };
         placement.leave_unbound(why);
         Ok(placement)
@@ -319,7 +319,7 @@ impl PoolBuilder {
 
     /// Decides where the workers go, and claims it.
     fn claim(&self, topology: &Topology, here: &Usable) -> (Placement, Claim) {
-        let decide = |claims: &Claims| {
+        let decide = |claims: &CpuClaims| {
             let mut placement = Placement::decide(&self.wish, topology, claims);
             placement.confine(&self.wish, here);
             placement
@@ -327,7 +327,7 @@ impl PoolBuilder {
         if topology.is_this_machine() {
             return register::claim(decide);
         }
-        let mut placement = decide(&Claims::default());
+        let mut placement = decide(&CpuClaims::default());
         placement.leave_unbound(ANOTHER_MACHINE);
         (placement, Claim::default())
     }
@@ -435,7 +435,7 @@ impl fmt::Debug for Hooks {
 pub(crate) fn without_threads(workers: usize) -> Pool {
     let topology = Topology::synthetic("numa:4 core:16 pu:1").expect("a machine");
     let wish = Wish { workers: Some(workers), pinning: Pinning::Off, oversubscribe: true, smt: false };
-    let placement = Placement::decide(&wish, &topology, &Claims::default());
+    let placement = Placement::decide(&wish, &topology, &CpuClaims::default());
     // Spread over the nodes, however few.
     let cores = topology.cores();
     let at = |worker: usize| (cores[worker * cores.len() / workers % cores.len()].node(), None);

@@ -16,11 +16,11 @@ use crate::sync::parker::Parker;
 pub(super) struct RemoteCall<F, R> {
     latch: Latch,
     waiter: Arc<Parker>,
-    state: UnsafeCell<State<F, R>>,
+    state: UnsafeCell<CallState<F, R>>,
 }
 
 #[derive(Debug)]
-enum State<F, R> {
+enum CallState<F, R> {
     Waiting(F),
     Taken,
     Done(Result<R, Box<dyn Any + Send>>),
@@ -34,7 +34,7 @@ where
     const TARGET: &'static Target = &Target::new(Self::run, None);
 
     pub(super) fn new(work: F, waiter: Arc<Parker>) -> Self {
-        Self { latch: Latch::new(), waiter, state: UnsafeCell::new(State::Waiting(work)) }
+        Self { latch: Latch::new(), waiter, state: UnsafeCell::new(CallState::Waiting(work)) }
     }
 
     /// The one job that calls the closure. The remote call stays where it is until the latch is set.
@@ -50,14 +50,14 @@ where
     unsafe fn run(_: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
         // SAFETY: the job is about a remote call that is alive until its latch is set.
         let call: &Self = unsafe { &*pointer(payload) };
-        let take = |state: *mut State<F, R>| {
+        let take = |state: *mut CallState<F, R>| {
             // SAFETY: only the one job touches the state before the latch is set.
-            std::mem::replace(unsafe { &mut *state }, State::Taken)
+            std::mem::replace(unsafe { &mut *state }, CallState::Taken)
         };
-        let State::Waiting(work) = call.state.with_mut(take) else { unreachable!("a remote call is run once") };
+        let CallState::Waiting(work) = call.state.with_mut(take) else { unreachable!("a remote call is run once") };
         let result = catch_unwind(AssertUnwindSafe(|| work(worker)));
         // SAFETY: as above.
-        call.state.with_mut(|state| unsafe { *state = State::Done(result) });
+        call.state.with_mut(|state| unsafe { *state = CallState::Done(result) });
         let waiter = Arc::clone(&call.waiter);
         // SAFETY: (1) alive until this; (2) once: by the one job.
         unsafe { Latch::set(&raw const call.latch, &waiter) };
@@ -65,8 +65,8 @@ where
 
     /// The result; the panic goes on if the closure panicked. The latch is set.
     pub(super) fn result(mut self) -> R {
-        match std::mem::replace(self.state.get_mut(), State::Taken) {
-            State::Done(result) => result.unwrap_or_else(|panic| resume_unwind(panic)),
+        match std::mem::replace(self.state.get_mut(), CallState::Taken) {
+            CallState::Done(result) => result.unwrap_or_else(|panic| resume_unwind(panic)),
             _ => unreachable!("the latch is set"),
         }
     }

@@ -7,13 +7,13 @@ use crate::sync::{Condvar, Mutex, thread};
 /// The runs under way.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    state: Mutex<State>,
+    state: Mutex<RunsState>,
     /// Somebody has left.
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RunsState {
     closed: bool,
     /// The pool was dropped by an operator of one of them: the last one to end ends the workers.
     abandoned: bool,

@@ -41,9 +41,9 @@ const REACH: usize = 1 << 20;
 /// Where a join is: its code and its depth in one number. Sites lie so far apart in it that no depth of a stack takes one for
 /// another.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::pool) struct Spot(usize);
+pub(in crate::pool) struct JoinSite(usize);
 
-impl Spot {
+impl JoinSite {
     /// Of a join whose code is at `site` and whose frame is at `frame`.
     #[inline]
     pub(in crate::pool) fn new(site: usize, frame: usize) -> Self {
@@ -95,7 +95,7 @@ impl Grain {
         }
     }
 
-    /// What is known, in one word that is not zero: see [`Spot::is_short`].
+    /// What is known, in one word that is not zero: see [`JoinSite::is_short`].
     pub(in crate::pool) fn word(&self) -> usize {
         self.mark.get().max(1)
     }
@@ -112,7 +112,7 @@ impl Grain {
     }
 
     /// A timed join has ended, by when `queued` were queued.
-    pub(super) fn end(&self, timing: Timing, queued: usize, spot: Spot) {
+    pub(super) fn end(&self, timing: Timing, queued: usize, spot: JoinSite) {
         let took = timing.begin.elapsed();
         if timing.taken != self.taken.get() {
             return; // who took it worked at the same time
@@ -138,12 +138,12 @@ impl Grain {
 
     /// As if enough joins there had been short.
     #[cfg(all(test, not(loom)))]
-    pub(in crate::pool) fn take_for_short(&self, spot: Spot) {
+    pub(in crate::pool) fn take_for_short(&self, spot: JoinSite) {
         self.mark.set(spot.0);
     }
 
     /// A join with so many inside was short, and was not known to be.
-    fn was_short(&self, spot: Spot, inside: usize) {
+    fn was_short(&self, spot: JoinSite, inside: usize) {
         let (candidate, count) = (self.candidate.get(), self.count.get());
         if spot.is_near(self.mark.get()) {
             self.mark.set(spot.0);
@@ -164,7 +164,7 @@ impl Grain {
         }
     }
 
-    fn was_long(&self, spot: Spot, is_known: bool) {
+    fn was_long(&self, spot: JoinSite, is_known: bool) {
         let (mark, candidate) = (self.mark.get(), self.candidate.get());
         if is_known || spot.0.wrapping_sub(mark) < REACH {
             self.mark.set(mark.min(spot.0).saturating_sub(STEP));
@@ -179,8 +179,8 @@ impl Grain {
 mod tests {
     use super::*;
 
-    fn spot(site: usize, frame: usize) -> Spot {
-        Spot::new(site << 4, frame)
+    fn spot(site: usize, frame: usize) -> JoinSite {
+        JoinSite::new(site << 4, frame)
     }
 
     impl Grain {

@@ -18,7 +18,7 @@
 use std::num::NonZeroUsize;
 use std::ptr;
 
-use super::pending::Head;
+use super::pending::PendingHead;
 use crate::pool::work::job::{Job, pointer};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ impl Ancestors {
 /// # Safety
 /// (1) It was made public, and is not done as long as the result is used.
 #[expect(unsafe_code, reason = "follows descendants to their ancestors")]
-unsafe fn ancestors<'a>(pending: *const Head) -> impl Iterator<Item = &'a Head> {
+unsafe fn ancestors<'a>(pending: *const PendingHead) -> impl Iterator<Item = &'a PendingHead> {
     let mut next = pending;
     std::iter::from_fn(move || {
         // SAFETY: null, or alive by (1) and (T2).
@@ -86,7 +86,7 @@ impl Worker<'_> {
     }
 
     /// Runs a stolen join. (T1)
-    pub(in crate::pool) fn inside<R>(&self, pending: &Head, run: impl FnOnce() -> R) -> R {
+    pub(in crate::pool) fn inside<R>(&self, pending: &PendingHead, run: impl FnOnce() -> R) -> R {
         let mut seen = [0; SEEN];
         // What is public already would be taken first, and does not descend from this.
         if self.seat.stealer.is_empty() {
@@ -106,7 +106,7 @@ impl Worker<'_> {
     }
 
     /// `run` does not unwind.
-    fn within<R>(&self, pending: *const Head, seen: [usize; SEEN], run: impl FnOnce() -> R) -> R {
+    fn within<R>(&self, pending: *const PendingHead, seen: [usize; SEEN], run: impl FnOnce() -> R) -> R {
         let lineage = &self.seat.signals.ancestors;
         let replace = |pending| std::mem::replace(&mut self.own.far_end().ancestor, pending);
         let (outer, outer_seen) = (replace(pending), lineage.get());
@@ -132,22 +132,22 @@ mod tests {
 
     unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
 
-    const PENDING: &Target = &Target { run: nothing, group: None, publish: Some(Head::publish) };
+    const PENDING: &Target = &Target { run: nothing, group: None, publish: Some(PendingHead::publish) };
 
     /// A pending join that this seat has made public, and that nobody has taken yet.
-    fn published(seat: &Seat, head: &Head) -> Job {
+    fn published(seat: &Seat, head: &PendingHead) -> Job {
         // SAFETY: (1) nobody else is there; (2) nor was.
         let far = unsafe { seat.ring.owner() }.far_end();
         let job = Job::about(PENDING, head);
         // SAFETY: (1) as if it was an entry; (2) the owner is the caller; (3) it is a head.
-        unsafe { Head::publish(job.payload, seat, &far, Wanted::All) };
+        unsafe { PendingHead::publish(job.payload, seat, &far, Wanted::All) };
         job
     }
 
     #[test]
     fn a_call_of_a_broadcast_does_not_descend_from_what_it_interrupts() {
         let shared = Shared::new(Layout::flat(1), 1);
-        let (seat, pending) = (&shared.seats[0], Head::new());
+        let (seat, pending) = (&shared.seats[0], PendingHead::new());
         let id = published(seat, &pending).id();
         Worker::at(&shared, seat, |worker| {
             let seen = || (seat.signals.ancestors.has(id), worker.runs_taken());
@@ -166,7 +166,7 @@ mod tests {
     fn what_an_old_hint_has_promised_is_not_run() {
         let shared = Shared::new(Layout::flat(2), 2);
         let [publisher, waits] = [0, 1].map(|seat| &shared.seats[seat]);
-        let [ancestor, descendant, other] = [(); 3].map(|()| Head::new());
+        let [ancestor, descendant, other] = [(); 3].map(|()| PendingHead::new());
         let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));
         let id = published(publisher, &ancestor).id();
         // SAFETY: (1) nobody else is there; (2) nor was.
@@ -199,7 +199,7 @@ mod tests {
         shared.idle.announce(&one.parker, one.at(), ancestors[0], false);
         shared.idle.announce(&two.parker, two.at(), ancestors[1], false);
         publisher.signals.ancestors.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
-        let descendant = Head::new();
+        let descendant = PendingHead::new();
         let job = published(publisher, &descendant);
         // SAFETY: (1) nobody else is there; (2) nor was.
         let own = unsafe { publisher.ring.owner() };

@@ -44,13 +44,13 @@ use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 use crate::sync::stack;
 use crate::unwind::{self, Kept};
-use grain::{Grain, Spot, Timing};
-use pending::Head;
+use grain::{Grain, JoinSite, Timing};
+use pending::PendingHead;
 
 /// The second closure of a join, on the stack of the thread that joins.
 #[repr(C)]
 struct PendingJoin<B, R> {
-    head: Head,
+    head: PendingHead,
     inside: UnsafeCell<Inside<B, R>>,
 }
 
@@ -60,11 +60,11 @@ union Inside<B, R> {
     second: ManuallyDrop<B>,
     /// What a thief has made, there when the latch is set and until it is taken.
     #[expect(dead_code, reason = "it is room: what is in there has another type")]
-    made: (MaybeUninit<Made>, PhantomData<R>),
+    made: (MaybeUninit<ResultRoom>, PhantomData<R>),
 }
 
 /// A place for what a thief has made: as it is, if there is room for it, else on the heap.
-type Made = [usize; 2];
+type ResultRoom = [usize; 2];
 
 /// Results that take more are not kept on the stack of a join that is queued but once: two plain calls are a function of
 /// their own, or there would be room for them beside, in a frame that all joins have.
@@ -74,15 +74,16 @@ const LARGE: usize = 64;
 type Outcome<R> = Result<R, Box<dyn Any + Send>>;
 
 impl<B: FnOnce() -> R + Send, R: Send> PendingJoin<B, R> {
-    const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Head::publish) };
+    const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(PendingHead::publish) };
     /// Whether what it makes is kept as it is until the join takes it.
-    const FITS: bool = size_of::<Outcome<R>>() <= size_of::<Made>() && align_of::<Outcome<R>>() <= align_of::<Made>();
-    const BOXED_FITS: () = assert!(size_of::<Outcome<Box<R>>>() <= size_of::<Made>(), "it is two pointers");
+    const FITS: bool =
+        size_of::<Outcome<R>>() <= size_of::<ResultRoom>() && align_of::<Outcome<R>>() <= align_of::<ResultRoom>();
+    const BOXED_FITS: () = assert!(size_of::<Outcome<Box<R>>>() <= size_of::<ResultRoom>(), "it is two pointers");
     const BEGINS_WITH_HEAD: () = assert!(offset_of!(Self, head) == 0, "its address is that of its head");
 
     #[inline]
     fn new(second: B) -> Self {
-        Self { head: Head::new(), inside: UnsafeCell::new(Inside { second: ManuallyDrop::new(second) }) }
+        Self { head: PendingHead::new(), inside: UnsafeCell::new(Inside { second: ManuallyDrop::new(second) }) }
     }
 
     /// The job that calls the closure.
@@ -248,7 +249,7 @@ impl Worker<'_> {
     /// Queues a pending join: gives its place, and whether it began the shield. The caller does not leave its stack before the
     /// pending join was taken back or settled (H1). (J1)
     #[inline]
-    fn begin_join(&self, pending: Job, spot: Spot) -> (usize, bool) {
+    fn begin_join(&self, pending: Job, spot: JoinSite) -> (usize, bool) {
         self.make_room();
         let place = self.own.push(pending);
         let shielded = Shielded { worker: self, is_shielded: self.begin_shield(spot) };
@@ -258,7 +259,7 @@ impl Worker<'_> {
 
     /// A join whose second closure is queued.
     #[inline]
-    fn join<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
+    fn join<A, B, RA, RB>(&self, first: A, second: B, spot: JoinSite) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
         B: FnOnce() -> RB + Send,
@@ -360,7 +361,7 @@ impl Pool {
         RB: Send,
     {
         let site = PendingJoin::<B, RB>::run as *const ();
-        let spot = Spot::new(site.addr(), stack::here());
+        let spot = JoinSite::new(site.addr(), stack::here());
         if !worker::is_plain(spot) {
             return self.queue(first, second, spot);
         }
@@ -370,7 +371,7 @@ impl Pool {
     /// A join that is not known to be short, or is the outermost of those that are, or of a thread from outside.
     #[cold]
     #[inline(never)]
-    fn queue<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
+    fn queue<A, B, RA, RB>(&self, first: A, second: B, spot: JoinSite) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
         B: FnOnce() -> RB + Send,
@@ -385,7 +386,7 @@ impl Pool {
 
     #[cold]
     #[inline(never)]
-    fn join_from_outside<A, B, RA, RB>(&self, first: A, second: B, spot: Spot) -> (RA, RB)
+    fn join_from_outside<A, B, RA, RB>(&self, first: A, second: B, spot: JoinSite) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
         B: FnOnce() -> RB + Send,

@@ -20,7 +20,7 @@ use crate::sync::latch::Latch;
 
 /// What lies at the beginning of a pending join.
 #[derive(Debug)]
-pub(in crate::pool) struct Head(UnsafeCell<MaybeUninit<Linked>>);
+pub(in crate::pool) struct PendingHead(UnsafeCell<MaybeUninit<Linked>>);
 
 /// What only a pending join needs that was made public.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ pub(super) struct Linked {
     /// Where the joining thread sits: a seat lives as long as its pool, longer than any thief works there.
     pub(in crate::pool) seat: NonNull<Seat>,
     /// The taken pending join that it descends from; null: none. See [`super::leapfrog`].
-    pub(in crate::pool) ancestor: *const Head,
+    pub(in crate::pool) ancestor: *const PendingHead,
 }
 
-impl Head {
+impl PendingHead {
     #[inline]
     pub(in crate::pool) fn new() -> Self {
         Self(UnsafeCell::new(MaybeUninit::uninit()))

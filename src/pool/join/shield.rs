@@ -20,7 +20,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use super::grain::{Grain, SHORT, Spot, WRONG};
+use super::grain::{Grain, JoinSite, SHORT, WRONG};
 use crate::pool::work::seat::Seat;
 use crate::pool::work::worker::Worker;
 
@@ -33,7 +33,7 @@ impl Worker<'_> {
     /// Begins a shield for a join at `spot` that was just queued, if the join is short and the seat has no shield yet; whether
     /// it did. (Z1), (Z2)
     #[inline]
-    pub(in crate::pool) fn begin_shield(&self, spot: Spot) -> bool {
+    pub(in crate::pool) fn begin_shield(&self, spot: JoinSite) -> bool {
         let (shield, mark) = (&self.seat.signals.shield, self.grain(Grain::word));
         let begins = spot.is_short(mark) && shield.stamp() == 0;
         if begins {
@@ -70,16 +70,16 @@ impl Worker<'_> {
 
 /// The shield that a thief has seen last, and since when.
 #[derive(Debug)]
-pub(in crate::pool) struct Watch(Cell<Option<Seen>>);
+pub(in crate::pool) struct StampWatch(Cell<Option<SeenStamp>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct SeenStamp {
     seat: *const Seat,
     stamp: u64,
     since: Instant,
 }
 
-impl Watch {
+impl StampWatch {
     pub(in crate::pool) const fn new() -> Self {
         Self(Cell::new(None))
     }
@@ -113,7 +113,7 @@ impl Watch {
     }
 
     fn remember(&self, seat: &Seat, stamp: u64) -> Duration {
-        self.0.set(Some(Seen { seat, stamp, since: Instant::now() }));
+        self.0.set(Some(SeenStamp { seat, stamp, since: Instant::now() }));
         Duration::ZERO
     }
 }

@@ -76,7 +76,7 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn for_each_mut<T: Send>(&self, items: &mut [T], f: impl Fn(usize, &mut T) + Sync) {
-        let (first, f) = (Place(items.as_mut_ptr()), Kept::new(f));
+        let (first, f) = (ItemPlace(items.as_mut_ptr()), Kept::new(f));
         self.each_leaf(items.len() as u64, |numbers| {
             let places = places(&numbers);
             // SAFETY: (1) below the length; (2) a leaf's items are its own, and the slice is borrowed for the whole loop.
@@ -105,15 +105,15 @@ impl Pool {
     pub fn map_collect<I: Indexed, R: Send>(&self, items: I, f: impl Fn(I::Item) -> R + Sync) -> Vec<R> {
         let count = usize::try_from(items.count()).expect("too many items for a vector");
         let mut all = Vec::with_capacity(count);
-        let (room, f) = (Place(all.spare_capacity_mut().as_mut_ptr()), Kept::new(f));
+        let (room, f) = (ItemPlace(all.spare_capacity_mut().as_mut_ptr()), Kept::new(f));
         let made = |numbers: Range<u64>| {
             // SAFETY: (1) within the vector's room; (2) a leaf's places are its own.
             #[expect(unsafe_code, reason = "each leaf fills a part of its own")]
             unsafe {
-                Made::fill(room, places(&numbers), items.part(numbers).map(&*f))
+                MadeItems::fill(room, places(&numbers), items.part(numbers).map(&*f))
             }
         };
-        if let Some(made) = self.tree(count as u64, made, Made::join) {
+        if let Some(made) = self.tree(count as u64, made, MadeItems::join) {
             let made = ManuallyDrop::new(made);
             debug_assert_eq!(made.places, 0..count);
             // SAFETY: all of them are made, and are the vector's now.
@@ -206,23 +206,23 @@ impl<L: Fn(Range<u64>) + Sync> Body for Each<L> {
 }
 
 /// The first of many items in memory, of which each leaf of a loop has a part.
-struct Place<T>(*mut T);
+struct ItemPlace<T>(*mut T);
 
-impl<T> Clone for Place<T> {
+impl<T> Clone for ItemPlace<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Place<T> {}
+impl<T> Copy for ItemPlace<T> {}
 
 #[expect(unsafe_code, reason = "items move to the thread of their leaf, or are changed there")]
 // SAFETY: (1) `T: Send`; (2) who uses the pointer says why nobody else uses the same item.
-unsafe impl<T: Send> Send for Place<T> {}
+unsafe impl<T: Send> Send for ItemPlace<T> {}
 #[expect(unsafe_code, reason = "items move to the thread of their leaf, or are changed there")]
 // SAFETY: as `Send`.
-unsafe impl<T: Send> Sync for Place<T> {}
+unsafe impl<T: Send> Sync for ItemPlace<T> {}
 
-impl<T> Place<T> {
+impl<T> ItemPlace<T> {
     /// # Safety
     /// (1) There are items at these places. (2) Nobody else uses them as long as the result lives.
     #[expect(unsafe_code, reason = "each leaf changes a part of its own")]
@@ -236,19 +236,19 @@ impl<T> Place<T> {
 }
 
 /// Items of a vector that are made; they are its own until they are the vector's.
-struct Made<R> {
-    room: Place<MaybeUninit<R>>,
+struct MadeItems<R> {
+    room: ItemPlace<MaybeUninit<R>>,
     places: Range<usize>,
 }
 
-impl<R> Made<R> {
+impl<R> MadeItems<R> {
     /// Fills these places with items, of which there are as many.
     ///
     /// # Safety
     /// (1) There is room at these places. (2) Nobody else uses it as long as the result lives.
     #[expect(unsafe_code, reason = "fills a part of a vector's room")]
     #[inline]
-    unsafe fn fill(room: Place<MaybeUninit<R>>, places: Range<usize>, items: impl Iterator<Item = R>) -> Self {
+    unsafe fn fill(room: ItemPlace<MaybeUninit<R>>, places: Range<usize>, items: impl Iterator<Item = R>) -> Self {
         let mut made = Self { room, places: places.start..places.start };
         // SAFETY: (1), and nothing need be in it; (2).
         let part = unsafe { room.part(places) };
@@ -268,7 +268,7 @@ impl<R> Made<R> {
     }
 }
 
-impl<R> Drop for Made<R> {
+impl<R> Drop for MadeItems<R> {
     fn drop(&mut self) {
         // SAFETY: (1) these are made; (2) they are its own.
         #[expect(unsafe_code, reason = "drops items in a vector's room")]

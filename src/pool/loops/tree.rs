@@ -22,9 +22,9 @@ const LEVELS: usize = MAX_LEAVES.next_power_of_two().ilog2() as usize + 1;
 const NEAR: usize = 16;
 
 /// Left nodes of a run that wait for their right neighbour, by level. None is left when the run has ended.
-pub(in crate::pool) struct Run<A>([Option<(Node, A)>; LEVELS]);
+pub(in crate::pool) struct LeafRun<A>([Option<(Node, A)>; LEVELS]);
 
-impl<A> Default for Run<A> {
+impl<A> Default for LeafRun<A> {
     #[inline]
     fn default() -> Self {
         Self([const { None }; LEVELS])
@@ -32,12 +32,12 @@ impl<A> Default for Run<A> {
 }
 
 /// Nodes that wait for a neighbour of another run; in the end the root.
-struct Table<A> {
+struct WaitingNodes<A> {
     near: [Option<(Node, A)>; NEAR],
     far: Vec<(Node, A)>,
 }
 
-impl<A> Table<A> {
+impl<A> WaitingNodes<A> {
     fn put(&mut self, node: Node, part: A) {
         match self.near.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some((node, part)),
@@ -52,7 +52,7 @@ impl<A> Table<A> {
     }
 }
 
-impl<A> Drop for Table<A> {
+impl<A> Drop for WaitingNodes<A> {
     fn drop(&mut self) {
         let near = self.near.iter_mut().filter_map(Option::take);
         near.chain(self.far.drain(..)).for_each(unwind::drop_value);
@@ -65,7 +65,7 @@ pub(super) struct Tree<L, C, A> {
     /// The part of a leaf's items.
     leaf: L,
     combine: C,
-    table: Mutex<Table<A>>,
+    table: Mutex<WaitingNodes<A>>,
 }
 
 impl<L, C, A> Tree<L, C, A>
@@ -75,7 +75,12 @@ where
     A: Send,
 {
     pub(in crate::pool) fn new(leaves: Leaves, leaf: L, combine: C) -> Self {
-        Self { leaves, leaf, combine, table: Mutex::new(Table { near: [const { None }; NEAR], far: Vec::new() }) }
+        Self {
+            leaves,
+            leaf,
+            combine,
+            table: Mutex::new(WaitingNodes { near: [const { None }; NEAR], far: Vec::new() }),
+        }
     }
 
     /// The part of all leaves, once the loop has ended well.
@@ -89,7 +94,7 @@ where
 
     /// Takes a part up the tree, as far as the other sides are there.
     #[cold]
-    fn climb(&self, run: &mut Run<A>, mut node: Node, mut part: A) {
+    fn climb(&self, run: &mut LeafRun<A>, mut node: Node, mut part: A) {
         while node != self.root() {
             if node.is_right() || node.neighbour().first() < u64::from(self.leaves.count) {
                 let Some((left, right)) = self.meet(run, node, part) else { return };
@@ -101,7 +106,7 @@ where
     }
 
     /// Both sides, if the other one is there: in the run, or in the table; else this one waits there.
-    fn meet(&self, run: &mut Run<A>, node: Node, part: A) -> Option<(A, A)> {
+    fn meet(&self, run: &mut LeafRun<A>, node: Node, part: A) -> Option<(A, A)> {
         let neighbour = node.neighbour();
         let mut other = run.take(neighbour);
         if other.is_none() {
@@ -116,7 +121,7 @@ where
     }
 }
 
-impl<A> Run<A> {
+impl<A> LeafRun<A> {
     #[inline]
     fn take(&mut self, node: Node) -> Option<A> {
         self.0[node.level as usize].take_if(|(there, _)| *there == node).map(|(_, part)| part)
@@ -129,10 +134,10 @@ where
     C: Fn(A, A) -> A + Sync,
     A: Send,
 {
-    type Run = Run<A>;
+    type Run = LeafRun<A>;
 
     #[inline]
-    fn leaf(&self, run: &mut Run<A>, leaf: u32, items: Range<u64>) {
+    fn leaf(&self, run: &mut LeafRun<A>, leaf: u32, items: Range<u64>) {
         let mut part = (self.leaf)(items);
         let mut node = Node::of_block(u64::from(leaf));
         while node.is_right() {
@@ -143,7 +148,7 @@ where
         run.0[node.level as usize] = Some((node, part));
     }
 
-    fn end(&self, run: &mut Run<A>) {
+    fn end(&self, run: &mut LeafRun<A>) {
         for level in 0..LEVELS {
             if let Some((node, part)) = run.0[level].take() {
                 self.climb(run, node, part);

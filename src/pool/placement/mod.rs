@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::sync::asymmetric;
 use crate::topology::{CpuSet, Topology, Usable, count, parallelism};
-use register::Claims;
+use register::CpuClaims;
 
 /// Which workers are bound to CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Wish {
 
 impl Placement {
     /// Decides where workers go on `topology`, where others have made `claims`.
-    pub(in crate::pool) fn decide(wish: &Wish, topology: &Topology, claims: &Claims) -> Self {
+    pub(in crate::pool) fn decide(wish: &Wish, topology: &Topology, claims: &CpuClaims) -> Self {
         let workers = wish.workers_on(topology);
         let (pinning, mut reason) = match (wish.pinning, wish.against_cores(topology)) {
             (Pinning::Auto, None) => {
@@ -112,8 +112,8 @@ impl Placement {
         let places: Vec<(Option<CpuSet>, Option<usize>)> = match pinning {
             Pinning::Cores => {
                 let spots = spots::on_cores(topology, workers, claims);
-                let core = |spot: &spots::Spot| &topology.cores()[spot.core];
-                let shared = |spot: &&spots::Spot| core(spot).cpus().iter().any(|cpu| claims.of(cpu) > 0);
+                let core = |spot: &spots::WorkerCpu| &topology.cores()[spot.core];
+                let shared = |spot: &&spots::WorkerCpu| core(spot).cpus().iter().any(|cpu| claims.of(cpu) > 0);
                 let shared = spots.iter().filter(shared).count();
                 if shared > 0 {
                     let all = count(workers, "worker");

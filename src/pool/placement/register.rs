@@ -6,13 +6,13 @@
 use super::Placement;
 use crate::sync::{LazyLock, Mutex};
 
-static REGISTER: LazyLock<Mutex<Claims>> = LazyLock::new(Mutex::default);
+static REGISTER: LazyLock<Mutex<CpuClaims>> = LazyLock::new(Mutex::default);
 
 /// How many workers have claimed each CPU, by its number.
 #[derive(Debug, Default)]
-pub(in crate::pool) struct Claims(Vec<usize>);
+pub(in crate::pool) struct CpuClaims(Vec<usize>);
 
-impl Claims {
+impl CpuClaims {
     pub(in crate::pool) fn of(&self, cpu: usize) -> usize {
         self.0.get(cpu).copied().unwrap_or(0)
     }
@@ -30,7 +30,7 @@ impl Claims {
 pub(in crate::pool) struct Claim(Vec<usize>);
 
 /// Decides by what is claimed now, and claims what that gives.
-pub(in crate::pool) fn claim(decide: impl FnOnce(&Claims) -> Placement) -> (Placement, Claim) {
+pub(in crate::pool) fn claim(decide: impl FnOnce(&CpuClaims) -> Placement) -> (Placement, Claim) {
     let mut claims = REGISTER.lock();
     let placement = decide(&claims);
     let cpus: Vec<usize> = placement.own_cpus().collect();
@@ -39,7 +39,7 @@ pub(in crate::pool) fn claim(decide: impl FnOnce(&Claims) -> Placement) -> (Plac
 }
 
 /// Decides by what is claimed now.
-pub(in crate::pool) fn look<R>(decide: impl FnOnce(&Claims) -> R) -> R {
+pub(in crate::pool) fn look<R>(decide: impl FnOnce(&CpuClaims) -> R) -> R {
     decide(&REGISTER.lock())
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::register::Claims;
+use super::register::CpuClaims;
 use crate::topology::{Core, CpuSet, Topology};
 
 /// A worker's CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pool) struct Spot {
+pub(in crate::pool) struct WorkerCpu {
     pub(in crate::pool) cpu: usize,
     /// Its core, as an index into [`Topology::cores`].
     pub(in crate::pool) core: usize,
@@ -15,7 +15,7 @@ pub(in crate::pool) struct Spot {
 
 /// A CPU for each worker. Cores that nobody has claimed come first, then their other CPUs, then those with the fewest
 /// claims; of equal ones those that are near each other: in as few packages, nodes and L3 domains as possible.
-pub(in crate::pool) fn on_cores(topology: &Topology, workers: usize, claims: &Claims) -> Vec<Spot> {
+pub(in crate::pool) fn on_cores(topology: &Topology, workers: usize, claims: &CpuClaims) -> Vec<WorkerCpu> {
     let cores = topology.cores();
     let claimed = |core: &Core| core.cpus().iter().map(|cpu| (claims.of(cpu), cpu)).collect();
     let mut load: Vec<Vec<(usize, usize)>> = cores.iter().map(claimed).collect();
@@ -30,7 +30,7 @@ pub(in crate::pool) fn on_cores(topology: &Topology, workers: usize, claims: &Cl
         spots.extend(round.into_iter().map(|core| {
             let (claims, cpu) = load[core].iter_mut().min().expect("a core has a CPU");
             *claims += 1;
-            Spot { cpu: *cpu, core }
+            WorkerCpu { cpu: *cpu, core }
         }));
     }
     spots

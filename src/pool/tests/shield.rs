@@ -4,8 +4,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::pool::join::grain::Spot;
-use crate::pool::join::shield::Watch;
+use crate::pool::join::grain::JoinSite;
+use crate::pool::join::shield::StampWatch;
 use crate::pool::work::job::Job;
 use crate::pool::work::worker::Worker;
 use crate::pool::{Idle, Pool, without_threads};
@@ -35,7 +35,7 @@ fn after_short_ones(pool: &Pool, first: Half<'_>, second: Half<'_>) {
 
 /// Begins a shield, as if for a join that is taken for short.
 fn begin_shield(worker: &Worker<'_>) -> bool {
-    let spot = Spot::new(1 << 40, 1 << 20);
+    let spot = JoinSite::new(1 << 40, 1 << 20);
     worker.grain(|grain| grain.take_for_short(spot));
     worker.own.push(Job { target: NonNull::dangling(), payload: 0 });
     worker.own.pop();
@@ -64,7 +64,7 @@ fn each_shield_has_a_stamp_of_its_own() {
 fn two_long_shields_at_once_are_taken() {
     let pool = without_threads(3);
     let (shared, start) = (&pool.shared, Instant::now());
-    let watch = Watch::new();
+    let watch = StampWatch::new();
     let [first, second] = [0, 1].map(|seat| {
         Worker::at(shared, &shared.seats[seat], |worker| assert!(begin_shield(worker)));
         &shared.seats[seat]

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::pool::placement::register::{self, Claims};
+use crate::pool::placement::register::{self, CpuClaims};
 use crate::pool::placement::spots::on_cores;
 use crate::pool::placement::{Pinning, Placement, Wish};
 use crate::pool::work::victims::Layout;
 use crate::pool::{Pool, Shared};
 use crate::topology::Topology;
 
-fn claimed(cpus: &[usize]) -> Claims {
-    let mut claims = Claims::default();
+fn claimed(cpus: &[usize]) -> CpuClaims {
+    let mut claims = CpuClaims::default();
     cpus.iter().for_each(|cpu| claims.add(*cpu));
     claims
 }

@@ -20,7 +20,7 @@ pub(crate) struct Target {
     ///
     /// # Safety
     /// (1) The pointer is the job's own target, alive until the job's token is given back. (2) Each job is run once.
-    pub(crate) run: Run,
+    pub(crate) run: RunFn,
     /// The run or scope that the jobs belong to. None: they look after themselves, and their payload is the address of what
     /// they are about.
     pub(crate) group: Option<NonNull<Group>>,
@@ -29,7 +29,7 @@ pub(crate) struct Target {
 }
 
 /// What runs a job: its target, its payload, and who runs it.
-pub(crate) type Run = unsafe fn(NonNull<Target>, u64, &Worker<'_>);
+pub(crate) type RunFn = unsafe fn(NonNull<Target>, u64, &Worker<'_>);
 
 /// Says what comes to others of a private entry of this seat, by the payload of the entry.
 ///
@@ -62,7 +62,7 @@ pub(crate) enum Published {
 
 impl Target {
     /// Of jobs that are made public as they are.
-    pub(crate) const fn new(run: Run, group: Option<NonNull<Group>>) -> Self {
+    pub(crate) const fn new(run: RunFn, group: Option<NonNull<Group>>) -> Self {
         Self { run, group, publish: None }
     }
 }

@@ -211,7 +211,7 @@ impl Worker<'_> {
 
 /// What was published at a seat.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::pool) struct Made {
+pub(in crate::pool) struct Publication {
     /// The group of the newest one.
     group: Only,
     /// How many are public now.
@@ -220,7 +220,7 @@ pub(in crate::pool) struct Made {
     displaced: usize,
 }
 
-impl Made {
+impl Publication {
     /// Wakes who may take it. The far end is free again.
     pub(in crate::pool) fn notify(self, shared: &Shared, seat: &Seat) {
         if self.displaced > 0 {
@@ -240,7 +240,7 @@ pub(in crate::pool) fn publish(
     far: &mut FarEnd<'_>,
     (jobs, wanted): (usize, Wanted),
     enough: impl Fn(&Job) -> bool,
-) -> Option<Made> {
+) -> Option<Publication> {
     let (mut made, mut displaced) = (None, 0);
     while far.deque.len() < jobs {
         let Some(job) = next_public(seat, far, wanted) else { break };
@@ -256,7 +256,7 @@ pub(in crate::pool) fn publish(
         }
         let is_enough = enough(&job); // while nobody else has it
         far.deque.push(job);
-        made = Some(Made { group, public: far.deque.len(), displaced });
+        made = Some(Publication { group, public: far.deque.len(), displaced });
         if is_enough {
             break;
         }

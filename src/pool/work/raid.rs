@@ -72,10 +72,10 @@ impl Raids {
 
 /// What a thread has seen of private jobs since it looks for work.
 #[derive(Debug)]
-pub(super) struct Lookout(Cell<Option<Seen>>);
+pub(super) struct Lookout(Cell<Option<SeenPrivate>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct SeenPrivate {
     /// The nearest seat with private jobs, and its beat; null: there was none.
     seat: *const Seat,
     beat: usize,
@@ -122,7 +122,7 @@ impl Worker<'_> {
             self.note_private(only, now);
             return false;
         }
-        self.lookout.0.set(Some(Seen { looked: now, has_looked: true, ..seen }));
+        self.lookout.0.set(Some(SeenPrivate { looked: now, has_looked: true, ..seen }));
         let age = now - seen.since;
         age >= SHORT && self.shared.raids.take_turn(age < NAP, || self.raid(only)).unwrap_or(false)
     }
@@ -139,7 +139,7 @@ impl Worker<'_> {
         let beat = seat.map_or(0, |seat| seat.ring.beat());
         let seat = seat.map_or(ptr::null(), ptr::from_ref);
         let first = self.lookout.0.get().map_or(now, |seen| seen.first);
-        self.lookout.0.set(Some(Seen { seat, beat, since: now, looked: now, has_looked: false, first }));
+        self.lookout.0.set(Some(SeenPrivate { seat, beat, since: now, looked: now, has_looked: false, first }));
     }
 
     /// The nearest seat that seems to have private jobs for a thread that waits for `only`.

@@ -12,7 +12,7 @@ use super::job::{Group, Job};
 use super::overdue::Noted;
 use crate::pool::join::grain::Grain;
 use crate::pool::join::leapfrog::Ancestors;
-use crate::pool::join::pending::Head;
+use crate::pool::join::pending::PendingHead;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
@@ -65,7 +65,7 @@ pub(crate) struct Public {
     pub(crate) late: VecDeque<Job>,
     /// The stolen join that runs here now; null: none. It changes only while no pending join is in the ring. See
     /// [`crate::pool::join::leapfrog`].
-    pub(in crate::pool) ancestor: *const Head,
+    pub(in crate::pool) ancestor: *const PendingHead,
 }
 
 #[expect(unsafe_code, reason = "it holds the address of a pending join")]

@@ -24,8 +24,8 @@ use super::publish::{note_late, tag};
 use super::raid::Lookout;
 use super::seat::{Counts, Local, Own, Seat};
 use crate::pool::Shared;
-use crate::pool::join::grain::Spot;
-use crate::pool::join::shield::Watch;
+use crate::pool::join::grain::JoinSite;
+use crate::pool::join::shield::StampWatch;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
 use crate::sync::seam::{self, Point};
@@ -61,7 +61,7 @@ pub(crate) struct Worker<'p> {
     /// The pool for which this is the thread's worker now: none while it blocks.
     pub(in crate::pool) serves: Cell<*const Shared>,
     /// As a thief.
-    pub(in crate::pool) watch: Watch,
+    pub(in crate::pool) watch: StampWatch,
     /// As a raider.
     pub(super) lookout: Lookout,
     /// As one who stood by.
@@ -109,7 +109,7 @@ pub(crate) fn switch_current(current: Current) -> Current {
 
 /// Whether a join at `spot` is two plain calls at this thread's seat, in whichever pool that is.
 #[inline]
-pub(in crate::pool) fn is_plain(spot: Spot) -> bool {
+pub(in crate::pool) fn is_plain(spot: JoinSite) -> bool {
     #[expect(unsafe_code, reason = "the seat of this thread")]
     // SAFETY: (1) a static, or `at` took the pointer from a seat that outlives its call; (2) it takes it away again before it
     // returns, and whoever asks is called from there.
@@ -129,7 +129,7 @@ impl<'p> Worker<'p> {
         let (searching, serves) = (Cell::new(false), Cell::new(ptr::from_ref(shared)));
         let is_worker = seat.index < shared.workers();
         let number = if is_worker { Some(seat.index) } else { Self::find_inside(shared, |below| below.number) };
-        let (driven, watch, lookout, outer) = (seam::is_driven(), Watch::new(), Lookout::new(), Current::get());
+        let (driven, watch, lookout, outer) = (seam::is_driven(), StampWatch::new(), Lookout::new(), Current::get());
         #[expect(unsafe_code, reason = "this thread sits at the seat")]
         // SAFETY: (1) one thread at a time sits at a seat; (2) seats are handed over through `Claims`, or at a thread's start.
         let own = unsafe { seat.ring.owner() };
