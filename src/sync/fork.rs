@@ -1,15 +1,15 @@
 //! Tells the child of a fork from the process that was forked.
 //!
-//! A child has none of the threads, and locks that they held stay locked. So whatever has threads notes which [`process`] it
-//! was made in, and is of no use in any other one. A handler that the system calls in the child counts: to look costs a
-//! load. Where the system has no `fork`, or refuses the handler, all processes look the same.
+//! A child has none of the threads of its parent. Locks that these held stay locked. So a pool notes which [`process`]
+//! it was made in, and is of no use in any other one. The system calls a handler in each child, and the handler counts:
+//! a look costs one load. Where the system has no `fork`, or refuses the handler, all processes look the same.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// How many forks lie between this process and the one that loaded the library.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// Which process this is: the number differs from that of all processes that this one was forked from.
+/// Which process this is. The number differs from that of all processes that this one was forked from.
 ///
 /// Forks are counted from the first call of [`watch`] on.
 #[inline]
@@ -29,8 +29,8 @@ pub(crate) fn watch() {
     }
     static WATCHES: LazyLock<()> = LazyLock::new(|| {
         #[expect(unsafe_code, reason = "the system's call")]
-        // SAFETY: the handler may be called in any child: it takes no lock, and touches one atomic word. Should it be refused
-        // for want of memory, children are not told from this process.
+        // SAFETY: the handler may be called in any child: it takes no lock, and touches one atomic word. If the system
+        // refuses it for want of memory, children are not told from this process.
         unsafe {
             libc::pthread_atfork(None, None, Some(in_child));
         }

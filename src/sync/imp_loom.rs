@@ -27,7 +27,7 @@ pub(crate) mod thread {
     pub(crate) fn be_on_time() {}
 }
 
-/// Reads a word that nobody else writes now. Not an access of its own for loom: see "What the models do not see".
+/// Reads a word that nobody else writes now. loom does not count it as an access: see "What the models do not see".
 pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
     #[expect(unsafe_code, reason = "reads an atomic as if it were none")]
     // SAFETY: loom fails the model if another thread's store does not happen before.
@@ -96,7 +96,7 @@ impl Condvar {
         self.0.wait(guard).expect("a model that panics has ended")
     }
 
-    /// The time is over at once, and others may have come in between: models have no clock.
+    /// Models have no clock: the time is over at once, and other threads may have come in between.
     pub(crate) fn wait_for<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -113,7 +113,7 @@ impl Condvar {
     }
 }
 
-/// A word to sleep on. A wake-up is kept until somebody sleeps, and loom wakes for no reason now and then.
+/// A word to sleep on. A wake-up is kept until a thread sleeps, and loom wakes for no reason now and then.
 #[derive(Debug)]
 pub(crate) struct Futex {
     word: atomic::AtomicU32,
@@ -125,7 +125,7 @@ impl Futex {
         Self { word: atomic::AtomicU32::new(value), woken: loom::sync::Notify::new() }
     }
 
-    /// The time is over at once, and others may have come in between: models have no clock.
+    /// Models have no clock: the time is over at once, and other threads may have come in between.
     pub(crate) fn wait(&self, _: u32, most: Option<Duration>) {
         if most.is_some() { loom::thread::yield_now() } else { self.woken.wait() }
     }

@@ -37,7 +37,7 @@ impl Condvar {
         guard
     }
 
-    /// Waits for so long at most; the guard is one of this lock's.
+    /// Waits, but no longer than `patience`. The guard is one of this lock.
     pub(crate) fn wait_for<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -53,7 +53,7 @@ impl Condvar {
     }
 }
 
-/// A cell whose content is reached by raw pointer only, inside a closure, as loom wants it.
+/// A cell whose content is reached by a raw pointer only, inside a closure, because loom wants it so.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);

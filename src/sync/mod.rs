@@ -1,9 +1,9 @@
 //! The only door to atomics, cells, locks, threads and waiting.
 //!
-//! Everything that other threads can see goes through the types of this module, so that one switch
-//! (`cfg(all(test, loom))`) puts [loom](https://docs.rs/loom)'s doubles in their place and the models of this folder
-//! explore every interleaving of the real code. A user who sets `--cfg loom` for a crate of their own gets the real
-//! types: the switch needs `test` too.
+//! Everything that other threads can see goes through the types of this module. So one switch (`cfg(all(test, loom))`)
+//! puts [loom](https://docs.rs/loom)'s doubles in their place, and the models of this folder explore every interleaving
+//! of the real code. The switch needs `test` too: a user who sets `--cfg loom` for a crate of their own gets the real
+//! types.
 //!
 //! # What is here
 //! | file | primitive | who waits for whom |
@@ -13,16 +13,16 @@
 //! | `futex` | a word to sleep on, for the parker | its owner for any other |
 //! | [`latch`] | one-shot flag | a waiter for the end of a run, scope or join |
 //! | [`event_count`] | sleep and wake without lost wake-ups | workers for jobs |
-//! | [`notice`] | says that something is so, with what must be known then | nobody |
+//! | [`notice`] | says that something is so, and what must be known then is visible | nobody |
 //! | **`seats`** | *who may touch the jobs of a seat* | |
 //! | [`ring`] | jobs of one owner, in plain memory | a raider's victim for the raider, for a moment |
 //! | [`asymmetric`] | a fence whose light side costs nothing | nobody |
-//! | [`steal_request`] | asks one who has jobs to publish them | nobody waits: the owner looks now and then |
+//! | [`steal_request`] | asks the owner of jobs to publish them | nobody waits: the owner looks now and then |
 //! | [`shield`] | keeps jobs from thieves for a while | nobody |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
-//! | **`runs`** | *who may go on, and who is the last* | |
+//! | **`runs`** | *which pieces may go on, and which thread is the last* | |
 //! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
-//! | [`countdown`] | notices that the last of an unknown number came | nobody waits: the last one acts |
+//! | [`countdown`] | notices that the last of a number came, which may be unknown at first | nobody waits: the last one acts |
 //! | [`reference_count`] | counts the live pieces of a batch | nobody waits: the last one acts |
 //! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
 //! | [`sequencer`] | hands turns out in number order | pieces of a stream for their turn |
@@ -35,17 +35,18 @@
 //!
 //! # Edges
 //! Every ordering that matters is written `edge!("name", Ordering)`, every fence `fence_edge!("name")`, the sides of an
-//! asymmetric one `light_edge!("name")` and `heavy_edge!("name")`. The name stands in the module's table of edges. In a
-//! model a control weakens one edge at a time (an ordering becomes `Relaxed`, a fence disappears) and must see the model
-//! fail: so no ordering is stronger than a model can show.
+//! asymmetric one `light_edge!("name")` and `heavy_edge!("name")`. The name stands in the module's table of edges. A
+//! control weakens one edge at a time in a model: an ordering becomes `Relaxed`, a fence disappears. The model must
+//! then fail. So no ordering is stronger than a model can show.
 //!
 //! # What the models do not see
-//! crossbeam-deque and `parking_lot` are foreign: the models use a locked queue and loom's lock in their place. `SeqCst`
-//! accesses count as `AcqRel` in loom, so the code uses `fence(SeqCst)` for every store-load race.
+//! The models do not explore crossbeam-deque and `parking_lot`: they use a locked queue and loom's lock in their place.
+//! loom takes `SeqCst` accesses for `AcqRel`. So the code uses `fence(SeqCst)` where two threads each store one word
+//! and then load the other's.
 //!
-//! loom 0.7 tries a store before an earlier load of another thread only if that load is the last access to the word. A load
-//! by the thread that stores comes in between and hides it. So who alone writes a word reads it by [`owned`], which loom does
-//! not count.
+//! loom 0.7 tries a store before an earlier load of another thread only if that load is the last access to the word. A
+//! load by the thread that stores comes in between and hides it. So a thread that alone writes a word reads it by
+//! [`owned`], which loom does not count.
 
 #[cfg(all(test, loom))]
 mod imp_loom;

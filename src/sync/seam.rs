@@ -1,8 +1,8 @@
 //! The one place where a thread blocks, or a virtual worker yields to its driver.
 //!
 //! An OS thread blocks in the [parker](super::parker). A virtual worker is a coroutine that shares one OS thread with
-//! all the others: it hands control to its driver, which says whose step is next. The driver is known by a thread-local;
-//! only code that is about to block, and code that knows it runs on a virtual worker, asks for it.
+//! all the others: it hands control to its driver, which chooses the next step. A thread-local holds the driver. Only
+//! code that is about to block, and code that knows that it runs on a virtual worker, asks for it.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -16,7 +16,7 @@ pub(crate) enum Point {
     Steal,
     /// A private job was made stealable.
     Publish,
-    /// Others may come in between here, as they may at many places; this one matters. Takes no time.
+    /// A race: others may come in between here, as at many places, and here it matters. Takes no time.
     Race,
 }
 
@@ -24,7 +24,7 @@ pub(crate) enum Point {
 pub(crate) trait Driver {
     /// Lets others go on until `ready` holds.
     fn block(&self, ready: &dyn Fn() -> bool);
-    /// Lets others go on here, if it wants to.
+    /// Lets others go on here, if the driver wants that.
     fn point(&self, point: Point);
 }
 
@@ -32,12 +32,12 @@ thread_local! {
     static DRIVER: Cell<Option<NonNull<dyn Driver>>> = const { Cell::new(None) };
 }
 
-/// Blocks through the driver of this thread; `false`: there is none, block the thread itself.
+/// Blocks through the driver of this thread. `false`: there is none, and the caller blocks the thread itself.
 pub(crate) fn block(ready: &dyn Fn() -> bool) -> bool {
     with_driver(|driver| driver.block(ready)).is_some()
 }
 
-/// Passes a choice point; costs a thread-local read, so virtual workers only.
+/// Passes a point where the driver may choose. It costs a read of a thread-local, so only virtual workers call it.
 pub(crate) fn point(point: Point) {
     with_driver(|driver| driver.point(point));
 }

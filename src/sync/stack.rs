@@ -2,8 +2,8 @@
 
 /// An address in the frame of the function that this is inlined into.
 ///
-/// Not that of a variable, where there is another way: who gives away the address of one keeps its frame until all that it
-/// calls has returned.
+/// Where there is another way it is not the address of a variable. A function that gives one away keeps its frame until
+/// all that it calls has returned.
 #[inline(always)]
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 pub(crate) fn here() -> usize {

@@ -1,8 +1,8 @@
 //! Notices the last of a number of arrivals, known before or only on the way.
 //!
-//! A stage counts the batches it is done with; how many there are is known when the source has ended. Arrivals and the
-//! total may come in any order, from any thread: one word starts at [`UNKNOWN`], every arrival takes one off, the total
-//! takes `UNKNOWN - total` off. Whoever brings it to zero is the last one.
+//! A stage counts the batches that it is done with. How many there are is known when the source has ended. Arrivals and
+//! the total may come in any order, from any thread. One word starts at [`UNKNOWN`]. Each arrival takes one off; the
+//! total takes `UNKNOWN - total` off. The thread that brings the word to zero is the last one.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -31,18 +31,18 @@ impl Countdown {
 
     /// Announces `more` arrivals beyond the total, before any of them can come.
     pub(crate) fn expect_more(&self, more: u64) {
-        // Relaxed: it is handed on with the piece it announces.
+        // Relaxed: it is handed on with the piece that it announces.
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// `count` arrivals; `true`: they were the last.
+    /// `count` arrivals. `true`: they were the last.
     #[must_use]
     pub(crate) fn arrive(&self, count: u64) -> bool {
         // AcqRel: the last one sees what the others did before they arrived.
         self.0.fetch_sub(count, edge!("countdown.arrive", AcqRel)) == count
     }
 
-    /// The total is known now; `true`: all have arrived.
+    /// The total is known now. `true`: all have arrived.
     #[must_use]
     pub(crate) fn total(&self, total: u64) -> bool {
         debug_assert!(total < UNKNOWN, "fewer than 2^62 batches");
@@ -50,7 +50,7 @@ impl Countdown {
     }
 }
 
-/// Counts arrivals whose number is known before.
+/// Counts arrivals whose number is known from the start.
 #[derive(Debug, Default)]
 pub(crate) struct FixedCountdown(AtomicU32);
 
@@ -60,7 +60,7 @@ impl FixedCountdown {
         self.0.store(total, Ordering::Relaxed);
     }
 
-    /// One arrival; `true`: it was the last.
+    /// One arrival. `true`: it was the last.
     #[must_use]
     pub(crate) fn arrive(&self) -> bool {
         // AcqRel: the last one sees what the others did before they arrived.

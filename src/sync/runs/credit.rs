@@ -1,18 +1,23 @@
-//! The right to have one more batch in flight, as a list of free places and a flag that the source sleeps.
+//! The right to have one more batch in flight, as a list of free places and a flag that says that the source sleeps.
 //!
-//! A source owns a fixed number of places, one per batch in flight. Any worker puts a place back when the batch is done;
-//! only the holder of the source's turn takes them, all that are there at once, and so no place can be taken twice
-//! (there is no ABA problem in a list that is only ever emptied). When there is none, the holder sets the flag and goes;
-//! the worker that puts the next place back clears it and must start the source again. A source that nobody wants more
-//! from is stopped: it must be started once more if it sleeps, to note its end. Flags and list share a word: a place or stop
-//! that comes while the source is going to sleep either is seen by it or sees the flag.
+//! A source owns a fixed number of places, one for each batch in flight. A worker puts a place back when the batch is
+//! done. Only the holder of the source's turn takes places, and it takes all that are there at once. So no place is
+//! taken twice: a list that is only ever emptied has no ABA problem.
+//!
+//! If no place is free, the holder sets the flag and goes. The worker that puts the next place back clears the flag,
+//! and must start the source again. If nobody wants more from a source, it is stopped. If it sleeps then, the stopper
+//! must start it once more, so that it notes its end.
+//!
+//! The race: a place is put back, or the source is stopped, while the source goes to sleep. Then nobody would start it.
+//! But the flags and the list share one word. So the source sees the place or the stop and does not sleep, or the other
+//! thread sees the flag.
 //!
 //! # State
 //! ```text
 //!  63       62        61 ..... 32 31 ....... 0    (0)      --put--> (i)          --put--> (j -> i) ...
 //! +--------+---------+-----------+------------+    (i ...)  --take_all--> (0)
-//! | asleep | stopped |  unused   | first + 1  |    (0)      --sleep--> (asleep)   --put--> (i), the putter starts the source
-//! +--------+---------+-----------+------------+    (asleep) --stop--> (stopped), the stopper starts the source
+//! | asleep | stopped |  unused   | first + 1  |    (0)      --sleep--> (asleep)   --put--> (i), the putter starts it
+//! +--------+---------+-----------+------------+    (asleep) --stop--> (stopped), the stopper starts it
 //!                                                  (i ...), (stopped) --sleep--> refused
 //! ```
 //! # Edges
@@ -34,7 +39,7 @@ const FIRST: u64 = u32::MAX as u64;
 #[derive(Debug)]
 pub(crate) struct Credits {
     word: AtomicU64,
-    /// The place after this one in the list it is in, plus one.
+    /// For each place, the one after it in its list, plus one.
     next: Box<[AtomicU32]>,
 }
 
@@ -46,7 +51,7 @@ impl Credits {
         credits
     }
 
-    /// All places are free, the source is awake.
+    /// All places are free, and the source is awake.
     pub(crate) fn reset(&mut self) {
         for (i, next) in (2..).zip(self.next.iter()) {
             next.store(i, Ordering::Relaxed);
@@ -62,14 +67,14 @@ impl Credits {
         u32::try_from(self.next.len()).expect("made from a u32")
     }
 
-    /// Puts a place back; `true`: the source sleeps, the caller must start it.
+    /// Puts a place back. `true`: the source sleeps, and the caller must start it.
     #[must_use]
     pub(crate) fn put(&self, place: u32) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             self.set_next(place, first(word));
             let new = (word & STOPPED) | (u64::from(place) + 1);
-            // AcqRel: releases the place; acquires the source's state when the flag is seen.
+            // AcqRel: releases the place. If it sees the flag, acquires the source's state.
             let order = edge!("credit.put", AcqRel);
             match self.word.compare_exchange_weak(word, new, order, Ordering::Relaxed) {
                 Ok(_) => return word & ASLEEP != 0,
@@ -78,7 +83,7 @@ impl Credits {
         }
     }
 
-    /// Takes every free place; the first one, the others follow by [`after`](Self::after). Holder of the turn only.
+    /// Takes all free places, and returns the first. [`after`](Self::after) gives the others. Holder of the turn only.
     pub(crate) fn take_all(&self) -> Option<u32> {
         // Acquire: the places are as their batches left them.
         let word = self.word.fetch_and(STOPPED, edge!("credit.take", Acquire));
@@ -101,10 +106,10 @@ impl Credits {
         first(self.word.load(Ordering::Relaxed)) != 0
     }
 
-    /// Nobody wants more from the source; `true`: it sleeps, the caller must start it.
+    /// Nobody wants more from the source. `true`: it sleeps, and the caller must start it.
     #[must_use]
     pub(crate) fn stop(&self) -> bool {
-        // Acquire: the source is as its last holder left it, when the flag is seen.
+        // Acquire: if it sees the flag, the source is as its last holder left it.
         let order = edge!("credit.stop", Acquire);
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -115,20 +120,20 @@ impl Credits {
         }
     }
 
-    /// Whether it was stopped: a hint until [`sleep`](Self::sleep) says so.
+    /// Whether the source was stopped. A hint until [`sleep`](Self::sleep) says so.
     pub(crate) fn is_stopped(&self) -> bool {
         self.word.load(Ordering::Relaxed) & STOPPED != 0
     }
 
-    /// Gives the turn up for lack of places; `false`: one has just come, or a stop: the caller still holds the turn.
+    /// Gives the turn up for lack of places. `false`: a place has just come, or a stop. The caller still has the turn.
     #[must_use]
     pub(crate) fn sleep(&self) -> bool {
-        // Release: the source's state goes to whoever starts it again.
+        // Release: the source's state goes to the thread that starts it again.
         self.word.compare_exchange(0, ASLEEP, edge!("credit.sleep", Release), Ordering::Relaxed).is_ok()
     }
 
     fn set_next(&self, place: u32, first: u32) {
-        // Relaxed: published by the CAS in `put`, or private to the holder of the turn.
+        // Relaxed: the CAS in `put` publishes it, or it is private to the holder of the turn.
         self.next[place as usize].store(first, Ordering::Relaxed);
     }
 }

@@ -1,8 +1,14 @@
-//! Holds things until it is opened, then lets everything pass.
+//! Holds things until it is opened, then lets all pass.
+//!
+//! The race: a thread sees that the gate is shut. Another thread opens it and takes what is held. Then the first one
+//! leaves its thing, and nobody comes for it.
 //!
 //! # Protocol
-//! pass: (G1) open? go on. (G2) Lock; open now? go on; else leave the thing. open: (G3) lock, mark open, take all that was
-//! left. A thing is left only under the lock while the gate is shut, so G3 finds it.
+//! * pass: (G1) If the gate is open, go on. (G2) Take the lock, and look again. If it is open now, go on. Else leave
+//!   the thing.
+//! * open: (G3) Take the lock, mark the gate open, and take all that was left.
+//!
+//! A thread leaves a thing only under the lock, while the gate is shut. So G3 finds it.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -26,9 +32,9 @@ impl<T> Gate<T> {
         Self { open: AtomicBool::new(false), held: Mutex::new(Vec::new()) }
     }
 
-    /// Gives the thing back if the gate is open, else holds it.
+    /// Gives the thing back if the gate is open. Else holds it.
     pub(crate) fn pass(&self, thing: T) -> Option<T> {
-        // Acquire: what was done before the gate was opened is visible. (G1)
+        // Acquire: the caller sees what was done before the gate was opened. (G1)
         if self.open.load(edge!("gate.pass", Acquire)) {
             return Some(thing);
         }
@@ -40,10 +46,10 @@ impl<T> Gate<T> {
         None
     }
 
-    /// Opens the gate, gives what was held.
+    /// Opens the gate, and returns what was held.
     pub(crate) fn open(&self) -> Vec<T> {
         let mut held = self.held.lock(); // (G3)
-        // Release: everything before is visible to all that pass.
+        // Release: all that pass see what was done before.
         self.open.store(true, edge!("gate.open", Release));
         std::mem::take(&mut *held)
     }
@@ -53,7 +59,7 @@ impl<T> Gate<T> {
         self.held.lock().len()
     }
 
-    /// Shuts the gate, gives what was held.
+    /// Shuts the gate, and returns what was held.
     pub(crate) fn reset(&mut self) -> Vec<T> {
         self.open.store(false, Ordering::Relaxed);
         std::mem::take(self.held.get_mut())

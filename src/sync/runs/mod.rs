@@ -1,4 +1,4 @@
-//! Who in a run may go on, and who is the last.
+//! Which pieces of a run may go on, and which thread is the last.
 
 pub(crate) mod countdown;
 pub(crate) mod credit;

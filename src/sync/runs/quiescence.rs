@@ -1,15 +1,15 @@
 //! Notices that no job of a group (a run, a scope) is left, without a shared counter per job.
 //!
-//! Termination detection by credit recovery (Mattern, "Global quiescence detection based on credit distribution and
-//! recovery", 1989). Every queued or running job of the group holds one token. A worker that works for the group keeps
-//! a cache of spare tokens in plain memory: a job it queues takes one out, a job it has finished puts one in. Only a
-//! worker with an empty cache, and a worker that finds no further job of the group, touch the shared word: the first
-//! takes [`BULK`] tokens at once, the second gives all it has back. Whoever brings the word to zero is the last one, and
-//! the only one who may touch the group afterwards.
+//! This is termination detection by credit recovery (Mattern, "Global quiescence detection based on credit distribution
+//! and recovery", 1989). Each queued or running job of the group holds one token. A worker that works for the group
+//! keeps a cache of spare tokens in plain memory. A job that it queues takes one out, a job that it has finished puts
+//! one in. A worker touches the shared word in two cases only. If its cache is empty, it takes [`BULK`] tokens at once.
+//! If it finds no further job of the group, it gives back all that it has. The thread that brings the word to zero is
+//! the last one. It alone may touch the group after that.
 //!
 //! # Invariants
 //! * I1: word = tokens in caches + tokens of queued jobs + tokens of running jobs.
-//! * I2: only the holder of a token (a running job of the group) takes more: so zero is final.
+//! * I2: only the holder of a token (a running job of the group) takes more. So zero is final.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -19,7 +19,7 @@
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::edge;
 
-/// How many tokens an empty cache takes at once.
+/// How many tokens a worker with an empty cache takes at once.
 pub(crate) const BULK: u64 = 32;
 
 /// The shared word of a group; see the module.
@@ -44,12 +44,12 @@ impl Quiescence {
         debug_assert!(before > 0, "only a token holder takes more");
     }
 
-    /// Gives `tokens` back; `true`: they were the last ones, and the caller sees all that any job of the group did.
+    /// Gives `tokens` back. `true`: they were the last ones, and the caller sees all that any job of the group did.
     ///
     /// After `false` the group may be gone already.
     #[must_use]
     pub(crate) fn give_back(&self, tokens: u64) -> bool {
-        // AcqRel: releases this worker's effects, and acquires all others' when it is the last.
+        // AcqRel: releases what this worker did. If it is the last, acquires what all others did.
         let before = self.0.fetch_sub(tokens, edge!("quiescence.give", AcqRel));
         debug_assert!(before >= tokens, "{before} tokens are out, {tokens} come back");
         before == tokens

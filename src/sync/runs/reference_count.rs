@@ -1,4 +1,4 @@
-//! Counts the live pieces that come from one source batch; the last one to end is told.
+//! Counts the live pieces that come from one source batch. The thread that ends the last one is told.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -19,16 +19,17 @@ impl ReferenceCount {
         self.0.store(1, Ordering::Relaxed);
     }
 
-    /// One more piece is live; the caller has one.
+    /// One more piece is live. The caller has one.
     pub(crate) fn share(&self) {
-        // Relaxed: the caller's own piece keeps the count above zero, the new one is handed on by other means.
+        // Relaxed: the caller's own piece keeps the count above zero. The new one is handed on by other means.
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The caller's piece has ended; `true`: it was the last, and the caller sees what was done with all the others.
+    /// The caller's piece has ended. `true`: it was the last, and the caller sees what was done with all the others.
     #[must_use]
     pub(crate) fn end(&self) -> bool {
-        // Acquire: a lone share needs no RMW, nobody else can share. AcqRel: releases to, or acquires from, the others.
+        // Acquire: the last piece needs no RMW, because nobody else can share. AcqRel: each releases to the last one,
+        // and the last one acquires.
         self.0.load(edge!("reference_count.alone", Acquire)) == 1
             || self.0.fetch_sub(1, edge!("reference_count.end", AcqRel)) == 1
     }

@@ -1,17 +1,20 @@
-//! Hands turns out in number order, without anybody waiting for one.
+//! Hands turns out in number order. No thread waits for one.
 //!
-//! A piece of a stream whose turn has not come is left here, and its worker goes on with something else; whoever leaves
-//! the turn takes the next piece with it if it is here already, and must see to it that it is run. So a serial operator
-//! costs no thread, only the memory of the pieces that came early: at most as many as are in flight.
+//! If the turn of a piece has not come, its worker leaves it here and goes on with something else. The worker that ends
+//! a turn takes the next piece with it, if that is here already, and must see that it is run. So a serial operator
+//! costs no thread. It costs the memory of the pieces that came early: at most as many as are in flight.
 //!
 //! A place in the order is a [`Turn`]: the number of the batch, and the part of it if the batch was split.
 //!
 //! # Protocol
-//! All under one lock, held for a few instructions and never while user code runs. (T1) [`enter`](Sequencer::enter): if
-//! it is this piece's turn and nobody is inside, go in; else leave the piece. (T2) [`leave`](Sequencer::leave): advance;
-//! if the next piece is here, take it out and stay inside on its behalf; else nobody is inside. Between T1's look and its
-//! leaving the piece the lock must not be given up: otherwise T2 can run in between and the piece is never found (edge
-//! `sequencer.park`, model `loom_sequencer_loses_nobody`).
+//! The race: a worker sees that the turn of its piece has not come. Another worker ends the turn before it, and does
+//! not find the piece. Then the first one leaves it here, and nobody takes it. So one lock is held from the look until
+//! the piece is here (edge `sequencer.park`, model `loom_sequencer_loses_nobody`). It is held for a few instructions,
+//! and never while user code runs.
+//!
+//! * (T1) [`enter`](Sequencer::enter): if it is this piece's turn and nobody is inside, go in. Else leave the piece.
+//! * (T2) [`leave`](Sequencer::leave): advance. If the next piece is here, take it out and stay inside for it. Else
+//!   nobody is inside.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -57,7 +60,7 @@ struct State<T> {
 pub(crate) struct Sequencer<T>(Mutex<State<T>>);
 
 impl<T> Sequencer<T> {
-    /// The first turn is number 0, part 0; `room` early pieces need no allocation.
+    /// The first turn is number 0, part 0. `room` early pieces need no allocation.
     pub(crate) fn new(room: usize) -> Self {
         let next = Turn { number: 0, part: 0 };
         Self(Mutex::new(State { next, inside: false, parked: BinaryHeap::with_capacity(room) }))
@@ -72,7 +75,7 @@ impl<T> Sequencer<T> {
         free
     }
 
-    /// Goes in with `piece` if it is its turn, else leaves it here. (T1)
+    /// Goes in with `piece` if it is its turn. Else leaves it here. (T1)
     #[must_use]
     pub(crate) fn enter(&self, turn: Turn, piece: T) -> Option<T> {
         let mut state = self.0.lock();
@@ -89,8 +92,8 @@ impl<T> Sequencer<T> {
         None
     }
 
-    /// Ends the turn that the caller is in; `last`: it was the last part of its number. Gives the next piece if it is
-    /// here: the caller is inside on its behalf. (T2)
+    /// Ends the turn that the caller is in. `last`: it was the last part of its number. Returns the next piece if it is
+    /// here; then the caller is inside for it. (T2)
     #[must_use]
     pub(crate) fn leave(&self, last: bool) -> Option<T> {
         let mut state = self.0.lock();
@@ -116,7 +119,7 @@ impl<T> Sequencer<T> {
         (state.parked.len(), state.next)
     }
 
-    /// Starts over at number 0; gives what was left here.
+    /// Starts over at number 0, and returns what was left here.
     pub(crate) fn reset(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
         let state = self.0.get_mut();
         state.next = Turn { number: 0, part: 0 };

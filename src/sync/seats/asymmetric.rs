@@ -1,16 +1,19 @@
 //! A fence with a light side and a heavy one.
 //!
-//! Two threads that each store one word and then load the other's need a full fence in between, on both sides, or both may
-//! miss the other's store. Where one side runs a thousand times as often as the other it can leave its fence to it: the
-//! heavy side asks the system to pass a full fence on every processor that runs a thread of this process. Each of these
-//! threads was then interrupted between two of its instructions, or did not run. If its store came before that point the
-//! heavy side sees it; if not, its load comes after it, and sees the heavy side's store.
+//! Two threads each store one word and then load the other's. Without fences both may miss the other's store. So each
+//! needs a full fence between its store and its load.
 //!
-//! The light side costs nothing but that the compiler keeps the order of the two. The heavy side takes the system some
+//! Where one side runs a thousand times as often as the other, it can leave its fence to the other. That heavy side
+//! asks the system to pass a full fence on every processor that runs a thread of this process. The system interrupts
+//! each of these threads at some point between two instructions; a thread that does not run has such a point too. If
+//! the light side's store comes before that point, the heavy side sees it. If not, the light side's load comes after
+//! that point, and sees the heavy side's store.
+//!
+//! On the light side only the compiler has to keep the order of the two. The heavy side takes the system some
 //! microseconds, and each interrupted thread about as long.
 //!
-//! Linux has `membarrier(2)`, Windows `FlushProcessWriteBuffers`. Elsewhere, and where the system refuses, both sides are
-//! full fences. What holds is decided once for the process, by [`prepare`]; until then both sides are full fences.
+//! Linux has `membarrier(2)`, Windows `FlushProcessWriteBuffers`. Elsewhere, and where the system refuses, both sides
+//! are full fences. [`prepare`] decides once for the process which it is; until then both sides are full fences.
 
 // Not loom's: models have a full fence of their own on each side (`light_edge!`, `heavy_edge!`).
 use std::sync::OnceLock;
@@ -19,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
 /// Whether the heavy side does the work of both.
 static ONE_SIDED: AtomicBool = AtomicBool::new(false);
 
-/// What the heavy side is made of.
+/// How the heavy side does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A call of the system with this name; the light side costs nothing.
@@ -28,12 +31,12 @@ pub(crate) enum Kind {
     BothSides,
 }
 
-/// Finds out what the system offers. Before the first pool is there.
+/// Finds out what the system offers. Call it before the first pool is there.
 pub(crate) fn prepare() -> Kind {
     static KIND: OnceLock<Kind> = OnceLock::new();
     *KIND.get_or_init(|| match system::prepare() {
         Some(name) => {
-            // Relaxed: a light side that does not see it yet is a full fence, which is more than is needed.
+            // Relaxed: a light side that does not see it yet passes a full fence, which is more than it needs.
             ONE_SIDED.store(true, Ordering::Relaxed);
             Kind::System(name)
         }
@@ -44,7 +47,7 @@ pub(crate) fn prepare() -> Kind {
 /// The side that runs often: between its store and its load.
 #[inline]
 pub(crate) fn light() {
-    // Relaxed: it is set before the pool is there whose threads come here, and never taken back.
+    // Relaxed: it is set before there is a pool whose threads come here, and never taken back.
     if ONE_SIDED.load(Ordering::Relaxed) {
         compiler_fence(Ordering::SeqCst);
     } else {
@@ -52,8 +55,8 @@ pub(crate) fn light() {
     }
 }
 
-/// The side that runs seldom: between its store and its load. `false`: the system has refused; then the caller takes its
-/// store back, and goes by nothing that it loads.
+/// The side that runs seldom: between its store and its load. `false`: the system has refused. Then the caller takes
+/// its store back, and does not rely on what it loads.
 #[must_use]
 pub(crate) fn heavy() -> bool {
     fence(Ordering::SeqCst);
@@ -71,7 +74,7 @@ mod system {
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
     fn membarrier(command: libc::c_int) -> libc::c_long {
-        // SAFETY: takes no pointers; a command that the kernel does not know is an error.
+        // SAFETY: it takes no pointers, and answers a command that the kernel does not know by an error.
         unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
     }
 

@@ -1,4 +1,4 @@
-//! One owner at a time for each of up to 64 places, taken and given back without waiting.
+//! Up to 64 places, each with one owner at a time. A thread takes one and gives it back without waiting.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -23,7 +23,7 @@ impl Claims {
         Self { taken: AtomicU64::new(0), places }
     }
 
-    /// Takes the first free place; `None`: all are taken.
+    /// Takes the first free place. `None`: all are taken.
     pub(crate) fn take(&self) -> Option<u32> {
         let mut taken = self.taken.load(Ordering::Relaxed);
         loop {

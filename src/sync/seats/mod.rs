@@ -1,4 +1,4 @@
-//! Who may touch the jobs of a seat: its owner in plain memory, and others now and then.
+//! Who may touch the jobs of a seat: its owner, in plain memory, and other threads now and then.
 
 pub(crate) mod asymmetric;
 pub(crate) mod claim;

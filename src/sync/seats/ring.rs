@@ -1,12 +1,13 @@
 //! A queue whose owner works at one end in plain memory. Others take from the other end now and then: they *raid* it.
 //!
-//! The owner pushes and pops at the near end. It pays for no fence and no lock, so what lies in the queue is out of reach
-//! for others while the owner does something else, however long that takes. Somebody who has nothing to do then raids the
-//! queue: it takes the oldest items and pays for both sides by a heavy fence ([`super::asymmetric`]). What else belongs to
-//! the far end lies under the same lock.
+//! The owner pushes and pops at the near end. It passes no fence of the processor and takes no lock. So others do not
+//! get at its items while it does something else, however long that takes. A thread that has nothing to do then raids
+//! the queue: it takes the oldest items, and pays for both sides by a heavy fence ([`super::asymmetric`]). What else
+//! belongs to the far end lies under the same lock.
 //!
-//! After the protocol of Cilk-5 (Frigo, Leiserson, Randall, "The implementation of the Cilk-5 multithreaded language",
-//! 1998), which goes back to Dijkstra's mutual exclusion; here with an asymmetric fence, and for several items at once.
+//! The protocol is that of Cilk-5 (Frigo, Leiserson, Randall, "The implementation of the Cilk-5 multithreaded
+//! language", 1998), which goes back to Dijkstra's mutual exclusion. Here it has an asymmetric fence, and a raid takes
+//! several items at once.
 //!
 //! # State
 //! ```text
@@ -18,30 +19,41 @@
 //! Places are counted for ever and used again modulo the size. An item keeps its place until it is taken, or until the
 //! owner takes an older one out from below it.
 //!
+//! # What could go wrong
+//! The owner pops an item while a raider claims it. Each looks at the other's word too early:
+//! ```text
+//!     owner                                  raider
+//!     -----                                  ------
+//! O1  lowers `end` (kept back)           R1  advances `oldest` (kept back)
+//! O3  looks at `oldest`: not claimed     R3  looks at `end`: the item is there
+//!     has the item                           has the item
+//! ```
+//!
 //! # Protocol
 //! * push, by the owner: (P1) fill the place at `end`. (P2) Advance `end`.
-//! * pop, by the owner: (O1) lower `end`. (O2) Light fence. (O3) Look at `oldest`. If the item lies behind it, or on it, the
-//!   owner has the item. Else a raider may have it: (O4) take the lock and look again. Now `oldest` tells who has it. If it is
-//!   the raider, `end` goes back up to `oldest`.
-//! * raid: (R1) take the lock, and claim the oldest items: advance `oldest`. (R2) Heavy fence. (R3) Read `end`. The claimed
-//!   items before it are the raider's. (R4) Give back what is not taken: lower `oldest`. Unlock.
+//! * pop, by the owner: (O1) lower `end`. (O2) Light fence. (O3) Look at `oldest`. If it is not beyond the item, the
+//!   owner has the item. Else a raider may have it. (O4) Then take the lock and look again: now `oldest` tells who has
+//!   it. If the raider has it, `end` goes back up to `oldest`.
+//! * raid: (R1) take the lock, and claim the oldest items: advance `oldest`. (R2) Heavy fence. (R3) Read `end`. The
+//!   raider has the claimed items before it. (R4) Give back what is not taken: lower `oldest`. Unlock.
 //!
-//! An item may stand for something that is worked through, part by part, while it lies here; a raider takes parts, and leaves the
-//! item. The owner goes on to the next part: (L1) it says so by a store. (L2) Light fence. (L3) If `oldest` is beyond the item
-//! it waits until the lock is free. Then it looks whether the part is still its own. A raider looks at the store behind R2, and
-//! takes parts before R4.
+//! The owner may work through an item part by part while it lies here. A raider takes parts, and leaves the item.
+//! * next part, by the owner: (L1) say so by a store. (L2) Light fence. (L3) If `oldest` is beyond the item, wait until
+//!   the lock is free. Then look whether the part is still its own.
+//! * A raider reads that store after R2, and takes parts before R4.
 //!
 //! # Why each item is taken once
-//! The race is for an item that the owner pops while a raider claims it. Of O2 and R2 one comes first. If it is O2, then R3 sees
-//! O1, and the raider leaves the item. If it is R2, then O3 sees R1, and the owner waits for the lock. By then the raider has
-//! done R3 and R4, so `oldest` is right, and stays so while the owner has the lock.
+//! One of the fences O2 and R2 comes first. If it is O2, R3 sees O1, and the raider leaves the item. If it is R2, O3
+//! sees R1, and the owner waits for the lock. By then the raider has done R3 and R4. So `oldest` is right, and it stays
+//! so while the owner has the lock.
 //!
-//! The same holds for parts: if L3 misses R1, R3 sees L1; if not, the owner has waited. If L3 sees what a raid has given back it
-//! sees what that raid has taken.
+//! The same holds for parts. If L3 misses R1, the raider sees L1. If L3 sees R1, the owner waits. If L3 sees what a
+//! raid has given back, it sees what that raid has taken.
 //!
-//! The owner never fills a place that a raider still reads. A raid claims at most a sixteenth of the places, and the owner
-//! keeps as many free: so a place that it fills was claimed in an earlier raid than the one that it sees in `oldest`, and
-//! that one had ended before (edge `ring.room`).
+//! # Why no place is filled too early
+//! A raider reads a place, and the owner fills it with a new item. The owner prevents that: a raid claims at most a
+//! sixteenth of the places, and the owner keeps as many free. So a place that it fills was claimed in an earlier raid
+//! than the one that it sees in `oldest`, and that earlier raid had ended before (edge `ring.room`).
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible, or excludes | model |
@@ -85,19 +97,19 @@ struct Far<F> {
     lock: Mutex<F>,
 }
 
-// SAFETY: (1) items move between threads, hence `T: Send`, by copy; (2) a place is written by the owner alone, when no raider
-// reads it; (3) it is read by whoever has the item by the protocol, or by the owner, who alone writes.
+// SAFETY: (1) items move between threads by copy, hence `T: Send`; (2) only the owner writes a place, when no raider
+// reads it; (3) a place is read by the thread that has the item by the protocol, or by the owner, which alone writes.
 unsafe impl<T: Copy + Send, F: Send, const SIZE: usize> Sync for Ring<T, F, SIZE> {}
 
-/// How far `end` is behind `oldest`. Below zero while a raider claims what the owner has popped.
+/// How many places `end` is behind `oldest`. Below zero while a raider claims what the owner has popped.
 fn distance(oldest: usize, end: usize) -> isize {
     end.wrapping_sub(oldest).cast_signed()
 }
 
 impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
-    /// Items that one raid takes at most.
+    /// The most items that one raid takes.
     pub(crate) const RAID: usize = if SIZE < 16 { 1 } else { SIZE / 16 };
-    /// Items that it holds at most.
+    /// The most items that it holds.
     pub(crate) const ROOM: usize = SIZE - Self::RAID;
 
     pub(crate) fn new(far: F) -> Self {
@@ -112,7 +124,8 @@ impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
     /// The owner's side.
     ///
     /// # Safety
-    /// (1) As long as it lives no other thread has this ring's. (2) What the owner before did happened before.
+    /// (1) While it lives, no other thread has the owner's side of this ring. (2) What the owner before it did happened
+    /// before.
     pub(crate) unsafe fn owner(&self) -> Owner<'_, T, F, SIZE> {
         Owner { ring: self, marker: PhantomData }
     }
@@ -129,14 +142,14 @@ impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
         self.near.beat.load(Ordering::Relaxed)
     }
 
-    /// Claims up to `most` of the oldest items, and no more than [`RAID`](Self::RAID). None: somebody is there. Not for the
-    /// owner. (R1)
+    /// Claims up to `most` of the oldest items, and no more than [`RAID`](Self::RAID). None: another thread is at the
+    /// far end. Not for the owner. (R1)
     pub(crate) fn raid(&self, most: usize) -> Option<Raid<'_, T, F, SIZE>> {
         let guard = self.far.lock.try_lock()?;
         let (oldest, end) = (owned(&self.far.oldest), self.end());
         let claimed = distance(oldest, end).clamp(0, most.min(Self::RAID).cast_signed()).cast_unsigned();
         let claimed = oldest.wrapping_add(claimed);
-        // Release: the owner, if it fills a place again, sees that the raids before this one have ended.
+        // Release: an owner that fills a place again sees that the raids before this one have ended.
         self.far.oldest.store(claimed, edge!("ring.taken", Release));
         Some(Raid { far: FarEnd { ring: self, guard, next: oldest, end: oldest }, claimed })
     }
@@ -159,7 +172,7 @@ impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
     /// The item in a place.
     ///
     /// # Safety
-    /// (1) It was filled, and this happened before. (2) It is not filled again meanwhile.
+    /// (1) The place was filled, and that happened before. (2) It is not filled again meanwhile.
     #[inline]
     unsafe fn read(&self, place: usize) -> T {
         self.places[place % SIZE].with(|item| {
@@ -181,7 +194,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
     /// Whether there is no room for one more.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        // Acquire: the raids before the last one that it shows have ended.
+        // Acquire: the raids before the last one that `oldest` shows have ended.
         let oldest = self.ring.far.oldest.load(edge!("ring.room", Acquire));
         distance(oldest, self.ring.own_end()) >= Ring::<T, F, SIZE>::ROOM.cast_signed()
     }
@@ -192,27 +205,27 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         distance(self.ring.oldest(), self.ring.own_end()) <= 0
     }
 
-    /// How often it was pushed.
+    /// How often the owner has pushed.
     #[inline]
     pub(crate) fn beat(&self) -> usize {
         self.ring.beat()
     }
 
-    /// Puts an item in as the newest; its place. There is room. (P1), (P2)
+    /// Puts an item in as the newest, and returns its place. There is room. (P1), (P2)
     #[inline]
     pub(crate) fn push(&self, item: T) -> usize {
         debug_assert!(!self.is_full(), "the caller has made room");
         let (Near { end, beat }, place) = (&*self.ring.near, self.ring.own_end());
-        // SAFETY: the owner fills places, and raiders do not read this one: see the module.
+        // SAFETY: only the owner fills places, and no raider reads this one: see the module.
         self.ring.places[place % SIZE].with_mut(|slot| unsafe { &mut *slot }.write(item));
         // Relaxed: a hint.
         beat.store(owned(beat).wrapping_add(1), Ordering::Relaxed);
-        // Release: a raider that sees it sees the item.
+        // Release: a raider that sees the new end sees the item.
         end.store(place.wrapping_add(1), edge!("ring.push", Release));
         place
     }
 
-    /// The newest item, if it is there: a hint until it is popped.
+    /// The newest item, if it is there. A hint until it is popped.
     #[inline]
     pub(crate) fn newest(&self) -> Option<T> {
         let newest = self.ring.own_end().wrapping_sub(1);
@@ -231,14 +244,14 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         self.retract(newest).then(|| unsafe { self.ring.read(newest) })
     }
 
-    /// Takes the item back that was pushed into this place; `false`: it was taken. All that is newer was pushed by somebody
-    /// who does not remember its place.
+    /// Takes the item back that was pushed into this place. `false`: it was taken. Nobody may take newer items back by
+    /// their places after this: they move.
     #[inline]
     pub(crate) fn take_back(&self, place: usize) -> bool {
         if self.ring.own_end() == place.wrapping_add(1) { self.retract(place) } else { self.take_from_below(place) }
     }
 
-    /// Takes what lies in the newest place. (O1) to (O3)
+    /// Takes the item in the newest place. (O1) to (O3)
     #[inline]
     fn retract(&self, place: usize) -> bool {
         self.ring.near.end.store(place, Ordering::Relaxed); // (O1)
@@ -246,7 +259,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         distance(self.ring.oldest(), place) >= 0 || self.settle(place) // (O3)
     }
 
-    /// Whether the owner has the item in this place, for which a raider has been. (O4)
+    /// A raider has claimed the item in this place: whether the owner has it all the same. (O4)
     #[cold]
     #[inline(never)]
     fn settle(&self, place: usize) -> bool {
@@ -259,7 +272,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         has_it
     }
 
-    /// Takes an item out that is not the newest: those that are newer move up.
+    /// Takes out an item that is not the newest. The newer ones move up.
     #[cold]
     #[inline(never)]
     fn take_from_below(&self, place: usize) -> bool {
@@ -273,7 +286,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
             let newer = free.wrapping_add(1);
             // SAFETY: (1) filled by this thread; (2) only this thread fills places.
             let item = unsafe { self.ring.read(newer) };
-            // SAFETY: the owner fills places, and nobody reads while it has the lock.
+            // SAFETY: only the owner fills places, and nobody reads while it has the lock.
             self.ring.places[free % SIZE].with_mut(|slot| unsafe { &mut *slot }.write(item));
             free = newer;
         }
@@ -281,39 +294,39 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         true
     }
 
-    /// For an owner that works through what the item in this place stands for, behind a store that a raider of the item reads:
-    /// a raid that has missed the store was waited for, and what it has changed is visible. (L2), (L3)
+    /// The owner works through the item in this place, and has stored where it is (L1). If a raid may have missed that
+    /// store, this waits until the raid has ended. What the raid has changed is visible then. (L2), (L3)
     #[inline]
     pub(crate) fn pass(&self, place: usize) {
         light_edge!("ring.pass"); // (L2)
-        // Acquire: what a raid that came and went has changed. (L3)
+        // Acquire: the owner sees what a raid that has ended has changed. (L3)
         let oldest = self.ring.far.oldest.load(edge!("ring.passed", Acquire));
         if distance(oldest, place) < 0 {
             self.wait_for_raid();
         }
     }
 
-    /// Waits until a raid that is under way has ended: what it has claimed and not taken is there again.
+    /// Waits until a raid that is under way has ended. What it has claimed and not taken is there again.
     #[cold]
     #[inline(never)]
     pub(crate) fn wait_for_raid(&self) {
         drop(self.ring.far.lock.lock());
     }
 
-    /// The far end, for the owner: no raider comes while it lives, and all items can be taken from there.
+    /// The far end, for the owner. No raider comes while it lives. All items can be taken from there.
     pub(crate) fn far_end(&self) -> FarEnd<'a, T, F, SIZE> {
         let guard = self.ring.far.lock.lock();
         FarEnd { ring: self.ring, guard, next: owned(&self.ring.far.oldest), end: self.ring.own_end() }
     }
 }
 
-/// Items are claimed; the heavy fence comes next. Dropped, it takes nothing.
+/// Items are claimed, and the heavy fence comes next. If this is dropped, it takes nothing.
 pub(crate) struct Raid<'a, T, F, const SIZE: usize> {
     far: FarEnd<'a, T, F, SIZE>,
     claimed: usize,
 }
 
-/// The heavy fence of all raids that were begun; `false`: the system has refused, and they are to be dropped. (R2)
+/// The heavy fence of all raids that this thread has begun. `false`: the system has refused; drop them. (R2)
 #[must_use]
 pub(crate) fn raid_fence() -> bool {
     heavy_edge!("ring.claim")
@@ -323,7 +336,7 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Raid<'a, T, F, SIZE> {
     /// The far end with those of the claimed items that the raider can take. Call it after [`raid_fence`]. (R3)
     pub(crate) fn settle(self) -> FarEnd<'a, T, F, SIZE> {
         let Self { mut far, claimed } = self;
-        // Acquire: the items as the owner has pushed them.
+        // Acquire: the items are as the owner has pushed them.
         let end = far.ring.near.end.load(edge!("ring.seen", Acquire));
         let there = distance(far.next, end).max(0);
         far.end = if there < distance(far.next, claimed) { far.next.wrapping_add_signed(there) } else { claimed };
@@ -331,13 +344,13 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Raid<'a, T, F, SIZE> {
     }
 }
 
-/// The far end of a ring, and the lock on it. What is not taken when it is dropped stays in the ring.
+/// The far end of a ring, and the lock on it. Items that are not taken before it is dropped stay in the ring.
 pub(crate) struct FarEnd<'a, T, F, const SIZE: usize> {
     ring: &'a Ring<T, F, SIZE>,
     guard: MutexGuard<'a, F>,
     /// The oldest item that was not taken.
     next: usize,
-    /// Where those end that may be.
+    /// Where the items end that may be taken.
     end: usize,
 }
 
@@ -345,7 +358,8 @@ impl<T: Copy + Send, F, const SIZE: usize> FarEnd<'_, T, F, SIZE> {
     /// The oldest item.
     pub(crate) fn oldest(&self) -> Option<T> {
         let is_there = distance(self.next, self.end) > 0;
-        // SAFETY: (1) R3, or the owner has filled it; (2) it was not taken, so the owner does not fill it.
+        // SAFETY: (1) R3 has seen that it was filled, or the owner is the caller; (2) it was not taken, so the owner
+        // does not fill it.
         is_there.then(|| unsafe { self.ring.read(self.next) })
     }
 
@@ -372,7 +386,7 @@ impl<T, F, const SIZE: usize> DerefMut for FarEnd<'_, T, F, SIZE> {
 
 impl<T, F, const SIZE: usize> Drop for FarEnd<'_, T, F, SIZE> {
     fn drop(&mut self) {
-        // Release: as at R1, which may have been the last one for the owner to see. (R4)
+        // Release: as at R1. The owner may see this store instead of that one. (R4)
         self.ring.far.oldest.store(self.next, edge!("ring.taken", Release));
     }
 }

@@ -1,26 +1,28 @@
-//! Two words by which the owner of jobs keeps them from thieves for a while, and a thief ends that: hints, all of them.
+//! Two words by which the owner of jobs keeps thieves off for a while. A thief may end that. Both words are hints.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// A word that says what is not queued at all, and a stamp, another one each time, that is there while what is queued is to be
-/// left alone. Zero: there is none.
+/// Two words; zero: none.
+///
+/// The *word* says what the owner does not queue at all. The *stamp* is there while thieves are to leave alone what the
+/// owner has queued; it is another one each time.
 #[derive(Debug)]
 pub(crate) struct Shield {
     word: AtomicUsize,
     stamp: AtomicU64,
 }
 
-/// Where nobody sits.
+/// The shield of a thread that sits nowhere.
 #[cfg(not(all(test, loom)))] // loom's atomics cannot be static
 static NOBODY: Shield = Shield { word: AtomicUsize::new(0), stamp: AtomicU64::new(0) };
 
 impl Shield {
-    /// A lowered one.
+    /// A shield that is lowered.
     pub(crate) fn new() -> Self {
         Self { word: AtomicUsize::new(0), stamp: AtomicU64::new(0) }
     }
 
-    /// One that is never raised, for threads that have none.
+    /// A shield that is never raised, for threads without one.
     pub(crate) const fn nobody() -> *const Self {
         #[cfg(not(all(test, loom)))]
         return &raw const NOBODY;

@@ -1,15 +1,22 @@
-//! A flag by which those who look for jobs ask one who has some to show them.
+//! A flag by which threads that look for jobs ask the owner of some to show them.
 //!
-//! The owner of jobs keeps them private and looks at the flag now and then: one relaxed load. Who has looked for
-//! jobs there in vain raises it. The owner then publishes some, and takes the flag down when nobody is hungry any more.
+//! The owner keeps its jobs private, and looks at the flag now and then: one relaxed load. A thread that has looked for
+//! public jobs in vain raises it. The owner then publishes some, and takes the flag down when nobody is hungry any
+//! more.
+//!
+//! # The race
+//! An owner that sees nobody hungry is about to take the flag down. An asker becomes hungry, sees that the flag is up,
+//! and goes to sleep. Then the owner takes the flag down, and publishes nothing for the asker.
 //!
 //! # Protocol
-//! * asker: (Q1) it is known as hungry. (Q2) Fence. (Q3) Raise the flag, if it is not up.
-//! * owner: (A1) take the flag down. (A2) Fence. (A3) Raise it again if somebody is hungry.
+//! * asker: (Q1) count as hungry. (Q2) Fence. (Q3) Raise the flag, if it is not up.
+//! * owner: (A1) take the flag down. (A2) Fence. (A3) Raise it again if a thread is hungry.
 //!
-//! If A3 misses Q1, then A2 comes first in the order of the fences, Q3 sees the flag of A1, and it stays up. So an asker
-//! that goes to sleep is not forgotten. One that does not make itself known, because it only thinks that more will be
-//! wanted, may raise the flag without Q1 and Q2: it may be forgotten.
+//! One of the two fences comes first. If it is Q2, the owner sees the asker at A3, and raises the flag again. If it is
+//! A2, the asker sees at Q3 that the flag is down, and raises it. So an asker that goes to sleep is not forgotten.
+//!
+//! A thread may also raise the flag without Q1 and Q2, because it expects that more will be wanted. The owner may
+//! forget that one.
 //!
 //! # Edges
 //! | edge | writer | reader | excludes | model |
@@ -26,7 +33,7 @@ use crate::sync::fence_edge;
 pub(crate) struct StealRequest(AtomicBool);
 
 impl StealRequest {
-    /// With the flag up.
+    /// The flag is up.
     pub(crate) fn new() -> Self {
         Self(AtomicBool::new(true))
     }
@@ -39,13 +46,13 @@ impl StealRequest {
 
     /// Raises the flag. (Q3)
     pub(crate) fn ask(&self) {
-        // Relaxed: the fences order it. It is looked at first so that many who ask do not take the line from each other.
+        // Relaxed: the fences order it. Askers look first, and so do not take the cache line from each other.
         if !self.is_up() {
             self.0.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Takes the flag down, unless somebody is `hungry`, asked after that. Owner only.
+    /// Takes the flag down. Raises it again if a thread is `hungry`, which is asked after that. Owner only.
     pub(crate) fn answer(&self, hungry: impl FnOnce() -> bool) {
         self.0.store(false, Ordering::Relaxed); // (A1)
         fence_edge!("steal_request.answered"); // (A2)

@@ -19,8 +19,8 @@ fn take(jobs: &AtomicUsize) -> bool {
     jobs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |jobs| jobs.checked_sub(1)).is_ok()
 }
 
-/// A thread waits for its group; another one makes a job of the group and then ends its own. Whoever ends last sets the
-/// latch.
+/// A thread waits for its group. Another one makes a job of the group, and then ends its own. The one that ends last
+/// sets the latch.
 #[test]
 fn loom_wait_ends_with_its_group() {
     struct Wait {
@@ -51,7 +51,7 @@ fn loom_wait_ends_with_its_group() {
             done: Plain::new(),
         });
         let id = NonZeroUsize::new(7);
-        wait.idle.owe(); // as if others slept: so the push need not
+        wait.idle.owe(); // as if for others that sleep: so the push need not
         wait.idle.enter();
         let maker = {
             let wait = wait.clone();
@@ -77,9 +77,9 @@ fn loom_wait_ends_with_its_group() {
     });
 }
 
-/// Guests take the one guest seat and leave a job there, while the one worker sleeps: the seat has one owner at a time, and
-/// the worker is woken for what they left. A guest without a seat gives its job to the worker. (That the release is one no
-/// control sees here: the fence of the notification before it does the same.)
+/// Guests take the one guest seat and leave a job there, while the one worker sleeps. The seat has one owner at a time,
+/// and the worker is woken for what they left. A guest without a seat gives its job to the worker. (A control of
+/// `claim.release` would not fail here: the fence of the notification before it does the same.)
 #[test]
 fn loom_guests_hand_over() {
     check(&["claim.take"], || {
@@ -116,8 +116,9 @@ fn loom_guests_hand_over() {
     });
 }
 
-/// A thread from outside spawns, unless the pool is closed already, while another one closes it; the worker looks for jobs
-/// and ends if it finds none though it knew that none would come: each job is run or refused.
+/// A thread from outside spawns a job, unless the pool is closed already. Meanwhile another thread closes it. The
+/// worker reads whether more jobs will come, and looks for one. If it read that none will, and finds none, it ends.
+/// Each job is run or refused.
 #[test]
 fn loom_event_count_end_comes_after_all_jobs() {
     check(&["event_count.end", "event_count.ended"], || {
@@ -165,7 +166,7 @@ fn loom_event_count_end_comes_after_all_jobs() {
     });
 }
 
-/// A worker blocks, and lends its place to a spare, while another thread makes a job for which there is no place.
+/// A worker blocks, and lends its place to a spare. Meanwhile another thread makes a job for which there is no place.
 #[test]
 fn loom_event_count_lends_a_place() {
     check(&["event_count.owed", "event_count.freed"], || {
@@ -217,8 +218,8 @@ fn loom_parker_gives_up() {
     });
 }
 
-/// A thread that searches makes way for one that sleeps, while a job is pushed by one that counts on the search: the one that
-/// searches in its place finds it, before or after it went to sleep again.
+/// A searcher makes way for a sleeper. Meanwhile a pusher counts on the search, and wakes nobody. The thread that
+/// searches now finds the job, perhaps as it goes to sleep again.
 #[test]
 fn loom_event_count_search_changes_hands() {
     check(&["event_count.pushed", "event_count.asleep"], || {
@@ -255,8 +256,8 @@ fn loom_event_count_search_changes_hands() {
     });
 }
 
-/// A job is pushed by one that counts on a search, and the searcher has found another one: as many are active as may be, and it
-/// goes on without a look. Meanwhile one leaves; a fourth thread sleeps and is to be woken by one of the three.
+/// A pusher counts on a search, and wakes nobody. The searcher has found another job. It sees `limit` active threads,
+/// and goes on without a look. Meanwhile a guest leaves. One of the three wakes a fourth thread, which sleeps.
 #[test]
 fn loom_event_count_search_at_the_limit_is_handed_on() {
     check(&["event_count.found", "event_count.owed", "event_count.freed"], || {

@@ -216,7 +216,7 @@ fn loom_claim_is_exclusive() {
 fn loom_credit_is_never_lost() {
     check(&["credit.put", "credit.take", "credit.sleep"], || {
         let shared = Arc::new((Credits::new(1), Plain::new(), Plain::new()));
-        // Holder of the turn: takes the place, changes the source's state, or goes to sleep.
+        // The holder of the turn takes the place, changes the source's state, or goes to sleep.
         fn turn(shared: &(Credits, Plain, Plain)) -> Option<u32> {
             loop {
                 shared.1.add();
@@ -245,12 +245,12 @@ fn loom_credit_is_never_lost() {
     });
 }
 
-/// A source without a place goes to sleep while somebody stops it: it notes its end exactly once.
+/// A source without a place goes to sleep while another thread stops it. It notes its end exactly once.
 #[test]
 fn loom_credit_stop_is_never_lost() {
     check(&["credit.stop"], || {
         let shared = Arc::new((Credits::new(0), Plain::new()));
-        // Holder of the turn: notes the end, or goes to sleep.
+        // The holder of the turn notes the end, or goes to sleep.
         fn turn(shared: &(Credits, Plain)) -> u32 {
             loop {
                 shared.1.add();
@@ -347,7 +347,7 @@ fn loom_event_count_loses_no_wake_up() {
     });
 }
 
-/// Who waits for one thing gets it back, though as many threads are active as may be.
+/// A thread that waits for one thing is woken for it, though `limit` threads are active.
 #[test]
 fn loom_event_count_gives_back_to_one_that_sleeps() {
     check(&["event_count.pushed", "event_count.asleep"], || {
@@ -374,7 +374,8 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
     });
 }
 
-/// A thread leaves while a job is pushed by one that wakes nobody because of it; a third one sleeps and is to be woken.
+/// A thread leaves. Meanwhile a pusher wakes nobody, because that thread is still active. One of the two wakes a third,
+/// which sleeps.
 #[test]
 fn loom_event_count_exit_is_handed_on() {
     check(&["event_count.owed", "event_count.freed"], || {
@@ -401,9 +402,9 @@ fn loom_event_count_exit_is_handed_on() {
     });
 }
 
-/// A thread that waits for a group announces its sleep and goes on at once; meanwhile another one leaves, and finds that fewer
-/// than may be are active already. A job is pushed by one that wakes nobody because as many are; a third thread sleeps and is
-/// to be woken for it by one of the three.
+/// A thread that waits for a group announces its sleep and goes on at once. Meanwhile a guest leaves, and finds a slot
+/// that is free already. A pusher wakes nobody, because it sees `limit` active threads. One of the three wakes a
+/// worker, which sleeps.
 #[test]
 fn loom_event_count_exit_beside_a_short_sleep() {
     check(&["event_count.owed", "event_count.freed"], || {
@@ -439,8 +440,8 @@ fn loom_event_count_exit_beside_a_short_sleep() {
     });
 }
 
-/// One pays a debt, and sees nothing, while another one that may wake nobody owes for a job: that one must not take the old
-/// debt for its own.
+/// A thread pays a debt, and sees nothing. Meanwhile a pusher may wake nobody, and owes a look for its job. It must not
+/// rely on the old debt.
 #[test]
 fn loom_event_count_debt_is_paid_once() {
     check(&["event_count.paid"], || {
@@ -470,7 +471,7 @@ fn loom_event_count_debt_is_paid_once() {
     });
 }
 
-/// Pays what is owed: looks at the jobs, and wakes somebody for them.
+/// Pays what is owed: looks at the jobs, and wakes a thread for them.
 fn pay(idle: &EventCount, jobs: &AtomicUsize) {
     if idle.pays(false) && jobs.load(Ordering::Relaxed) > 0 {
         idle.owe();
@@ -483,7 +484,7 @@ fn loom_event_count_search_is_handed_on() {
     check(&["event_count.found"], || {
         let shared = Arc::new((EventCount::new(3, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (idle, jobs, sleeper) = &*shared;
-        // The sleeper has gone through S1 to S3 and is parked.
+        // The sleeper has gone through S1 to S3, and is parked.
         idle.enter();
         idle.search();
         idle.announce(sleeper, At::default(), None, false);
@@ -510,7 +511,7 @@ fn loom_event_count_search_is_handed_on() {
     });
 }
 
-/// One thread asks and is about to sleep, while the one that it asks takes the flag down because it sees nobody hungry.
+/// A thread asks and is about to sleep. Meanwhile the owner takes the flag down, because it sees nobody hungry.
 #[test]
 fn loom_steal_request_is_not_forgotten() {
     check(&["steal_request.answered", "event_count.asleep"], || {
@@ -534,7 +535,7 @@ fn loom_steal_request_is_not_forgotten() {
     });
 }
 
-/// A worker that is one too many goes to sleep with a job in sight, while the limit is raised: it wakes.
+/// A worker that is one too many goes to sleep with a job in sight. Meanwhile the limit is raised. The worker wakes.
 #[test]
 fn loom_event_count_raised_limit_wakes() {
     check(&["event_count.owed", "event_count.freed"], || {
@@ -564,8 +565,8 @@ fn loom_event_count_raised_limit_wakes() {
     });
 }
 
-/// A job is pushed by one that wakes nobody because of the limit, while the limit is raised: one of the two wakes the worker
-/// that had parked.
+/// A pusher wakes nobody because of the limit. Meanwhile another thread raises the limit. One of the two wakes the
+/// worker that has parked.
 #[test]
 fn loom_event_count_raise_is_handed_on() {
     check(&["event_count.owed", "event_count.freed"], || {

@@ -8,7 +8,7 @@ use loom::thread;
 use super::super::notice::Notice;
 use super::check;
 
-/// Who sees the notice, and looks again, sees what was stored before it.
+/// A reader that sees the notice, and reads it again, sees what was stored before it.
 #[test]
 fn loom_notice_comes_with_what_was_stored() {
     check(&["notice.given", "notice.seen"], || {

@@ -19,7 +19,7 @@ fn owner<const SIZE: usize>(ring: &Ring<u32, (), SIZE>) -> Owner<'_, u32, (), SI
     unsafe { ring.owner() }
 }
 
-/// A raid of its own: what it takes.
+/// One raid: what it takes.
 fn raid<const SIZE: usize>(ring: &Ring<u32, (), SIZE>, most: usize) -> Vec<u32> {
     let Some(raid) = ring.raid(most) else { return Vec::new() };
     assert!(raid_fence());
@@ -30,7 +30,7 @@ fn all_of<const SIZE: usize>(far: &mut FarEnd<'_, u32, (), SIZE>) -> Vec<u32> {
     std::iter::from_fn(|| far.oldest().inspect(|_| far.advance())).collect()
 }
 
-/// What is pushed comes with all that was done before.
+/// A raider that takes an item sees all that the owner did before it pushed it.
 #[test]
 fn loom_ring_hands_over() {
     check(&["ring.push"], || {
@@ -52,7 +52,7 @@ fn loom_ring_hands_over() {
     });
 }
 
-/// The owner pops its two items while they are raided: each comes once.
+/// The owner pops its two items while they are raided. Each comes once.
 #[test]
 fn loom_ring_gives_each_item_once() {
     check(&["ring.pop", "ring.claim"], || {
@@ -97,7 +97,7 @@ fn loom_ring_raid_against_a_join_that_ends() {
     });
 }
 
-/// The owner fills a place again that a raider has read.
+/// The owner fills a place again after a raider has read it.
 #[test]
 fn loom_ring_place_is_used_again() {
     check(&["ring.taken", "ring.room"], || {
@@ -120,7 +120,7 @@ fn loom_ring_place_is_used_again() {
     });
 }
 
-/// The owner gives all away itself, from the far end, or from below, while it is raided.
+/// The owner gives all items away itself, from the far end and from below, while it is raided.
 #[test]
 fn loom_ring_raid_against_the_owner_at_the_far_end() {
     check(&[], || {
@@ -144,7 +144,7 @@ fn loom_ring_raid_against_the_owner_at_the_far_end() {
     });
 }
 
-/// Two raid at the same time: one of them finds the other there, or what is left.
+/// Two threads raid at the same time. One of them finds the other there, or takes what it has left.
 #[test]
 fn loom_ring_two_raiders() {
     check(&["ring.pop", "ring.claim"], || {
@@ -191,7 +191,7 @@ fn loom_ring_refused_raid_takes_nothing() {
     });
 }
 
-/// The owner goes through the parts of an item that lies in the ring, while a raider takes some of them.
+/// The owner works through the parts of an item that lies in the ring. Meanwhile a raider takes some of them.
 #[test]
 fn loom_ring_gives_each_part_once() {
     struct Parts {
@@ -237,7 +237,7 @@ fn loom_ring_gives_each_part_once() {
     });
 }
 
-/// An owner that is about to be gone for long leaves nothing behind, though a raid gives back what it has claimed.
+/// An owner that is about to be gone for long leaves nothing behind, even if a raid gives back what it has claimed.
 #[test]
 fn loom_ring_is_emptied() {
     check(&[], || {

@@ -1,50 +1,63 @@
-//! Sleep and wake for workers that wait for jobs: no wake-up is lost, and none is spent while somebody is looking.
+//! Sleep and wake for threads that look for jobs: no wake-up is lost, and none is spent while a thread searches anyway.
 //!
-//! An event count after Kaiser Zou's and Dmitry Vyukov's idea (two-phase wait: announce, look again, sleep), with counted
-//! searchers as in Go's and tokio's schedulers. It differs from both in who may be woken: a thread that waits for one
-//! group (a run or scope) sleeps here too, and is woken only by jobs of that group.
+//! The story, with the races and a sketch of the proof, stands on [the page of this folder](super). Here are the steps.
+//!
+//! This is an event count after Kaiser Zou's and Dmitry Vyukov's idea (sleep in two phases: announce, look again). It
+//! counts searchers, as the schedulers of Go and tokio do. It differs from these in who may be woken: a thread that
+//! waits for one group (a run or scope) sleeps here too, and only jobs of that group wake it.
 //!
 //! # State
 //! ```text
 //!  63 ... 48 47 ..... 32 31 ... 16 15 .... 0     active --search--> active+searching --found--> active
 //! +---------+-----------+---------+----------+   active(+searching) --sleep--> sleeping
-//! | unused  | searching | active  | sleeping |   sleeping --notify--> active(+searching)   (the notifier counts for it)
+//! | unused  | searching | active  | sleeping |   sleeping --notify--> active(+searching)  (the notifier counts for it)
 //! +---------+-----------+---------+----------+   sleeping --(work seen, latch)--> active(+searching)
 //! ```
-//! `active` counts threads that are not asleep, guests too; at most `limit` are woken to be active at once. The list of
-//! sleepers says who sleeps: it and the word change together under its lock; the word alone is read without it.
+//! `active` counts all threads that are not asleep, guests too. At most `limit` are woken to be active at once. The
+//! list says which threads sleep. It and the word change together under its lock; the word alone is read without it.
 //!
 //! # Protocol
-//! * notify, after a job was made visible: (N1) fence. (N2) As many searchers as jobs in sight: done. Nobody asleep who may
-//!   run it, or `limit` active: it owes a look, and is done. (N3) Under the lock take the last sleeper that may run the job, and count it active
-//!   and searching. (N4) Unpark it.
-//! * owe a look, for work that others cannot be woken for: (O1) note it. (O2) Fence. (O3) If somebody can be woken now, do what
-//!   follows at once. Pushers do that at N2; so does a thread that may run anything and goes to sleep without a look, as
-//!   `limit` are active, or as it is a spare whose place was taken back; one that was to look behind F2 or at S5, and can wake nobody; and an owner that takes down the flag by which others ask, though somebody sleeps.
-//! * pay, when somebody may be woken who could not be before: a thread leaves (X1), or goes to sleep (S1), or lends its place
-//!   (L1), or the limit is raised (R1), or a searcher has found something (F1). (P1) Fence. (P2) If no look is owed, or
-//!   nobody can be woken, or somebody searches: done. (P3) Take the note away. (P4) Fence. (P5) Look at everything. If there
-//!   is something, put the note back, and wake one.
-//! * found, when a searcher has a job: (F1) it searches no more. (F2) Fence. Then it looks at all queues, and notifies for
-//!   what it sees, as those who pushed it may have counted on this search. If it sees nothing it pays. If nobody can be woken
-//!   it does not look, and owes that.
-//! * end, when no job will come any more but from those under way: (E1) say so, after the last job came. (E2) Wake everybody.
-//!   Who reads it at (E3) and finds no job after that has seen all.
-//! * swap, when a searcher makes way for a sleeper that may run anything too: (W1) under the lock one enters the list in the
-//!   other's place, so the word stays as it is: the other one searches now. (W2) Unpark it; then S2 to S4.
-//! * sleep: (S1) under the lock enter the list and count as sleeping. (S2) Fence. (S3) Take the note away, and look at all queues
-//!   again; if there is work for this thread leave the list, or take the wake-up that came. (S4) Park until woken, leave the
-//!   list. (S5) One that may not run all work, was woken for a job, and takes none, as somebody else has taken it, passes on
-//!   what is in sight before it sleeps again or goes on: of several that were in sight it may have been woken for this one.
+//! **Notify**, after a job was made visible:
+//! * (N1) Fence.
+//! * (N2) Read the word. If as many threads search as jobs are in sight: done. If no sleeper may run the job, or
+//!   `limit` are active: owe a look, unless one is owed already, and be done.
+//! * (N3) Under the lock, take the last sleeper that may run the job. Count it as active, and as searching if it may
+//!   run anything. (N4) Unpark it.
 //!
-//! # Why no wake-up is lost
-//! The notifier's job is visible before N1, the sleeper's word before S2. If N1 comes first in the order of the fences,
-//! S3 sees the job. Else N2 sees the sleeper. If it then wakes nobody because somebody searches, that one will pass S1 to
-//! S3, or F1 and F2, itself or the one that it gave its search to: if N1 comes before F2 it sees the job, else N2 does not
-//! count it any more. If it wakes nobody because `limit` are active, the note is there. Who frees a place afterwards either
-//! sees the note, or passes P1 before O2: then O3 sees the free place. Whoever takes the note away looks after P4: if it misses
-//! the job, P4 comes before N1, and the notifier does not see the old note but makes a new one. A note that nobody acts on at
-//! P2, because somebody searches, is acted on by that one, at F1 or at S3.
+//! **Owe** a look, when others cannot be woken for what is there:
+//! * (O1) Make the note. (O2) Fence.
+//! * (O3) Look again whether a thread can be woken. If so, act at once: a notifier goes back to N2, a worker that goes
+//!   to sleep stays awake, a thread that has found something looks, an owner of jobs leaves the flag up by which others
+//!   ask for them.
+//!
+//! **Pay**, when a thread may be woken that could not be woken before: a thread leaves (X1), waits for a group and goes
+//! to sleep (S1), or lends its place (L1); the limit is raised (R1); a searcher has a job (F1) and sees no more.
+//! * (P1) Fence.
+//! * (P2) If no look is owed, or nobody can be woken, or a thread searches: done.
+//! * (P3) Take the note away. (P4) Fence.
+//! * (P5) Look at everything. If there is something, owe a look again, and wake one.
+//!
+//! **Found**, when a searcher has a job:
+//! * (F1) Stop counting as searching. (F2) Fence.
+//! * Look at all queues, and notify for what is there: its pushers may have counted on this search. If nothing is
+//!   there, pay. If nobody can be woken, do not look, and owe that.
+//!
+//! **Sleep**:
+//! * (S1) Under the lock, enter the list and count as sleeping. (S2) Fence.
+//! * (S3) Look again, and go on if there is a reason to. A thread that may run anything takes the note away (P3, P4),
+//!   and looks at all queues; if `limit` are active it does not look, and owes that. A thread that waits for a group
+//!   pays, and looks for what it may run.
+//! * (S4) Park until woken. Leave the list, or, if a notifier has done that, spend its wake-up.
+//! * (S5) A thread that waits for a group was woken for a job, and another thread has taken that one. It passes on what
+//!   is in sight before it sleeps again or goes on: more jobs may lie there for which only this thread was woken.
+//!
+//! **Swap**, when a searcher makes way for a sleeper that may run anything too:
+//! * (W1) Under the lock, enter the list in the other's place. The word stays as it is: the other one searches now.
+//! * (W2) Unpark it. Then S2 to S4, without a look at the queues: the other one has that.
+//!
+//! **End**, when no job will come any more except from jobs under way:
+//! * (E1) Say so, after the last job came. (E2) Wake everybody.
+//! * (E3) Read it. A thread that reads that it is so, and finds no job after that, has seen all.
 //!
 //! # Edges
 //! | edge | writer | reader | excludes | model |
@@ -55,7 +68,7 @@
 //! | `event_count.ended` | the same | the same | the same | `loom_event_count_end_comes_after_all_jobs` |
 //! | `event_count.owed` | O1, then O2 | O3 | not (O3 misses X1 and P2 misses O1) | `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
 //! | `event_count.freed` | X1, R1 or L1, then P1 | P2 | the same | `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
-//! | `event_count.paid` | P3, then P4 | P5 | not (P5 misses the job and the pusher takes the note for there) | `loom_event_count_debt_is_paid_once` |
+//! | `event_count.paid` | P3, then P4 | P5 | not (P5 misses the job and the pusher sees the old note) | `loom_event_count_debt_is_paid_once` |
 //! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
 
 use std::num::NonZeroUsize;
@@ -70,7 +83,7 @@ const ACTIVE: u64 = 1 << 16;
 const SEARCHING: u64 = 1 << 32;
 const FIELD: u64 = (1 << 16) - 1;
 
-/// At most so many threads share an event count.
+/// The most threads that can share an event count.
 pub(crate) const MAX_THREADS: usize = 1 << 15;
 const _: () = assert!((MAX_THREADS as u64) < FIELD);
 
@@ -103,7 +116,7 @@ pub(crate) struct At {
 pub(crate) struct Prefer<'a> {
     /// All nodes, the nearest to the jobs first; of one node none need be named.
     pub(crate) near: &'a [usize],
-    /// The CPU of the waking thread: who is bound to it would have to wait for it.
+    /// The CPU of the waking thread: a sleeper that is bound to it would have to wait for it.
     pub(crate) busy: Option<usize>,
 }
 
@@ -126,22 +139,23 @@ pub(crate) struct EventCount {
     /// How often a thread has begun to be active.
     stirs: AtomicU64,
     sleepers: Mutex<Vec<Sleeper>>,
-    /// A look is owed to those who sleep.
+    /// A look is owed to the sleepers.
     owed: AtomicBool,
     limit: AtomicU64,
     /// The limit at the start: it may be lowered, and raised again.
     most: u64,
-    /// Jobs for which the limit does not hold.
+    /// How many jobs are there for which the limit does not hold.
     urgent: AtomicU64,
-    /// Places that are there for spares.
+    /// How many places are lent to spares.
     lent: AtomicU64,
-    /// Spares that are not asleep for want of work or of a place. Changes under the lock of the list.
+    /// How many spares are about. One that sleeps, for want of work or of a place, is not; one that waits for a group
+    /// is. It changes under the lock of the list.
     spares: AtomicU64,
     ending: AtomicBool,
 }
 
 impl EventCount {
-    /// Nobody active yet; at most `limit` are woken to be active at once; `threads` will ever sleep at once.
+    /// Nobody is active yet. At most `limit` are woken to be active at once, and at most `threads` sleep at once.
     pub(crate) fn new(limit: usize, threads: usize) -> Self {
         assert!(threads <= MAX_THREADS, "{threads} threads, at most {MAX_THREADS}");
         Self {
@@ -164,7 +178,7 @@ impl EventCount {
         self.add(ACTIVE);
     }
 
-    /// If nobody is active, a number that will be another one once somebody was; entering adds one to it.
+    /// If nobody is active: a number that changes as soon as a thread becomes active. Entering adds one to it.
     pub(crate) fn rest(&self) -> Option<u64> {
         let stirs = self.stirs.load(Ordering::Relaxed);
         (self.load().active() == 0).then_some(stirs)
@@ -181,16 +195,16 @@ impl EventCount {
         self.enter();
     }
 
-    /// A spare ends to work here, or could not begin; see [`exit`](Self::exit).
+    /// A spare stops working here, or could not begin; see [`exit`](Self::exit).
     pub(crate) fn exit_spare(&self, searching: bool) {
         let _list = self.sleepers.lock();
         self.count_spare(false);
         self.exit(searching);
     }
 
-    /// A thread that blocks lends its place to a spare, and pays after this (L1), or takes it back.
+    /// A thread that blocks lends its place to a spare, and pays after this (L1); or it takes the place back.
     pub(crate) fn lend(&self, more: bool) {
-        // Relaxed: ordered by the fences, as the jobs are.
+        // Relaxed: the fences order it, as they order the jobs.
         if more {
             self.lent.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -216,24 +230,23 @@ impl EventCount {
         self.spares.fetch_add(if more { 1 } else { u64::MAX }, Ordering::Relaxed);
     }
 
-    /// Whether no job will come any more but from those under way; the jobs that came before it was so are visible. (E3)
+    /// Whether no job will come any more except from jobs under way. If so, all jobs that came before are visible. (E3)
     pub(crate) fn is_ending(&self) -> bool {
         // Acquire: pairs with E1.
         self.ending.load(edge!("event_count.ended", Acquire))
     }
 
-    /// No job will come any more but from those under way. (E1), (E2)
+    /// No job will come any more except from jobs under way. (E1), (E2)
     pub(crate) fn end(&self) {
-        // Release: who sees it sees the jobs that came before.
+        // Release: a worker that sees it sees the jobs that came before.
         self.ending.store(true, edge!("event_count.end", Release));
         self.wake_all();
     }
 
-    /// A thread ends to work here, and pays after this; `searching`: it was looking for work, and pushes may have counted on
-    /// that. (X1)
+    /// A thread stops working here, and pays after this. `searching`: pushers may have counted on its search. (X1)
     pub(crate) fn exit(&self, searching: bool) {
         if searching {
-            self.note(true); // before it searches no more
+            self.note(true); // before it stops searching
             self.sub(ACTIVE + SEARCHING);
         } else {
             self.sub(ACTIVE);
@@ -241,7 +254,8 @@ impl EventCount {
     }
 
     fn note(&self, owed: bool) {
-        // Relaxed: ordered by the fences, as the jobs are. It is looked at first so that many do not take the line from each other.
+        // Relaxed: the fences order it, as they order the jobs. Threads look first, and so do not take the cache line
+        // from each other.
         if self.has_debt() != owed {
             self.owed.store(owed, Ordering::Relaxed);
         }
@@ -251,20 +265,21 @@ impl EventCount {
         self.owed.load(Ordering::Relaxed)
     }
 
-    /// Notes that a look is owed. The caller then looks whether somebody can be woken by now. (O1), (O2)
+    /// Notes that a look is owed. The caller then checks whether a thread can be woken by now. (O1), (O2)
     pub(crate) fn owe(&self) {
         self.note(true); // (O1)
         fence_edge!("event_count.owed"); // (O2)
     }
 
-    /// A thread that may run anything sleeps without a look, as enough are active, and is owed one; `true`: it can look now.
+    /// The calling thread, which may run anything, goes to sleep at the limit without a look, and owes one. `true`: a
+    /// slot is free now, and it looks itself.
     pub(crate) fn owes_me(&self) -> bool {
         self.owe();
         !self.is_at_limit() // (O3)
     }
 
-    /// A thread that has found something, or was woken for something, can wake nobody for what else is in sight, and owes a look;
-    /// `false`: that was owed already. (O1), (O2)
+    /// The calling thread has found a job, or was woken for one, and can wake nobody for the rest. It owes a look.
+    /// `false`: a look was owed already. (O1), (O2)
     pub(crate) fn owes_for_rest(&self) -> bool {
         let owes = !self.has_debt();
         if owes {
@@ -273,7 +288,8 @@ impl EventCount {
         owes
     }
 
-    /// The flag by which others ask was taken down though somebody sleeps, and is owed a look for that; `true`: it is hungry now.
+    /// The caller has taken down the flag by which others ask for jobs. If threads sleep all the same, it owes them a
+    /// look. `true`: one of them is hungry now.
     pub(crate) fn owes_sleepers(&self) -> bool {
         let owes = self.load().sleeping() > 0 && !self.has_debt();
         if owes {
@@ -282,8 +298,9 @@ impl EventCount {
         owes && self.is_hungry() // (O3)
     }
 
-    /// Somebody may be woken now who could not be before, or there may be a spare if one `misses_spare`: whether a look is owed.
-    /// The caller looks at everything; if there is something it owes a look again, and wakes one. (P1) to (P4)
+    /// A thread may be woken now that could not be before, or there can be one more spare (`misses_spare`). `true`: a
+    /// look was owed, and the note is taken away. Then the caller looks at everything; if there is something it owes a
+    /// look again, and wakes one. (P1) to (P4)
     pub(crate) fn pays(&self, misses_spare: bool) -> bool {
         fence_edge!("event_count.freed"); // (P1)
         let word = self.load();
@@ -301,20 +318,20 @@ impl EventCount {
         fence_edge!("event_count.paid"); // (P4)
     }
 
-    /// Whether anybody could take a job now: [`idle`](Self::idle) is not zero.
+    /// Whether a thread could take a job now: [`idle`](Self::idle) is not zero.
     #[inline]
     pub(crate) fn is_hungry(&self) -> bool {
         let word = self.load();
         word.0 >= SEARCHING || (word.sleeping() > 0 && word.active() < self.limit())
     }
 
-    /// Whether nobody looks for a job, and somebody may be woken for one: a hint.
+    /// Whether nobody searches, and a sleeper may be woken: a hint.
     pub(crate) fn has_only_sleepers(&self) -> bool {
         let word = self.load();
         word.searching() == 0 && word.sleeping() > 0 && word.active() < self.limit()
     }
 
-    /// How many could take a job now, because they look for one or may be woken: a hint, one relaxed load.
+    /// How many threads could take a job now, because they search or may be woken: a hint, one relaxed load.
     #[inline]
     pub(crate) fn idle(&self) -> usize {
         let word = self.load();
@@ -327,27 +344,28 @@ impl EventCount {
         self.load().active() > 0
     }
 
-    /// Whether as many threads are active as are to be at once.
+    /// Whether `limit` threads are active, or more, and the limit holds.
     pub(crate) fn is_at_limit(&self) -> bool {
         self.is_full(self.load())
     }
 
-    /// Whether more are.
+    /// Whether more than `limit` threads are active, and the limit holds.
     pub(crate) fn is_over_limit(&self) -> bool {
         self.load().active() > self.limit() && !self.is_urgent()
     }
 
-    /// Whether more are because the limit was lowered. One load from a line that hardly changes, as long as it was not.
+    /// Whether more than `limit` threads are active, and the limit was lowered. If it was not, this is one load from a
+    /// cache line that hardly changes.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.limit() < self.most && self.is_over_limit()
     }
 
-    /// Changes how many are to be active at once: at most as many as at the start. Who is too many finds out by itself;
-    /// after it was raised the caller pays. (R1)
+    /// Changes the limit; it may not exceed that at the start. If it is lowered, threads that are one too many find out
+    /// by themselves. If it is raised, the caller pays. (R1)
     pub(crate) fn set_limit(&self, limit: usize) {
         debug_assert!(limit as u64 <= self.most, "the limit of {} is raised to {limit}", self.most);
-        // Relaxed: ordered by the fences, as the jobs are.
+        // Relaxed: the fences order it, as they order the jobs.
         self.limit.store(limit as u64, Ordering::Relaxed); // (R1)
     }
 
@@ -355,10 +373,10 @@ impl EventCount {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// There is one more job that only a worker may run, and a thread blocks for it (`more`), or one less: while there are
-    /// any the limit does not hold, for who is active may be blocked in code of the user's.
+    /// A thread blocks for a job that only a worker may run (`more`), or a worker has begun such a job. While one is
+    /// left, the limit does not hold: the active threads may all be blocked in code of the user's.
     pub(crate) fn set_urgent(&self, more: bool) {
-        // Relaxed: ordered by the fences, as the jobs are.
+        // Relaxed: the fences order it, as they order the jobs.
         if more {
             self.urgent.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -374,38 +392,38 @@ impl EventCount {
         word.active() >= self.limit() && !self.is_urgent()
     }
 
-    /// The calling thread begins to look for work.
+    /// The calling thread begins to search.
     pub(crate) fn search(&self) {
         self.add(SEARCHING);
     }
 
-    /// The calling thread has found work. Pushes may have counted on its search: it looks at all queues after this, and
+    /// The calling thread has a job. Pushers may have counted on its search: after this it looks at all queues, and
     /// notifies for what it sees. (F1), (F2)
     pub(crate) fn found(&self) {
         self.sub(SEARCHING); // (F1)
         fence_edge!("event_count.found"); // (F2)
     }
 
-    /// Whether somebody sleeps and may be woken: a hint.
+    /// Whether a thread sleeps and may be woken: a hint.
     pub(crate) fn can_wake(&self) -> bool {
         let word = self.load();
         word.sleeping() > 0 && !self.is_full(word)
     }
 
-    /// Wakes at most `most` sleepers that may run a job of `group`, as long as fewer threads look for work than there are
-    /// `jobs` in sight; `true`: there is a place for one more, but nobody sleeps who may. Call it after the jobs are visible.
+    /// Wakes at most `most` sleepers that may run a job of `group`, while fewer threads search than `jobs` are in
+    /// sight. `true`: one more may be active, but no sleeper may run the job. Call it after the jobs are visible.
     pub(crate) fn notify(&self, prefer: Prefer<'_>, group: Only, jobs: usize, most: u32) -> bool {
         self.wake(prefer, jobs, most, |only| only.is_none() || only == group)
     }
 
-    /// Wakes one that may run anything, however many are active; `false`: none sleeps.
+    /// Wakes one that may run anything, even at the limit. `false`: none sleeps.
     pub(crate) fn wake_one_more(&self, prefer: Prefer<'_>) -> bool {
         let sleeper = self.take_sleeper(prefer, |only| only.is_none());
         sleeper.inspect(|parker| parker.unpark()).is_some()
     }
 
-    /// Wakes the one that sleeps for this very thing, whoever searches and however many are active: those may all be blocked
-    /// by what it holds. Call it after the thing is there for it.
+    /// Wakes the thread that waits for this very job, even at the limit and beside searchers: it may hold what all of
+    /// these wait for. Call it after the job is there for it.
     pub(crate) fn give_back(&self, id: NonZeroUsize) {
         fence_edge!("event_count.pushed"); // (N1)
         if self.load().sleeping() > 0
@@ -415,8 +433,7 @@ impl EventCount {
         }
     }
 
-    /// There are `jobs` in sight for others: wakes at most `most` sleepers for which `has_work` sees one; `true`: there is a
-    /// place for one more, but nobody sleeps who may.
+    /// As [`notify`](Self::notify), for `jobs` that are in sight, and sleepers for which `has_work` sees one of them.
     pub(crate) fn pass_on(&self, prefer: Prefer<'_>, jobs: usize, most: u32, has_work: impl Fn(Only) -> bool) -> bool {
         self.wake(prefer, jobs, most, has_work)
     }
@@ -438,13 +455,13 @@ impl EventCount {
                 return !is_full;
             } else {
                 self.owe();
-                owes = true; // and looks once more (O3)
+                owes = true; // and goes back to N2 (O3)
             }
         }
         false
     }
 
-    /// Wakes everybody, whatever they wait for.
+    /// Wakes all sleepers.
     pub(crate) fn wake_all(&self) {
         fence_edge!("event_count.pushed");
         let mut sleepers = self.sleepers.lock();
@@ -454,24 +471,26 @@ impl EventCount {
         }
     }
 
-    /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run; `must_stay`: whether
-    /// there is work for it, or another reason not to sleep, now that pushes see it asleep. A thread that may run anything is
-    /// searching before and after; one that waits for something is neither, and pays first of all. `true`: it was woken for a
-    /// job, and if it takes none it passes on what is in sight. (S5)
+    /// Sleeps until a job for this thread is pushed or its parker is unparked. `only`: what it may run. `must_stay` is
+    /// asked when pushers see the thread asleep: whether there is a job for it, or another reason not to sleep.
+    ///
+    /// A thread that may run anything counts as searching before and after. One that waits for something never does,
+    /// and pays in `must_stay` first of all. `true`: it was woken for a job. One that waits for something, and takes
+    /// none, passes on what is in sight. (S5)
     pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce() -> bool) -> bool {
         self.announce(parker, at, only, false); // (S1)
         self.sleep_on(parker, must_stay)
     }
 
-    /// Sleeps as [`sleep`](Self::sleep) does, as a spare that may run anything once a place is lent; `must_stay`: whether
-    /// there is work, if there is a place.
+    /// As [`sleep`](Self::sleep), for a spare. A notifier wakes it only if a place is lent for it. `must_stay` is told
+    /// whether that is so now.
     pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, at: At, must_stay: impl FnOnce(bool) -> bool) -> bool {
         self.announce(parker, at, None, true); // (S1)
         self.sleep_on(parker, || must_stay(self.has_place_for_spare()))
     }
 
-    /// The calling thread, which may run anything and searches, goes to sleep, and one that `suits` searches in its place;
-    /// `false`: none of them sleeps. `must_stay` as for [`sleep`](Self::sleep).
+    /// The calling thread, which may run anything and searches, goes to sleep. A sleeper that `suits` searches in its
+    /// place. `false`: there is none. `must_stay`: as for [`sleep`](Self::sleep).
     pub(crate) fn swap(
         &self,
         parker: &Arc<Parker>,
@@ -486,7 +505,7 @@ impl EventCount {
         swapped
     }
 
-    /// Enters the list of sleepers in the place of one that `suits`, if there is one. (W1), (W2)
+    /// Enters the list in the place of a sleeper that `suits`, and wakes that one. `false`: there is none. (W1), (W2)
     pub(in crate::sync) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
         let mut sleepers = self.sleepers.lock();
         let may = |sleeper: &Sleeper| sleeper.only.is_none() && !sleeper.spare && suits(&sleeper.at);
@@ -499,7 +518,7 @@ impl EventCount {
         true
     }
 
-    /// Whether it was woken for a job.
+    /// (S2) to (S4). Whether the thread was woken for a job.
     fn sleep_on(&self, parker: &Arc<Parker>, must_stay: impl FnOnce() -> bool) -> bool {
         fence_edge!("event_count.asleep"); // (S2)
         if !must_stay() {
@@ -512,12 +531,12 @@ impl EventCount {
             false
         } else {
             drop(sleepers);
-            parker.try_take(); // a wake-up that came after S3 saw work is spent
+            parker.try_take(); // spends a wake-up that came after S3 had seen work
             true
         }
     }
 
-    /// Enters the list of sleepers.
+    /// Enters the list of sleepers. (S1)
     pub(crate) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(Sleeper { parker: Arc::clone(parker), only, at, spare });
@@ -527,8 +546,8 @@ impl EventCount {
         self.add(SLEEPING.wrapping_sub(Self::awake(only)));
     }
 
-    /// Takes the last that went to sleep and may wake, on the nearest node where there is one, and on another CPU if there
-    /// is one.
+    /// Takes the last sleeper that may wake. One on the nearest node comes first, and one that is not bound to the CPU
+    /// of the waking thread.
     fn take_sleeper(&self, prefer: Prefer<'_>, may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
         let mut sleepers = self.sleepers.lock();
         let has_place = |sleeper: &Sleeper| !sleeper.spare || self.has_place_for_spare();
@@ -545,7 +564,7 @@ impl EventCount {
         Some(sleeper.parker)
     }
 
-    /// This one was taken out of the list.
+    /// Counts a thread that was taken out of the list as awake.
     fn wakes(&self, sleeper: &Sleeper) {
         if sleeper.spare {
             self.count_spare(true);
@@ -554,7 +573,7 @@ impl EventCount {
         self.word.fetch_add(Self::awake(sleeper.only).wrapping_sub(SLEEPING), Ordering::Relaxed);
     }
 
-    /// What a thread counts as when it is not asleep.
+    /// What a thread adds to the word when it is not asleep.
     fn awake(only: Only) -> u64 {
         if only.is_none() { ACTIVE + SEARCHING } else { ACTIVE }
     }
@@ -566,7 +585,7 @@ impl EventCount {
     }
 
     fn add(&self, count: u64) {
-        // Relaxed: the word counts; what it decides is ordered by the fences.
+        // Relaxed: the fences order what the word decides.
         self.word.fetch_add(count, Ordering::Relaxed);
     }
 

@@ -1,8 +1,12 @@
-//! A word that a thread sleeps on as long as it has one value.
+//! A word that a thread sleeps on while it has one value.
 //!
-//! Linux has just that. Elsewhere it is the word with a lock and a condition beside it: who is about to sleep holds the lock
-//! from its look at the word until it waits, and who wakes takes the lock after it has changed the word, so the wake-up
-//! cannot fall between the two. In models it is a token that is kept: the kernel's promise, not how it keeps it.
+//! The race: a thread looks at the word and is about to sleep. Another thread changes the word and wakes: nobody sleeps
+//! yet. Then the first one sleeps.
+//!
+//! On Linux the kernel prevents this: it looks at the word and puts the thread to sleep in one step. Elsewhere a lock
+//! and a condition stand beside the word. The sleeper holds the lock from its look at the word until it waits. The
+//! waker changes the word, and then takes the lock. If it gets the lock first, the sleeper sees the change. If not, the
+//! sleeper waits already, and is woken. Models have a token that is kept: what the kernel promises, and not how.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -21,13 +25,12 @@ impl Futex {
         Self { word: AtomicU32::new(value), sleep: Sleep::default() }
     }
 
-    /// Sleeps if the word is `value`, until it is woken, for so long at most if that is given. It may return at any time:
-    /// look again.
+    /// Sleeps if the word is `value`, until it is woken, or for `most`. It may return at any time: look again.
     pub(crate) fn wait(&self, value: u32, most: Option<Duration>) {
         self.sleep.wait(&self.word, value, most);
     }
 
-    /// Wakes one who sleeps here, if anybody does. Call it after the word has changed.
+    /// Wakes one thread that sleeps here, if there is one. Call it after the word has changed.
     pub(crate) fn wake(&self) {
         self.sleep.wake(&self.word);
     }
@@ -56,10 +59,11 @@ pub(crate) use waits::be_on_time;
 mod system {
     use super::{AtomicU32, Duration};
 
-    /// From now on this thread wakes within a microsecond of the time it asked for: by default the system may take 50 more.
+    /// From now on this thread wakes within a microsecond of the time that it asks for. By default the system may take
+    /// 50 more.
     pub(crate) fn be_on_time() {
         const NANOSECONDS: libc::c_ulong = 1000;
-        // SAFETY: it sets a number of this thread; where that is refused the thread sleeps as it did before.
+        // SAFETY: it sets a number of this thread. If the system refuses, the thread sleeps as it did before.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, NANOSECONDS) };
     }
 
@@ -74,8 +78,8 @@ mod system {
                 tv_nsec: most.subsec_nanos().into(),
             });
             let most = most.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-            // SAFETY: (1) the word lives while it is borrowed; (2) `most` is null, or points to a time on this stack; (3) the
-            // answer does not matter, as the caller looks again.
+            // SAFETY: (1) the word lives while it is borrowed; (2) `most` is null, or points to a time on this stack;
+            // (3) the answer does not matter, because the caller looks again.
             unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), call, value, most) };
         }
 

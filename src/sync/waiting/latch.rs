@@ -1,8 +1,8 @@
-//! One-shot flag that one thread waits for.
+//! A one-shot flag that one thread waits for.
 //!
-//! The setter may be the last one who keeps the latch's memory alive, or may not be: the waiter frees it as soon as it
-//! has seen the flag. So [`Latch::set`] takes a pointer and touches nothing behind it after the store; the parker that it
-//! wakes then is kept alive by other means.
+//! The race: the setter stores the flag, the waiter sees it and frees the latch, and the setter then touches the freed
+//! memory to wake the waiter. So [`Latch::set`] takes a pointer, and touches nothing behind it after the store. The
+//! parker that it wakes then is kept alive by other means.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -24,7 +24,7 @@ impl Latch {
         Self(AtomicBool::new(false))
     }
 
-    /// Whether it is set; then everything the setter did before is visible.
+    /// Whether it is set. If so, the caller sees everything the setter did before.
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
         // Acquire: pairs with the store in `set`.
@@ -39,7 +39,7 @@ impl Latch {
     pub(crate) unsafe fn set(this: *const Self, waiter: &Parker) {
         // SAFETY: alive by (1).
         let latch = unsafe { &*this };
-        // Release: what happened before is visible to the waiter. `latch` is not touched after this.
+        // Release: the waiter sees what happened before. `latch` is not touched after this.
         latch.0.store(true, edge!("latch.set", Release));
         waiter.unpark();
     }

@@ -1,9 +1,11 @@
-//! Says once that something is so, after what must be known then was stored.
+//! A thread says once that something is so. Before that it has stored what others must know then.
 //!
-//! Most who look only want a hint: one relaxed load. Who sees it, and then goes by what was stored before, looks again.
+//! Most readers only want a hint: one relaxed load. A reader that sees the notice, and goes by what was stored before,
+//! reads the notice once more, with an ordering.
 //!
 //! # Protocol
-//! (M1) store what must be known. (M2) Give the notice. Who reads the notice at (M3) and what was stored after that (M4) sees M1.
+//! * giver: (M1) store what must be known. (M2) Give the notice.
+//! * reader: (M3) read the notice. (M4) Read what was stored. If M3 sees M2, M4 sees M1.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -23,14 +25,14 @@ impl Notice {
         Self(AtomicBool::new(false))
     }
 
-    /// Takes it back, while nobody looks.
+    /// Takes the notice back, while nobody looks.
     pub(crate) fn reset(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 
     /// (M2)
     pub(crate) fn give(&self) {
-        // Release: who sees it sees what was stored before.
+        // Release: a reader that sees it sees what was stored before.
         self.0.store(true, edge!("notice.given", Release));
     }
 
@@ -40,7 +42,7 @@ impl Notice {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The same, for who goes by what was stored before. (M3)
+    /// The same, for a reader that goes by what was stored before. (M3)
     pub(crate) fn is_given_with_all(&self) -> bool {
         // Acquire: pairs with M2.
         self.0.load(edge!("notice.seen", Acquire))

@@ -1,7 +1,8 @@
 //! Blocks one thread until another one wakes it.
 //!
-//! One owner parks, anybody unparks; a wake-up before the sleep is kept, several count as one. Unlike
-//! [`std::thread::park`] the token is the parker's own: user code that parks its thread can neither eat nor fake it.
+//! One owner parks, any thread unparks. A wake-up leaves a token. One that comes before the sleep is kept, and several
+//! count as one. [`std::thread::park`] has one token for each thread; this one belongs to the parker. So user code that
+//! parks its thread can neither eat nor fake it.
 //!
 //! # State
 //! ```text
@@ -9,10 +10,14 @@
 //! EMPTY --unpark--> NOTIFIED --park--> EMPTY (without sleeping)
 //! ```
 //! # Protocol
-//! park: (P1) NOTIFIED? make it EMPTY, return. (P2) EMPTY to PARKED, or take the token that just came. (P3) Sleep while it is
-//! PARKED. (P4) Make NOTIFIED EMPTY, or sleep again. unpark: (U1) swap in NOTIFIED. (U2) If it was PARKED: wake. U2 comes
-//! after U1, and P3 looks at the word again: the wake-up cannot fall between the look and the sleep. A sleeper that gives up:
-//! (P5) PARKED to EMPTY, or take the token that just came.
+//! * park: (P1) If the word is NOTIFIED, make it EMPTY, and return. (P2) Change EMPTY to PARKED, or take the token that
+//!   just came. (P3) Sleep while it is PARKED. (P4) Change NOTIFIED to EMPTY, or sleep again.
+//! * give up: (P5) Change PARKED to EMPTY, or take the token that just came.
+//! * unpark: (U1) Swap in NOTIFIED. (U2) If it was PARKED, wake the owner.
+//!
+//! The race: the owner has changed the word to PARKED, and does not sleep yet. The waker swaps in NOTIFIED and wakes:
+//! nobody sleeps. Then the owner would sleep for ever. But P3 looks at the word again as it goes to sleep (`futex`
+//! tells how). It sees NOTIFIED, and does not sleep. Or the owner sleeps already: U2 comes after U1, and wakes it.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -38,7 +43,7 @@ impl Parker {
         Self(Futex::new(EMPTY))
     }
 
-    /// Takes the token if there is one. Owner only.
+    /// Takes the token, if there is one. Owner only.
     pub(crate) fn try_take(&self) -> bool {
         self.change(NOTIFIED, EMPTY)
     }
@@ -68,8 +73,8 @@ impl Parker {
         self.try_take(); // it came between P1 and P2
     }
 
-    /// Waits for the token for so long at most, or less; whether it took it. Owner only. A virtual worker has no clock: it
-    /// waits.
+    /// Waits for the token, but no longer than `patience`, and perhaps less. Whether it took the token. Owner only. A
+    /// virtual worker has no clock: it waits until the token comes.
     pub(crate) fn park_for(&self, patience: Duration) -> bool {
         if self.try_take() {
             return true; // (P1)
@@ -89,7 +94,7 @@ impl Parker {
 
     /// Leaves the token, and wakes the owner if it sleeps.
     pub(crate) fn unpark(&self) {
-        // (U1) Release: what the waker did is visible to the woken.
+        // (U1) Release: the owner sees what the waker did before.
         if self.0.swap(NOTIFIED, edge!("parker.unpark", Release)) == PARKED {
             self.0.wake(); // (U2)
         }
