@@ -255,6 +255,28 @@ fn who_waits_for_long_has_a_spare_made() {
     shared.injectors[0].take(None).expect("the job");
 }
 
+/// While a spare is being made it counts as active, and a job for a thread that waits comes: nobody can be woken. Then the
+/// system refuses the thread.
+#[test]
+fn what_came_while_a_spare_was_refused_is_looked_at() {
+    let pool = without_threads(1);
+    let (shared, target) = (&pool.shared, pool.shared.target());
+    let (waits, id) = (&shared.seats[1], job(&target).id());
+    shared.idle.enter();
+    shared.idle.announce(&waits.parker, waits.at(), Some(id), false);
+    shared.idle.lend(true); // the worker's
+    shared.injectors[0].push([job(&target)]);
+    let pusher = Arc::downgrade(shared);
+    shared.spares.crew.lock().make = Some(Box::new(move |_| {
+        pusher.upgrade().expect("it is there").notify(0, Some(id), 1);
+        Err(std::io::Error::other("counted"))
+    }));
+    shared.miss_spare();
+    assert_eq!(pool.spare_threads_refused(), 1);
+    assert!(is_woken(waits), "nobody comes for the job");
+    shared.injectors[0].take(None).expect("the job");
+}
+
 /// A thread that waits has looked, and found nothing; then a job for it comes, and whoever brings it has not seen it asleep yet.
 #[test]
 fn who_waits_looks_once_more_before_it_sleeps() {

@@ -164,7 +164,9 @@ impl Shared {
                 self.spares.refused.fetch_add(1, Ordering::Relaxed);
                 self.spares.pause(crew.refusals);
                 crew.refusals += 1;
+                drop(crew);
                 self.idle.exit_spare(false);
+                self.pay(0); // meanwhile it counted as active, and work may have come that nobody was woken for
             }
         }
     }

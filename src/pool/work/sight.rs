@@ -130,6 +130,9 @@ impl Worker<'_> {
     fn can_pass_on(&self) -> bool {
         let Shared { idle, .. } = self.shared;
         let can = || idle.can_wake() || self.shared.misses_spare();
-        can() || (idle.owes_for_rest() && can()) // (O3)
+        can() || {
+            idle.owe();
+            can() // (O3)
+        }
     }
 }

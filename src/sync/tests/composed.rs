@@ -40,7 +40,8 @@ fn loom_wait_ends_with_its_group() {
             }
         }
     }
-    let edges = ["event_count.pushed", "event_count.asleep", "quiescence.give", "latch.set", "latch.seen"];
+    // Not N1: where nobody searches the pusher passes O2 before it gives up.
+    let edges = ["event_count.asleep", "quiescence.give", "latch.set", "latch.seen"];
     check(&edges, || {
         let wait = Arc::new(Wait {
             idle: EventCount::new(1, 2),
@@ -51,7 +52,6 @@ fn loom_wait_ends_with_its_group() {
             done: Plain::new(),
         });
         let id = NonZeroUsize::new(7);
-        wait.idle.owe(); // as if for others that sleep: so the push need not
         wait.idle.enter();
         let maker = {
             let wait = wait.clone();
@@ -274,7 +274,10 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
             thread::spawn(move || {
                 let (idle, jobs, _) = &*shared;
                 idle.found();
-                let looks = idle.can_wake() || (idle.owes_for_rest() && idle.can_wake());
+                let looks = idle.can_wake() || {
+                    idle.owe();
+                    idle.can_wake()
+                };
                 looks && jobs.load(Ordering::Relaxed) > 0
             })
         };
@@ -290,5 +293,37 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
         idle.notify(Prefer::default(), None, 1, 1);
         let would_wake = [searcher, guest].map(|thread| thread.join().expect("no panic"));
         assert!(sleeper.try_take() || would_wake[0] || would_wake[1], "one of them wakes the sleeper");
+    });
+}
+
+/// A thread that waits for a group sleeps, and the pool is full. A guest leaves. Meanwhile one thread owes a look for work of
+/// its own, and another one pushes a job of the group: the guest may miss the first one's note, which has no fence behind it
+/// yet, so the pusher must not rely on it.
+#[test]
+fn loom_event_count_nobody_relies_on_the_note_of_another() {
+    check(&["event_count.owed", "event_count.freed"], || {
+        let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (idle, jobs, sleeper) = &*shared;
+        let group = NonZeroUsize::new(1);
+        idle.enter();
+        idle.announce(sleeper, At::default(), group, false);
+        idle.enter(); // the guest
+        let owes = {
+            let shared = shared.clone();
+            thread::spawn(move || _ = shared.0.notify(Prefer::default(), NonZeroUsize::new(2), 1, 1))
+        };
+        let guest = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (idle, jobs, _) = &*shared;
+                idle.exit(false);
+                idle.pays(false) && jobs.load(Ordering::Relaxed) > 0
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        idle.notify(Prefer::default(), group, 1, 1);
+        owes.join().expect("no panic");
+        let would_wake = guest.join().expect("no panic");
+        assert!(sleeper.try_take() || would_wake, "one of them wakes the sleeper");
     });
 }

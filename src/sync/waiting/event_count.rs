@@ -20,7 +20,7 @@
 //! **Notify**, after a job was made visible:
 //! * (N1) Fence.
 //! * (N2) Read the word. If as many threads search as jobs are in sight: done. If no sleeper may run the job, or
-//!   `limit` are active: owe a look, unless one is owed already, and be done.
+//!   `limit` are active: owe a look, also if one is owed already, and be done.
 //! * (N3) Under the lock, take the last sleeper that may run the job. Count it as active, and as searching if it may
 //!   run anything. (N4) Unpark it.
 //!
@@ -265,7 +265,8 @@ impl EventCount {
         self.owed.load(Ordering::Relaxed)
     }
 
-    /// Notes that a look is owed. The caller then checks whether a thread can be woken by now. (O1), (O2)
+    /// Notes that a look is owed. The caller then checks whether a thread can be woken by now. It does so also where a look is
+    /// owed already: the thread that owes that may not have passed O2 yet. (O1), (O2)
     pub(crate) fn owe(&self) {
         self.note(true); // (O1)
         fence_edge!("event_count.owed"); // (O2)
@@ -278,24 +279,13 @@ impl EventCount {
         !self.is_at_limit() // (O3)
     }
 
-    /// The calling thread has found a job, or was woken for one, and can wake nobody for the rest. It owes a look.
-    /// `false`: a look was owed already. (O1), (O2)
-    pub(crate) fn owes_for_rest(&self) -> bool {
-        let owes = !self.has_debt();
-        if owes {
-            self.owe();
-        }
-        owes
-    }
-
     /// The caller has taken down the flag by which others ask for jobs. If threads sleep all the same, it owes them a
     /// look. `true`: one of them is hungry now.
     pub(crate) fn owes_sleepers(&self) -> bool {
-        let owes = self.load().sleeping() > 0 && !self.has_debt();
-        if owes {
+        self.load().sleeping() > 0 && {
             self.owe();
+            self.is_hungry() // (O3)
         }
-        owes && self.is_hungry() // (O3)
     }
 
     /// A thread may be woken now that could not be before, or there can be one more spare (`misses_spare`). `true`: a
@@ -451,7 +441,7 @@ impl EventCount {
             if let Some(parker) = sleeper {
                 parker.unpark(); // (N4)
                 woken += 1;
-            } else if owes || self.has_debt() {
+            } else if owes {
                 return !is_full;
             } else {
                 self.owe();

@@ -168,9 +168,9 @@
 //!    comes before P1. The searcher stops after P2, so its fence comes after P1, and its last look sees the job. If it
 //!    can wake nobody then, it leaves a note itself.
 //!
-//! Case 5 has a gap. A pusher that finds a note passes neither O2 nor O3. The maker of that note may still be between
-//! O1 and O2. Then a thread that frees a slot may miss the note at P2. The maker sees the slot at O3, but wakes a
-//! sleeper for its own job only. If no sleeper may run that one, the slot stays free until the next payer comes.
+//! A thread that finds the note of another passes O2 and O3 all the same. The maker of that note may still be between O1
+//! and O2, and a thread that frees a slot may miss it then. The maker sees the slot at O3, but wakes a sleeper for its own
+//! job only (model `loom_event_count_nobody_relies_on_the_note_of_another`).
 //!
 //! # The end
 //! A worker that ends must not leave a job behind. The thread that ends the pool says so after the last job from
