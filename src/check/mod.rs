@@ -1,16 +1,19 @@
 //! Virtual workers: the real engine on coroutines of one thread, in an order that a seed decides.
 //!
-//! Every worker, and every thread from outside, is an *actor*: a coroutine that runs the same code as a thread would. It
-//! yields at the choice points of [`crate::sync::seam`], and where a thread would block. The loop here says who goes on.
-//! So are spares, which come when an actor lends its place; not on the clock, where a nap would have to take its time.
+//! Only tests use this. Every worker, and every thread from outside, is an *actor*: a coroutine that runs the same code
+//! as a thread would. An actor yields at the choice points of [`crate::sync::seam`], and where a thread would block.
+//! The loop here decides which actor goes on.
+//!
+//! Spares are actors too; one comes when an actor lends its place. There are none on the virtual clock, where a nap
+//! would have to take time.
 //!
 //! # Orders
-//! * [`Order::Random`]: one actor at a time, picked at random, some of them rarely: any interleaving of steps may come.
-//! * [`Order::Clock`]: in rounds. A find, a steal and a publication take one round each, [`work`] as many as it says; all
-//!   actors that are not busy go on in every round. What comes out is the makespan on as many cores as there are workers,
-//!   whatever the machine.
+//! * [`Order::Random`]: one actor at a time, picked at random, some of them rarely. Any interleaving of steps may come.
+//! * [`Order::Clock`]: in rounds. All actors that are not busy go on in every round. A find, a steal and a publication
+//!   take one round each, and [`work`] takes the rounds that it is given. The result is the makespan on as many cores
+//!   as there are workers, whatever the machine.
 //!
-//! A run in which nobody can go on and somebody is not done is a deadlock: it panics.
+//! If no actor can go on and some actor is not done, that is a deadlock, and the driver panics.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -27,19 +30,19 @@ use crate::sync::seam::{self, Driver, Point};
 
 mod tests;
 
-/// In which order virtual workers go on.
+/// The order in which virtual workers go on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     /// One at a time, at random from this seed.
     Random(u64),
-    /// In rounds of the virtual clock; who comes first in a round is random from this seed.
+    /// In rounds of the virtual clock. The actor that comes first in a round is random from this seed.
     Clock(u64),
 }
 
-/// What virtual workers have done.
+/// The result of driving virtual workers.
 #[derive(Debug)]
 pub(crate) struct Driven<R> {
-    /// What each thread from outside gave.
+    /// What each thread from outside returned.
     pub(crate) values: Vec<R>,
     /// When each of them was done, in rounds of the virtual clock.
     pub(crate) rounds: Vec<u64>,
@@ -48,15 +51,15 @@ pub(crate) struct Driven<R> {
 /// What a thread from outside does with the pool.
 pub(crate) type Body<'a, R> = Box<dyn FnOnce(&Pool) -> R + 'a>;
 
-/// More steps than any test takes: somebody turns in circles.
+/// More steps than any test takes. If a run needs more, some actor turns in circles.
 const ENDLESS: u64 = 100_000_000;
 
 /// Why an actor has yielded.
 #[derive(Clone, Copy)]
 enum Pause {
-    /// It is busy for so many rounds.
+    /// It is busy for this many rounds.
     Busy(u64),
-    /// It waits until this holds. The closure is on the actor's stack.
+    /// It waits until the closure returns `true`. The closure is on the actor's stack.
     Until(NonNull<dyn Fn() -> bool>),
 }
 
@@ -65,16 +68,16 @@ type Yield = Yielder<(), Pause>;
 thread_local! {
     /// The running actor's way back to the loop.
     static YIELDER: Cell<Option<NonNull<Yield>>> = const { Cell::new(None) };
-    /// Stacks for use again.
+    /// Stacks that are kept for use again.
     static STACKS: Cell<Vec<DefaultStack>> = const { Cell::new(Vec::new()) };
 }
 
-/// Takes `rounds` of the virtual clock; on a real thread nothing.
+/// Takes `rounds` of the virtual clock. On a real thread it does nothing.
 pub(crate) fn work(rounds: u64) {
     pause(Pause::Busy(rounds));
 }
 
-/// Blocks until this holds, as code of the user's does.
+/// Blocks until `ready` returns `true`, as user code may.
 pub(crate) fn until(ready: &dyn Fn() -> bool) {
     assert!(seam::block(ready), "a virtual worker blocks");
 }
@@ -83,7 +86,7 @@ pub(crate) fn until(ready: &dyn Fn() -> bool) {
 fn pause(pause: Pause) {
     let Some(yielder) = YIELDER.get() else { return };
     #[expect(unsafe_code, reason = "the yielder lives on the actor's stack")]
-    // SAFETY: set by the loop for the actor that runs now, and its coroutine has not ended.
+    // SAFETY: the loop has set the pointer for the actor that runs now, and its coroutine has not ended.
     let yielder = unsafe { yielder.as_ref() };
     yielder.suspend(pause);
 }
@@ -114,9 +117,9 @@ impl Driver for ToLoop {
 struct Actor {
     coroutine: Coroutine<(), Pause, ()>,
     pause: Pause,
-    /// Where its time goes on, in rounds.
+    /// The round in which it can go on.
     free_at: u64,
-    /// How often it is picked, against others.
+    /// How often it is picked, in proportion to others.
     weight: u64,
     yielder: Option<NonNull<Yield>>,
     current: Current,
@@ -192,10 +195,11 @@ impl Dice {
     }
 }
 
-/// Lets `bodies` use a pool of virtual workers, each as a thread from outside, until all are done and the pool is closed.
+/// Lets `bodies` use a pool of virtual workers, each as a thread from outside, until all are done and the pool is
+/// closed.
 ///
 /// # Panics
-/// If nobody can go on, or somebody turns in circles, or a body panics.
+/// If no actor can go on, if there is no end after [`ENDLESS`] steps, or if a body panics.
 pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -> Driven<R> {
     let pool = without_threads(workers);
     let shared = Arc::clone(&pool.shared);
@@ -233,12 +237,12 @@ pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -
     Driven { values, rounds }
 }
 
-/// One thread from outside, in a random order; what it gives.
+/// Drives one thread from outside in a random order, and returns what it returned.
 pub(crate) fn once<R>(workers: usize, seed: u64, body: impl FnOnce(&Pool) -> R) -> R {
     drive(workers, Order::Random(seed), vec![Box::new(body)]).values.pop().expect("one body")
 }
 
-/// One thread from outside on the virtual clock: when it is done, in rounds.
+/// Drives one thread from outside on the virtual clock, and returns the round in which it is done.
 pub(crate) fn makespan(workers: usize, seed: u64, body: impl FnOnce(&Pool)) -> u64 {
     drive(workers, Order::Clock(seed), vec![Box::new(body)]).rounds.pop().expect("one body")
 }
@@ -249,7 +253,7 @@ type Life = Box<dyn FnOnce() + Send>;
 /// All actors, and the clock.
 struct Stage {
     actors: Vec<Actor>,
-    /// Spares that were made and are no actors yet.
+    /// Spares that were made, and are not actors yet.
     spares: Arc<Mutex<Vec<Life>>>,
     dice: Dice,
     clock: bool,
@@ -268,7 +272,7 @@ impl Stage {
         Self { actors, spares: Arc::default(), dice, clock, now: 0, steps: 0 }
     }
 
-    /// Lets all go on until those of `range` are done.
+    /// Lets all actors go on until those of `range` are done.
     fn run(&mut self, range: impl SliceIndex<[Actor], Output = [Actor]> + Clone) {
         while !self.actors[range.clone()].iter().all(Actor::is_done) {
             let moved = if self.clock { self.round() } else { self.one() };
@@ -281,7 +285,7 @@ impl Stage {
         }
     }
 
-    /// One round of the clock; `false`: nobody can go on, now or later.
+    /// Runs one round of the clock. Returns `false` if no actor can go on, now or later.
     fn round(&mut self) -> bool {
         let count = self.actors.len();
         let first = usize::try_from(self.dice.roll(count as u64)).expect("an index");
@@ -293,7 +297,8 @@ impl Stage {
                 moved = true;
             }
         }
-        // What has been set free in this round goes on in the next one, what is busy when its time has come.
+        // An actor that was set free in this round goes on in the next one. A busy actor goes on when its time has
+        // come.
         let busy = self.actors.iter().filter(|actor| !actor.is_done() && matches!(actor.pause, Pause::Busy(_)));
         let next = busy.map(|actor| actor.free_at).min();
         let woken =
@@ -302,7 +307,7 @@ impl Stage {
         moved || woken || next.is_some()
     }
 
-    /// One actor at random; `false`: nobody can go on.
+    /// Runs one actor at random. Returns `false` if no actor can go on.
     fn one(&mut self) -> bool {
         let ready = |actor: &Actor| if actor.is_ready(u64::MAX) { actor.weight } else { 0 };
         let weights: Vec<u64> = self.actors.iter().map(ready).collect();
@@ -337,7 +342,7 @@ impl Stage {
         }
     }
 
-    /// The actors cannot be unwound: they are left as they are.
+    /// Panics. The actors cannot be unwound, so they are leaked.
     fn give_up(&mut self, why: &str) -> ! {
         let done = self.actors.iter().filter(|actor| actor.is_done()).count();
         let count = self.actors.len();

@@ -1,11 +1,14 @@
-//! A pipe whose type is hidden.
+//! A pipe whose type is hidden behind a pointer, for [`Stream::boxed`](crate::Stream::boxed).
+//!
+//! [`Pipe::drive`] is generic, so no trait object can have it. [`Hidden`] has a method without type parameters instead,
+//! which calls it.
 
 use std::fmt;
 
 use super::pipe::{Head, Meter, Parcel, Pipe, Timed, Untimed};
 use crate::run::flow::frame::Frame;
 
-/// A pipe whose type is hidden: an item costs an indirect call more.
+/// A pipe whose type is hidden. It costs one indirect call more for each item.
 pub struct Boxed<'env, T>(Box<dyn Hidden<T> + 'env>);
 
 impl<'env, T> Boxed<'env, T> {
@@ -14,7 +17,7 @@ impl<'env, T> Boxed<'env, T> {
     }
 }
 
-/// [`Pipe`] without generic methods.
+/// [`Pipe`] without generic methods, for trait objects.
 trait Hidden<T>: Send + Sync {
     fn head(&self) -> &dyn Head;
     fn drive(&self, timed: bool, parcel: Parcel, frame: &Frame<'_>, out: &mut dyn FnMut(T));

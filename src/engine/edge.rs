@@ -1,7 +1,10 @@
-//! Edges: where one stage sends its items to another, as packets.
+//! Edges: how one stage sends its items to another, in packets.
 //!
-//! What a batch grows beyond [`PART`] items goes on in parts while the rest is still being made, so that others can begin
-//! with it.
+//! The tail of the sending stage fills packets ([`SendOn`], [`super::fork`], [`super::serial`]); the head of the
+//! receiving stage empties them ([`Boundary`]). Both share an [`Edge`], which keeps empty packets for use again.
+//!
+//! A batch that grows to [`PART`] items goes on in parts while the rest is still being made, so that other workers can
+//! begin with the first ones.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,16 +21,16 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;
 
-/// An edge between two stages. It keeps empty packets for use again.
+/// An edge between two stages: a store of empty packets.
 #[derive(Debug)]
 pub(crate) struct Edge<T> {
     #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
     spare: Mutex<Vec<Box<Packet<T>>>>,
-    /// Room in the largest packet so far: a new one gets as much.
+    /// The capacity of the largest packet so far. A new packet gets as much.
     largest: AtomicUsize,
 }
 
-/// Empty packets that an edge keeps at most: as many as a source has batches in flight unless the user says otherwise.
+/// The largest number of empty packets that an edge keeps: the default number of credits.
 const SPARE: usize = 256;
 
 impl<T> Edge<T> {
@@ -45,14 +48,14 @@ impl<T> Edge<T> {
         })
     }
 
-    /// Takes a packet back, drops its items, and says how many they were.
+    /// Takes a packet back, drops its items, and returns how many there were.
     pub(crate) fn discard(&self, packet: Box<Packet<T>>) -> u64 {
         let count = packet.items.len() as u64;
         self.give(packet);
         count
     }
 
-    /// Takes a packet back; its items are dropped.
+    /// Takes a packet back, and drops its items.
     pub(crate) fn give(&self, mut packet: Box<Packet<T>>) {
         packet.items.drain(..).for_each(unwind::drop_value);
         packet.failure = None;
@@ -64,7 +67,7 @@ impl<T> Edge<T> {
     }
 }
 
-/// The head of a stage that reads packets.
+/// The head of a stage that reads the packets of an edge.
 pub(crate) struct Boundary<T> {
     edge: Arc<Edge<T>>,
 }
@@ -113,13 +116,14 @@ impl<T: Send> Feed for Boundary<T> {
     }
 }
 
-/// A packet that is being filled, and the parts of it that were sent on.
+/// A packet that is being filled with a piece, and how many parts of the piece were sent on already.
 pub(super) struct Filling<'a, T> {
     edge: &'a Edge<T>,
     packet: Option<Box<Packet<T>>>,
     output: usize,
-    /// Parts sent on; a piece that is itself a part is not split again.
+    /// How many parts were sent on.
     sent: u32,
+    /// Whether the piece may go on in parts. A piece that is itself a part is not split again.
     splits: bool,
 }
 
@@ -137,7 +141,7 @@ impl<'a, T> Filling<'a, T> {
         }
     }
 
-    /// Sends what there is as a part, so that others can begin with it.
+    /// Sends on the items so far as a part, so that other workers can begin with it.
     #[cold]
     fn send_part(&mut self, cx: &Cx<'_>, ticket: &Ticket) {
         let mut packet = self.packet.replace(self.edge.take()).expect("there between calls");
@@ -147,7 +151,7 @@ impl<'a, T> Filling<'a, T> {
         cx.send(self.output, packet, false);
     }
 
-    /// Sends the rest, and what came in the place of further items.
+    /// Sends on the rest of the piece, and the failure that came in place of further items.
     pub(super) fn finish(mut self, cx: &Cx<'_>, ticket: &Ticket, failure: Option<Carried>) {
         let mut packet = self.packet.take().expect("there between calls");
         packet.failure = failure;
@@ -156,7 +160,7 @@ impl<'a, T> Filling<'a, T> {
     }
 }
 
-/// The tail that sends all items to one stage.
+/// The tail that sends all items over one edge.
 pub(crate) struct SendOn<T> {
     pub(crate) edge: Arc<Edge<T>>,
 }

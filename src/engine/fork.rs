@@ -1,4 +1,7 @@
-//! The tail that sends items to two stages.
+//! The tail that sends items to two stages, for `tee` and `partition`.
+//!
+//! [`super::fused`] calls it with one piece at a time on each worker. The piece becomes two packets, one for each
+//! stage, and both hold the credit of the source batch.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::stage::TailKind;
 
-/// Sends items to two stages: what `split` gives.
+/// Sends items to two stages: of each item, `split` makes what goes to the left and what goes to the right.
 pub(crate) struct Fork<T, S> {
     pub(crate) left: Arc<Edge<T>>,
     pub(crate) right: Arc<Edge<T>>,

@@ -1,8 +1,11 @@
 //! A stage with its types: a pipe of fused operators, and the tail that takes what comes out.
 //!
-//! The tail drives the pipe, not the other way round ([`Tail::run`] is given a [`Drive`]): so it can first see whether the
-//! piece may go in, and then take the items where they belong, into a table of its own or straight into an operator. An
-//! ordered sink needs no buffer for a piece whose turn it is.
+//! The run calls a [`Fused`] through the traits in [`crate::run::flow::stage`], from many workers at once, each with a
+//! piece of its own. If the piece is still wanted, the tail gets it as a [`Drive`].
+//!
+//! The tail drives the pipe, not the other way round. So the tail can first check whether the piece may go in, and then
+//! put the items where they belong: into a table of its own, or straight into an operator. An ordered sink needs no
+//! buffer for a piece whose turn it is.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -25,30 +28,30 @@ pub(crate) trait Tail<T>: Send + Sync {
     const KIND: TailKind;
     /// What it queues for itself.
     type Own: OwnJob;
-    /// Takes the items of one piece, which `drive` drives.
+    /// Takes the items of one piece, which `drive` drives. It must retire the piece, or send it on and let it arrive.
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>);
-    /// Goes on with what it has queued for itself.
+    /// Runs a job that it has queued for itself.
     fn own(&self, cx: &Cx<'_>, job: Self::Own);
-    /// The last piece has retired.
+    /// Ends the stage, after the last piece has retired.
     fn end(&self, _cx: &Cx<'_>) -> Ended {
         Ended::Now
     }
     fn prepare(&mut self, _capacity: Capacity) {}
     fn reset(&mut self) {}
-    /// Drops what a failed run left, and says how many items.
+    /// Drops what a failed run left, and returns how many items of the stage's input were dropped.
     fn clear(&mut self) -> u64 {
         0
     }
     fn waiting(&self) -> Option<String> {
         None
     }
-    /// Items that a serial operator was given, made, and dropped.
+    /// The numbers of items that a serial operator was given, made, and dropped.
     fn serial_counts(&self) -> Option<[u64; 3]> {
         None
     }
 }
 
-/// A tail that does not care in which order batches come, and keeps nothing of them: a free source may feed it.
+/// A tail for which the order of batches makes no difference, and which keeps none of them. A free source may feed it.
 pub(crate) trait ParallelTail<T>: Tail<T> {
     /// Takes the items of adjacent batches, which `drive` drives one after the other.
     fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>);
@@ -57,26 +60,27 @@ pub(crate) trait ParallelTail<T>: Tail<T> {
 /// Puts the result of a sink into its slot.
 pub(crate) fn put<T>(slot: &Slot<T>, value: Option<T>) {
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    // SAFETY: (1) the end of the sink's stage comes before everything that reads the slot.
+    // SAFETY: (1) only the end of the sink's stage calls this, and the task graph puts it before every other access to
+    // the slot.
     let old = unsafe { slot.replace(value) };
     unwind::drop_value(old);
 }
 
 /// One piece, ready to be driven through the pipe.
 pub(crate) trait Drive<T> {
-    /// Drives it: `each` takes the items into `state`. If an operator fails, now or before on an item of this piece, that
-    /// has had the items before the one it failed on.
+    /// Drives the piece: `each` takes every item into `state`. Returns the state, and the failure if an operator of
+    /// this stage or of an earlier one failed on an item of this piece. Then `each` has had the items before that one.
     fn drive<A>(self, state: A, each: impl FnMut(&mut A, T)) -> (A, Option<Carried>);
-    /// Drops its items: nobody wants them.
+    /// Drops the items of the piece unseen.
     fn skip(self);
 }
 
 /// Adjacent batches of a source, ready to be driven through the pipe one after the other.
 pub(crate) trait DriveAll<T> {
-    /// The number of the first one.
+    /// The number of the first batch.
     fn first(&self) -> u64;
-    /// Drives each batch: its items go from `each` into what `start` has made, and that to `end`, with the number of the batch.
-    /// Ends at the first one that breaks off, with what has broken it.
+    /// Drives the batches one after the other. For each one, `start` makes a state, `each` takes the items into it, and
+    /// `end` gets the number of the batch and the state. Stops at the first batch that breaks off, and returns it.
     fn drive_all<A>(
         self,
         start: impl FnMut() -> A,
@@ -85,7 +89,7 @@ pub(crate) trait DriveAll<T> {
     ) -> Option<Broken>;
 }
 
-/// A batch that broke off.
+/// A batch that broke off, and why.
 pub(crate) struct Broken {
     pub(crate) number: u64,
     pub(crate) cause: BrokenBy,
@@ -93,13 +97,13 @@ pub(crate) struct Broken {
 
 /// What has broken a batch off.
 pub(crate) enum BrokenBy {
-    /// An operator.
+    /// An operator of the stage failed.
     Operator(Carried),
-    /// What the tail does before and behind the items of a batch: it threw this.
+    /// The tail panicked before or after the items of the batch; this is the payload.
     Tail(Box<dyn Any + Send>),
 }
 
-/// What a parallel tail does that only gives the items of a piece to `each`.
+/// Gives the items of a piece to `each`, lets a failure count, and retires the piece.
 pub(crate) fn consume<T>(cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>, mut each: impl FnMut(T)) {
     let ((), failure) = drive.drive((), |(), item| each(item));
     if let Some(failure) = failure {
@@ -108,7 +112,7 @@ pub(crate) fn consume<T>(cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>, mut 
     cx.retire(&ticket);
 }
 
-/// The same for adjacent batches.
+/// Does the same for adjacent batches of a free source.
 pub(crate) fn consume_all<T>(cx: &Cx<'_>, drive: impl DriveAll<T>, mut each: impl FnMut(T)) {
     let mut count = 0;
     let broken = drive.drive_all(|| count += 1, |(), item| each(item), |_, ()| ());
@@ -118,12 +122,13 @@ pub(crate) fn consume_all<T>(cx: &Cx<'_>, drive: impl DriveAll<T>, mut each: imp
     cx.arrive_all(count);
 }
 
-/// A pipe and a tail.
+/// A stage: a pipe and a tail.
 pub(crate) struct Fused<P, K> {
     pub(crate) pipe: P,
     pub(crate) tail: K,
 }
 
+/// One piece on its way through a pipe.
 struct Firing<'a, P> {
     cx: &'a Cx<'a>,
     pipe: &'a P,
@@ -171,7 +176,8 @@ struct FiringAll<'a, 'n, P> {
 }
 
 impl<P: Pipe> FiringAll<'_, '_, P> {
-    /// Drives one batch. Not inlined: so the loop over its items is compiled by itself, with its state in registers.
+    /// Drives one batch. It is not inlined, so that the compiler keeps the state of the loop over the items in
+    /// registers.
     #[inline(never)]
     fn drive<M: Meter, A>(
         &self,
@@ -201,7 +207,7 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
         let (cx, items) = (self.cx, self.numbers.items);
         let (mut frame, begun) = (cx.frame(), Instant::now());
         let first = self.numbers.number();
-        // The batch that is under way, and behind the last one that was driven.
+        // The number of the batch that is under way, and the number behind the last batch that was driven to its end.
         let (number, driven) = (Cell::new(first), Cell::new(first));
         let mut kept = None;
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -223,7 +229,7 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
         }));
         let (number, driven, time) = (number.get(), driven.get(), begun.elapsed());
         let of_operator = frame.has_error() || frame.has_culprit();
-        // They are entered as one piece, from the first one on.
+        // All batches from the first one on are entered as one piece.
         let last = if of_operator { number + 1 } else { driven };
         let place = Key::new(first, 0)..Key::new(last, 0);
         if first < last {
@@ -239,14 +245,14 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
             BrokenBy::Tail(result.err()?)
         };
         if driven == number && !of_operator {
-            cx.drop_items(items.discard(&(number..number + 1))); // before its items
+            cx.drop_items(items.discard(&(number..number + 1))); // `start` panicked: no item of the batch was driven
         }
         Some(Broken { number, cause })
     }
 }
 
 impl<P: Pipe, K: Tail<P::Out>> Fused<P, K> {
-    /// Works on a piece.
+    /// Works on a piece, or drops it if it is no longer wanted.
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
         let ticket = parcel.ticket;
         let firing = Firing { cx, pipe: &self.pipe, parcel };
@@ -262,7 +268,7 @@ impl<P: Pipe, K: Tail<P::Out>> Fused<P, K> {
 impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn own(&self, cx: &Cx<'_>, word: u64) {
         #[expect(unsafe_code, reason = "jobs carry words")]
-        // SAFETY: (1) what this stage queues for itself is its tail's; (2) a job runs once.
+        // SAFETY: (1) only the tail of this stage queues jobs for it; (2) a job runs once.
         let job = unsafe { K::Own::from_word(word) };
         if let Some(job) = job {
             self.tail.own(cx, job);

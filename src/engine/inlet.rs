@@ -1,7 +1,10 @@
-//! Inputs of shapes: stages that take whole packets, and do not look at their items one by one.
+//! Inputs of shapes: stages that take whole packets, and do not drive their items one by one.
 //!
-//! A shape brings streams together (`chain`, `zip`) or renumbers one (`unordered`). Each of its inputs is a stage of its own;
-//! the inputs of one shape share its state. What comes out is a new sequence.
+//! A shape brings two streams together (`chain`, `zip`, `merge`) or renumbers one (`unordered`). Each of its inputs is
+//! a stage of its own, and the inputs of one shape share its state. What comes out of a shape is a new sequence.
+//!
+//! An operator implements [`Shape`] for its inputs; [`Inlet`] makes a stage of each. The run calls an inlet from
+//! several workers at once, with one packet each.
 
 use std::sync::Arc;
 
@@ -17,15 +20,15 @@ pub(crate) trait Shape: Send + Sync {
     type Item: Send;
     /// What it queues for itself.
     type Own: OwnJob;
-    /// Takes a packet; wanted or not.
+    /// Takes a packet, whether it is still wanted or not.
     fn take(&self, cx: &Cx<'_>, edge: &Edge<Self::Item>, packet: Box<Packet<Self::Item>>);
-    /// Goes on with what it has queued for itself.
+    /// Runs a job that it has queued for itself.
     fn own(&self, cx: &Cx<'_>, edge: &Edge<Self::Item>, job: Self::Own);
-    /// The last packet has gone through.
+    /// Ends this input, after the last packet has gone through.
     fn end(&self, cx: &Cx<'_>) -> Ended;
     fn prepare(&mut self, _capacity: Capacity) {}
     fn reset(&mut self);
-    /// Drops what a failed run left, and says how many items.
+    /// Drops what a failed run left, and returns the number of items dropped.
     fn clear(&mut self, _edge: &Edge<Self::Item>) -> u64 {
         0
     }
@@ -34,7 +37,7 @@ pub(crate) trait Shape: Send + Sync {
     }
 }
 
-/// An input of a shape as a stage, and the edge over which packets come.
+/// An input of a shape as a stage, with the edge over which its packets come.
 pub(crate) struct Inlet<S: Shape> {
     edge: Arc<Edge<S::Item>>,
     shape: S,
@@ -57,7 +60,7 @@ impl<S: Shape> Inlet<S> {
 impl<S: Shape> Stage for Inlet<S> {
     fn own(&self, cx: &Cx<'_>, word: u64) {
         #[expect(unsafe_code, reason = "jobs carry words")]
-        // SAFETY: (1) what this stage queues for itself is its shape's; (2) a job runs once.
+        // SAFETY: (1) only the shape of this stage queues jobs for it; (2) a job runs once.
         let job = unsafe { S::Own::from_word(word) };
         if let Some(job) = job {
             self.shape.own(cx, &self.edge, job);
@@ -92,7 +95,7 @@ impl<S: Shape> PacketStage for Inlet<S> {
     }
 }
 
-/// Drops a packet that nobody wants, and gives its credit back.
+/// Drops a packet that is no longer wanted, counts its items as dropped, and gives its credit back.
 pub(crate) fn drop_packet<T>(cx: &Cx<'_>, edge: &Edge<T>, packet: Box<Packet<T>>) {
     let Ticket { origin, .. } = packet.ticket;
     cx.drop_items(edge.discard(packet));

@@ -1,15 +1,22 @@
-//! What a stage is made of. The engine names no operator, and operators know nothing of each other.
+//! The typed inside of a stage: a pipe of fused operators, and the tail that takes what comes out of it.
+//!
+//! [`crate::graph`] builds stages out of the types in this folder; the run ([`crate::run::flow::stage`]) calls them
+//! through traits that do not name types of items. The engine names no operator: an operator implements one of its
+//! traits. Operators know nothing of each other.
+//!
+//! Everything here may rely on three promises of the run. A piece is handed to one thread at a time. A stage's `end`
+//! comes after all of its pieces. `prepare`, `reset` and `clear` are called while nothing runs.
 //!
 //! # The way of an item
 //! `g.range(0..n).map(f).filter(p).fold(0, add)` is one stage. Its source issues a batch; a worker runs the job:
 //! ```text
-//!   run::source          the job names a batch of the source                      who may work on what, and when
+//!   run::flow::source    the job names a batch of the source
 //!      │ BatchStage::batch
 //!   fused::Fused         is the batch still wanted?
 //!      │ Tail::run(drive)
 //!   serial::Serial       is it this batch's turn?  no: collect its items in a packet, and leave that behind
 //!      │ Drive::drive      yes:
-//!   fused::Firing        opens the books: counts, clock, who is to blame
+//!   fused::Firing        opens a frame: counts, clock, the operator that fails
 //!      │ Pipe::drive
 //!   op::Op (filter)  ──► op::Op (map)  ──► pipe::Root  ──► numbered::Numbered     each asks the one before it
 //!                                                              │ a loop over the items of the batch
@@ -21,19 +28,19 @@
 //!      │ the loop has ended
 //!   serial::Serial       puts the state back, ends the turn, wakes the next batch; at the end of the stream the result
 //! ```
-//! The calls go down to the source, and the items come up again, inside one function after inlining: the tail drives the
-//! pipe. So the tail can look whether it may begin before any item is made, and an ordered sink needs no buffer for the
-//! batch whose turn it is. Where the next operator is a stage of its own the tail fills a packet ([`edge`]), and the job for
-//! that goes on with it.
+//! The tail drives the pipe. The calls go down to the source, and the items come up again, inside one function after
+//! inlining. So the tail can check whether it may begin before any item is made, and an ordered sink needs no buffer
+//! for the batch whose turn it is. If the next operator is in a stage of its own, the tail fills a packet ([`edge`]),
+//! and a job of that stage goes on with it.
 //!
 //! # Files
 //! | what | file |
 //! |---|---|
 //! | where items come from | [`pulled`], [`numbered`]; packets in [`edge`] |
 //! | what is done with them on the way | [`pipe`], [`op`], [`boxed`] |
-//! | who drives them | [`fused`] |
+//! | what drives them | [`fused`] |
 //! | where they go | [`serial`], [`reduce`], [`edge`] to one stage, [`fork`] to two |
-//! | who takes whole packets | [`inlet`] |
+//! | stages that take whole packets | [`inlet`] |
 
 pub(crate) mod boxed;
 pub(crate) mod edge;

@@ -1,4 +1,8 @@
-//! Sources known by number: a batch is made from its number alone, on any worker.
+//! Numbered sources: any worker can make a batch from its number alone.
+//!
+//! The sources in [`crate::sources`] implement [`Indexed`]. [`Numbered`] cuts them into batches for the run
+//! ([`NumberedItems`]), and is the head of the stage's pipe ([`Feed`]). The run asks for each batch once, from any
+//! worker, after `begin`.
 
 use std::any::Any;
 use std::ops::Range;
@@ -12,39 +16,41 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind;
 
-/// A collection whose items can be had by place, from any thread.
+/// A collection whose items any thread can reach by index.
+///
+/// The unit of length is an item for most sources, and a byte for records of a text.
 pub(crate) trait Indexed: Send + Sync {
     type Item;
-    /// How long it is in this run.
+    /// Its length in this run. It may call user code.
     fn len(&self) -> u64;
-    /// How long every batch but the last should be.
+    /// The length that every batch but the last should have.
     fn batch(&self, size: BatchSize) -> u64 {
         size.of(self.len())
     }
-    /// A run begins: batches will be asked for, each once.
+    /// Begins a run, in which each batch is asked for at most once.
     fn begin(&self) {}
     /// Gives the items of a batch to `out`.
     fn each(&self, batch: Batch, out: &mut impl FnMut(Self::Item));
-    /// How many items a batch has, as far as that is known.
+    /// How many items a batch has; 0 if that is not known.
     fn count(&self, batch: &Batch) -> u64 {
         batch.range.end - batch.range.start
     }
-    /// Drops the items of a batch that nobody wants, and says how many.
+    /// Drops the items of a batch that is no longer wanted, and returns their number; 0 if that is not known.
     fn discard(&self, batch: Batch) -> u64 {
         self.count(&batch)
     }
     fn is_ready(&self) -> bool {
         true
     }
-    /// The memory that it reads, in order, as far as that is known.
+    /// The memory that it reads, in order; empty if that is not known.
     fn memory(&self) -> Vec<MemoryRange> {
         Vec::new()
     }
-    /// Drops what a failed run left; called while nothing runs.
+    /// Drops what a failed run left. Called while nothing runs.
     fn clear(&self) {}
 }
 
-/// A batch of an indexed source, or several adjacent ones.
+/// A batch of an indexed source, or several adjacent ones, as a range of indices.
 pub(crate) struct Batch {
     pub(crate) range: Range<u64>,
 }
@@ -56,13 +62,14 @@ impl Batch {
     }
 }
 
-/// A source known by number.
+/// A numbered source; see the module documentation.
 pub(crate) struct Numbered<C> {
     items: C,
-    /// This run's length and batch length.
+    /// The length in this run.
     len: AtomicU64,
+    /// The length of a batch in this run.
     batch: AtomicU64,
-    /// What asking for the length threw: thrown again by the one batch there is then.
+    /// The payload of a panic in `len` or `batch`. The run then has a single, empty batch, which throws it again.
     thrown: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -71,7 +78,8 @@ impl<C> Numbered<C> {
         Self { items, len: AtomicU64::new(0), batch: AtomicU64::new(1), thrown: Mutex::new(None) }
     }
 
-    /// There is an empty batch only if the source could not begin.
+    /// Throws the panic of `begin` again. Called for an empty batch, and there is one only if the source could not
+    /// begin.
     #[cold]
     fn rethrow(&self) {
         let thrown = self.thrown.lock().take();
@@ -81,7 +89,7 @@ impl<C> Numbered<C> {
     }
 
     fn batch(&self, number: u64) -> Batch {
-        // Relaxed: set before the first batch was issued.
+        // Relaxed: both were set before the first batch was queued.
         let (len, batch) = (self.len.load(Ordering::Relaxed), self.batch.load(Ordering::Relaxed));
         let first = number * batch;
         Batch { range: first..len.min(first.saturating_add(batch)) }
@@ -89,7 +97,7 @@ impl<C> Numbered<C> {
 
     /// The items of adjacent batches, as if they were one.
     fn batches(&self, numbers: &Range<u64>) -> Batch {
-        // Relaxed: set before the first batch was issued.
+        // Relaxed: both were set before the first batch was queued.
         let (len, batch) = (self.len.load(Ordering::Relaxed), self.batch.load(Ordering::Relaxed));
         let place = |number: u64| len.min(number.saturating_mul(batch));
         Batch { range: place(numbers.start)..place(numbers.end) }
@@ -100,7 +108,7 @@ impl<C: Indexed> NumberedItems for Numbered<C> {
     fn begin(&self, size: BatchSize) -> u64 {
         let sizes = AssertUnwindSafe(|| (self.items.len(), self.items.batch(size))); // data's length is user code
         if let Some(stale) = self.thrown.lock().take() {
-            unwind::drop_payload(stale); // of a run that asked for no batch
+            unwind::drop_payload(stale); // from a run that failed before it asked for a batch
         }
         let (len, batch) = catch_unwind(sizes).unwrap_or_else(|panic| {
             *self.thrown.lock() = Some(panic);

@@ -1,7 +1,8 @@
 //! Fused operators: what is done with an item on its way through a pipe.
 //!
-//! An operator says what it does with one item ([`FusedOp`]); [`Op`] puts it behind a pipe and does the rest, once for all:
-//! whose time it is, who is to blame, and the counts.
+//! An operator in [`crate::operators`] implements [`FusedOp`] for one item. [`Op`] puts it behind a pipe, and does for
+//! all operators what they have in common: it measures time, puts failures down to the operator that failed, and counts
+//! items.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -9,23 +10,23 @@ use std::error::Error;
 use super::pipe::{Head, Meter, Parcel, Pipe, Spot, Tally, guard};
 use crate::run::flow::frame::Frame;
 
-/// What a fused operator does with an item. It runs on all workers at once.
+/// What a fused operator does with an item. All workers may call it at the same time.
 pub(crate) trait FusedOp<T>: Send + Sync {
     /// What it makes.
     type Out;
-    /// What it looks up or keeps for a batch.
+    /// What it looks up once for a batch, such as data.
     type Batch<'a>
     where
         Self: 'a;
-    /// How many items it makes of one that it does not fail on.
+    /// How many items it makes of an item on which it does not fail.
     const MAKES: Makes;
     /// Whether it may [fail](Emit::fail) on an item.
     const FAILS: bool = false;
     /// Whether it may make more or fewer items than it is given.
     const RESIZES: bool = !matches!(Self::MAKES, Makes::One) || Self::FAILS;
-    /// Before the items of a batch. Not user code.
+    /// Begins a batch. It must not call user code.
     fn begin(&self) -> Self::Batch<'_>;
-    /// Takes an item, and gives what it makes to `out`.
+    /// Takes an item, and hands what it makes to `out`.
     fn item(&self, batch: &mut Self::Batch<'_>, item: T, out: &mut impl Emit<Self::Out>);
 }
 
@@ -39,9 +40,9 @@ pub(crate) enum Makes {
 
 /// Where a fused operator puts what it makes.
 pub(crate) trait Emit<T> {
-    /// The next item. It goes all the way to the end of the stage.
+    /// Hands on the next item.
     fn emit(&mut self, item: T);
-    /// The operator fails on the item that it has; the rest of the batch is dropped before it comes to the operator.
+    /// Fails on the item that the operator has. The rest of the batch is dropped before it reaches the operator.
     fn fail(&mut self, error: Box<dyn Error + Send + Sync>);
 }
 
@@ -70,7 +71,7 @@ impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
         let at = self.spot.position;
         let mut batch = self.op.begin();
         let counted = Tally::new(frame, self.spot.columns.out.filter(|_| O::RESIZES));
-        // Items that it was given, if those that it made do not say so.
+        // Items that it was given, if the number of items that it made does not tell.
         let counts_given = O::FAILS && O::MAKES != Makes::One;
         let given = Cell::new(if counts_given { frame.count(self.spot.columns.given) } else { 0 });
         let failed = Cell::new(false);
@@ -79,7 +80,8 @@ impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
                 return;
             }
             M::at(frame, at);
-            // What is made of an item at most once goes on when the guard is gone: so that the guard costs nothing.
+            // If an operator makes at most one item, that item goes on after the guard is gone: then the guard costs
+            // nothing.
             let mut one = None;
             let made = |item| {
                 if O::MAKES == Makes::Any {
@@ -108,7 +110,7 @@ impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
     }
 }
 
-/// The two ways out of an operator.
+/// The two exits of an operator: an item that it made, and a failure.
 struct Emitter<M, F> {
     made: M,
     fail: F,

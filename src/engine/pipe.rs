@@ -1,17 +1,23 @@
 //! Pipes: how the items of a batch are driven through a chain of stateless operators.
 //!
-//! Every operator wraps the one before it. [`Pipe::drive`] drives one batch by internal iteration: the source's loop calls
-//! the first operator's closure, that calls the next one's, and so on to the end of the stage; all of it is one function
-//! after inlining, so an item costs what it costs in an iterator chain. Between operators there is no queue and no
-//! allocation.
+//! Every operator wraps the one before it. [`Pipe::drive`] drives one batch by internal iteration: the source's loop
+//! calls the first operator's closure, which calls the next one's, and so on to the end of the stage. All of it is one
+//! function after inlining, so an item costs what it costs in an iterator chain. Between operators there is no queue
+//! and no allocation.
 //!
-//! # Who is to blame
-//! While an operator's closure runs, or the operator drops an item, a guard stands on the stack that does something only
-//! when a panic unwinds through it. The guards of an item stand one in another, and the innermost has the blame.
-//! Operators that change the number of items count them in a local that is written to the frame when the batch ends, or
-//! breaks off: so the item's index is known, and on the good path a count costs a register.
+//! The tail of a stage calls `drive`, through [`super::fused`]. Many workers may do so at once, each with a piece and a
+//! frame of its own.
 //!
-//! A pipe is the third parameter of [`Stream`](crate::Stream), and its type need not be named:
+//! # Which operator has failed
+//! While user code of an operator runs, a guard stands on the stack. It does something only if a panic unwinds through
+//! it: it notes its operator in the frame. The guards of an item stand one inside the other, and only the first note
+//! counts, so the innermost operator is blamed.
+//!
+//! An error report also names the index of the item. Operators that change the number of items therefore count them in
+//! a local variable, and write it to the frame when the batch ends or breaks off. As long as nothing fails, a count
+//! costs a register.
+//!
+//! A pipe is the third parameter of [`Stream`](crate::Stream). Its type need not be named:
 //! [`Stream::boxed`](crate::Stream::boxed) hides it.
 
 use std::cell::Cell;
@@ -23,22 +29,25 @@ use crate::run::flow::frame::Frame;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::stage::Columns;
 
-/// A chain of fused operators; see the module. Sealed: made by the methods of [`Stream`](crate::Stream).
+/// A chain of fused operators: the type of what a [`Stream`](crate::Stream) does with its items before the next stage.
+///
+/// Only the methods of [`Graph`](crate::Graph) and [`Stream`](crate::Stream) make pipes; the trait is sealed.
 #[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
 #[expect(private_bounds, reason = "sealed: the methods are the engine's")]
 pub trait Pipe: Send + Sync {
-    /// What comes out.
+    /// The type of the items that come out.
     type Out;
 
-    /// Where the items come from.
+    /// The beginning of the chain, which has the items.
     #[doc(hidden)]
     fn head(&self) -> &dyn Head;
-    /// Drives one batch through.
+    /// Drives one piece through the chain, and gives each item that comes out to `out`.
     #[doc(hidden)]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(Self::Out));
 }
 
-/// The items of a piece, where the head finds them: in a place of the source, under a number, or in a packet.
+/// Says where the head finds the items of a piece. `load` is a place of a pulled source, or the pointer of a packet; a
+/// numbered source goes by the number in the ticket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parcel {
     pub(crate) ticket: Ticket,
@@ -47,22 +56,23 @@ pub(crate) struct Parcel {
 
 /// The beginning of a pipe: the items of a source, or of packets.
 pub(crate) trait Head: Send + Sync {
-    /// What a piece holds before it is driven: how many items, as far as that is known; and the failure that came with it
-    /// in the place of further items, which is taken out.
+    /// What a piece holds before it is driven: the number of its items, 0 if that is not known, and the failure that
+    /// came with it in place of further items. The failure is taken out.
     fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>);
-    /// Drops the items of a piece, and says how many.
+    /// Drops the items of a piece, and returns their number; 0 if that is not known.
     fn discard(&self, parcel: Parcel) -> u64;
 }
 
-/// A head that knows its items.
+/// A head with the type of its items.
 pub(crate) trait Feed: Head {
     type Item;
-    /// Gives every item of a piece to `out`, in a loop: `for_each(out)` would call it through a function of the standard
-    /// library that is not inlined everywhere, and what `out` counts and sums would live in memory.
+    /// Gives every item of a piece to `out`. Implementations use a `for` loop: `for_each(out)` would call `out` through
+    /// a function of the standard library that is not always inlined, and then the counts and sums of `out` would live
+    /// in memory, not in registers.
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Self::Item));
 }
 
-/// The items of a source: the run shares them with the pipe.
+/// The items of a source, which the run and the pipe share.
 impl<H: Head> Head for Arc<H> {
     fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
         H::holds(self, parcel)
@@ -83,13 +93,13 @@ impl<H: Feed> Feed for Arc<H> {
 /// Whether the time of operators is measured.
 pub(crate) trait Meter {
     const TIMED: bool;
-    /// From now on the operator at `position` works.
+    /// Notes that the operator at `position` works from here on.
     fn at(frame: &Frame<'_>, position: usize);
 }
 
-/// Nothing is measured.
+/// Measures nothing.
 pub(crate) struct Untimed;
-/// The first items of the batch are measured.
+/// Measures the first items of a batch.
 pub(crate) struct Timed;
 
 impl Meter for Untimed {
@@ -110,7 +120,7 @@ impl Meter for Timed {
     }
 }
 
-/// Calls user code of the operator at `position`; a panic that unwinds out of it is put down to it.
+/// Calls user code of the operator at `position`. If a panic unwinds out of it, that operator is blamed.
 #[inline]
 pub(crate) fn guard<R>(frame: &Frame<'_>, position: usize, call: impl FnOnce() -> R) -> R {
     struct Blame<'a>(&'a Frame<'a>, usize);
@@ -125,8 +135,8 @@ pub(crate) fn guard<R>(frame: &Frame<'_>, position: usize, call: impl FnOnce() -
     result
 }
 
-/// Counts items in a local, on from what the frame says, and writes the count to it when the batch ends or breaks off.
-/// Without a column it counts nothing.
+/// Counts items in a local variable, starting from the count in the frame, and writes the count back when the batch
+/// ends or breaks off. Without a column the count goes nowhere.
 pub(crate) struct Tally<'a> {
     frame: &'a Frame<'a>,
     column: Option<usize>,
@@ -158,15 +168,14 @@ impl Drop for Tally<'_> {
     }
 }
 
-/// Where an operator stands in its stage: its position, and the columns in which are counted what it is given and what it
-/// hands on.
+/// Where an operator stands in its stage: its position, and the columns that count the items it is given and hands on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spot {
     pub(crate) position: usize,
     pub(crate) columns: Columns,
 }
 
-/// The head as a pipe: the items as they come.
+/// The head as a pipe: hands the items on unchanged.
 pub(crate) struct Root<H> {
     head: H,
 }

@@ -1,4 +1,12 @@
-//! Sources that are pulled: one worker at a time takes a batch out of an iterator, into the buffer of a credit's place.
+//! Pulled sources: one worker at a time takes a batch out of an iterator, into the buffer of a place.
+//!
+//! Two workers could call the iterator at once. The source's turn ([`crate::run::flow::source`]) prevents that: only
+//! its holder calls `begin` and `pull`. Two workers could use one buffer at once. Credits prevent that: a place belongs
+//! to the holder of the turn until its batch is issued, and then to the batch, until its last piece gives the credit
+//! back.
+//!
+//! The sources in [`crate::sources`] implement [`MakeIter`]. [`Pulled`] is both the supply of the run ([`PulledItems`])
+//! and the head of the stage's pipe ([`Feed`]).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -13,12 +21,12 @@ use crate::unwind;
 /// Where a pulled source's iterator comes from.
 pub(crate) trait MakeIter: Send {
     type Iter: Iterator;
-    /// The iterator for a run; none if it is used up.
+    /// The iterator for a run. None if it was used up by an earlier run. It may call user code.
     fn take(&mut self) -> Option<Self::Iter>;
     fn is_ready(&self) -> bool;
 }
 
-/// A source that is pulled.
+/// A pulled source; see the module documentation.
 pub(crate) struct Pulled<O: MakeIter> {
     state: UnsafeCell<State<O>>,
     buffers: UnsafeCell<Buffers<Item<O>>>,
@@ -30,7 +38,7 @@ type Buffers<T> = Box<[UnsafeCell<Buffer<T>>]>;
 /// The items of a batch.
 struct Buffer<T> {
     items: Vec<T>,
-    /// What the iterator threw in the place of further items: thrown again when the batch has come so far.
+    /// The payload of a panic of the iterator. It is thrown again after the items that came before it.
     thrown: Option<Box<dyn Any + Send>>,
 }
 
@@ -47,17 +55,18 @@ type Item<O> = <<O as MakeIter>::Iter as Iterator>::Item;
 struct State<O: MakeIter> {
     make: O,
     iter: Option<O::Iter>,
-    /// What making the iterator threw.
+    /// The payload of a panic while the iterator was made.
     thrown: Option<Box<dyn Any + Send>>,
-    /// The largest batch so far, in any run: a buffer that must grow grows to this, so that it seldom has to again.
+    /// The largest batch so far, in any run, but at most [`BATCH`]. A buffer that must grow gets at least this much
+    /// more room, so that it seldom has to grow again.
     largest: usize,
 }
 
 #[expect(unsafe_code, reason = "the holder of the source's turn pulls, the holder of a place reads its buffer")]
 // SAFETY: (1) `state` is touched only by the holder of the source's turn (`begin`, `pull`), and while nothing runs
-// (`is_ready`, `clear`); (2) a buffer only by the holder of the turn before the batch is issued, then by the one piece that
-// owns the place, and while nothing runs (`clear`); (3) there are the same buffers after `prepare`, which is called before
-// anything runs; (4) all of it is `Send`.
+// (`is_ready`, `clear`); (2) a buffer is touched only by the holder of the turn before the batch is issued, then by the
+// one piece that owns the place, and while nothing runs (`clear`); (3) the list of buffers does not change after
+// `prepare`, which is called before anything runs; (4) all of it is `Send`.
 unsafe impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
 
 impl<O: MakeIter> Pulled<O> {
@@ -68,7 +77,7 @@ impl<O: MakeIter> Pulled<O> {
         }
     }
 
-    /// Takes what is in the buffer of a place; it goes back empty.
+    /// Works on the buffer of a place.
     #[inline]
     fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Buffer<Item<O>>) -> R) -> R {
         let place = usize::try_from(place).expect("an index of a buffer");
@@ -84,7 +93,7 @@ impl<O: MakeIter> Pulled<O> {
         self.buffers.with(|buffers| unsafe { &**buffers })
     }
 
-    /// Drops what is in the buffer of a place, and says how many items.
+    /// Drops what is in the buffer of a place, and returns the number of items.
     fn empty(&self, place: u64) -> u64 {
         self.with_buffer(place, |buffer| {
             let count = buffer.items.len() as u64;
@@ -94,7 +103,7 @@ impl<O: MakeIter> Pulled<O> {
         })
     }
 
-    /// What belongs to the holder of the turn.
+    /// Works on the state that belongs to the holder of the turn.
     fn with_state<R>(&self, work: impl FnOnce(&mut State<O>) -> R) -> R {
         #[expect(unsafe_code, reason = "one owner at a time")]
         // SAFETY: (1) of `Sync`.
@@ -113,7 +122,7 @@ impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
 
     fn begin(&self) {
         self.with_state(|state| {
-            unwind::drop_value(state.iter.take()); // of a run that ended early
+            unwind::drop_value(state.iter.take()); // left by a run that ended early
             match catch_unwind(AssertUnwindSafe(|| state.make.take())) {
                 Ok(iter) => state.iter = iter,
                 Err(panic) => state.thrown = Some(panic),
@@ -145,7 +154,7 @@ impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
                     }
                     Ok(()) if count == size => Pull::Loaded(items),
                     Ok(()) => {
-                        unwind::drop_value(state.iter.take()); // its resources go with the last item
+                        unwind::drop_value(state.iter.take()); // frees its resources right after the last item
                         if items == 0 { Pull::Nothing } else { Pull::Last(items) }
                     }
                 }

@@ -1,4 +1,7 @@
-//! Reductions: a part for every block of a stream, put together as a fixed tree.
+//! Reductions: one part for every block of a stream, combined as a fixed tree.
+//!
+//! A block is a batch of the source. `sum`, `reduce`, `aggregate` and their like each implement [`Reduction`];
+//! [`Reduce`] is the tail that does the rest. [`super::fused`] calls it, from many workers at once.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -20,49 +23,55 @@ use crate::run::slot::Slot;
 use crate::sync::Mutex;
 use crate::unwind;
 
-/// Parts that wait for their neighbours without an allocation: few do, whatever the number of batches.
+/// How many parts can wait for their neighbours before the table allocates. Few wait, however many batches there are.
 const ROOM: usize = 64;
-/// Likewise in a row: one for each level of the tree over what is gone through in one go.
+/// How many parts a row can hold before it allocates: one for each level of the tree over the blocks of one job.
 const ROW: usize = 16;
 
-/// What a reduction does with the items of a block, and with two blocks.
+/// What a reduction does with the items of a block, and with the parts of two blocks.
 pub(crate) trait Reduction<T>: Send + Sync {
     /// The part of a block.
     type Part: Send;
     type Result: Send;
-    /// The part of no items.
+    /// The part of a block before its first item.
     fn start(&self) -> Self::Part;
+    /// Adds the next item of the block to its part.
     fn next(&self, part: Self::Part, item: T) -> Self::Part;
-    /// Puts two adjacent parts together.
+    /// Combines the parts of two adjacent ranges of blocks; the items of `left` come first.
     fn combine(&self, left: Self::Part, right: Self::Part) -> Self::Part;
+    /// Makes the result of the part of the whole stream. None: there was no block.
     fn finish(&self, whole: Option<Self::Part>) -> Self::Result;
 }
 
-/// A reduction: a part per block, put together as a fixed tree over block numbers ([`crate::knockout`]).
+/// The tail of a reduction: makes a part of each block, and combines the parts as a fixed tree over block numbers
+/// ([`crate::knockout`]).
 ///
-/// What is left over at the end is put together from the right. Which blocks there are, and so the tree, depends on the stream
-/// alone: the answer is the same to the last bit on any number of workers.
+/// The parts that are left over at the end of the stream are combined from the right. The stream alone decides which
+/// blocks there are, and so the shape of the tree. Therefore the answer is the same to the last bit on any number of
+/// workers.
 ///
-/// Whoever goes through adjacent blocks puts together what it has both sides of, in memory of its own (a *row*); what is left
-/// of that in the end, and pieces that come one by one, go to a table that all share: who comes second finds the other side
-/// there, and goes on upwards.
+/// A worker that goes through adjacent blocks combines all neighbours of which it has both sides, in memory of its own
+/// (a *row*). The parts that it has left at the end of its job go to a table that all workers share, and so do the
+/// parts of pieces that come one by one. Of two neighbours, the worker that comes second finds the other part in the
+/// table, combines the two, and goes on with the node above.
 pub(crate) struct Reduce<T, R: Reduction<T>> {
     reduction: R,
     parts: Mutex<Parts<R::Part>>,
     result: Arc<Slot<R::Result>>,
 }
 
-/// The parts of a block in several pieces so far, by piece, and how many pieces there are if that is known.
+/// The parts of a block in several pieces, by piece, and the number of pieces once the last one has come.
 type Pieces<P> = (BTreeMap<u32, Option<P>>, Option<usize>);
 
-/// Parts that wait for their neighbour.
+/// The table of parts that wait for others, shared by all workers.
 struct Parts<P> {
+    /// Parts that wait for their neighbour, by node.
     tree: HashMap<Node, Option<P>, RandomState>,
-    /// Blocks in several pieces.
+    /// Blocks in several pieces that are not complete yet, by number.
     split: BTreeMap<u64, Pieces<P>>,
-    /// Empty rows: so that a run allocates nothing.
+    /// Empty rows, kept so that a run allocates nothing.
     rows: Vec<Vec<P>>,
-    /// Empty between runs: room for what is left over at the end.
+    /// Room for the parts that are left over at the end; empty otherwise.
     left_over: Vec<(Node, Option<P>)>,
 }
 
@@ -80,7 +89,9 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         }
     }
 
-    /// Takes a part up the tree as far as its neighbours are in the table; `made` as above. User code runs without the lock.
+    /// Combines a part with its neighbour for as long as the neighbour is in the table, and then leaves it there.
+    /// `made` always holds the node that is being made, so that a panic can be put down to it. User code runs without
+    /// the lock.
     fn climb(&self, mut node: Node, mut part: Option<R::Part>, made: &Cell<Node>) {
         loop {
             made.set(node);
@@ -96,8 +107,8 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         }
     }
 
-    /// The same; if that panics the failure counts at the end of the node that was put together: where in the tree, not who
-    /// came last, says so.
+    /// As [`climb`](Self::climb). If user code panics, the failure counts at the end of the node that was being made.
+    /// That place is the same in every run, whichever worker came second.
     fn climb_or_fail(&self, cx: &Cx<'_>, node: Node, part: Option<R::Part>) {
         let made = Cell::new(node);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.climb(node, part, &made))) {
@@ -105,7 +116,8 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         }
     }
 
-    /// The part of the whole block, once its last piece is there. The outer none: not yet.
+    /// Adds the part of a piece to its block, and returns the part of the whole block once all pieces are there. The
+    /// outer `None` means that some pieces are missing.
     fn whole_block(&self, ticket: &Ticket, part: Option<R::Part>) -> Option<Option<R::Part>> {
         if ticket.is_whole() {
             return Some(part);
@@ -125,7 +137,7 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         Some(pieces.fold(None, |left, right| self.combine(left, right)))
     }
 
-    /// The part of the whole stream: what is left over is put together from the right.
+    /// The part of the whole stream: combines the parts that are left over, from the right.
     fn whole(&self) -> Option<R::Part> {
         let mut parts = self.parts.lock();
         let mut left_over = std::mem::take(&mut parts.left_over);
@@ -139,15 +151,15 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
     }
 }
 
-/// The parts of adjacent blocks, put together as far as both sides are there: of left nodes that wait for their right
-/// neighbour, the lowest and rightmost last.
+/// The parts of adjacent blocks that one worker goes through in a row. Neighbours of which both sides are in the row
+/// are combined already. What is left are the parts of nodes without a neighbour here, from left to right.
 struct Row<P> {
     parts: Vec<P>,
-    /// The first block.
+    /// The number of the first block.
     first: u64,
-    /// Behind the last block.
+    /// The number behind the last block.
     end: u64,
-    /// The level of the node that was put together last.
+    /// The level of the node that was made last.
     level: u32,
 }
 
@@ -167,8 +179,8 @@ impl<P> Row<P> {
         self.parts.push(part);
     }
 
-    /// Something has failed in the last block, or before the next one was added: what is left lies before the node that this
-    /// gives, and which was under way.
+    /// Cuts the row off where something has failed, and returns the node that was being made. `number` is the block
+    /// that was under way: the last one in the row, or the next one. The parts that stay lie before that node.
     fn break_off(&mut self, number: u64) -> Node {
         let level = if number < self.end { self.level } else { 0 };
         let node = Node { level, index: number >> level };
@@ -176,7 +188,7 @@ impl<P> Row<P> {
         node
     }
 
-    /// Takes all parts out, from the right, with their nodes.
+    /// Takes out all parts with their nodes, from right to left.
     fn drain(&mut self) -> impl Iterator<Item = (Node, P)> {
         let (first, mut end) = (self.first, self.end);
         self.parts.drain(..).rev().map(move |part| {
@@ -245,7 +257,7 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
         let parts = self.parts.get_mut();
         parts.tree.drain().for_each(unwind::drop_value);
         std::mem::take(&mut parts.split).into_values().for_each(|(pieces, _)| unwind::drop_value(pieces));
-        0 // they were all worked on
+        0 // all items were worked on
     }
 }
 
@@ -267,20 +279,20 @@ impl<T, R: Reduction<T>> ParallelTail<T> for Reduce<T, R> {
                 BrokenBy::Tail(panic) => fail_at_combine(cx, node, panic),
             }
         }
-        // What lies before a failure may fail too, and then that is the one that counts.
+        // Combining the parts before a failure may fail too. That failure lies earlier, so it is the one that counts.
         row.drain().for_each(|(node, part)| self.climb_or_fail(cx, node, Some(part)));
         self.parts.lock().rows.push(row.parts);
         cx.arrive_all(count);
     }
 }
 
-/// A fault of the closure that puts parts together: it belongs to no item.
+/// The failure of the closure that combines parts. It belongs to no item.
 fn at_combine(cx: &Cx<'_>, ticket: &Ticket, panic: Box<dyn Any + Send>) -> Carried {
     let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
     cx.failure(ticket, fault)
 }
 
-/// A panic of that closure counts, at the end of the node that it was called for.
+/// Lets a panic of that closure count, at the end of the node that it was called for.
 fn fail_at_combine(cx: &Cx<'_>, node: Node, panic: Box<dyn Any + Send>) {
     let ticket = Ticket::at(node.last(), MAX_PARTS);
     cx.fail(&ticket, at_combine(cx, &ticket, panic));

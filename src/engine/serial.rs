@@ -1,8 +1,13 @@
 //! Serial operators: one item at a time, in stream order, without a thread of their own.
 //!
-//! A piece whose turn it is when it begins is driven straight through the pipe into the operator: no item is stored in
-//! between. A piece that comes early is driven into a packet and left in the sequencer; whoever leaves the turn before it
-//! makes it a job.
+//! Workers bring the pieces of a stream in any order, several at a time. The [`Sequencer`] prevents two of them from
+//! being in the operator at once, and puts them in order:
+//! * If it is the turn of a piece when it begins, the worker drives it straight through the pipe into the operator. No
+//!   item is stored in between.
+//! * If a piece comes early, the worker drives it into a packet, and leaves the packet in the sequencer. The worker
+//!   that ends the turn before it queues the packet as a job.
+//!
+//! [`super::fused`] calls this tail; operators such as `fold`, `scan` or `collect` implement [`SerialOp`].
 
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -21,38 +26,39 @@ use crate::sync::UnsafeCell;
 use crate::sync::sequencer::Sequencer;
 use crate::unwind;
 
-/// What a serial operator does with an item.
+/// What a serial operator does with an item. Only one thread calls it at a time, in stream order.
 pub(crate) trait SerialOp<T>: Send {
-    /// What it makes; a sink nothing.
+    /// What it makes. A sink makes nothing.
     type Out;
-    /// What it carries from item to item, new in every run.
+    /// What it carries from item to item; new in every run.
     type State: Send;
-    /// Whether it ends the stream in a result. Else it stands in the middle: a failure goes through it in its turn and ends
-    /// it, and so does [`item`](Self::item) when it breaks.
+    /// Whether it ends the stream in a result. Otherwise it stands in the middle of a stream: a failure goes through it
+    /// in its turn and ends it, and [`item`](Self::item) ends it by breaking.
     const IS_SINK: bool = false;
-    /// The state before the first item. User code.
+    /// Makes the state before the first item. It may call user code.
     fn begin(&mut self) -> Self::State;
-    /// Takes an item. It breaks when it wants no more; a sink never does.
+    /// Takes an item, and puts what it makes into `made`. It breaks when it wants no more items; a sink never does.
     fn item(&mut self, state: &mut Self::State, item: T, made: &mut Vec<Self::Out>) -> ControlFlow<()>;
-    /// After the last item.
+    /// Ends a sink after the last item, and stores its result. Not called for other operators.
     fn end(&mut self, state: Self::State);
 }
 
-/// The tail with a serial operator.
+/// The tail with a serial operator; see the module documentation.
 pub(crate) struct Serial<T, O: SerialOp<T>> {
     sequencer: Sequencer<Box<Packet<T>>>,
     inside: UnsafeCell<Inside<T, O>>,
-    /// Pieces that wait for their turn.
+    /// Empty packets for pieces that come early.
     early: Edge<T>,
-    /// Where the items go that it makes, unless it is a sink.
+    /// The edge for the items that the operator makes. None for a sink.
     out: Option<Arc<Edge<O::Out>>>,
 }
 
-/// What belongs to whoever has the turn.
+/// The operator and its state: what belongs to the worker that has the turn.
 struct Inside<T, O: SerialOp<T>> {
     op: O,
+    /// None before the first piece, and while a piece is in the operator.
     state: Option<O::State>,
-    /// It wants no more.
+    /// Whether the operator wants no more items.
     closed: bool,
     given: u64,
     made: u64,
@@ -63,7 +69,7 @@ struct Inside<T, O: SerialOp<T>> {
 struct Visit<T, O: SerialOp<T>> {
     state: O::State,
     made: Vec<O::Out>,
-    /// The empty packet that will take what was made; a sink has none.
+    /// The empty packet that will take the items in `made`. A sink has none.
     packet: Option<Box<Packet<O::Out>>>,
     given: u64,
     dropped: u64,
@@ -71,8 +77,8 @@ struct Visit<T, O: SerialOp<T>> {
 }
 
 #[expect(unsafe_code, reason = "the turn moves between workers")]
-// SAFETY: (1) `inside` is touched only by whoever has the turn, by the end of the stage after all turns, and while nothing
-// runs; (2) operator and items are `Send`.
+// SAFETY: (1) `inside` is touched only by the worker that has the turn, by the end of the stage after all turns, and
+// while nothing runs; (2) operator and items are `Send`.
 unsafe impl<T: Send, O: SerialOp<T, Out: Send>> Sync for Serial<T, O> {}
 
 impl<T, O: SerialOp<T>> Serial<T, O> {
@@ -81,14 +87,14 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         Self { sequencer: Sequencer::new(0), inside: UnsafeCell::new(inside), early: Edge::new(), out }
     }
 
-    /// Works inside.
+    /// Works on the operator and its state.
     fn inside<R>(&self, work: impl FnOnce(&mut Inside<T, O>) -> R) -> R {
         #[expect(unsafe_code, reason = "one at a time")]
-        // SAFETY: (1) of `Sync`: all callers have the turn, or come after all turns, or while nothing runs.
+        // SAFETY: (1) of `Sync`: every caller has the turn, or comes after all turns, or comes while nothing runs.
         self.inside.with_mut(|inside| work(unsafe { &mut *inside }))
     }
 
-    /// Lets a packet that has its turn through.
+    /// Takes the items of a packet whose turn it is through the operator, and ends the turn.
     fn pass(&self, cx: &Cx<'_>, mut packet: Box<Packet<T>>) {
         let ticket = packet.ticket;
         if !cx.wants(&ticket) {
@@ -105,7 +111,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
                     let items = unwind::Draining::new(&mut packet.items);
                     let (mut visit, result) =
                         unwind::keeping(visit, |visit| items.for_each(|item| visit.item(op, item)));
-                    visit.dropped = came - visit.given; // what came behind the end, or a panic
+                    visit.dropped = came - visit.given; // the items behind the end of the stream, or behind a panic
                     let index = Index::Stream((inside.given + visit.given).saturating_sub(1));
                     let own = result.err().map(|panic| at_end(cx, &ticket, index, panic));
                     (Some(visit), own.or_else(|| packet.failure.take()))
@@ -118,7 +124,8 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         self.leave(cx, ticket, made);
     }
 
-    /// The piece has gone through: its turn ends, and what it made goes on. Nothing inside is touched any more.
+    /// Ends the turn of a piece that has gone through, and sends on what was made of it. The caller must not touch
+    /// `inside` afterwards.
     fn leave(&self, cx: &Cx<'_>, ticket: Ticket, made: Made<O::Out>) {
         self.advance(cx, &ticket);
         match &self.out {
@@ -133,12 +140,13 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         }
     }
 
+    /// Ends the turn of a piece that was dropped.
     fn leave_unwanted(&self, cx: &Cx<'_>, ticket: &Ticket) {
         self.advance(cx, ticket);
         cx.release(ticket.origin);
     }
 
-    /// Ends the turn, and queues the next piece if it is here.
+    /// Ends the turn, and queues the next piece if it waits already.
     fn advance(&self, cx: &Cx<'_>, ticket: &Ticket) {
         if let Some(next) = self.sequencer.leave(ticket.last) {
             cx.push_own(next.into_raw());
@@ -147,7 +155,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
 }
 
 impl<T, O: SerialOp<T>> Inside<T, O> {
-    /// What the next piece carries through; before the first one the operator begins.
+    /// Takes out what the next piece carries through the operator. Before the first piece, the operator begins.
     fn open(&mut self, out: Option<&Edge<O::Out>>, cx: &Cx<'_>, ticket: &Ticket) -> Result<Visit<T, O>, Carried> {
         let state = match self.state.take() {
             Some(state) => state,
@@ -159,8 +167,9 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
         Ok(Visit { state, made, packet, given: 0, dropped: 0, closed: self.closed })
     }
 
-    /// Takes back what a piece has carried through: before the turn ends, so that nobody behind it goes in. A failure counts
-    /// at a sink; else it goes on with what was made, and the operator ends. Behind the end of the stream it is none.
+    /// Takes back what a piece has carried through the operator. The next piece could enter before a failure is noted;
+    /// calling this before the turn ends prevents that. At a sink the failure counts. At another operator it goes on
+    /// with what was made, and the operator ends. Behind the end of the stream it is dropped.
     fn close(
         &mut self,
         visit: Option<Visit<T, O>>,
@@ -193,10 +202,10 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
     }
 }
 
-/// What a piece has made on its way through; a sink nothing.
+/// What was made of a piece on its way through the operator. A sink makes nothing.
 struct Made<U> {
     packet: Option<Box<Packet<U>>>,
-    /// What comes in the place of further items.
+    /// A failure that comes in place of further items.
     failure: Option<Carried>,
 }
 
@@ -215,7 +224,7 @@ impl<T, O: SerialOp<T>> Visit<T, O> {
     }
 }
 
-/// A failure of the operator at the end of the stage.
+/// The failure of the operator at the end of the stage, which panicked.
 fn at_end(cx: &Cx<'_>, ticket: &Ticket, index: Index, panic: Box<dyn Any + Send>) -> Carried {
     cx.failure(ticket, Fault { op: cx.stage.ops.len() - 1, index, cause: Cause::Panic(panic) })
 }
@@ -254,10 +263,10 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         }
     }
 
-    /// A packet whose turn has come.
+    /// Runs the job for a packet whose turn has come.
     fn own(&self, cx: &Cx<'_>, packet: RawPacket) {
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-        // SAFETY: (1) it was left in this sequencer.
+        // SAFETY: (1) the packet comes out of this sequencer, which holds packets of `T`.
         let packet = unsafe { packet.open() };
         self.pass(cx, packet);
     }
@@ -265,7 +274,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     fn end(&self, cx: &Cx<'_>) -> Ended {
         self.inside(|inside| {
             if !O::IS_SINK {
-                unwind::drop_value(inside.state.take()); // in the middle of a stream: it has no result to fail on
+                unwind::drop_value(inside.state.take()); // it has no result, so nothing that a panic could spoil
                 return Ended::Now;
             }
             let ticket = Ticket::behind_all();
@@ -300,7 +309,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
             self.inside.get_mut().dropped += self.early.discard(packet);
         }
         unwind::drop_value(self.inside.get_mut().state.take());
-        0 // they had gone through all operators but the last, which has counted them
+        0 // the items had gone through all operators but the last, and are counted there, as its `dropped`
     }
 
     fn waiting(&self) -> Option<String> {

@@ -10,20 +10,22 @@ use crate::run::slot::Slot;
 use crate::unwind;
 
 impl<T> Data<T> {
-    /// Access for reading: the task gets `&T`, at the same time as other readers.
+    /// Access for reading: the task gets `&T`. Other readers may run at the same time.
     #[must_use]
     pub fn read(&self) -> Read<T> {
         Read(self.access())
     }
 
-    /// Access for writing: the task gets `&mut T`.
+    /// Access for writing: the task gets `&mut T`. No other access happens at the same time.
     #[must_use]
     pub fn write(&self) -> Write<T> {
         Write(self.access())
     }
 
-    /// The task gets `T`, and the data is absent afterwards: an access after this one in program order is a defect, and data
-    /// that the user gives must be set again before the plan runs again.
+    /// Access that takes the value: the task gets `T`, and the data is absent afterwards.
+    ///
+    /// An access after this one in program order is a defect. Data that the user gives must be
+    /// [`set`](crate::Plan::set) again before the plan runs again.
     #[must_use]
     pub fn consume(&self) -> Consume<T> {
         Consume(self.access())
@@ -37,7 +39,7 @@ impl<T> Data<T> {
 /// The data of an access belongs to another graph.
 pub(super) struct ForeignData;
 
-/// An access, and the slot it leads to once the task is in a graph.
+/// An access to data, with the slot once the task is in a graph.
 struct Bound<T> {
     names: Arc<Names>,
     slot: SlotId,
@@ -63,17 +65,18 @@ impl<T> Bound<T> {
 pub(crate) fn slot_of<T>(draft: &Draft<'_>, slot: SlotId) -> Arc<Slot<T>> {
     let slot = Arc::into_raw(Arc::clone(draft.any_slot(slot)));
     #[expect(unsafe_code, reason = "slots are kept without their types")]
-    // SAFETY: a handle of this graph was made with its slot, a `Slot<T>`, and handles are invariant in `T`.
+    // SAFETY: a handle of this graph was made together with its slot, which is a `Slot<T>`, and handles are invariant
+    // in `T`.
     unsafe {
         Arc::from_raw(slot.cast())
     }
 }
 
-/// Of [`Data::read`].
+/// Access to data for reading, made by [`Data::read`].
 pub struct Read<T>(Bound<T>);
-/// Of [`Data::write`].
+/// Access to data for writing, made by [`Data::write`].
 pub struct Write<T>(Bound<T>);
-/// Of [`Data::consume`].
+/// Access to data that takes its value, made by [`Data::consume`].
 pub struct Consume<T>(Bound<T>);
 
 /// What a task's closure receives for an access while the task fires.
@@ -83,10 +86,10 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
     /// `&'a T`, `&'a mut T` or `T`; for several accesses a tuple of these.
     type Ref;
 
-    /// Fetches it.
+    /// Fetches what the closure receives.
     ///
     /// # Safety
-    /// (1) The data is there, and nobody else touches it in a way that excludes this access while `Ref` lives.
+    /// (1) The data is present, and no other thread accesses it in a way that excludes this access while `Ref` lives.
     #[doc(hidden)]
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
     unsafe fn fetch(&self) -> Self::Ref;
@@ -94,12 +97,12 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
 
 /// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of none to eight accesses.
 pub trait Access: for<'a> AccessAt<'a> + Send {
-    /// Finds the slots.
+    /// Finds the slots, and adds the accesses to `list`. An error if some data belongs to another graph.
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "sealed: called by the graph")]
     fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData>;
 
-    /// The task was stopped midway: what it may have half written goes.
+    /// Called after the task has panicked: drops the data that it may have half written.
     ///
     /// # Safety
     /// (1) As for [`AccessAt::fetch`].
@@ -122,7 +125,7 @@ const THERE: &str = "a task fires when its data is there";
 impl<'a, T: Send + Sync> AccessAt<'a> for Read<T> {
     type Ref = &'a T;
     unsafe fn fetch(&self) -> &'a T {
-        // SAFETY: (1), and `T: Sync`.
+        // SAFETY: (1); (2) `T: Sync`.
         unsafe { self.0.place().read() }.expect(THERE)
     }
 }
@@ -200,7 +203,8 @@ macro_rules! tuples {
         impl<'a, $($access: AccessAt<'a>),*> AccessAt<'a> for ($($access,)*) {
             type Ref = ($($access::Ref,)*);
             unsafe fn fetch(&self) -> Self::Ref {
-                // SAFETY: passed on; the plan refuses a datum named twice unless both read.
+                // SAFETY: (1) passed on. The accesses of one task do not exclude each other: the plan refuses data that
+                // is accessed twice, unless both accesses read.
                 unsafe { ($(self.$place.fetch(),)*) }
             }
         }
@@ -209,12 +213,12 @@ macro_rules! tuples {
         #[expect(private_interfaces, reason = "sealed: called by the graph")]
         impl<$($access: Access),*> Access for ($($access,)*) {
             fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
-                // All are bound, also behind a foreign one.
+                // All are bound, even if one before them belongs to another graph.
                 [$(self.$place.bind(draft, list)),*].into_iter().collect()
             }
             unsafe fn torn(&self) {
                 $(
-                    // SAFETY: passed on.
+                    // SAFETY: (1) passed on.
                     unsafe { self.$place.torn() };
                 )*
             }

@@ -1,4 +1,6 @@
-//! How operators and sources are added to a graph: what their methods call.
+//! How operators and sources are added to a graph.
+//!
+//! The methods in [`crate::operators`] and [`crate::sources`] call these functions, and nothing else of the graph:
 //!
 //! | what | call |
 //! |---|---|
@@ -54,7 +56,7 @@ impl<'env> Graph<'env> {
         self.add_source(method, Location::caller(), Items::Pulled(Arc::<Pulled<M>>::clone(&items)), items)
     }
 
-    /// Adds a source that is known by number.
+    /// Adds a numbered source.
     #[track_caller]
     pub(crate) fn add_numbered<C: Indexed + 'env>(
         &self,
@@ -81,7 +83,7 @@ impl<'env> Graph<'env> {
         Stream::new(Rc::clone(&self.draft), stage, op, Root::new(head))
     }
 
-    /// The slot of data that a source reads; an empty one if it is data of another graph, which is a defect.
+    /// The slot of data that a source reads. For data of another graph, which is a defect, it is an empty slot.
     pub(crate) fn slot<D>(&self, data: &Data<D>) -> Arc<Slot<D>> {
         slot_in(&self.draft.borrow(), data)
     }
@@ -97,7 +99,7 @@ impl<'env, T, P> Stream<'env, T, P> {
         Self { draft, stage, op, pipe, spooled: false, item: PhantomData }
     }
 
-    /// The graph's description, to which `method` adds something.
+    /// The graph's draft, to which `method` adds something. Panics if the graph was planned already.
     #[track_caller]
     pub(super) fn describe(&self, method: &str) -> RefMut<'_, Draft<'env>> {
         let (draft, at) = (self.draft.borrow_mut(), Location::caller());
@@ -111,7 +113,7 @@ impl<'env, T, P> Stream<'env, T, P> {
         draft
     }
 
-    /// Adds an operator to the stage. Gives its number, and where it stands.
+    /// Adds an operator to the stage, and returns its number and where it stands.
     #[track_caller]
     fn add_op(&self, method: &'static str, resizes: bool) -> (usize, Spot) {
         let mut draft = self.describe(method);
@@ -120,7 +122,7 @@ impl<'env, T, P> Stream<'env, T, P> {
         (op, Spot { position, columns })
     }
 
-    /// Puts a fused operator behind the others.
+    /// Adds a fused operator behind the others.
     #[track_caller]
     pub(crate) fn fuse<O: FusedOp<T>>(self, method: &'static str, op: O) -> Stream<'env, O::Out, Op<P, O>> {
         let (number, spot) = self.add_op(method, O::RESIZES);
@@ -128,7 +130,7 @@ impl<'env, T, P> Stream<'env, T, P> {
         Stream { draft, stage, op: number, pipe: Op::new(pipe, op, spot), spooled, item: PhantomData }
     }
 
-    /// Puts a fused operator behind the others that reads data: the stage waits until that is there.
+    /// Adds a fused operator that reads data. The stage waits until the data is there.
     #[track_caller]
     pub(crate) fn fuse_with_data<D, O: FusedOp<T>>(
         self,
@@ -145,7 +147,7 @@ impl<'env, T, P> Stream<'env, T, P> {
         stream
     }
 
-    /// The stage reads data: it waits until that is there.
+    /// Notes that the stage reads data. It waits until the data is there.
     pub(crate) fn reads<D>(&self, data: &Data<D>) {
         let mut draft = self.draft.borrow_mut();
         if Arc::ptr_eq(&data.names, &draft.names) {
@@ -155,7 +157,7 @@ impl<'env, T, P> Stream<'env, T, P> {
         }
     }
 
-    /// The stream is what the operator makes that ends the stage `from`: that one has the name.
+    /// Makes this stream a part of the operator that ends the stage `from`: that operator has the name.
     fn out_of(mut self, from: usize) -> Self {
         let draft = self.draft.borrow();
         let (whole, _) = *draft.stages[from].ops.last().expect("a stage has operators");
@@ -166,9 +168,9 @@ impl<'env, T, P> Stream<'env, T, P> {
     }
 }
 
-/// How streams end, for the operators that end a stage.
+/// For the operators that end a stage.
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Ends the stage in a serial operator that makes items: a new stage begins with them.
+    /// Ends the stage in a serial operator that makes items. A new stage begins with these items.
     #[track_caller]
     pub(crate) fn serial<O>(self, method: &'static str, op: O) -> Stream<'env, O::Out, impl Pipe<Out = O::Out>>
     where
@@ -181,7 +183,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         receive(draft, (method, Location::caller()), vec![stage], edge).out_of(stage)
     }
 
-    /// Ends the stage in a serial operator with a result. `keeps`: what it keeps in memory, in words.
+    /// Ends the stage in a serial operator with a result. `keeps` says in words what the operator keeps in memory.
     #[track_caller]
     pub(crate) fn serial_sink<R, O>(
         self,
@@ -199,7 +201,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         data
     }
 
-    /// Ends the stage in a parallel sink. `keeps`: what it keeps in memory, in words.
+    /// Ends the stage in a parallel sink. `keeps` says in words what the sink keeps in memory.
     #[track_caller]
     pub(crate) fn parallel_sink<R: Send + 'env, K: ParallelTail<T> + 'env>(
         self,
@@ -222,7 +224,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.parallel_sink(method, keeps, |result| Reduce::new(reduction, result))
     }
 
-    /// Adds a sink to the stage. Gives its result, and the slot for that.
+    /// Adds a sink to the stage, and returns its result and the slot for it.
     #[track_caller]
     fn add_sink<R: Send + 'env>(&self, method: &'static str, keeps: Option<&'static str>) -> (Data<R>, Arc<Slot<R>>) {
         let result = Arc::new(Slot::new(None));
@@ -237,7 +239,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         (Data::new(names, slot, op), result)
     }
 
-    /// Ends the stage in two edges, over which `split` sends items. Gives what comes over them.
+    /// Ends the stage in two edges, over which `split` sends items, and returns the two streams.
     #[track_caller]
     pub(crate) fn fork<S>(
         self,
@@ -258,7 +260,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         branches.map(|(edge, branch)| receive(Rc::clone(&draft), (branch, at), vec![stage], edge))
     }
 
-    /// Sends the items through a shape with one input, which `shape` makes for a new sequence in no particular order.
+    /// Sends the items through a shape with one input. `shape` makes the shape for a new sequence, in order of arrival.
     #[track_caller]
     pub(crate) fn renumber<S>(
         self,
@@ -294,7 +296,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         Inputs { draft, other, stages: [left, right], name: (method, Location::caller()) }
     }
 
-    /// Sends the items over an edge to a new stage that begins with an operator `method`.
+    /// Sends the items over an edge to a new stage that begins with the operator `method`.
     #[track_caller]
     fn send(self, method: &'static str, edge: Arc<Edge<T>>) -> (Shared<'env>, usize)
     where
@@ -310,7 +312,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         (draft, stage)
     }
 
-    /// Ends the stage. Gives the draft and the stage.
+    /// Ends the stage, and returns the draft and the stage.
     fn close<K: Tail<T> + 'env>(self, tail: K) -> (Shared<'env>, usize) {
         self.close_with(tail, |items, body| Supply::Numbered { items, body })
     }
@@ -339,12 +341,12 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// The inside of a stage is an input of a shape.
+/// Makes an input of a shape the typed part of a stage.
 fn set_inlet<'env>(draft: &Shared<'env>, stage: usize, inlet: Inlet<impl Shape + 'env>) {
     draft.borrow_mut().stages[stage].body = Some((Body::Packets(Box::new(inlet)), TailKind::Sends));
 }
 
-/// A stream that begins with what `inputs` send over `edge`, in the order of the first of them.
+/// A stream that begins with the items that `inputs` send over `edge`, in the order of the first of these stages.
 fn receive<'env, T: Send + 'env>(
     draft: Shared<'env>,
     name: (&'static str, At),
@@ -355,7 +357,7 @@ fn receive<'env, T: Send + 'env>(
     receive_in(draft, name, sequence, inputs, edge)
 }
 
-/// The same in another order.
+/// The same, in the order of `sequence`.
 fn receive_in<'env, T: Send + 'env>(
     draft: Shared<'env>,
     (method, at): (&'static str, At),
@@ -370,7 +372,7 @@ fn receive_in<'env, T: Send + 'env>(
     Stream::new(draft, stage, op, Root::new(Boundary::new(edge)))
 }
 
-/// Two inputs of one shape, each in its graph: the same one, or the shape is a defect of both.
+/// The two inputs of one shape, each with the draft of its graph. If these are two graphs, that is a defect of both.
 pub(crate) struct Inputs<'env> {
     draft: Shared<'env>,
     other: Shared<'env>,
@@ -379,7 +381,7 @@ pub(crate) struct Inputs<'env> {
 }
 
 impl<'env> Inputs<'env> {
-    /// A new sequence for what comes of both, in stream order if both are and `ordered` says so.
+    /// A new sequence for the output of the shape. It is in stream order if `ordered` says so and both inputs are.
     pub(crate) fn sequence(&self, ordered: bool) -> usize {
         if !self.is_one_graph() {
             for (draft, stage) in [(&self.draft, self.stages[0]), (&self.other, self.stages[1])] {
@@ -398,19 +400,20 @@ impl<'env> Inputs<'env> {
         Rc::ptr_eq(&self.draft, &self.other)
     }
 
-    /// What each input may keep.
+    /// Sets whether each input may keep its items.
     pub(crate) fn set_spooled(&self, spooled: [bool; 2]) {
         self.draft.borrow_mut().stages[self.stages[0]].spooled = spooled[0];
         self.other.borrow_mut().stages[self.stages[1]].spooled = spooled[1];
     }
 
-    /// The second input lets nothing through before the first one has ended.
+    /// Makes the second input wait until the first one has ended.
     pub(crate) fn set_in_order(&self) {
         let first = self.is_one_graph().then_some(self.stages[0]);
         self.other.borrow_mut().stages[self.stages[1]].waits_for = first;
     }
 
-    /// What the inputs do, and the stream that comes of them. `parts`: what they are called.
+    /// Sets what the inputs do, and returns the stream that comes out of the shape. `parts` are the names of the
+    /// inputs.
     pub(crate) fn receive<T: Send + 'env>(
         self,
         (first, second): (Inlet<impl Shape + 'env>, Inlet<impl Shape + 'env>),

@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::Stream;
 
-/// A stream of which every item has a key; made by [`Stream::key_by`].
+/// A stream in which every item has a key. [`Stream::key_by`] makes it.
 #[must_use = "a stream that nothing takes is an error when the graph is planned"]
 pub struct Keyed<'env, K, T, P> {
-    /// Each item behind its key.
+    /// The pairs of a key and its item.
     pub(crate) pairs: Stream<'env, (K, T), P>,
 }
 

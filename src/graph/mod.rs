@@ -1,8 +1,10 @@
-//! The typed description: a graph, the streams and data in it, and how operators are added to it.
+//! The typed description that users write: a graph, the streams and data in it, and how operators are added to it.
 //!
-//! A [`Graph`] collects a [`Draft`] while streams carry their fused pipe by value, as iterators do. When a stream ends, in
-//! a sink or at a stage boundary, pipe and tail become a stage ([`build`]), and from there on nothing is typed any more.
-//! The operators and sources themselves are in folders of their own, each in a file.
+//! A [`Graph`] collects a [`Draft`], while streams carry their fused pipe by value, as iterators do. When a stream
+//! ends, in a sink or at a stage boundary, its pipe and a tail become a stage ([`build`]). From there on the types of
+//! items are hidden. [`crate::plan`] makes a plan of the draft.
+//!
+//! The operators are in [`crate::operators`], and the sources in [`crate::sources`].
 
 mod access;
 mod build;
@@ -29,13 +31,13 @@ use crate::pool::{Pool, PoolHandle};
 use crate::run::names::Names;
 use crate::topology::Topology;
 
-/// A graph that is being described; its streams share it.
+/// The draft of a graph that is being described. Its streams share it.
 type Shared<'env> = Rc<RefCell<Draft<'env>>>;
 
-/// A description of typed operators: streams that flow through them, and data that tasks access.
+/// A description of work: streams that flow through typed operators, and data that tasks access.
 ///
-/// Closures may borrow whatever outlives the graph. Describing costs about as much as making the closures; nothing runs
-/// before [`plan`](Self::plan) or [`Pool::run`].
+/// Closures may borrow anything that outlives the graph. Describing costs about as much as making the closures. Nothing
+/// runs before [`Plan::run`] or [`Pool::run`].
 ///
 /// ```
 /// use millstream::{Graph, Pool};
@@ -52,16 +54,19 @@ type Shared<'env> = Rc<RefCell<Draft<'env>>>;
 /// ```
 ///
 /// # What closures borrow
-/// Declare it before the graph. A graph that was not run drops its closures when it is dropped, so what they borrow must
-/// outlive it; else the compiler says that the borrow might be used there, "when `g` is dropped".
+/// Declare what closures borrow before the graph. A graph that was not run drops its closures when it is dropped, so
+/// what they borrow must outlive the graph. Otherwise the compiler says that the borrow might be used "when `g` is
+/// dropped".
 ///
 /// # Functions that describe a part
-/// A stream is taken by any [`Pipe`](crate::Pipe), and given back as one that need not be named:
+/// A function can take a stream with any [`Pipe`](crate::Pipe), and return one whose pipe need not be named:
 ///
 /// ```
 /// use millstream::{Graph, Pipe, Pool, Stream};
 ///
-/// fn odd_squares<'env>(numbers: Stream<'env, u64, impl Pipe<Out = u64> + 'env>) -> Stream<'env, u64, impl Pipe<Out = u64>> {
+/// fn odd_squares<'env>(
+///     numbers: Stream<'env, u64, impl Pipe<Out = u64> + 'env>,
+/// ) -> Stream<'env, u64, impl Pipe<Out = u64>> {
 ///     numbers.filter(|x| x % 2 == 1).map(|x| x * x)
 /// }
 ///
@@ -72,7 +77,7 @@ type Shared<'env> = Rc<RefCell<Draft<'env>>>;
 /// ```
 ///
 /// # Threads
-/// A graph stays on the thread that describes it: it is not `Send`. A [`Plan`] may be sent to another one.
+/// A graph stays on the thread that describes it: it is not `Send`. A [`Plan`] may be sent to another thread.
 ///
 /// ```
 /// use millstream::{Graph, Pool};
@@ -90,7 +95,7 @@ pub struct Graph<'env> {
 }
 
 impl<'env> Graph<'env> {
-    /// An empty graph.
+    /// Makes an empty graph.
     #[must_use]
     pub fn new() -> Self {
         let draft = Draft::new();
@@ -98,13 +103,13 @@ impl<'env> Graph<'env> {
         Self { draft: Rc::new(RefCell::new(draft)), names }
     }
 
-    /// Checks the graph and lays it out for a machine that need not be here, with a worker for each of its cores: nothing
-    /// runs, and the graph is as before.
+    /// Checks the graph and lays it out for a machine that need not be this one, with one worker for each of its cores.
     ///
-    /// Where memory is, is known of this machine only: elsewhere data and sources are where they were told to be.
+    /// Nothing runs, and the graph does not change. Only on this machine is it known where memory is. On any other
+    /// machine, data and sources have no homes but those that they were given.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan).
+    /// The same defects as for [`plan`](Self::plan).
     ///
     /// ```
     /// use millstream::{Graph, Place, Pool, Topology};
@@ -125,21 +130,21 @@ impl<'env> Graph<'env> {
 
     /// Checks the graph and lays it out for a pool.
     ///
-    /// It takes time and memory in proportion to what the graph describes.
+    /// This takes time and memory in proportion to what the graph describes.
     ///
     /// # Errors
-    /// Every defect of the graph:
-    /// * a stream that nothing takes, also one that is still held;
-    /// * data, streams or orders of two graphs;
-    /// * data that a task accesses twice and not only for reading, or that is accessed after something has
-    ///   [consumed](crate::Data::consume) it;
-    /// * a task that comes [after](crate::Data::after) what waits for it, or a sink after anything;
-    /// * a stream that is held until the end of something that cannot end before it, where all of it would be kept; it may
-    ///   be if it is [`spooled`](Stream::spooled);
-    /// * [`credits`](Stream::credits) or [`batch_size`](Stream::batch_size) out of range, or of a stream that comes from
-    ///   several sources;
-    /// * a [`place`](crate::Data::place) on a node that the machine does not have, or on one without allowed CPUs for something that
-    ///   runs; or near data of another graph, or near what is itself near it.
+    /// The error lists every defect of the graph:
+    /// * A stream that nothing takes, even if the program still holds it.
+    /// * Data, streams or orders that belong to two graphs.
+    /// * Data that one task accesses twice, and not only for reading; or data that is accessed after it was
+    ///   [consumed](crate::Data::consume).
+    /// * A task ordered [after](crate::Data::after) something that waits for it; or a sink ordered after anything.
+    /// * A stream that is held until the end of something that cannot end before it, so that all of it would be kept.
+    ///   It is allowed if the stream is [`spooled`](Stream::spooled).
+    /// * [`credits`](Stream::credits) or [`batch_size`](Stream::batch_size) out of range, or set on a stream that comes
+    ///   from several sources.
+    /// * A [`place`](crate::Data::place) on a node that the machine does not have; on a node without allowed CPUs, for
+    ///   something that runs; near data of another graph; or near data that is itself placed near this.
     pub fn plan(self, pool: &Pool) -> Result<Plan<'env>, BuildError> {
         Plan::new(self.draft.borrow_mut().take(), pool)
     }
@@ -158,10 +163,11 @@ impl fmt::Debug for Graph<'_> {
 }
 
 impl Pool {
-    /// Plans a graph and runs it once. The calling thread works along, on this graph only.
+    /// Plans a graph, runs it once, and returns the plan with its results. The calling thread works along, on this
+    /// graph only.
     ///
     /// # Errors
-    /// The defects of the graph, or the failure of the run.
+    /// The defects of the graph ([`Graph::plan`]), or the failure of the run ([`Plan::run`]).
     pub fn run<'env>(&self, graph: Graph<'env>) -> Result<Plan<'env>, Error> {
         let mut plan = graph.plan(self)?;
         plan.run()?;
@@ -170,10 +176,10 @@ impl Pool {
 }
 
 impl PoolHandle {
-    /// [`Pool::run`].
+    /// Plans a graph and runs it once, as [`Pool::run`] does.
     ///
     /// # Errors
-    /// If the pool was dropped; the defects of the graph, or the failure of the run.
+    /// That the pool was dropped, the defects of the graph, or the failure of the run.
     pub fn run<'env>(&self, graph: Graph<'env>) -> Result<Plan<'env>, Error> {
         self.with(|pool| pool.run(graph))?
     }

@@ -1,4 +1,4 @@
-//! Streams, and what is said of them.
+//! Streams, and the options that users set on them: names, batch sizes, credits, places.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,48 +9,61 @@ use crate::engine::pipe::Pipe;
 use crate::plan::draft::{Draft, SourceDraft};
 use crate::plan::{MAX_CREDITS, Place};
 
-/// Many items on their way, in order, through a chain of fused operators `P`.
+/// A stream of items of type `T` that go, in order, through a chain of fused operators `P`.
 ///
-/// Methods are named after those of [`Iterator`] where they do the same thing. Between operators that say *fuses* there is
-/// no queue and no allocation: an item costs what it costs in an iterator chain. An operator that says *stage boundary* moves items
-/// in batches from one stage to the next.
+/// A method has the name of a method of [`Iterator`] if it does the same thing. Between operators whose documentation
+/// says *fuses* there is no queue and no allocation: an item costs what it costs in an iterator chain. An operator that
+/// says *stage boundary* moves items in batches from one stage to the next.
 ///
-/// A stream that is not ended in a sink makes the graph a [`BuildError`](crate::BuildError). One that is still held then is
-/// of no more use: its methods panic.
+/// A stream must end in a sink; otherwise planning the graph is a [`BuildError`](crate::BuildError).
+///
+/// # Panics
+/// Methods that add to the graph, or set something in it, panic after the graph was planned.
 #[must_use = "a stream that nothing takes is an error when the graph is planned"]
 pub struct Stream<'env, T, P = Boxed<'env, T>> {
     pub(super) draft: Shared<'env>,
     pub(super) stage: usize,
-    /// The operator built last.
+    /// The operator that was added last.
     pub(super) op: usize,
     pub(super) pipe: P,
-    /// What holds its items next may keep all of them.
+    /// Whether the next operator that holds the items may keep all of them.
     pub(crate) spooled: bool,
     pub(super) item: PhantomData<fn() -> T>,
 }
 
 impl<'env, T, P> Stream<'env, T, P> {
-    /// Names the operator built last, for reports, errors and [`explain`](crate::Plan::explain).
+    /// Names the operator that was added last, for reports, errors and [`explain`](crate::Plan::explain).
     #[track_caller]
     pub fn named(self, name: &str) -> Self {
         self.describe("named").names.rename(self.op, name);
         self
     }
 
-    /// Gives the batches of the stream's source this many items each (bytes for [`split`](crate::Graph::split)); without
-    /// it they have 1 to 1024. They have more where there would be more than 2^44 batches: then a failure is answered
-    /// when the batches that are under way have ended.
+    /// Sets how many items each batch of the stream's source has. For [`split`](crate::Graph::split) and
+    /// [`split_all`](crate::Graph::split_all) the unit is a byte.
     ///
-    /// Small batches suit heavy items and short waits, large ones light items. The blocks of a reduction are batches. 0 is
-    /// a defect; a size that no stream has makes one batch of all items.
+    /// Without it, batches have 1 to 1024 items, or 4 to 64 KiB of text. Small batches suit heavy items and short
+    /// waits; large ones suit light items. The blocks of a reduction are batches. A size beyond the length of the
+    /// stream makes one batch of all items.
+    ///
+    /// Batches are larger if there would otherwise be more than 2^44 of them. A failed run then ends only after the
+    /// batches that are under way.
+    ///
+    /// Two things are defects, which [`Graph::plan`](crate::Graph::plan) reports: the size 0, and a stream that comes
+    /// from several sources.
     #[track_caller]
     pub fn batch_size(self, items: usize) -> Self {
         self.set_source("batch_size", items, usize::MAX, |source| source.size = Some(items))
     }
 
-    /// Lets this many batches of the stream's source be in flight at once, 256 without it (more where a pool has more
-    /// than 128 workers): the bound of the memory that the stream needs. 0 is a defect, and so are more than 1048576: the
-    /// places of all of them are allocated when the graph is planned.
+    /// Sets how many batches of the stream's source may be in flight at once. This bounds the memory that the stream
+    /// needs.
+    ///
+    /// Without it, 256 batches may be in flight, or twice the number of workers if the pool has more than 128. Memory
+    /// for the bookkeeping of all of them is allocated when the graph is planned.
+    ///
+    /// Three things are defects, which [`Graph::plan`](crate::Graph::plan) reports: 0, more than 1048576, and a stream
+    /// that comes from several sources.
     #[track_caller]
     pub fn credits(self, batches: usize) -> Self {
         self.set_source("credits", batches, MAX_CREDITS, |source| source.credits = Some(batches))
@@ -76,9 +89,12 @@ impl<'env, T, P> Stream<'env, T, P> {
         self
     }
 
-    /// Places the batches of the stream's source: where the source's jobs go first, and with them all that is done with a
-    /// batch up to the next stage boundary that others take it from. A stream that comes from several sources is a defect; so is a
-    /// node that the machine does not have, or that has no CPU which the process may use.
+    /// Sets the home of the stream's source: the workers that get its batches first.
+    ///
+    /// A batch stays with the worker that took it, up to a stage boundary where another worker takes it over.
+    ///
+    /// Two things are defects, which [`Graph::plan`](crate::Graph::plan) reports: a stream that comes from several
+    /// sources, and a node that the machine does not have or that has no CPU which the process may use.
     ///
     /// ```
     /// # use millstream::{Graph, Place, Pool};
@@ -101,7 +117,8 @@ impl<'env, T, P> Stream<'env, T, P> {
         self
     }
 
-    /// The stage that this stream comes from, over all those with a single input: its source's, unless it has several.
+    /// The first stage on the way to this stream, followed back over stages with a single input. It is the stage of the
+    /// stream's source, unless the stream has several sources.
     fn first_stage(&self, draft: &Draft<'_>) -> usize {
         let mut stage = self.stage;
         while let [input] = draft.stages[stage].inputs[..] {
@@ -110,16 +127,18 @@ impl<'env, T, P> Stream<'env, T, P> {
         stage
     }
 
-    /// Allows what comes next to keep the items of this stream in memory for as long as it must hold them: the second
-    /// stream of [`chain`](Self::chain), a side of [`zip`](Self::zip), a stream that waits for data in
-    /// [`map_with`](Self::map_with). From here on its items take up no credits, whether they are held or not: the only
-    /// bound is the stream's length, and [`explain`](crate::Plan::explain) lists it.
+    /// Allows the next operator that holds items of this stream to keep all of them in memory.
+    ///
+    /// That operator is a [`chain`](Self::chain) of which this is the second stream, a [`zip`](Self::zip), or a
+    /// [`map_with`](Self::map_with) that waits for data. From there on the items hold no credits, whether they are held
+    /// or not. So only the length of the stream bounds the memory. [`explain`](crate::Plan::explain) lists such
+    /// streams.
     pub fn spooled(mut self) -> Self {
         self.spooled = true;
         self
     }
 
-    /// Hides the types of the fused operators, for function signatures: an item costs an indirect call more.
+    /// Hides the types of the fused operators, for function signatures. It costs one indirect call more for each item.
     pub fn boxed(self) -> Stream<'env, T>
     where
         P: Pipe<Out = T> + 'env,

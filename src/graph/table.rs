@@ -1,4 +1,4 @@
-//! A table from keys to values, in hash partitions side by side.
+//! A table from keys to values, in hash partitions side by side: the result of keyed operators.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,14 +9,14 @@ use hashbrown::{HashTable, hash_table};
 
 use crate::unwind::{Draining, Kept};
 
-/// How many partitions a table has: as many jobs can merge two tables at the same time.
+/// How many partitions a table has. That many jobs can merge two tables at the same time.
 pub(crate) const PARTITIONS: usize = 64;
 
-/// A table from keys to values: what the keyed operators make.
+/// A table from keys to values: the result of the keyed operators.
 ///
-/// It lies in partitions by hash, side by side, so that it can be merged in parallel and is never put together; for
-/// [`get`](Self::get) and iteration that makes no difference. The order of iteration is unspecified; two tables are equal
-/// if they have the same entries. Hash keys are random: no input can make lookups slow on purpose.
+/// The table consists of partitions by hash, side by side, so that it can be merged in parallel. This makes no
+/// difference to [`get`](Self::get) and iteration. The order of iteration is unspecified. Two tables are equal if they
+/// have the same entries. Hash keys are random, so that no input can make lookups slow on purpose.
 ///
 /// ```
 /// use millstream::Table;
@@ -34,10 +34,11 @@ pub struct Table<K, V> {
     hasher: RandomState,
 }
 
-/// One partition.
+/// One partition of a table.
 pub(crate) type Entries<K, V> = HashTable<Entry<K, V>>;
 
-/// A key and its value, with the key's hash: growing and merging read no key again, wherever it points to.
+/// A key and its value, with the key's hash. With the stored hash, growing a table reads no key again, and merging
+/// reads only keys with equal hashes.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<K, V> {
     hash: u64,
@@ -46,7 +47,7 @@ pub(crate) struct Entry<K, V> {
 }
 
 impl<K, V> Table<K, V> {
-    /// An empty table.
+    /// Makes an empty table.
     #[must_use]
     pub fn new() -> Self {
         Self::with_hasher(RandomState::default())
@@ -56,7 +57,7 @@ impl<K, V> Table<K, V> {
         Self { partitions: (0..PARTITIONS).map(|_| HashTable::new()).collect(), hasher }
     }
 
-    /// How many entries there are.
+    /// How many entries there are. Cost: one step for each of 64 partitions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.partitions.iter().map(HashTable::len).sum()
@@ -76,7 +77,7 @@ impl<K, V> Table<K, V> {
 }
 
 impl<K: Hash + Eq, V> Table<K, V> {
-    /// The value of a key.
+    /// The value of a key, if there is one.
     #[must_use]
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -87,7 +88,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         found.map(|entry| &entry.value)
     }
 
-    /// The value of a key, which is put in if it is not there.
+    /// The value of a key. If the key is not there, it is put in with what `value` makes.
     #[inline]
     pub fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
         let hash = self.hasher.hash_one(&key);
@@ -96,13 +97,13 @@ impl<K: Hash + Eq, V> Table<K, V> {
         &mut entry.or_insert_with(|| Entry { hash, key, value: value() }).into_mut().value
     }
 
-    /// The same entries as a hash map; moves each entry once.
+    /// Turns the table into a hash map with the same entries. It moves each entry once.
     #[must_use]
     pub fn into_map(self) -> std::collections::HashMap<K, V> {
         self.into_iter().collect()
     }
 
-    /// The entries in the order of their keys.
+    /// The entries, sorted by key.
     #[must_use]
     pub fn sorted(self) -> Vec<(K, V)>
     where
@@ -118,12 +119,13 @@ impl<K: Hash + Eq, V> Table<K, V> {
         std::mem::replace(&mut self.partitions[partition], HashTable::new())
     }
 
-    /// Puts in one partition of a table with the same hash keys.
+    /// Puts in one partition, which must come from a table with the same hash keys.
     pub(crate) fn put_partition(&mut self, partition: usize, entries: Entries<K, V>) {
         self.partitions[partition] = entries;
     }
 
-    /// Merges two partitions of the same number: `add` puts the second value of a key into the first.
+    /// Merges two partitions with the same number. For a key in both, `add` adds one value to the other; which of the
+    /// two is added to is unspecified.
     pub(crate) fn merge_partitions(into: Entries<K, V>, from: Entries<K, V>, add: impl Fn(&mut V, V)) -> Entries<K, V> {
         let (into, from) = if from.len() > into.len() { (from, into) } else { (into, from) };
         let mut into = Kept::new(into); // the keys' own code may panic
@@ -138,7 +140,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 }
 
-/// Other bits of the hash than the table inside uses to find a place, and to tell entries of a place apart.
+/// The partition of a hash. It uses other bits of the hash than the table inside the partition does.
 #[inline]
 fn partition(hash: u64) -> usize {
     (hash >> 48) as usize % PARTITIONS
@@ -165,7 +167,7 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
 }
 
 impl<K: Hash + Eq, V> FromIterator<(K, V)> for Table<K, V> {
-    /// Of several values of a key the last one stays.
+    /// Makes a table of the entries. If a key comes several times, its last value stays.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut table = Self::new();
         for (key, value) in entries {

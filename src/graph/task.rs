@@ -10,7 +10,7 @@ use crate::run::dag::TaskBody;
 use crate::run::slot::Slot;
 
 impl<'env> Graph<'env> {
-    /// Data with a value, for tasks to read and write.
+    /// Adds data with a value, for tasks to read and write.
     #[must_use]
     #[track_caller]
     pub fn data<T: Send + 'env>(&self, value: T) -> Data<T> {
@@ -19,11 +19,11 @@ impl<'env> Graph<'env> {
         Data::new(Arc::clone(&self.names), slot, op)
     }
 
-    /// A task: fires once a run, when its data is ready; its result is data too.
+    /// Adds a task, which calls `body` once in a run when its data is ready. Its result is data too.
     ///
-    /// Tasks see their data as if they ran in program order: a task that reads comes after the last one before it that
-    /// writes, a task that writes after all before it that read or write. Tasks without such a reason to wait run at the
-    /// same time.
+    /// Tasks see their data as if they ran in program order. A task that reads comes after the last task before it that
+    /// writes the same data. A task that writes comes after all tasks before it that read or write the same data. Tasks
+    /// without such a reason to wait may run at the same time.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -70,15 +70,15 @@ where
     R: Send,
 {
     unsafe fn fire(&mut self) {
-        // SAFETY: passed on.
+        // SAFETY: (1) passed on.
         let result = (self.body)(unsafe { self.access.fetch() });
-        // SAFETY: the result's readers come after this task.
+        // SAFETY: (1) everything that accesses the result comes after this task.
         let old = unsafe { self.result.replace(Some(result)) };
         debug_assert!(old.is_none(), "results are cleared before a run");
     }
 
     unsafe fn torn(&mut self) {
-        // SAFETY: passed on.
+        // SAFETY: (1) passed on.
         unsafe { self.access.torn() };
     }
 }

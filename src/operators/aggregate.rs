@@ -1,4 +1,4 @@
-//! `aggregate`: one value of all items, part by part.
+//! `aggregate`: makes one value of all items, part by part.
 
 use crate::engine::pipe::Pipe;
 use crate::engine::reduce::Reduction;
@@ -6,10 +6,10 @@ use crate::graph::Stream;
 use crate::plan::Data;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Folds the items of every batch, beginning with `init`, and combines the values as a fixed tree. On all workers at
-    /// once.
+    /// Folds the items of every batch into a value, beginning with a clone of `init`, and combines the values as a
+    /// fixed tree. Runs on all workers at once.
     ///
-    /// `init` must make no difference to `combine`: how often it is used is not specified.
+    /// `init` must be neutral for `combine`, as 0 is for a sum: how often it is used is not specified.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -33,7 +33,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::aggregate`].
+/// The reduction of [`Stream::aggregate`].
 struct Aggregate<A, F, C> {
     init: A,
     fold: F,

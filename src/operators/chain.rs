@@ -1,4 +1,8 @@
-//! `chain`: one stream behind another.
+//! `chain`: puts one stream behind another.
+//!
+//! The two inputs are stages. Batches of the second one could overtake the first one; a gate before the second input
+//! prevents that. The end of the first input opens the gate, and then the number of its last batch is known. The second
+//! input counts its batches on from there.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -15,10 +19,11 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// The items of this stream, then those of `next`. Stage boundary.
+    /// Gives the items of this stream, then those of `next`. Stage boundary.
     ///
-    /// What comes of `next` before this one has ended is held, as far as its source's credits go. Where both come from one
-    /// source that is a defect, unless `next` is [`spooled`](Self::spooled).
+    /// Batches of `next` that come before this stream has ended are held. They hold credits of their source, so no more
+    /// are held than the source has credits. If both streams come from one source, that is a defect, unless `next` is
+    /// [`spooled`](Self::spooled).
     #[track_caller]
     pub fn chain<Q>(self, next: Stream<'env, T, Q>) -> Stream<'env, T, impl Pipe<Out = T>>
     where
@@ -40,8 +45,9 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
 /// What the two inputs of a chain share.
 struct Link {
-    /// How many numbers the first input had, and the second; none: not ended.
+    /// How many numbers each input had. None: it has not ended yet.
     ends: Mutex<[Option<u64>; 2]>,
+    /// How many numbers have gone through each input so far.
     passed: [AtomicU64; 2],
     sequence: usize,
 }
@@ -52,11 +58,10 @@ impl Link {
     }
 }
 
-/// An input of [`Stream::chain`]. The second one has a gate, which the end of the first one opens; its numbers go on where
-/// the first one's end.
+/// An input of [`Stream::chain`]; see the module documentation.
 struct Chain<T> {
     shared: Arc<Link>,
-    /// The stage of the second input, for the first one.
+    /// In the first input, the stage of the second one. None in the second input.
     second: Option<usize>,
     item: PhantomData<fn(T)>,
 }
@@ -81,7 +86,7 @@ impl<T: Send> Shape for Chain<T> {
             packet.ticket.number += first.expect("the gate opens when the first input has ended");
         }
         if packet.ticket.last {
-            // Relaxed: read by the end of this input, which comes after all its pieces.
+            // Relaxed: only the end of this input reads it, after all pieces have arrived.
             self.shared.passed[self.side()].fetch_add(1, Ordering::Relaxed);
         }
         cx.send(0, packet, true);

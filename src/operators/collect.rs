@@ -1,4 +1,4 @@
-//! `collect`: all items in a vector.
+//! `collect`: puts all items into a vector.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use crate::plan::Data;
 use crate::run::slot::Slot;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Puts all items into a vector, in stream order. Keeps all of them.
+    /// Puts all items into a vector, in stream order. It keeps all of them in memory.
     #[must_use]
     #[track_caller]
     pub fn collect(self) -> Data<Vec<T>> {
@@ -20,7 +20,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::collect`].
+/// The operator of [`Stream::collect`].
 struct Collect<T> {
     result: Arc<Slot<Vec<T>>>,
 }

@@ -1,4 +1,4 @@
-//! `count`: how many items there are.
+//! `count`: counts the items.
 
 use crate::engine::pipe::Pipe;
 use crate::engine::reduce::Reduction;
@@ -14,7 +14,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::count`].
+/// The reduction of [`Stream::count`].
 struct Count;
 
 impl<T> Reduction<T> for Count {

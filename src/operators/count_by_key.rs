@@ -1,7 +1,9 @@
-//! `count` of a stream with keys: how many items each key has.
+//! `count` of a stream with keys: counts the items of each key.
 //!
-//! Counting is exactly commutative and associative. So every seat keeps a table of its own, and at the end of the stream
-//! the tables are merged partition by partition, in as many jobs.
+//! Two workers could count in one table at the same time. Each seat of the pool has a table of its own, which prevents
+//! that. Counts can be added in any order with the same result, so it makes no difference which seat has counted an
+//! item. At the end of the stream the tables are merged partition by partition: in one job for each partition, or in
+//! one job for all if there are few entries.
 
 use std::any::Any;
 use std::hash::Hash;
@@ -29,7 +31,8 @@ where
     T: 'env,
     P: Pipe<Out = (K, T)> + 'env,
 {
-    /// Counts the items of every key, on all workers at once. Keeps every key, at most once per worker.
+    /// Counts the items of every key, on all workers at once. It keeps every key in memory, at most once for each
+    /// worker.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -47,7 +50,7 @@ where
     }
 }
 
-/// Entries that are merged at once; more are merged in parallel.
+/// At most this many entries are merged in one job; more are merged in parallel.
 const SMALL: usize = 8 * 1024;
 
 /// One partition of a table of counts.
@@ -56,20 +59,21 @@ type Counts<K> = Entries<K, u64>;
 /// The table of one seat.
 type Local<K> = CachePadded<UnsafeCell<Table<K, u64>>>;
 
-/// Of [`Keyed::count`].
+/// The tail of [`Keyed::count`].
 struct CountKeys<K> {
     hasher: RandomState,
-    /// One table per seat.
+    /// One table for each seat.
     local: Box<[Local<K>]>,
-    /// By partition; after merging one table each.
+    /// The tables to merge, by partition. After merging there is one table for each partition.
     shards: Box<[Mutex<Vec<Counts<K>>>]>,
+    /// How many partitions are not merged yet.
     unmerged: FixedCountdown,
     result: Arc<Slot<Table<K, u64>>>,
 }
 
 #[expect(unsafe_code, reason = "each seat has its own table")]
-// SAFETY: (1) while the stream runs a seat's table is touched by the one thread that sits there, and by the end of the
-// stage after all of them; (2) keys are `Send`.
+// SAFETY: (1) while the stream runs, only the thread that sits at a seat touches the seat's table; the end of the stage
+// touches the tables after all pieces have retired; (2) keys are `Send`.
 unsafe impl<K: Send> Sync for CountKeys<K> {}
 
 impl<K: Hash + Eq> CountKeys<K> {
@@ -86,7 +90,7 @@ impl<K: Hash + Eq> CountKeys<K> {
     /// Works on the table of this thread's seat.
     fn with_local<R>(&self, cx: &Cx<'_>, work: impl FnOnce(&mut Table<K, u64>) -> R) -> R {
         #[expect(unsafe_code, reason = "each seat has its own table")]
-        // SAFETY: (1) of `Sync`: this thread sits there.
+        // SAFETY: (1) of `Sync`: this thread sits at the seat.
         self.local[cx.worker.seat.index].with_mut(|table| work(unsafe { &mut *table }))
     }
 
@@ -109,7 +113,7 @@ impl<K: Hash + Eq> CountKeys<K> {
 
 impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
     const KIND: TailKind = TailKind::Parallel;
-    /// The partitions to merge.
+    /// The numbers of the partitions to merge.
     type Own = EndJobs;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<(K, T)>) {
@@ -126,7 +130,7 @@ impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
         }
     }
 
-    /// Sorts the tables of the seats by partition, and merges those.
+    /// Sorts the tables of the seats by partition, and merges each partition.
     fn end(&self, cx: &Cx<'_>) -> Ended {
         let mut entries = 0;
         for local in &self.local {
@@ -169,7 +173,7 @@ impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
             }
         }
         self.shards.iter_mut().for_each(|shards| shards.get_mut().drain(..).for_each(unwind::drop_value));
-        0 // they were all worked on
+        0 // all items were worked on
     }
 }
 
@@ -183,11 +187,11 @@ impl<K: Hash + Eq + Send, T> ParallelTail<(K, T)> for CountKeys<K> {
 #[inline]
 fn count<K: Hash + Eq, T>(table: &mut Table<K, u64>, (key, item): (K, T)) {
     let key = Kept::new(key);
-    drop(item); // before the key is in the table: a panic of it leaves that as it was
+    drop(item); // before the key is in the table: if the drop panics, the table is as it was
     *table.get_or_insert_with(key.into_inner(), || 0) += 1;
 }
 
-/// A panic of the key's own code while tables were merged: it belongs to no item.
+/// Lets a panic of the key's own code count that happened while tables were merged. It belongs to no item.
 fn fail(cx: &Cx<'_>, panic: Box<dyn Any + Send>) -> Ended {
     let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
     let ticket = Ticket::behind_all();

@@ -1,4 +1,4 @@
-//! `enumerate`: every item with its number.
+//! `enumerate`: puts its number before every item.
 
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -8,8 +8,8 @@ use crate::engine::serial::SerialOp;
 use crate::graph::Stream;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Puts its number before every item, from 0 on, as [`Iterator::enumerate`] does. One item at a time, in stream order.
-    /// Stage boundary after it.
+    /// Puts its number before every item, counted from 0, as [`Iterator::enumerate`] does. One item at a time, in
+    /// stream order. Stage boundary after it.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -25,7 +25,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::enumerate`].
+/// The operator of [`Stream::enumerate`].
 struct Enumerate<T>(PhantomData<fn() -> T>);
 
 impl<T: Send> SerialOp<T> for Enumerate<T> {

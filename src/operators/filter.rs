@@ -1,4 +1,4 @@
-//! `filter`: some of the items.
+//! `filter`: keeps some of the items.
 
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
@@ -16,7 +16,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::filter`].
+/// The operator of [`Stream::filter`].
 struct Filter<F>(F);
 
 impl<T, F: Fn(&T) -> bool + Send + Sync> FusedOp<T> for Filter<F> {

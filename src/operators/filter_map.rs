@@ -1,11 +1,11 @@
-//! `filter_map`: something else in the place of some of the items.
+//! `filter_map`: replaces some items, and drops the others.
 
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f`, and keeps what is `Some`. Fuses; runs on all workers at once.
+    /// Gives every item to `f`, and keeps the results that are `Some`. Fuses; runs on all workers at once.
     #[track_caller]
     pub fn filter_map<U, F>(self, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
     where
@@ -15,7 +15,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::filter_map`].
+/// The operator of [`Stream::filter_map`].
 struct FilterMap<F>(F);
 
 impl<T, U, F: Fn(T) -> Option<U> + Send + Sync> FusedOp<T> for FilterMap<F> {

@@ -1,4 +1,4 @@
-//! `flat_map` and `flat_map_into`: any number of items in the place of one.
+//! `flat_map` and `flat_map_into`: replace every item by any number of items.
 
 use std::marker::PhantomData;
 
@@ -7,9 +7,9 @@ use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Makes of every item the items of an iterator, which is run to its end. Fuses; runs on all workers at once.
+    /// Replaces every item by the items of an iterator, which is run to its end. Fuses; runs on all workers at once.
     ///
-    /// The items of one iterator are made one after the other, by one worker: what comes of one item is not spread.
+    /// One worker makes all items of one iterator, one after the other.
     #[track_caller]
     pub fn flat_map<I, F>(self, f: F) -> Stream<'env, I::Item, impl Pipe<Out = I::Item>>
     where
@@ -19,7 +19,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.fuse("flat_map", FlatMap(f))
     }
 
-    /// Makes of every item any number of items, by calling the second argument of `f` with each. Fuses; runs on all
+    /// Replaces every item by any number of items: `f` calls its second argument with each of them. Fuses; runs on all
     /// workers at once.
     ///
     /// ```
@@ -48,7 +48,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::flat_map`].
+/// The operator of [`Stream::flat_map`].
 struct FlatMap<F>(F);
 
 impl<T, I: IntoIterator, F: Fn(T) -> I + Send + Sync> FusedOp<T> for FlatMap<F> {
@@ -65,7 +65,7 @@ impl<T, I: IntoIterator, F: Fn(T) -> I + Send + Sync> FusedOp<T> for FlatMap<F> 
     }
 }
 
-/// Of [`Stream::flat_map_into`].
+/// The operator of [`Stream::flat_map_into`].
 struct FlatMapInto<F, U> {
     f: F,
     made: PhantomData<fn() -> U>,

@@ -1,4 +1,4 @@
-//! `fold` and `accumulate`: one value of all items, one after the other.
+//! `fold` and `accumulate`: make one value of all items, one after the other.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -13,9 +13,10 @@ use crate::run::slot::Slot;
 use crate::unwind;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Folds all items into one value, which begins as `init` in every run. One item at a time, in stream order.
+    /// Folds all items into one value, one item at a time, in stream order. The value begins as a clone of `init` in
+    /// every run.
     ///
-    /// What `f` has captured goes on from run to run.
+    /// What `f` has captured keeps its state from run to run.
     #[must_use]
     #[track_caller]
     pub fn fold<A, F>(self, init: A, f: F) -> Data<A>
@@ -26,7 +27,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.serial_sink("fold", Some("one value"), |result| Fold { init, f, result })
     }
 
-    /// As [`fold`](Self::fold), changing the value in place.
+    /// Does the same as [`fold`](Self::fold), but `f` changes the value in place.
     #[must_use]
     #[track_caller]
     pub fn accumulate<A, F>(self, init: A, f: F) -> Data<A>
@@ -38,7 +39,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::fold`].
+/// The operator of [`Stream::fold`].
 struct Fold<A, F> {
     init: A,
     f: F,
@@ -47,7 +48,7 @@ struct Fold<A, F> {
 
 impl<T, A: Clone + Send, F: FnMut(A, T) -> A + Send> SerialOp<T> for Fold<A, F> {
     type Out = Infallible;
-    /// None only while the closure has it.
+    /// None only while the closure has the value.
     type State = Option<A>;
     const IS_SINK: bool = true;
     fn begin(&mut self) -> Option<A> {
@@ -63,7 +64,7 @@ impl<T, A: Clone + Send, F: FnMut(A, T) -> A + Send> SerialOp<T> for Fold<A, F> 
     }
 }
 
-/// Of [`Stream::accumulate`].
+/// The operator of [`Stream::accumulate`].
 struct Accumulate<A, F> {
     init: A,
     f: F,

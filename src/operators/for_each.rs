@@ -1,4 +1,4 @@
-//! `for_each`: a closure that is given all items.
+//! `for_each`: gives all items to a closure.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::for_each`].
+/// The tail of [`Stream::for_each`].
 struct ForEach<F> {
     f: F,
     result: Arc<Slot<()>>,

@@ -1,4 +1,4 @@
-//! `for_each_ordered`: a closure that is given all items, one after the other.
+//! `for_each_ordered`: gives all items to a closure, one after the other.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use crate::plan::Data;
 use crate::run::slot::Slot;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f`, one at a time, in stream order. What `f` has captured goes on from run to run.
+    /// Gives every item to `f`, one at a time, in stream order. What `f` has captured keeps its state from run to run.
     #[track_caller]
     pub fn for_each_ordered<F>(self, f: F) -> Data<()>
     where
@@ -22,7 +22,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::for_each_ordered`].
+/// The operator of [`Stream::for_each_ordered`].
 struct ForEachOrdered<F> {
     f: F,
     result: Arc<Slot<()>>,

@@ -1,4 +1,4 @@
-//! `inspect`: a look at every item.
+//! `inspect`: shows every item to a closure.
 
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
@@ -16,7 +16,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::inspect`].
+/// The operator of [`Stream::inspect`].
 struct Inspect<F>(F);
 
 impl<T, F: Fn(&T) + Send + Sync> FusedOp<T> for Inspect<F> {

@@ -1,4 +1,4 @@
-//! `key_by`: a key for every item.
+//! `key_by`: gives every item a key.
 
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
@@ -6,7 +6,8 @@ use crate::graph::{Keyed, Stream};
 use crate::unwind::Kept;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item a key, for the keyed operators. Fuses; runs on all workers at once.
+    /// Gives every item the key that `key` makes of it, for the operators of [`Keyed`]. Fuses; runs on all workers at
+    /// once.
     #[track_caller]
     pub fn key_by<K, F>(self, key: F) -> Keyed<'env, K, T, impl Pipe<Out = (K, T)>>
     where
@@ -16,7 +17,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::key_by`].
+/// The operator of [`Stream::key_by`].
 struct KeyBy<F>(F);
 
 impl<T, K, F: Fn(&T) -> K + Send + Sync> FusedOp<T> for KeyBy<F> {

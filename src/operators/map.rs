@@ -1,11 +1,11 @@
-//! `map`: something else in the place of every item.
+//! `map`: replaces every item.
 
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f`. Fuses; runs on all workers at once.
+    /// Replaces every item by what `f` makes of it. Fuses; runs on all workers at once.
     #[track_caller]
     pub fn map<U, F>(self, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
     where
@@ -15,7 +15,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::map`].
+/// The operator of [`Stream::map`].
 struct Map<F>(F);
 
 impl<T, U, F: Fn(T) -> U + Send + Sync> FusedOp<T> for Map<F> {

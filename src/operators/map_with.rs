@@ -1,4 +1,4 @@
-//! `map_with`: something else in the place of every item, with the help of data.
+//! `map_with`: replaces every item, with the help of data.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::plan::Data;
 use crate::run::slot::Slot;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f`, with data that is finished: the stream waits until it is. Fuses; runs on all workers at
-    /// once.
+    /// Replaces every item by what `f` makes of it and of `data`. The stream waits until the data is finished. Fuses;
+    /// runs on all workers at once.
     ///
-    /// A stream that comes from the same source as the data would be held as a whole until the data is finished: that is a
-    /// defect, unless it is [`spooled`](Self::spooled).
+    /// If the stream comes from the same source as the data, all of it would be held until the data is finished. That
+    /// is a defect, unless the stream is [`spooled`](Self::spooled).
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -38,7 +38,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::map_with`].
+/// The operator of [`Stream::map_with`].
 struct MapWith<D, F> {
     data: Arc<Slot<D>>,
     f: F,
@@ -53,8 +53,8 @@ impl<T, D: Send + Sync, U, F: Fn(&D, T) -> U + Send + Sync> FusedOp<T> for MapWi
     const MAKES: Makes = Makes::One;
     fn begin(&self) -> &D {
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-        // SAFETY: (1) the stage's gate is open: whoever writes the data has finished, and its next writer waits for the
-        // end of this stage; (2) `D: Sync`.
+        // SAFETY: (1) the stage's gate is open, so the task or sink that writes the data has finished, and the next
+        // writer waits for the end of this stage; (2) `D: Sync`.
         let data = unsafe { self.data.read() };
         data.expect("the gate opens when the data is there")
     }

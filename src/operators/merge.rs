@@ -1,4 +1,4 @@
-//! `merge` and `unordered`: items in the order in which they arrive.
+//! `merge` and `unordered`: pass batches on in the order in which they arrive.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -16,7 +16,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// The items of both streams in the order in which they arrive: it differs from run to run. Stage boundary.
+    /// Gives the items of both streams, batch by batch, in the order in which they arrive. That order differs from run
+    /// to run. Stage boundary.
     #[track_caller]
     pub fn merge<Q>(self, other: Stream<'env, T, Q>) -> Stream<'env, T, impl Pipe<Out = T>>
     where
@@ -30,8 +31,8 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         inputs.receive((input(), input()), ["left", "right"], sequence, Arc::clone(&edge))
     }
 
-    /// What comes after takes batches in the order in which they arrive, not in stream order: nothing waits for a slow
-    /// one, and the order differs from run to run. Stage boundary.
+    /// Gives up stream order: the operators behind it take batches in the order in which they arrive. So no batch waits
+    /// for a slow one, and the order differs from run to run. Stage boundary.
     #[track_caller]
     pub fn unordered(self) -> Stream<'env, T, impl Pipe<Out = T>> {
         self.renumber("unordered", |sequence| Merge::new(Arc::new(Arrivals::new(1, sequence))))
@@ -40,7 +41,9 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
 /// What the inputs of a [`Merge`] share.
 struct Arrivals {
+    /// The number of the next piece.
     next: AtomicU64,
+    /// How many inputs have not ended yet.
     open: FixedCountdown,
     inputs: u32,
     sequence: usize,
@@ -72,12 +75,12 @@ impl<T: Send> Shape for Merge<T> {
         if !cx.wants(&packet.ticket) {
             return drop_packet(cx, edge, packet);
         }
-        // Relaxed: any order is an order of arrival.
+        // Relaxed: any order of the numbers is an order of arrival.
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let came = packet.ticket;
         packet.ticket = Ticket::whole(number, came.origin);
         if let Some(failure) = packet.failure.take() {
-            cx.fail(&came, failure); // behind this there is no order in which one could be the earliest
+            cx.fail(&came, failure); // it counts here: behind this there is no stream order to compare it by
         }
         cx.send(0, packet, true);
         cx.arrive();
@@ -88,7 +91,7 @@ impl<T: Send> Shape for Merge<T> {
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
-        // The last input to end sees the numbers that the others have given out.
+        // The countdown orders the ends: the last input to end sees all numbers that the others have given out.
         if self.shared.open.arrive() {
             let total = self.shared.next.load(Ordering::Relaxed);
             cx.run.total(self.shared.sequence, total, cx.worker);

@@ -1,11 +1,14 @@
 //! Operators: what is done with the items of a stream.
 //!
-//! Each file has a method of [`Stream`](crate::Stream) or [`Keyed`](crate::Keyed), or a few that belong together, with what
-//! they mean as a type that the engine knows by a trait: an operator that fuses is a
-//! [`FusedOp`](crate::engine::op::FusedOp), one that works on one item at a time a
-//! [`SerialOp`](crate::engine::serial::SerialOp), a sink often a [`Reduction`](crate::engine::reduce::Reduction), an input of
-//! several a [`Shape`](crate::engine::inlet::Shape). Each method has a row in the table of tests
-//! (`src/check/tests/programs/table/`), which says what it means to an iterator.
+//! Each file has one method of [`Stream`](crate::Stream) or [`Keyed`](crate::Keyed), or a few that belong together.
+//! Beside the method stands the type that does the work. The engine knows that type by a trait:
+//! * an operator that fuses implements [`FusedOp`](crate::engine::op::FusedOp);
+//! * an operator that takes one item at a time implements [`SerialOp`](crate::engine::serial::SerialOp);
+//! * a sink that works on all workers at once often implements [`Reduction`](crate::engine::reduce::Reduction);
+//! * an operator with several inputs implements [`Shape`](crate::engine::inlet::Shape) for each of them.
+//!
+//! Each method has a row in the table of tests (`src/check/tests/programs/table/`), which says what the method means
+//! for an iterator.
 
 mod aggregate;
 mod chain;

@@ -1,4 +1,4 @@
-//! `partition`: every item to one of two streams.
+//! `partition`: sends every item to one of two streams.
 
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
@@ -15,7 +15,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::partition`]: to the left what the predicate holds for.
+/// The split of [`Stream::partition`]: items for which the predicate holds go to the left.
 fn either<T>(pred: impl Fn(&T) -> bool) -> impl Fn(T) -> (Option<T>, Option<T>) {
     move |item| {
         let item = Kept::new(item);

@@ -1,4 +1,4 @@
-//! `reduce`, `min` and `max`: one item of all.
+//! `reduce`, `min` and `max`: combine all items into one.
 
 use crate::engine::pipe::Pipe;
 use crate::engine::reduce::Reduction;
@@ -6,11 +6,11 @@ use crate::graph::Stream;
 use crate::plan::Data;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Puts all items together with `f`; none if there are none. On all workers at once.
+    /// Combines all items into one with `f`, on all workers at once. The result is `None` if there are no items.
     ///
-    /// The items of a batch one after the other, then the batches as a fixed tree: the answer is the same to the last bit
-    /// on any number of workers, also where `f` is not associative, as for floats. It may differ in the last bits from a
-    /// fold from left to right.
+    /// `f` combines the items of a batch from left to right, and then the batches as a fixed tree. So the answer is the
+    /// same to the last bit on any number of workers, even if `f` is not associative, as with floats. It may differ in
+    /// the last bits from a fold from left to right.
     #[must_use]
     #[track_caller]
     pub fn reduce<F>(self, f: F) -> Data<Option<T>>
@@ -21,7 +21,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.reduction("reduce", Reduce(f))
     }
 
-    /// The least item, the first of several; on all workers at once.
+    /// Finds the least item, on all workers at once. Of several equal ones it is the first.
     #[must_use]
     #[track_caller]
     pub fn min(self) -> Data<Option<T>>
@@ -31,7 +31,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self.reduction("min", Reduce(std::cmp::min))
     }
 
-    /// The greatest item, the last of several; on all workers at once.
+    /// Finds the greatest item, on all workers at once. Of several equal ones it is the last.
     #[must_use]
     #[track_caller]
     pub fn max(self) -> Data<Option<T>>
@@ -42,7 +42,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::reduce`], [`Stream::min`] and [`Stream::max`].
+/// The reduction of [`Stream::reduce`], [`Stream::min`] and [`Stream::max`].
 struct Reduce<F>(F);
 
 impl<T: Send, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for Reduce<F> {

@@ -1,4 +1,4 @@
-//! `scan`: something else in the place of every item, with a state that goes from item to item.
+//! `scan`: replaces every item, with a state that goes from item to item.
 
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -8,8 +8,10 @@ use crate::engine::serial::SerialOp;
 use crate::graph::Stream;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f` with a state that begins as `init` in every run; makes what is `Some`, and ends the stream
-    /// at the first `None`, as [`Iterator::scan`] does. One item at a time, in stream order. Stage boundary after it.
+    /// Replaces every item by what `f` makes of it and of a state, until `f` gives `None`, as [`Iterator::scan`] does.
+    /// One item at a time, in stream order. Stage boundary after it.
+    ///
+    /// The state begins as a clone of `init` in every run. The first `None` ends the stream.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -30,7 +32,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::scan`].
+/// The operator of [`Stream::scan`].
 struct Scan<S, U, F> {
     init: S,
     f: F,

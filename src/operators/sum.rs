@@ -1,4 +1,4 @@
-//! `sum`: the sum of all items.
+//! `sum`: adds up all items.
 
 use std::iter::Sum;
 use std::marker::PhantomData;
@@ -9,8 +9,10 @@ use crate::graph::Stream;
 use crate::plan::Data;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Sums the items as [`Iterator::sum`] does, batch by batch, on all workers at once; floats as in
-    /// [`reduce`](Self::reduce).
+    /// Adds up all items as [`Iterator::sum`] does, on all workers at once.
+    ///
+    /// Batches are summed one by one, and then combined as in [`reduce`](Self::reduce): sums of floats are the same on
+    /// any number of workers.
     #[must_use]
     #[track_caller]
     pub fn sum<S>(self) -> Data<S>
@@ -21,7 +23,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::sum`].
+/// The reduction of [`Stream::sum`].
 struct Summing<S>(PhantomData<fn() -> S>);
 
 impl<T, S: Sum<T> + Sum<S> + Send> Reduction<T> for Summing<S> {

@@ -1,4 +1,4 @@
-//! `take_while`: the items before the first one that is not wanted.
+//! `take_while`: ends a stream at the first item that is not wanted.
 
 use std::ops::ControlFlow;
 
@@ -8,11 +8,11 @@ use crate::graph::Stream;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// The items before the first one for which `pred` does not hold; there the stream ends, and its sources stop, as with
-    /// [`Iterator::take_while`]. One item at a time, in stream order. Stage boundary after it.
+    /// Ends the stream before the first item for which `pred` does not hold, as [`Iterator::take_while`] does. One item
+    /// at a time, in stream order. Stage boundary after it.
     ///
-    /// Batches that are under way when the stream ends are dropped. An operator before this one may have seen their items.
-    /// A failure there, behind the end, is none.
+    /// Sources that feed no other stream stop then. Batches that are under way are dropped; operators before this one
+    /// may have seen their items already. A failure on an item behind the end does not count.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -31,7 +31,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::take_while`].
+/// The operator of [`Stream::take_while`].
 struct TakeWhile<F>(F);
 
 impl<T: Send, F: FnMut(&T) -> bool + Send> SerialOp<T> for TakeWhile<F> {

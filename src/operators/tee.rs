@@ -1,11 +1,11 @@
-//! `tee`: every item to two streams.
+//! `tee`: sends every item to two streams.
 
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Sends every item to two streams, to the first a clone. Stage boundary.
+    /// Sends every item to two streams. The first stream gets a clone, the second the item itself. Stage boundary.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -26,7 +26,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::tee`]: to both.
+/// The split of [`Stream::tee`]: every item goes to both sides.
 fn both<T: Clone>(item: T) -> (Option<T>, Option<T>) {
     let item = Kept::new(item);
     (Some(T::clone(&item)), Some(item.into_inner()))

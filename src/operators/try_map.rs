@@ -1,4 +1,4 @@
-//! `try_map`: something else in the place of every item, or an error.
+//! `try_map`: replaces every item, or fails with an error.
 
 use std::error::Error;
 
@@ -7,8 +7,11 @@ use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Gives every item to `f`; the first error in stream order ends the run, as [`Failed`](crate::RunErrorKind::Failed)
-    /// with the error as its source. Fuses; runs on all workers at once.
+    /// Replaces every item by what `f` makes of it, or fails the run if that is an error. Fuses; runs on all workers at
+    /// once.
+    ///
+    /// The first error in stream order counts. The run ends as [`Failed`](crate::RunErrorKind::Failed), with that error
+    /// as its source.
     #[track_caller]
     pub fn try_map<U, E, F>(self, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
     where
@@ -19,7 +22,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// Of [`Stream::try_map`].
+/// The operator of [`Stream::try_map`].
 struct TryMap<F>(F);
 
 impl<T, U, E, F> FusedOp<T> for TryMap<F>

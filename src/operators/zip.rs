@@ -1,8 +1,10 @@
 //! `zip`: pairs the items of two streams.
 //!
-//! Each side is a stage of its own. Its pieces come in turn, and wait in a queue until the other side has items for them.
-//! Like an iterator that pulls the left side first, a zip ends at the first place where one side has ended, or has failed:
-//! a failure of the left side lies before what the right side has in that place.
+//! Each side is a stage of its own. Its pieces take turns, and wait in a queue until the other side has items for them.
+//! The worker that brings a piece pairs all items that can be paired, under the lock that both sides share.
+//!
+//! A zip ends where an iterator would that pulls the left side first: at the first place where one side has ended or
+//! has failed. If both sides fail at the same place, the failure of the left side counts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,11 +22,14 @@ use crate::sync::Mutex;
 use crate::sync::sequencer::Sequencer;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Pairs the items of two streams, in order, until one of them ends; this one is asked first. Stage boundary.
+    /// Pairs the items of two streams, in order, until one of them ends. This stream is asked first. Stage boundary.
     ///
-    /// The stream that is ahead waits in a queue, as far as its source's credits go. Where both come from one source, and
-    /// one of them leaves out so many items that all credits are in the queue, the run ends as
-    /// [`Stalled`](crate::RunErrorKind::Stalled), unless the stream that is ahead is [`spooled`](Self::spooled).
+    /// The stream that is ahead waits in a queue. Its batches hold credits of their source, so no more wait than the
+    /// source has credits.
+    ///
+    /// If both streams come from one source, and one of them leaves out many items, all credits may end up in the
+    /// queue. Then the run ends as [`Stalled`](crate::RunErrorKind::Stalled), unless the stream that is ahead is
+    /// [`spooled`](Self::spooled).
     #[track_caller]
     pub fn zip<U, Q>(self, other: Stream<'env, U, Q>) -> Stream<'env, (T, U), impl Pipe<Out = (T, U)>>
     where
@@ -46,7 +51,8 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-/// The pieces of one side; the first one may be used up in part. Their items lie the last one first.
+/// The pieces of one side that wait. Some items of the first piece may be used already. The items of a piece are in
+/// reverse order, so that the next one is taken from the end.
 struct Queue<T> {
     pieces: VecDeque<Box<Packet<T>>>,
     ended: bool,
@@ -56,7 +62,7 @@ struct Queue<T> {
 enum Next<'a, T> {
     Items(&'a mut Packet<T>),
     Failed,
-    /// Nothing, or nothing yet.
+    /// Nothing: the side has ended, or its next piece has not come yet.
     Nothing,
 }
 
@@ -69,7 +75,7 @@ impl<T> Queue<T> {
         self.ended && self.pieces.is_empty()
     }
 
-    /// What comes next, after pieces that are used up have gone back to their `edge`.
+    /// What comes next. Pieces that are used up go back to their `edge` first, and their origins into `used`.
     fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) -> Next<'_, T> {
         let is_used_up = |packet: &Packet<T>| packet.items.is_empty() && packet.failure.is_none();
         while self.pieces.front().is_some_and(|packet| is_used_up(packet)) {
@@ -84,7 +90,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes the first piece with its failure.
+    /// Takes the first piece out, and returns its origin and its failure.
     fn take_failed(&mut self) -> Option<(Origin, Carried)> {
         let mut packet = self.pieces.pop_front()?;
         Some((packet.ticket.origin, packet.failure.take()?))
@@ -114,7 +120,7 @@ impl<A, B> PairState<A, B> {
     }
 }
 
-/// What a piece has led to, to be done without the lock: room for it is kept from piece to piece.
+/// What follows from a piece, to be done without the lock. Its memory is used again for the next piece.
 struct Outcome<A, B> {
     #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
     packets: Vec<Box<Packet<(A, B)>>>,
@@ -122,7 +128,7 @@ struct Outcome<A, B> {
     rest: Option<Rest<A, B>>,
 }
 
-/// What is left when a zip is over.
+/// What is left over when a zip has ended.
 struct Rest<A, B> {
     total: u64,
     left: VecDeque<Box<Packet<A>>>,
@@ -136,9 +142,10 @@ impl<A, B> Default for Outcome<A, B> {
 }
 
 impl<A: Send, B: Send> Pairs<A, B> {
-    /// Pairs what can be paired, and notes if that was all. Pieces are cut where a piece of either side ends, and a packet
-    /// belongs to the origin of its left piece, or of the right one if the left side is spooled: so neither depends on
-    /// which side came first.
+    /// Pairs all items that can be paired, and notes whether the zip has ended.
+    ///
+    /// A packet ends where a piece of either side ends. Its origin is that of its left piece, or of the right one if
+    /// the left side is spooled. So neither depends on which side came first.
     fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>, outcome: &mut Outcome<A, B>) {
         let (over, failed) = loop {
             let left = match state.left.next(&self.edges.0, &mut outcome.used) {
@@ -146,7 +153,7 @@ impl<A: Send, B: Send> Pairs<A, B> {
                 Next::Failed => break (true, state.left.take_failed()),
                 Next::Nothing => break (state.left.is_over(), None),
             };
-            // Only now that the left side has an item does it matter whether the right side has.
+            // The right side matters only now that the left side has an item.
             let right = match state.right.next(&self.edges.1, &mut outcome.used) {
                 Next::Items(right) => right,
                 Next::Failed => break (true, state.right.take_failed()),
@@ -164,7 +171,7 @@ impl<A: Send, B: Send> Pairs<A, B> {
         };
         if let Some((origin, failure)) = failed {
             let mut packet = self.out.take();
-            packet.ticket = Ticket::whole(state.next, origin); // the failed piece's share is the packet's now
+            packet.ticket = Ticket::whole(state.next, origin); // takes over the share of the failed piece
             packet.failure = Some(failure);
             state.next += 1;
             outcome.packets.push(packet);
@@ -176,7 +183,7 @@ impl<A: Send, B: Send> Pairs<A, B> {
         }
     }
 
-    /// What follows from [`pair`](Self::pair), without the lock.
+    /// Does what follows from [`pair`](Self::pair), without the lock.
     fn carry_out(&self, outcome: &mut Outcome<A, B>, cx: &Cx<'_>) {
         for packet in outcome.packets.drain(..) {
             cx.send(0, packet, true);
@@ -195,11 +202,12 @@ impl<A: Send, B: Send> Pairs<A, B> {
 /// An input of [`Stream::zip`].
 struct Zip<T, A, B> {
     shared: Arc<Pairs<A, B>>,
-    /// Which side of the shared state is its own.
+    /// Finds the queue of this side in the shared state.
     queue: fn(&mut PairState<A, B>) -> &mut Queue<T>,
     sequencer: Sequencer<Box<Packet<T>>>,
+    /// What the other side is called.
     other: &'static str,
-    /// Empty, with room.
+    /// An empty outcome, kept for its memory.
     spare: Mutex<Outcome<A, B>>,
 }
 
@@ -208,7 +216,7 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
         Self { shared, queue, sequencer: Sequencer::new(0), other, spare: Mutex::default() }
     }
 
-    /// Queues a piece that has its turn, and pairs what can be paired.
+    /// Queues a piece whose turn it is, pairs all items that can be paired, and ends the turn.
     fn pass(&self, cx: &Cx<'_>, edge: &Edge<T>, mut packet: Box<Packet<T>>) {
         let last = packet.ticket.last;
         if !cx.wants(&packet.ticket) {
@@ -249,10 +257,10 @@ impl<T: Send, A: Send, B: Send> Shape for Zip<T, A, B> {
         }
     }
 
-    /// A packet whose turn has come.
+    /// Runs the job for a packet whose turn has come.
     fn own(&self, cx: &Cx<'_>, edge: &Edge<T>, packet: RawPacket) {
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-        // SAFETY: (1) it was left in this sequencer.
+        // SAFETY: (1) the packet comes out of this sequencer, which holds packets of `T`.
         let packet = unsafe { packet.open() };
         self.pass(cx, edge, packet);
     }

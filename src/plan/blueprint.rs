@@ -1,4 +1,6 @@
-//! A graph that was checked, for a machine that need not be here.
+//! Blueprints: graphs that were checked for a machine that need not be this one.
+//!
+//! The checks here ([`Checked`]) are those that a [`Plan`](crate::Plan) makes too.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,18 +14,19 @@ use crate::error::BuildError;
 use crate::run::names::Names;
 use crate::topology::Topology;
 
-/// Batches of a source that may be in flight, unless the user says otherwise.
+/// How many batches of a source may be in flight, unless the user sets a number or the pool is large.
 const CREDITS: usize = 256;
 
-/// What a graph comes to be on some machine, which need not be this one: made by
-/// [`Graph::plan_for`](crate::Graph::plan_for). It explains itself, but does not run.
+/// A graph that was checked and laid out for some machine, which need not be this one.
+///
+/// [`Graph::plan_for`](crate::Graph::plan_for) makes it. A blueprint explains itself, but it cannot run.
 pub struct Blueprint {
     facts: Facts,
     names: Arc<Names>,
 }
 
 impl Blueprint {
-    /// For a pool with one worker for every core of the machine.
+    /// A blueprint for a pool with one worker for every core of the machine.
     pub(crate) fn new(draft: &Draft<'_>, machine: &Topology) -> Result<Self, BuildError> {
         let Checked { edges, homes, credits, free } = Checked::of(draft, machine, machine.cores().len())?;
         Ok(Self { facts: Facts::of(draft, &edges, &free, &credits, homes), names: Arc::clone(&draft.names) })
@@ -42,13 +45,13 @@ impl fmt::Debug for Blueprint {
     }
 }
 
-/// What is found out about a draft without defects.
+/// What the planner finds out about a draft without defects.
 pub(super) struct Checked {
     pub(super) edges: Edges,
     pub(super) homes: Homes,
-    /// By stage.
+    /// The credits of the source of each stage.
     pub(super) credits: Vec<u32>,
-    /// Of each stage whether its source needs no credits.
+    /// Whether the source of each stage needs no credits.
     pub(super) free: Vec<bool>,
 }
 
@@ -65,9 +68,11 @@ impl Checked {
     }
 }
 
-/// The credits of each stage's source.
+/// The credits of each stage's source: the number that the user set, or else [`CREDITS`], or twice the number of
+/// workers if that is more.
 ///
-/// The number must not depend on the pool, as far as it can: a graph that stalls for lack of credits does so everywhere.
+/// A graph that stalls for lack of credits should stall in every pool. So the number depends on the pool only if the
+/// pool has more than 128 workers.
 fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
     let usual = CREDITS.max(2 * workers);
     let credits =

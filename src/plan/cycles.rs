@@ -1,6 +1,7 @@
-//! What waits for itself: tasks in an order that cannot be kept, and streams that are held for each other.
+//! Finds what waits for itself: tasks in an order that cannot be kept, and streams that are held for each other.
 //!
-//! All that waits is put in one graph, with a step to each thing that it waits for:
+//! [`super::validate`] asks for it. Everything that waits is a vertex of one graph, with a step to each thing that it
+//! waits for:
 //!
 //! | what | waits for |
 //! |---|---|
@@ -8,9 +9,12 @@
 //! | a stage, until it has ended | its inputs and its gate; a source for the credits of its items |
 //! | items of a stage, until their credits are back | the items of the stages behind it; its gate, if it holds them |
 //!
-//! What stands in a cycle never comes. A cycle without items is one of tasks; one with items is one of credits: a stage
-//! that waits for something holds the credits of its sources; if the thing it waits for needs more of one of these
-//! sources, directly or by way of other stages that wait, neither can go on. Items of a spooled stage have no credits.
+//! What stands in a cycle never comes. There are two kinds of cycles:
+//! * A cycle without items is one of tasks.
+//! * A cycle with items is one of credits. A stage that waits holds the credits of its sources. If the thing it waits
+//!   for needs more batches of one of these sources, directly or by way of other stages that wait, neither can go on.
+//!
+//! Items of a spooled stage hold no credits.
 
 use super::draft::{Draft, NodeDraft, StageDraft};
 use super::edges::{Edges, index};
@@ -20,7 +24,7 @@ use super::edges::{Edges, index};
 pub(super) struct Cycles {
     /// The first node of each cycle of tasks.
     pub(super) nodes: Vec<usize>,
-    /// The stages whose items are held in a cycle, if there is none of tasks.
+    /// The stages whose items are held in a cycle. Empty if there is a cycle of tasks.
     pub(super) held: Vec<Held>,
 }
 
@@ -28,9 +32,9 @@ pub(super) struct Cycles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) stage: usize,
-    /// The source that they come from.
+    /// The stage of the source that they come from.
     pub(super) from: usize,
-    /// The source that must have ended before.
+    /// The stage of the source that must end before they can go on.
     pub(super) until: usize,
 }
 
@@ -38,7 +42,8 @@ impl Cycles {
     pub(super) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
         let mut cycles = Self::default();
         let holds: Vec<usize> = (0..draft.stages.len()).filter(|stage| holds(&draft.stages[*stage])).collect();
-        // A stage may read what is made only when it has ended, if it is described in several steps.
+        // Without gates and explicit edges nothing can wait for itself. With a gate it can: a stage may read data that
+        // is made only when that stage has ended.
         if holds.is_empty() && !edges.explicit && draft.stages.iter().all(|stage| stage.gate.is_none()) {
             return cycles;
         }
@@ -58,7 +63,7 @@ fn holds(stage: &StageDraft<'_>) -> bool {
     !stage.spooled && (stage.gate.is_some() || stage.waits_for.is_some())
 }
 
-/// The graph of what waits; see the module.
+/// The graph of what waits; see the module documentation.
 struct Waits<'a> {
     stages: &'a [StageDraft<'a>],
     /// What each thing waits for: nodes, then stages, then items of stages.
@@ -67,7 +72,7 @@ struct Waits<'a> {
 }
 
 impl<'a> Waits<'a> {
-    /// All but the items.
+    /// The graph without the items.
     fn of(draft: &'a Draft<'_>, edges: &Edges) -> Self {
         let (stages, nodes) = (&draft.stages[..], draft.nodes.len());
         let mut waits = Self { stages, steps: vec![Vec::new(); nodes + 2 * stages.len()], nodes };
@@ -102,12 +107,12 @@ impl<'a> Waits<'a> {
         self.steps[what].extend(waits_for.into_iter().map(index));
     }
 
-    /// The end of a stage.
+    /// The vertex of the end of a stage.
     fn end(&self, stage: usize) -> usize {
         self.nodes + stage
     }
 
-    /// The items of a stage.
+    /// The vertex of the items of a stage.
     fn items(&self, stage: usize) -> usize {
         self.nodes + self.stages.len() + stage
     }
@@ -129,7 +134,7 @@ impl<'a> Waits<'a> {
         nodes.collect()
     }
 
-    /// Whether the items of a stage are held in a cycle; `parts`: of this graph.
+    /// Follows the cycle in which the items of a stage are held, if there is one. `parts` are the parts of this graph.
     fn held(&self, stage: usize, parts: &[u32]) -> Option<Held> {
         const ON: &str = "a cycle goes on";
         let in_cycle = |what: &usize| parts[*what] == parts[self.items(stage)];
@@ -145,14 +150,15 @@ impl<'a> Waits<'a> {
     }
 }
 
-/// Of everything in a graph, the part that it is in: what leads to each other, in any number of steps, has the same one.
-/// So a step within a part is one of a cycle.
+/// The number of the strongly connected part in which each vertex of a graph is. Two vertices are in the same part if
+/// each leads to the other, in any number of steps. So a step within a part belongs to a cycle.
 ///
-/// Tarjan's algorithm, without recursion.
+/// This is Tarjan's algorithm, without recursion.
 fn parts(steps: &[Vec<u32>]) -> Vec<u32> {
     const NONE: u32 = u32::MAX;
     let mut parts = vec![NONE; steps.len()];
-    // When it was come by, and the earliest one without a part that it is known to lead to.
+    // When each vertex was first visited, and the earliest visit to a vertex without a part that it is known to lead
+    // to.
     let (mut came, mut earliest) = (vec![NONE; steps.len()], vec![NONE; steps.len()]);
     let (mut time, mut count) = (0, 0);
     let mut without: Vec<usize> = Vec::new();

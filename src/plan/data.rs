@@ -1,4 +1,4 @@
-//! A handle to data.
+//! Handles to data.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,15 +8,15 @@ use super::draft::SlotId;
 use super::place::Place;
 use crate::run::names::Names;
 
-/// A place in memory that tasks read and write, and where the results of tasks and sinks are.
+/// A handle to data: a value that tasks read and write, or the result of a task or a sink.
 ///
-/// A handle without the value: the value lives in the graph, then in the plan. It is `Send` and `Sync` whatever `T` is,
-/// and invariant in `T`: a handle to data that may hold long-lived references is none to data that may hold short-lived
-/// ones. A clone is a handle to the same data; dropping a handle drops nothing else.
+/// The handle does not hold the value; the value lives in the graph, and then in the plan. A handle is `Send` and
+/// `Sync` whatever `T` is. It is invariant in `T`: a handle to data with long-lived references cannot stand for one to
+/// data with short-lived references. A clone is a handle to the same data. Dropping a handle does not drop the data.
 pub struct Data<T> {
     pub(crate) names: Arc<Names>,
     pub(crate) slot: SlotId,
-    /// The operator that makes it.
+    /// The operator that makes the data.
     pub(crate) op: usize,
     marker: PhantomData<fn(T) -> T>,
 }
@@ -33,10 +33,13 @@ impl<T> Data<T> {
         self
     }
 
-    /// Places this data, and the task that makes it, if one does: their home is there. What was said last counts.
+    /// Sets the home of this data, and of the task that makes it, if there is one. The last call counts.
     ///
-    /// Data does not move: it says where its memory is, and so where the tasks that access it run. A node that the machine
-    /// does not have is a defect, and so is one without a CPU that the process may use, if a task is to run there.
+    /// The data does not move. The call tells the planner where its memory is, and so where the tasks that access it
+    /// should run.
+    ///
+    /// Two things are defects, which [`Graph::plan`](crate::Graph::plan) reports: a node that the machine does not
+    /// have, and, if a task is to run there, a node without a CPU that the process may use.
     ///
     /// ```
     /// use millstream::{Graph, Place, Topology};
@@ -60,7 +63,10 @@ impl<T> Data<T> {
         self
     }
 
-    /// The task that makes this data comes after the operator that makes `first`, whatever they access.
+    /// Orders the task that makes this data after the operator that makes `first`, whatever data they access.
+    ///
+    /// Three things are defects, which [`Graph::plan`](crate::Graph::plan) reports: this data is not made by a task,
+    /// `first` belongs to another graph, or the orders form a cycle.
     #[expect(clippy::must_use_candidate, reason = "the order is set, whether the handle is used or not")]
     pub fn after<U>(self, first: &Data<U>) -> Self {
         if Arc::ptr_eq(&self.names, &first.names) {

@@ -1,4 +1,7 @@
-//! What a graph describes, without its types: the plan's input.
+//! Drafts: what a graph describes, without the types of items. A draft is the input of a plan.
+//!
+//! [`crate::graph`] fills a draft while the user calls its methods, on one thread. Operators, stages, slots and nodes
+//! are known by their index in the draft.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,14 +24,14 @@ pub(crate) enum Mode {
     Consume,
 }
 
-/// Who accesses a slot.
+/// What accesses a slot, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// A task, while it fires.
+    /// The task with this node, while it fires.
     Task(usize),
-    /// A stage of which this operator reads, from its first piece to its last.
+    /// The operator `op` of this stage, from the first piece of the stage to the last.
     Stage { stage: usize, op: usize },
-    /// A sink that writes its result, when its stage ends.
+    /// The sink of this stage, which writes its result when the stage ends.
     Sink(usize),
 }
 
@@ -46,14 +49,14 @@ pub(super) struct SlotDraft<'env> {
     pub(super) given: bool,
 }
 
-/// A source and its options.
+/// A source, and the options that the user has set.
 pub(crate) struct SourceDraft<'env> {
     pub(crate) items: Items<'env>,
     pub(crate) size: Option<usize>,
     pub(crate) credits: Option<usize>,
 }
 
-/// The inside of a stage, with what it reads.
+/// The typed part of a stage, by what the stage reads.
 pub(crate) enum Body<'env> {
     Source(Supply<'env>),
     Packets(Box<dyn PacketStage + 'env>),
@@ -66,14 +69,17 @@ pub(crate) struct StageDraft<'env> {
     pub(crate) source: Option<SourceDraft<'env>>,
     pub(crate) inputs: Vec<usize>,
     pub(crate) outputs: Vec<usize>,
-    /// None: nothing takes what it makes.
+    /// The typed part. None as long as nothing takes what the stage makes.
     pub(crate) body: Option<(Body<'env>, TailKind)>,
+    /// The node of its gate, if it reads data.
     pub(super) gate: Option<usize>,
+    /// The node that stands for its end, if something waits for that.
     pub(super) end: Option<usize>,
-    /// The input that it waits for before it lets anything through, apart from data: the first one of a chain.
+    /// The stage whose end it waits for before it lets anything through: for the second input of a chain, the first
+    /// one.
     pub(crate) waits_for: Option<usize>,
     pub(crate) spooled: bool,
-    /// What it keeps by its meaning.
+    /// What its sink keeps in memory, in words.
     pub(crate) keeps: Option<&'static str>,
 }
 
@@ -82,14 +88,14 @@ pub(crate) struct Draft<'env> {
     pub(crate) names: Arc<Names>,
     pub(super) slots: Vec<SlotDraft<'env>>,
     pub(super) nodes: Vec<NodeDraft<'env>>,
-    /// In program order.
+    /// All accesses to slots, in program order.
     pub(super) accesses: Vec<(Who, SlotId, Mode)>,
     pub(crate) stages: Vec<StageDraft<'env>>,
     /// Whether each sequence is in stream order.
     pub(super) sequences: Vec<bool>,
-    /// What was found wrong on the way, by operator.
+    /// Defects that were found while the graph was described, by operator.
     pub(super) defects: Vec<(usize, String)>,
-    /// It is what the graph has left behind where streams that nothing has taken can find it.
+    /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
     planned: bool,
 }
 
@@ -107,18 +113,18 @@ impl<'env> Draft<'env> {
         }
     }
 
-    /// Takes all there is: only the names are left, for streams that are still held.
+    /// Takes the description out. Only the names stay, for streams that are still held.
     pub(crate) fn take(&mut self) -> Self {
         let rest = Self { names: Arc::clone(&self.names), planned: true, ..Self::new() };
         std::mem::replace(self, rest)
     }
 
-    /// Whether it was taken.
+    /// Whether the description was taken out.
     pub(crate) fn is_planned(&self) -> bool {
         self.planned
     }
 
-    /// A new sequence; `ordered`: in stream order.
+    /// Adds a sequence. `ordered` says whether it is in stream order.
     pub(crate) fn sequence(&mut self, ordered: bool) -> usize {
         self.sequences.push(ordered);
         self.sequences.len() - 1
@@ -128,7 +134,7 @@ impl<'env> Draft<'env> {
         self.sequences[sequence]
     }
 
-    /// A new stage that begins with the operator `op`.
+    /// Adds a stage that begins with the operator `op`.
     pub(crate) fn stage(&mut self, op: usize, sequence: usize, inputs: Vec<usize>) -> usize {
         let stage = self.stages.len();
         for input in &inputs {
@@ -150,8 +156,8 @@ impl<'env> Draft<'env> {
         stage
     }
 
-    /// Puts an operator behind those of a stage; `resizes`: it changes the number of items. Gives its position and its
-    /// columns.
+    /// Adds an operator behind those of a stage, and returns its position and its columns. `resizes` says whether the
+    /// operator changes the number of items; if not, it shares the column of the operator before it.
     pub(crate) fn add_op(&mut self, stage: usize, op: usize, resizes: bool) -> (usize, Columns) {
         let ops = &mut self.stages[stage].ops;
         let given = ops.last().and_then(|(_, columns)| columns.out).unwrap_or(0);
@@ -161,7 +167,7 @@ impl<'env> Draft<'env> {
         (ops.len() - 1, columns)
     }
 
-    /// Puts a sink behind the operators of a stage.
+    /// Adds a sink behind the operators of a stage.
     pub(crate) fn add_sink(&mut self, stage: usize, op: usize) {
         self.add_op(stage, op, false);
         if let Some((_, columns)) = self.stages[stage].ops.last_mut() {
@@ -169,18 +175,18 @@ impl<'env> Draft<'env> {
         }
     }
 
-    /// A new slot; `given`: with a value of the user's.
+    /// Adds a slot. `given` says whether the user gives its value.
     pub(crate) fn add_slot(&mut self, slot: Arc<dyn AnySlot + 'env>, op: usize, given: bool) -> SlotId {
         self.slots.push(SlotDraft { slot, op, given });
         SlotId(self.slots.len() - 1)
     }
 
-    /// The slot behind a number.
+    /// The slot with this number.
     pub(crate) fn any_slot(&self, slot: SlotId) -> &Arc<dyn AnySlot + 'env> {
         &self.slots[slot.0].slot
     }
 
-    /// A new task, and its accesses.
+    /// Adds a task and its accesses; it writes its result into the slot `out`.
     pub(crate) fn add_task(
         &mut self,
         op: usize,
@@ -194,7 +200,7 @@ impl<'env> Draft<'env> {
         self.accesses.push((Who::Task(node), out, Mode::Write));
     }
 
-    /// The operator `op` of the stage reads a slot, from its first piece to its last.
+    /// Notes that the operator `op` reads a slot, from the first piece of the stage to the last.
     pub(crate) fn stage_reads(&mut self, stage: usize, op: usize, slot: SlotId) {
         if self.stages[stage].gate.is_none() {
             self.stages[stage].gate = Some(self.nodes.len());
@@ -204,7 +210,7 @@ impl<'env> Draft<'env> {
         self.accesses.push((Who::Stage { stage, op }, slot, Mode::Read));
     }
 
-    /// The stage's end writes a slot.
+    /// Notes that the end of the stage writes a slot.
     pub(crate) fn sink_writes(&mut self, stage: usize, slot: SlotId) {
         self.end_of(stage);
         self.accesses.push((Who::Sink(stage), slot, Mode::Write));
@@ -217,7 +223,7 @@ impl<'env> Draft<'env> {
         }
     }
 
-    /// Notes that something is wrong with an operator.
+    /// Notes a defect of an operator.
     pub(crate) fn defect(&mut self, op: usize, what: impl fmt::Display) {
         self.defects.push((op, what.to_string()));
     }

@@ -1,22 +1,27 @@
-//! The edges of the task graph, from accesses in program order.
+//! The edges of the task graph, derived from the accesses to data in program order.
+//!
+//! Two tasks could access the same data at once. An edge prevents that if one of them writes: the later one in program
+//! order waits for the earlier one. So tasks see their data as if they ran in program order.
 
 use std::collections::HashMap;
 
 use super::draft::{Draft, Mode, NodeDraft, Who};
 
-/// The edges of the task graph, and what is wrong with the explicit ones.
+/// The edges of the task graph, and what is wrong with the edges that the user asked for.
 pub(super) struct Edges {
+    /// Pairs of nodes: the second waits for the first.
     pub(super) list: Vec<(u32, u32)>,
-    /// Tasks that are to come after an operator of another graph.
+    /// Tasks that the user ordered after an operator of another graph.
     pub(super) foreign: Vec<usize>,
-    /// Operators that are to come after something and are no tasks.
+    /// Operators that the user ordered after something, but that are no tasks.
     pub(super) no_task: Vec<usize>,
-    /// Whether there are explicit ones.
+    /// Whether the user asked for any edge.
     pub(super) explicit: bool,
 }
 
 impl Edges {
-    /// A reader comes after the last writer before it, a writer after that and all readers since.
+    /// Derives the edges of a draft. A reader comes after the last writer before it. A writer comes after the last
+    /// writer before it, and after all readers since then.
     pub(super) fn derive(draft: &Draft<'_>) -> Self {
         let mut edges = Self { list: Vec::new(), foreign: Vec::new(), no_task: Vec::new(), explicit: false };
         let mut last_writer: Vec<Option<usize>> = vec![None; draft.slots.len()];
@@ -71,18 +76,18 @@ impl Edges {
                 (_, Some(node)) if !matches!(draft.nodes[*node], NodeDraft::Task { .. }) => self.no_task.push(op),
                 (_, None) => self.no_task.push(op),
                 (Some(first), Some(node)) => self.list.push((index(*first), index(*node))),
-                (None, Some(_)) => {} // given data: it is there from the start
+                (None, Some(_)) => {} // `first` makes data that the user gives: it is there from the start
             }
         }
     }
 }
 
-/// The number of a node, or of something else that there is one of per node or stage.
+/// The number of a node, or of any other thing that exists once for each node or stage, in 32 bits.
 pub(super) fn index(node: usize) -> u32 {
     u32::try_from(node).expect("fewer than 2^32 nodes")
 }
 
-/// The nodes at which an access begins (none: nothing can come before it) and ends.
+/// The nodes at which an access begins and ends. If the first is none, nothing can come before the access.
 fn span(draft: &Draft<'_>, who: Who) -> (Option<usize>, usize) {
     match who {
         Who::Task(node) => (Some(node), node),

@@ -1,4 +1,7 @@
-//! A plan in words, before it runs.
+//! A plan in words and pictures, before it runs.
+//!
+//! [`Facts`] are collected when a graph is planned. [`Facts::explain`] puts them in words when the user asks, because
+//! names may change until then.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,10 +14,10 @@ use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::Items;
 use crate::run::names::Names;
 
-/// A plan in words and pictures: stages and how they are connected, credits, what is kept in memory, and where everything is
-/// at home.
+/// A plan in words and pictures: the stages and how they are connected, credits, what is kept in memory, and where
+/// everything is at home.
 ///
-/// `Display` prints it.
+/// `Display` prints the words.
 ///
 /// ```
 /// use millstream::{Graph, Place, Topology};
@@ -40,7 +43,8 @@ pub struct Explain {
 }
 
 impl Explain {
-    /// The operator with this name, the first of several: data that is given is one too.
+    /// The first operator with this name, in the order in which they were added to the graph. Data that the user gives
+    /// counts as an operator.
     #[must_use]
     pub fn operator(&self, name: &str) -> Option<&OperatorExplain> {
         self.operators.iter().find(|operator| operator.name == name)
@@ -52,10 +56,13 @@ impl Explain {
         &self.operators
     }
 
-    /// A picture in the language of Graphviz: a box for each stage, an ellipse for each task, a cylinder for data that is
-    /// given, a frame around what is at home on the same node. Streams are drawn, the order that data asks for is dashed.
+    /// The plan as a picture in DOT, the language of Graphviz.
     ///
-    /// Of stages, tasks and data the first 1000 of each are drawn; the others share a box that says how many they are.
+    /// A stage is a box, a task an ellipse, and given data a cylinder. A frame surrounds what is at home on the same
+    /// node. Streams are solid arrows; dashed arrows show the order that accesses to data ask for.
+    ///
+    /// The first 1000 stages, tasks and data of each kind are drawn. All others of a kind share one box, which says how
+    /// many they are.
     #[must_use]
     pub fn to_dot(&self) -> String {
         self.drawing.to_dot()
@@ -68,7 +75,7 @@ impl Explain {
     }
 }
 
-/// What is said of one operator: where it is at home, and why; see [`Explain::operator`].
+/// Where one operator is at home, and why; see [`Explain::operator`].
 #[derive(Clone, Debug)]
 pub struct OperatorExplain {
     name: String,
@@ -77,26 +84,26 @@ pub struct OperatorExplain {
 }
 
 impl OperatorExplain {
-    /// Its name: as given, else method and source line.
+    /// The name that the user gave, or else the method and source line.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The NUMA node that it is at home on; none: it has no home, or several.
+    /// The NUMA node that it is at home on. None if it has no home, or several.
     #[must_use]
     pub fn node(&self) -> Option<usize> {
         if let [node] = self.nodes[..] { Some(node) } else { None }
     }
 
-    /// The NUMA nodes that it is at home on, in the order of their numbers: several for a source that is spread, or whose
-    /// memory is.
+    /// The NUMA nodes that it is at home on, in the order of their numbers. There are several if a source was spread,
+    /// or if its memory lies on several nodes.
     #[must_use]
     pub fn nodes(&self) -> &[usize] {
         &self.nodes
     }
 
-    /// Why it is at home there, or nowhere; empty if there is no reason for any node.
+    /// Why it is at home there, or why it has no home. Empty if nothing speaks for any node.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
@@ -110,7 +117,7 @@ impl fmt::Display for OperatorExplain {
     }
 }
 
-/// A name in a text of which each line says something: what cannot be seen, line ends too, is written as in Rust.
+/// A name for a text in which every line counts. Control characters, line ends too, are escaped as in Rust.
 fn on_one_line(name: &str) -> String {
     let mut line = String::with_capacity(name.len());
     for c in name.chars() {
@@ -119,7 +126,7 @@ fn on_one_line(name: &str) -> String {
     line
 }
 
-/// Nodes in words.
+/// A list of nodes in words.
 fn on(nodes: &[usize]) -> String {
     match nodes {
         [] => "no home".to_owned(),
@@ -128,7 +135,7 @@ fn on(nodes: &[usize]) -> String {
     }
 }
 
-/// What is said of a stage, names apart.
+/// What is known of a stage, without the names.
 #[derive(Clone, Debug)]
 pub(super) struct StageFacts {
     ops: Vec<usize>,
@@ -141,7 +148,7 @@ pub(super) struct StageFacts {
     keeps: Option<&'static str>,
 }
 
-/// What is said of a plan, names apart: they may still change.
+/// What is known of a plan, without the names, which may still change.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     stages: Vec<StageFacts>,
@@ -153,7 +160,7 @@ pub(super) struct Facts {
     picture: Picture,
 }
 
-/// Of what is at home on a node, so many are named.
+/// How many of the operators at home on a node are named.
 const NAMED: usize = 8;
 
 impl Facts {
@@ -294,7 +301,7 @@ impl Facts {
     }
 }
 
-/// What is at home where, in words.
+/// What is at home on which nodes, in words.
 fn places(operators: &[OperatorExplain]) -> Vec<String> {
     let mut by_nodes: BTreeMap<&[usize], Vec<&OperatorExplain>> = BTreeMap::new();
     for operator in operators.iter().filter(|operator| !operator.nodes.is_empty()) {

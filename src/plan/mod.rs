@@ -1,9 +1,13 @@
-//! The frozen form of a graph: checked, laid out, ready to run again and again.
+//! Plans: graphs that were checked and laid out, ready to run again and again.
 //!
-//! A graph hands over a [`draft::Draft`]. [`edges`] derives the task graph from the accesses, [`place`] finds the homes,
-//! [`validate`] every defect, and [`Plan::new`] lays out what a run needs ([`crate::run`]). Nothing is allocated for the
-//! engine after that. What the graph comes to be, on a machine that need not be here, is also told without that
-//! ([`blueprint`]).
+//! [`crate::graph`] hands over a [`draft::Draft`]. Then
+//! 1. [`edges`] derives the task graph from the accesses to data;
+//! 2. [`place`] finds the homes of data, tasks and sources;
+//! 3. [`validate`] collects every defect, with the help of [`cycles`];
+//! 4. [`Plan::new`] lays out what a run needs ([`crate::run`]). After that the engine allocates nothing.
+//!
+//! [`explain`] and [`picture`] describe a plan in words and pictures. A [`blueprint`] does the first three steps only,
+//! for a machine that need not be this one.
 
 mod blueprint;
 mod cycles;
@@ -38,14 +42,14 @@ pub use data::Data;
 pub use explain::{Explain, OperatorExplain};
 pub use place::{AnyData, Place};
 
-/// What the user may say: each of them has a place in memory, whether there is a batch in it or not.
+/// The largest number of credits that a user may ask for. Each credit takes memory, whether a batch uses it or not.
 pub(crate) const MAX_CREDITS: usize = 1 << 20;
 
-/// A graph that was checked and laid out, and its results: made by [`Graph::plan`](crate::Graph::plan) and
-/// [`Pool::run`].
+/// A graph that was checked and laid out, together with its data and results.
 ///
-/// It can run again and again; the engine allocates nothing then (`collect`, growing tables and closures may). It is
-/// `Send`, not `Sync`. It may outlive its pool, but not run any more then. Dropping it drops the data in it.
+/// [`Graph::plan`](crate::Graph::plan) and [`Pool::run`] make plans. A plan can run again and again. The engine
+/// allocates nothing in a run; `collect`, growing tables and closures may. A plan is `Send`, not `Sync`. It may outlive
+/// its pool, but cannot run after that. Dropping it drops the data in it.
 ///
 /// ```
 /// use millstream::{Graph, Pool};
@@ -75,14 +79,14 @@ pub struct Plan<'env> {
 struct PlannedSlot<'env> {
     slot: Arc<dyn AnySlot + 'env>,
     op: usize,
-    /// Whether the user gives its value.
+    /// Whether the user gives its value, not a task or a sink.
     given: bool,
     /// Whether a task or stage accesses it.
     used: bool,
 }
 
 impl<'env> Plan<'env> {
-    /// Checks a draft and lays it out.
+    /// Checks a draft, and lays it out for a pool.
     pub(crate) fn new(draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
         let shared = &pool.shared;
         let Checked { edges, homes, credits, free } = Checked::of(&draft, pool.topology(), shared.workers())?;
@@ -144,15 +148,22 @@ impl<'env> Plan<'env> {
         Ok(Self { run, slots, facts })
     }
 
-    /// Runs the graph once, and returns when it is over.
+    /// Runs the graph once, and returns when the run is over.
     ///
-    /// The calling thread works along. Results of the run before are dropped first.
+    /// The calling thread works along. The results of the run before are dropped first.
     ///
     /// # Errors
-    /// [`NotReady`](RunErrorKind::NotReady) before anything runs, if a source was used up by the run before or data is
-    /// absent; [`Closed`](RunErrorKind::Closed) if the pool was dropped. Otherwise the earliest failure in stream order:
-    /// results that did not come are then absent, data that the failed task held for writing must be
-    /// [`set`](Self::set) again, and the plan can run again.
+    /// * [`NotReady`](RunErrorKind::NotReady), before anything runs: an earlier run has used up a source, or data is
+    ///   absent.
+    /// * [`Closed`](RunErrorKind::Closed): the pool was dropped before the run began.
+    /// * [`Cancelled`](RunErrorKind::Cancelled): the pool was dropped during the run.
+    /// * [`Forked`](RunErrorKind::Forked): the pool was made before a fork, and this is the child process.
+    /// * [`Stalled`](RunErrorKind::Stalled): every source waits for credits that held batches do not give back.
+    /// * [`Panicked`](RunErrorKind::Panicked) or [`Failed`](RunErrorKind::Failed): user code failed. Of several
+    ///   failures this is the earliest in stream order.
+    ///
+    /// After an error, results that were not made are absent. Data that a failed task held for writing is absent too,
+    /// and must be [`set`](Self::set) again. Then the plan can run again.
     pub fn run(&mut self) -> Result<(), RunError> {
         if let Some(slot) = self.slots.iter().find(|slot| slot.given && slot.used && !slot.is_present()) {
             let name = self.names().get(slot.op);
@@ -164,19 +175,19 @@ impl<'env> Plan<'env> {
         self.run.execute()
     }
 
-    /// What the last run did; empty before the first.
+    /// The report on the last run: what operators, stages and workers did. Before the first run all counts are 0.
     #[must_use]
     pub fn report(&self) -> Report {
         self.run.get().report()
     }
 
-    /// The plan in words.
+    /// The plan in words and pictures.
     #[must_use]
     pub fn explain(&self) -> Explain {
         self.facts.explain(self.names())
     }
 
-    /// Takes a result or other data out.
+    /// Takes a result or other data out of the plan.
     ///
     /// # Panics
     /// If it is absent, or belongs to another graph.
@@ -184,13 +195,13 @@ impl<'env> Plan<'env> {
     pub fn take<T>(&mut self, data: Data<T>) -> T {
         let slot = self.slot(&data);
         #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs: `self` is borrowed for good.
+        // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
         let value = unsafe { slot.replace(None) };
         let Some(value) = value else { self.absent(&data) };
         value
     }
 
-    /// A result or other data.
+    /// Borrows a result or other data.
     ///
     /// # Panics
     /// If it is absent, or belongs to another graph.
@@ -201,7 +212,7 @@ impl<'env> Plan<'env> {
         value
     }
 
-    /// A result or other data, if it is there.
+    /// Borrows a result or other data, if it is present.
     ///
     /// # Panics
     /// If it belongs to another graph.
@@ -209,13 +220,13 @@ impl<'env> Plan<'env> {
     #[track_caller]
     pub fn try_get<T>(&self, data: &Data<T>) -> Option<&T> {
         #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs while `self` is borrowed; (2) a plan is not `Sync`.
+        // SAFETY: (1) nothing runs while `self` is borrowed; (2) a plan is not `Sync`, so no other thread reads.
         unsafe {
             self.slot(data).read()
         }
     }
 
-    /// A result or other data, to be changed.
+    /// Borrows a result or other data for changing it.
     ///
     /// # Panics
     /// If it is absent, or belongs to another graph.
@@ -223,20 +234,20 @@ impl<'env> Plan<'env> {
     #[track_caller]
     pub fn get_mut<T>(&mut self, data: &Data<T>) -> &mut T {
         #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs: `self` is borrowed for good.
+        // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
         let value = unsafe { self.slot(data).write() };
         let Some(value) = value else { self.absent(data) };
         value
     }
 
-    /// Gives data a value, whether it has one or not; gives the old one back.
+    /// Gives data a new value, and returns the old one. The data may have been absent.
     ///
     /// # Panics
     /// If it belongs to another graph.
     #[track_caller]
     pub fn set<T>(&mut self, data: &Data<T>, value: T) -> Option<T> {
         #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs: `self` is borrowed for good.
+        // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
         unsafe {
             self.slot(data).replace(Some(value))
         }
@@ -256,7 +267,8 @@ impl<'env> Plan<'env> {
         );
         let slot: *const (dyn AnySlot + 'env) = Arc::as_ptr(&self.slots[data.slot.0].slot);
         #[expect(unsafe_code, reason = "slots are kept without their types")]
-        // SAFETY: a handle of this graph was made with its slot, a `Slot<T>`, and handles are invariant in `T`.
+        // SAFETY: a handle of this graph was made together with its slot, which is a `Slot<T>`, and handles are
+        // invariant in `T`.
         unsafe {
             &*slot.cast()
         }

@@ -1,45 +1,50 @@
-//! A plan as a picture: boxes for stages, tasks and given data, arrows between them, a frame around what is at home on a node.
+//! A plan as a picture: a box for each stage, task and given data, arrows between them, and a frame around what is at
+//! home on the same node.
+//!
+//! [`super::explain`] makes a [`Picture`] of a draft when the graph is planned, and adds the words ([`Drawing`]) when
+//! the user asks, because names may change until then.
 
 use std::fmt::{self, Write};
 
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use super::edges::Edges;
 
-/// Of stages, tasks and data so many have a box each; the others of a kind share one.
+/// The largest number of stages, tasks or data that have a box each. All further ones of a kind share one box.
 pub(super) const DRAWN: usize = 1000;
 
-/// Bytes in a label: Graphviz refuses more than 16 384.
+/// The largest number of bytes in a label. Graphviz refuses more than 16 384.
 const LABEL: usize = 16_000;
-/// Characters in a line of it.
+/// The largest number of characters in a line of a label, before it is escaped.
 const LINE: usize = 1000;
 
 /// What a box stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thing {
+    /// The stage with this number.
     Stage(usize),
-    /// The operator.
+    /// The task with this operator.
     Task(usize),
-    /// The operator.
+    /// The given data with this operator.
     Data(usize),
-    /// So many more of a kind.
+    /// This many more things of a kind.
     More(usize, &'static str),
 }
 
-/// What is drawn, names apart.
+/// What is drawn, without the names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Picture {
     pub(super) things: Vec<Thing>,
     pub(super) arrows: Vec<Arrow>,
 }
 
-/// From one thing to another, by number, and what it stands for.
+/// An arrow from one thing to another, by their index in the picture, and what goes along it.
 pub(super) type Arrow = (usize, usize, Goes);
 
 /// What goes along an arrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Goes {
     Batches,
-    /// Data, or the word that something is done.
+    /// Data, or only the order in which two things come.
     Data,
 }
 
@@ -58,7 +63,7 @@ impl Picture {
         });
         let nodes: Vec<usize> = nodes.collect();
 
-        // Given data has arrows to those who find it as it was given.
+        // Given data has arrows to the tasks and stages that find it as it was given.
         let mut fresh: Vec<bool> = draft.slots.iter().map(|slot| slot.given).collect();
         let mut found: Vec<(usize, usize)> = Vec::new();
         for (who, slot, mode) in &draft.accesses {
@@ -94,7 +99,7 @@ impl Picture {
         Self { arrows, ..picture }
     }
 
-    /// Adds boxes for things of a kind; gives the box of each.
+    /// Adds boxes for things of a kind, and returns the box of each.
     fn add(&mut self, things: impl Iterator<Item = Thing>, kind: &'static str) -> Vec<usize> {
         let first = self.things.len();
         let mut count = 0;
@@ -116,7 +121,7 @@ impl Picture {
 pub(super) struct Card {
     pub(super) thing: Thing,
     pub(super) lines: Vec<String>,
-    /// The node that it is at home on, if that is one.
+    /// The node that it is at home on, if there is exactly one.
     pub(super) node: Option<usize>,
 }
 
@@ -128,7 +133,7 @@ pub(super) struct Drawing {
 }
 
 impl Drawing {
-    /// In the language of Graphviz.
+    /// The picture in DOT, the language of Graphviz.
     pub(super) fn to_dot(&self) -> String {
         let mut text = String::from("digraph plan {\n  rankdir=LR;\n");
         let card = |text: &mut String, indent: &str, place: usize, card: &Card| {
@@ -150,7 +155,7 @@ impl Drawing {
         text + "}\n"
     }
 
-    /// In the language of Mermaid.
+    /// The picture as a Mermaid flowchart.
     pub(super) fn to_mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
         let card = |text: &mut String, indent: &str, place: usize, card: &Card| {
@@ -169,7 +174,7 @@ impl Drawing {
         text
     }
 
-    /// Draws the cards node by node, those without a home behind them, and the arrows.
+    /// Draws the cards node by node, then the cards without a home, then the arrows.
     fn draw(
         &self,
         text: &mut String,
@@ -195,7 +200,8 @@ impl Drawing {
     }
 }
 
-/// The lines of a box, each written by `write`, as far as a label may be long.
+/// A label from the lines of a box. `write` escapes each line. Lines that would make the label too long are left out,
+/// and counted in its last line.
 fn label(lines: &[String], write: fn(&str) -> String, line_end: &str) -> String {
     const MORE: usize = 64; // for the line that says how many are left out
     let mut text = String::new();
@@ -215,7 +221,7 @@ fn label(lines: &[String], write: fn(&str) -> String, line_end: &str) -> String 
     text
 }
 
-/// A text between quotation marks in DOT. What cannot be seen is a space.
+/// Escapes a text for quotation marks in DOT. Control characters become spaces.
 fn dot(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -229,7 +235,8 @@ fn dot(text: &str) -> String {
     out
 }
 
-/// A text between quotation marks in Mermaid, which reads it as HTML with entities of its own.
+/// Escapes a text for quotation marks in Mermaid, which reads it as HTML with entities of its own. Control characters
+/// become spaces.
 fn mermaid(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,17 +1,19 @@
-//! Where data, tasks and sources are at home, and why.
+//! The homes of data, tasks and sources: on which NUMA node they are, and why.
 //!
-//! * Data is where it was told to be, else where the kernel says its memory is; the result of a task is where the task is.
-//! * A task is where it was told to be, else where the data is that it writes, else the first data it accesses that has a
-//!   home.
-//! * A source is where it was told to be, else where its memory is: part by part, if that lies on several nodes; else where
-//!   the data is whose items it gives.
+//! For each of them the first rule that gives a node counts:
+//! * Data: the place that the user named; the node where the kernel says its memory is. The result of a task is at the
+//!   home of the task.
+//! * A task: the place that the user named; the home of the data that it writes; the home of the first data it accesses
+//!   that has one.
+//! * A source: the place that the user named; the node of its memory, part by part if that lies on several nodes; the
+//!   home of the data whose items it gives.
 //!
-//! A plan turns nodes into groups of its pool's workers, and the run queues a job that has a home for the workers of that
-//! group (`Worker::push_home`). How tasks follow each other then stands in [`crate::run::dag`], how a source is cut by homes in
-//! [`crate::run::flow::source`].
+//! A plan turns nodes into groups of its pool's workers. A run queues a job that has a home for the workers of that group
+//! (`Worker::push_home`). [`crate::run::dag`] says how tasks follow each other then, [`crate::run::flow::source`] how homes
+//! cut a source.
 //!
-//! Work is done by CPUs: what is near a node without any is on the nearest node with some. The kernel is asked on this
-//! machine alone, only if it has more than one node, and only for [`LEAST`] bytes or more.
+//! Tasks and sources need CPUs. If their node has none, they are at home on the nearest node that has some. The kernel
+//! is asked only about this machine, only if it has more than one node, and only about [`LEAST`] bytes or more.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,16 +25,17 @@ use crate::run::flow::supply::{Items, MemoryRange};
 use crate::run::names::{Names, Told};
 use crate::topology::{CpuSet, NumaNode, Topology, memory};
 
-/// Where data, a task or a source is to be: its home, where its jobs go first.
+/// A home for data, a task or a source: the NUMA node whose workers get its jobs first.
 ///
-/// Workers elsewhere take them only when they find nothing to do at home. A place never changes an answer. Without one,
-/// * data is where the kernel says its memory is, if the value itself takes 64 KiB or more (an array does; of a `Vec` the
-///   items are elsewhere: say [`Place::of`] them); the result of a task is where the task is;
-/// * a task is where the data is that it writes, else the first data it accesses that has a home;
-/// * a source over memory of 64 KiB or more (`slice`, `vec`, `split`, `split_all`) is where that memory is, part by part if
-///   it lies on several nodes; `items` is where its data is.
+/// Workers of other nodes take these jobs only when they have nothing to do at home. A place never changes an answer.
+/// If the user names none,
+/// * data is where the kernel says its memory is, if the value itself takes 64 KiB or more. A large array does; the
+///   items of a `Vec` are elsewhere, so use [`Place::of`] for them. The result of a task is where the task is.
+/// * a task is where the data is that it writes, or else where the first data is that it accesses and that has a home.
+/// * a source over memory of 64 KiB or more (`slice`, `vec`, `split`, `split_all`) is where that memory is, part by
+///   part if it lies on several nodes. An `items` source is where its data is.
 ///
-/// The kernel is asked when the graph is planned. What has no home runs wherever a worker is free.
+/// The kernel is asked when the graph is planned. Jobs without a home run wherever a worker is free.
 ///
 /// ```
 /// use millstream::{Graph, Place, Topology};
@@ -50,18 +53,21 @@ use crate::topology::{CpuSet, NumaNode, Topology, memory};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
-    /// On the NUMA node with the system's number `k`; a machine that shows none has number 0 alone.
+    /// The NUMA node with this number, as the operating system counts them. A machine that shows no nodes has only
+    /// number 0.
     Node(usize),
-    /// Where that data of the same graph is.
+    /// The home of that data, which must belong to the same graph.
     Near(&'a dyn AnyData),
-    /// On no node in particular, whatever is known of memory. A source's batches are dealt out to all nodes with workers: in
-    /// equal parts if its length is known, else in turn.
+    /// No node in particular, whatever is known of memory. The batches of a source go to all nodes with workers: in
+    /// equal parts if its length is known, else in rotation.
     Spread,
 }
 
 impl Place<'_> {
-    /// Where the kernel says that memory is, now: on a [`Node`](Self::Node); [`Spread`](Self::Spread) if it lies on several,
-    /// or if the kernel does not say, as of memory that nobody has written yet.
+    /// The place where the kernel says that this memory is now.
+    ///
+    /// This is a [`Node`](Self::Node), or [`Spread`](Self::Spread) if the memory lies on several nodes or the kernel
+    /// does not say. The kernel does not say where memory is that no thread has written yet.
     ///
     /// ```
     /// use millstream::{Graph, Place};
@@ -77,7 +83,7 @@ impl Place<'_> {
         node_of(MemoryRange::of(memory)).map_or(Self::Spread, Self::Node)
     }
 
-    /// The same for a graph with these names.
+    /// This place, in the form in which the graph with these names keeps it.
     pub(crate) fn told(self, names: &Arc<Names>) -> Told {
         match self {
             Self::Node(node) => Told::Node(node),
@@ -90,7 +96,7 @@ impl Place<'_> {
     }
 }
 
-/// [`Data`] of any type, for [`Place::Near`].
+/// [`Data`] of any type, for [`Place::Near`]. The trait is sealed.
 pub trait AnyData: fmt::Debug + private::Sealed {
     /// The names of its graph, and the operator that makes it.
     #[doc(hidden)]
@@ -111,14 +117,16 @@ impl<T> AnyData for Data<T> {
     }
 }
 
-/// Bytes from which on the kernel is asked.
+/// The kernel is asked about memory of at least this many bytes.
 const LEAST: usize = 64 * 1024;
-/// Memory is looked at in equal parts of at least so many bytes, a large page.
+/// The smallest size in bytes of the equal parts that the kernel is asked about, if there is more than one: a large
+/// page.
 const PART: usize = 2 * 1024 * 1024;
-/// In so many parts at most.
+/// The largest number of parts that the kernel is asked about.
 const PARTS: usize = 256;
 
-/// The nodes of equal parts of some ranges of memory, one after the other; empty if they are small or nothing is known.
+/// The nodes of equal parts of some ranges of memory, one after the other. Empty if the ranges are small or nothing is
+/// known.
 fn nodes_of(ranges: &[MemoryRange], ask: impl Fn(MemoryRange) -> Option<usize>) -> Vec<Option<usize>> {
     let bytes: usize = ranges.iter().map(|range| range.bytes).sum();
     if bytes < LEAST {
@@ -132,7 +140,7 @@ fn nodes_of(ranges: &[MemoryRange], ask: impl Fn(MemoryRange) -> Option<usize>) 
         while let Some(range) = ranges.next_if(|range| before + range.bytes <= middle) {
             before += range.bytes;
         }
-        // What of the part lies in the same range as its middle.
+        // Ask about the piece of the part that lies in the same range as the middle of the part.
         let range = ranges.peek()?;
         let from = (size * part).max(before) - before;
         ask(MemoryRange { start: range.start.wrapping_add(from), bytes: size.min(range.bytes - from) })
@@ -146,7 +154,7 @@ fn node_of(range: MemoryRange) -> Option<usize> {
     memory::node_of_bytes(range.start.addr(), range.bytes)
 }
 
-/// What the memory of given data and of sources says, by operator: the nodes of equal parts.
+/// The nodes of the memory of given data and of sources, in equal parts, by operator.
 fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
     let data = draft.slots.iter().filter(|slot| slot.given && size_of_val(&*slot.slot) >= LEAST);
     let data = data.map(|slot| (slot.op, vec![MemoryRange::of(&*slot.slot)]));
@@ -158,27 +166,30 @@ fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
     nodes.filter(|(_, nodes)| !nodes.is_empty()).collect()
 }
 
-/// Why something is where it is.
+/// The reason for a home.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Why {
-    /// It has no home, and nobody has said anything of one.
+    /// There is no home, and the user has named none.
     #[default]
     Nothing,
+    /// The user has named the node.
     Told,
+    /// The user has asked for no node in particular.
     Spread,
-    /// Its memory is there.
+    /// The memory is there.
     Memory,
-    /// Near the data that this operator makes.
+    /// The user has asked for a home near the data that this operator makes.
     Near(usize),
     /// It writes the data that this operator makes.
     Writes(usize),
+    /// It accesses the data that this operator makes.
     Accesses(usize),
 }
 
 /// The home of an operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Home {
-    /// None: none, or several.
+    /// None if there is no home, or if there are several.
     pub(super) node: Option<usize>,
     pub(super) why: Why,
 }
@@ -186,11 +197,11 @@ pub(super) struct Home {
 /// The homes of a graph, on one machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Homes {
-    /// By operator; empty if nothing was said and nothing is known.
+    /// The home of each operator. Empty if the user has named no place and no memory is known.
     list: Vec<Home>,
-    /// Of sources with more than one: operator, and the nodes of its equal parts.
+    /// The sources with several homes, by operator, and the nodes of their equal parts.
     parts: Vec<(usize, Vec<Option<usize>>)>,
-    /// What is wrong with places.
+    /// Places that cannot be kept, by operator.
     pub(super) defects: Vec<(usize, String)>,
 }
 
@@ -212,7 +223,7 @@ impl Homes {
         self.list.get(op).copied().unwrap_or_default()
     }
 
-    /// The nodes of equal parts of a source: one for all of it, or none if it has no home.
+    /// The nodes of equal parts of a source. A single entry stands for the whole source; an empty list means no home.
     pub(super) fn parts(&self, op: usize) -> Vec<Option<usize>> {
         match self.parts.binary_search_by_key(&op, |(op, _)| *op) {
             Ok(place) => self.parts[place].1.clone(),
@@ -221,20 +232,20 @@ impl Homes {
     }
 }
 
-/// What an operator is, as far as its home goes.
+/// The kind of an operator, for finding its home.
 #[derive(Clone, Debug)]
 enum Kind {
-    /// Data that is given, or made by a sink.
+    /// Data that the user gives, or that a sink makes.
     Data,
-    /// A task, and which of the accesses are its own.
+    /// A task, and the range of the draft's accesses that are its own.
     Task(Range<usize>),
-    /// And which of the accesses are its own.
+    /// A source, and the range of the draft's accesses that are its own.
     Source(Range<usize>),
-    /// It goes where its batches go.
+    /// Any other operator: it works where its batches are.
     Other,
 }
 
-/// Where the search for a home is.
+/// How far the search for a home has come. `Open` means that the operator stands in the current path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Search {
     New,
@@ -242,7 +253,7 @@ enum Search {
     Done,
 }
 
-/// Finds the homes.
+/// Finds the homes of all operators.
 struct Finder<'a> {
     draft: &'a Draft<'a>,
     machine: &'a Topology,
@@ -293,7 +304,8 @@ impl<'a> Finder<'a> {
         finder
     }
 
-    /// Finds the home of an operator, after those of what it depends on: along a list, for they may be many.
+    /// Finds the home of an operator, after the homes that it depends on. The path is a list, not a recursion, because
+    /// it may be long.
     fn find(&mut self, first: usize) {
         let mut path = Vec::new();
         let mut next = (self.searches[first] == Search::New).then_some(first);
@@ -319,24 +331,26 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The operators whose homes say where this one is.
+    /// The operators whose homes decide where this one is.
     fn depends_on(&self, op: usize) -> impl Iterator<Item = usize> {
         let near = if let Some(Told::Near(other)) = self.told[op] { Some(other) } else { None };
         near.into_iter().chain(self.others(op).map(|(other, _)| other))
     }
 
-    /// The data that a task or source accesses and that was not told where to be: the operators that make it, and how.
+    /// The data that an operator accesses, if the operator is a task or source without a place of its own: the
+    /// operators that make the data, and the kinds of access.
     fn others(&self, op: usize) -> impl Iterator<Item = (usize, Mode)> {
         let own = match (&self.kinds[op], self.told[op]) {
             (Kind::Task(range) | Kind::Source(range), None) => range.clone(),
             _ => 0..0,
         };
         let accesses = self.draft.accesses[own].iter().map(|(_, slot, mode)| (self.draft.slots[slot.0].op, *mode));
-        accesses.filter(move |(other, _)| *other != op) // not its result
+        accesses.filter(move |(other, _)| *other != op) // leaves its result out
     }
 
-    /// What stands last in the path depends on `again`, which stands in it too: one of them is no longer told to be near
-    /// another, and the search goes on from there.
+    /// Breaks a cycle: the last operator in the path depends on `again`, which stands in the path too. The last
+    /// operator in the cycle that the user placed near another one loses that place, which is a defect. The search goes
+    /// on from there.
     fn break_cycle(&mut self, path: &mut Vec<usize>, again: usize) {
         loop {
             let op = *path.last().expect("all else is made after what its home depends on");
@@ -376,7 +390,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The sources that have several homes.
+    /// The sources that have several homes, and the nodes of their equal parts.
     fn parts(&self, memory: Vec<(usize, Vec<Option<usize>>)>) -> Vec<(usize, Vec<Option<usize>>)> {
         let is =
             |op: usize, why| matches!(self.kinds[op], Kind::Source(_)) && self.list[op] == Home { node: None, why };
@@ -391,7 +405,7 @@ impl<'a> Finder<'a> {
         parts
     }
 
-    /// The node that an operator is told to be on, if it may be there.
+    /// The node that the user named for an operator, if the operator can be there; otherwise notes a defect.
     fn check(&mut self, op: usize, node: usize) -> Option<usize> {
         let nodes = self.machine.numa_nodes();
         let numbers = |nodes: &mut dyn Iterator<Item = &NumaNode>| nodes.map(NumaNode::id).collect::<CpuSet>();
@@ -413,7 +427,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Where an operator is whose data is on a node.
+    /// The home of an operator whose data is on `node`. A task or source goes to the nearest node with CPUs.
     fn near(&self, op: usize, node: Option<usize>) -> Option<usize> {
         if matches!(self.kinds[op], Kind::Data) { node } else { with_cpus(self.machine, node?) }
     }
@@ -438,12 +452,12 @@ fn with_cpus(machine: &Topology, node: usize) -> Option<usize> {
 mod tests {
     use super::{LEAST, MemoryRange, PART, PARTS, nodes_of};
 
-    /// Memory that nobody looks at.
+    /// A range of memory that is never read.
     fn range(start: usize, bytes: usize) -> MemoryRange {
         MemoryRange { start: std::ptr::without_provenance(start), bytes }
     }
 
-    /// Each page of so many bytes on the next of three nodes.
+    /// Says that each stretch of `bytes` bytes lies on the next of three nodes.
     fn dealt(bytes: usize) -> impl Fn(MemoryRange) -> Option<usize> {
         move |range| Some(range.start.addr() / bytes % 3)
     }

@@ -1,4 +1,6 @@
 //! Finds every defect of a graph before anything runs.
+//!
+//! A plan and a blueprint both call [`defects`]. It reports all defects at once, not only the first.
 
 use super::cycles::{Cycles, Held};
 use super::draft::{Draft, Mode, NodeDraft, Who};
@@ -23,7 +25,7 @@ pub(super) fn defects(draft: &Draft<'_>, edges: &Edges, homes: &Homes) -> Vec<De
 
 type Found = Vec<(usize, String)>;
 
-/// Streams that nothing takes.
+/// Finds streams that nothing takes.
 fn loose_ends(draft: &Draft<'_>, found: &mut Found) {
     for stage in draft.stages.iter().filter(|stage| stage.body.is_none()) {
         let (op, _) = stage.ops.last().expect("a stage has operators");
@@ -31,7 +33,7 @@ fn loose_ends(draft: &Draft<'_>, found: &mut Found) {
     }
 }
 
-/// Tasks that name a datum twice, unless both accesses read.
+/// Finds tasks that access the same data twice, unless both accesses read.
 fn aliases(draft: &Draft<'_>, found: &mut Found) {
     for own in draft.accesses.chunk_by(|(who, ..), (next, ..)| who == next) {
         let Who::Task(node) = own[0].0 else { continue };
@@ -45,7 +47,7 @@ fn aliases(draft: &Draft<'_>, found: &mut Found) {
     }
 }
 
-/// Accesses to data that was consumed before, in program order.
+/// Finds accesses to data that was consumed earlier in program order.
 fn consumed(draft: &Draft<'_>, found: &mut Found) {
     let mut gone: Vec<Option<usize>> = vec![None; draft.slots.len()];
     for (who, slot, mode) in &draft.accesses {
@@ -58,7 +60,7 @@ fn consumed(draft: &Draft<'_>, found: &mut Found) {
             Who::Sink(_) => continue, // a result is written once, before anything else
         };
         match gone[slot.0] {
-            Some(by) if by == op => {} // twice by one task: see `aliases`
+            Some(by) if by == op => {} // one task accesses it twice: `aliases` reports that
             Some(by) => {
                 let (data, by) = (draft.names.get(draft.slots[slot.0].op), draft.names.get(by));
                 found.push((op, format!("it accesses '{data}', which '{by}' has consumed")));
@@ -69,7 +71,7 @@ fn consumed(draft: &Draft<'_>, found: &mut Found) {
     }
 }
 
-/// Explicit orders that cannot be kept.
+/// Finds orders that cannot be kept.
 fn orders(draft: &Draft<'_>, edges: &Edges, cycles: &Cycles, found: &mut Found) {
     for op in &edges.foreign {
         found.push((*op, "it comes after an operator of another graph".to_owned()));
@@ -88,7 +90,7 @@ fn orders(draft: &Draft<'_>, edges: &Edges, cycles: &Cycles, found: &mut Found) 
     }
 }
 
-/// Streams that are held until another one ends, which cannot end before them.
+/// Finds streams that are held until another stream ends that cannot end before them.
 fn holds(draft: &Draft<'_>, cycles: &Cycles, found: &mut Found) {
     let head = |stage: usize| draft.stages[stage].ops[0].0;
     for Held { stage, from, until } in &cycles.held {

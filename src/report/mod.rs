@@ -1,13 +1,13 @@
-//! What a run did: plain data, filled by the run, shown as a table.
+//! Reports on runs: plain data that the run fills in, and that prints as tables.
 
 mod table;
 
 use std::fmt;
 use std::time::Duration;
 
-/// What a run did, and where its time went.
+/// A report on a run: what it did, and where its time went.
 ///
-/// `Display` prints it as tables: stages with their operators, then workers.
+/// `Display` prints it as tables: stages with their operators, then tasks, then workers.
 ///
 /// ```
 /// use millstream::{Graph, Pool};
@@ -30,7 +30,7 @@ pub struct Report {
     pub(crate) workers: Vec<WorkerReport>,
 }
 
-/// What a stage, a chain of fused operators, did.
+/// What a stage did: a chain of fused operators.
 #[derive(Clone, Debug)]
 pub struct StageReport {
     pub(crate) batches: u64,
@@ -50,7 +50,7 @@ pub struct OperatorReport {
     pub(crate) sampled: bool,
 }
 
-/// What a worker did while the run was under way, for whatever run.
+/// What a worker did while the run was under way. Jobs of other runs at the same time count too.
 #[derive(Clone, Debug)]
 pub struct WorkerReport {
     pub(crate) name: String,
@@ -60,19 +60,19 @@ pub struct WorkerReport {
 }
 
 impl Report {
-    /// How long the run took.
+    /// How long the run took, from its start to its end.
     #[must_use]
     pub fn wall_time(&self) -> Duration {
         self.wall
     }
 
-    /// Time spent in operators, all workers together.
+    /// Time spent in operators, summed over all workers.
     #[must_use]
     pub fn busy_time(&self) -> Duration {
         self.operators.iter().map(|operator| operator.time).sum()
     }
 
-    /// The first operator of this name, in the order in which they were added to the graph.
+    /// The first operator with this name, in the order in which they were added to the graph.
     #[must_use]
     pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
         self.operators.iter().find(|operator| operator.name == name)
@@ -90,7 +90,7 @@ impl Report {
         &self.stages
     }
 
-    /// The workers, then the guests from outside and the spare threads that did something.
+    /// The workers, then those threads from outside and spare threads that ran a job.
     #[must_use]
     pub fn workers(&self) -> &[WorkerReport] {
         &self.workers
@@ -98,13 +98,13 @@ impl Report {
 }
 
 impl StageReport {
-    /// How many batches went through.
+    /// How many batches went through it.
     #[must_use]
     pub fn batches(&self) -> u64 {
         self.batches
     }
 
-    /// Time spent in it, all workers together; exact.
+    /// Time spent in it, summed over all workers. It is exact, not sampled.
     #[must_use]
     pub fn time(&self) -> Duration {
         self.time
@@ -112,31 +112,32 @@ impl StageReport {
 }
 
 impl OperatorReport {
-    /// Its name, or its method and source line.
+    /// The name that the user gave, or else the method and source line.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The stage it was fused into, an index into [`Report::stages`]; none for a task.
+    /// The stage that it is part of, as an index into [`Report::stages`]. None for a task.
     #[must_use]
     pub fn stage(&self) -> Option<usize> {
         self.stage
     }
 
-    /// How many items it was given. A source is given what it hands out; a task counts its firing.
+    /// How many items it was given. For a source, this is how many items it handed out. For a task, it is 1 if the task
+    /// fired.
     #[must_use]
     pub fn items_in(&self) -> u64 {
         self.items_in
     }
 
-    /// How many items it handed on; a sink none.
+    /// How many items it handed on. A sink hands on none.
     #[must_use]
     pub fn items_out(&self) -> u64 {
         self.items_out
     }
 
-    /// How many of the items it was to be given were dropped because the run failed or nobody wanted them.
+    /// How many items that it was to be given were dropped, because the run failed or because no operator wanted them.
     #[must_use]
     pub fn items_dropped(&self) -> u64 {
         self.dropped
@@ -148,13 +149,16 @@ impl OperatorReport {
         self.batches
     }
 
-    /// Time spent in it, all workers together; see [`is_sampled`](Self::is_sampled).
+    /// Time spent in it, summed over all workers; see [`is_sampled`](Self::is_sampled).
     #[must_use]
     pub fn time(&self) -> Duration {
         self.time
     }
 
-    /// Whether its share of its stage's time was measured on one batch in 64 only, or its firings on one task in 64.
+    /// Whether its time is an estimate.
+    ///
+    /// The time of a stage with several operators is exact, but it is divided among them by samples, of about one batch
+    /// in 64. In graphs of more than 4096 tasks, one task in 64 is timed.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.sampled
@@ -162,13 +166,14 @@ impl OperatorReport {
 }
 
 impl WorkerReport {
-    /// `worker 0`; `guest 0` for a thread from outside, `spare 0` for one that stood in for a blocked one.
+    /// Its name: `worker 0` for a worker, `guest 0` for a thread from outside, `spare 0` for a thread that stood in for
+    /// a blocked one.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Jobs it ran: batches, tasks or ranges of them.
+    /// How many jobs it ran: batches, tasks or ranges of them.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.jobs
@@ -180,12 +185,13 @@ impl WorkerReport {
         self.steals.iter().sum()
     }
 
-    /// How many of [these](Self::steals) came from each tier around it, in the order in which it looks there: from workers of
-    /// its NUMA node that share its L3 cache, from others of its node, from other nodes.
+    /// How many of the [steals](Self::steals) came from each of the three tiers, in the order in which the worker looks
+    /// there. The tiers are the workers of its NUMA node that share its L3 cache, the other workers of its node, and
+    /// the workers of other nodes.
     ///
-    /// A worker has an L3 cache here if all CPUs that it is [bound](crate::Pinning) to share one. If not all workers are bound, all
-    /// are on one node, and none has an L3 cache. Guests and spares may run anywhere: they are in everybody's second tier, and
-    /// look around themselves as if each were on some node.
+    /// A worker counts as having an L3 cache if all CPUs that it is [bound](crate::Pinning) to share one. If not all
+    /// workers are bound, all count as on one node, and none as having an L3 cache. Guests and spares may run anywhere.
+    /// Every worker has them in its second tier, and each of them looks around as if it were on some node.
     ///
     /// ```
     /// use std::sync::Barrier;
@@ -207,7 +213,7 @@ impl WorkerReport {
         self.steals
     }
 
-    /// How many of [these](Self::steals) came from another NUMA node.
+    /// How many of the [steals](Self::steals) came from another NUMA node.
     #[must_use]
     pub fn remote_steals(&self) -> u64 {
         let [.., remote] = self.steals;

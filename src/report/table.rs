@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{OperatorReport, Report};
 
-/// So many tasks are shown, those with the most time; the rest as one row.
+/// How many names of tasks are shown, those with the most time first. The rest share one row.
 const TASKS: usize = 20;
 
 pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,7 +44,8 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     rows.write(f, 1)
 }
 
-/// One report for all tasks of the same name (those of one source line have one), the one with the most time first.
+/// One report for all tasks with the same name, sorted by time, the largest first. Unnamed tasks of one source line
+/// have the same name.
 fn tasks_by_name(report: &Report) -> Vec<OperatorReport> {
     let mut by_name: Vec<OperatorReport> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -89,7 +90,7 @@ fn ratio(part: Duration, whole: Duration) -> f64 {
     if whole.is_zero() { 0.0 } else { part.as_secs_f64() / whole.as_secs_f64() }
 }
 
-/// Three significant digits and a unit.
+/// A time with three significant digits and a unit.
 pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (value, unit) = match seconds {
@@ -108,7 +109,7 @@ pub(crate) fn time(time: Duration) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// Digits in groups of three.
+/// A number with its digits in groups of three.
 fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -135,7 +136,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(row);
     }
 
-    /// The first `left` columns are aligned left, the others right.
+    /// Writes the rows. The first `left` columns are aligned left, the others right.
     fn write(&self, f: &mut fmt::Formatter<'_>, left: usize) -> fmt::Result {
         let width = |i: usize| self.rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
         let widths: [usize; N] = std::array::from_fn(width);

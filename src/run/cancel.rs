@@ -1,29 +1,31 @@
-//! Failure, cancel, and what they leave to be done.
+//! How a run fails or is cancelled, and which of several failures the user sees.
 //!
 //! # The rule
-//! The earliest failure in stream order wins, and one behind the end of a stream is none.
+//! The earliest failure in stream order wins. A failure behind the end of a stream is no failure.
 //!
-//! An operator that fails on an item ends its piece there. The failure travels on with the piece, in the place of the items
-//! that are not there, through stage boundaries and shapes, until it comes to a sink: only then does it count. On its way
-//! * an earlier item of the piece may fail in a later operator: that failure takes its place;
-//! * a stage that has ended (a `scan` that gave `None`, a `zip` whose other side has ended) drops it: nobody would have
-//!   asked for that item;
-//! * an ordered operator in the middle, such as `scan` or `zip`, lets it through in its turn, and ends.
+//! An operator that fails on an item ends its piece there. The failure travels on with the piece, in place of the
+//! missing items, through stage boundaries and shapes. It counts only when it reaches a sink. On its way
+//! * an earlier item of the piece may fail in a later operator; that failure replaces the first one;
+//! * a stage that has ended (a `scan` that gave `None`, a `zip` whose other side has ended) drops the failure, because
+//!   a sequential program would not have asked for that item;
+//! * an ordered operator in the middle, such as `scan` or `zip`, lets the failure through in its turn, and ends.
 //!
-//! A failure that has come to a sink cuts the sink's sequence: batches behind it are dropped where they are met, batches
-//! before it go on. So an ordered sink has seen exactly the items before the failure, and of two failures the one that lies
-//! earlier in the order of the sink wins. Where an order is given up, in `merge` and `unordered`, a failure counts at once,
-//! in the order of what comes in. Among tasks the one first added wins, and tasks added before it still run. Between sinks
-//! that do not share an order, and between streams and tasks, the first in time wins.
+//! A failure that reaches a sink cuts the sink's sequence. Workers drop the batches behind the cut where they meet them,
+//! and go on with the batches before it. So an ordered sink has seen exactly the items before the failure. Of two
+//! failures, the one that lies earlier in the order of the sink wins.
 //!
-//! A failure that counts stops all sources from issuing more; what is in flight ends as above, and the run is quiescent soon.
-//! A range of numbers that lies behind the failure is dropped by arithmetic, item by item only if items must be dropped: so
-//! the end of a run takes no longer the more is left ([`super::flow::leaves`]).
+//! The other cases:
+//! * `merge` and `unordered` give up the order, so a failure counts there at once, in the order of the input;
+//! * among tasks, the failure of the task that was added first wins, and tasks added before that one still run;
+//! * between sinks that do not share an order, and between streams and tasks, the first failure in time wins.
 //!
-//! So which failure a run has, and what an ordered sink has seen before it, do not depend on the schedule, through `zip`,
-//! `chain` and `scan` too. What a source throws while a batch is pulled is thrown again when that batch is driven.
-//! Which item failed is exact, because counts are kept by place in the stream
-//! ([`super::flow::ledger`]).
+//! A failure that counts stops all sources from issuing more batches. What is in flight ends as above, and then the run
+//! is quiescent. A worker drops a range of numbers behind the failure by arithmetic, and item by item only if items must be
+//! dropped ([`super::flow::leaves`]). So the end of a run does not take longer the more is left.
+//!
+//! Which failure a run has, and what an ordered sink has seen before it, do not depend on the schedule, also through `zip`,
+//! `chain` and `scan`. What a source throws while a batch is pulled is thrown again when that batch is driven. Which item
+//! failed is exact, because counts are kept by place in the stream ([`super::flow::ledger`]).
 
 use std::any::Any;
 use std::cmp::Reverse;
@@ -52,28 +54,29 @@ pub(crate) struct Fault {
     pub(crate) cause: Cause,
 }
 
-/// How many items the operator was given before.
+/// The index of the item on which an operator failed: how many items it was given before that one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Index {
     /// In the whole stream.
     Stream(u64),
-    /// In this batch; the stage's ledger knows the batches before.
+    /// In this batch; the stage's ledger knows how many there were in the batches before.
     Batch(u64),
     /// The failure belongs to no item.
     None,
 }
 
-/// Where in the order a failure counts.
+/// Where a failure counts: the place in an order, by which two failures are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Site {
-    /// At a place of a sink's sequence; the operator that failed.
+    /// At the place `at` of a sink's sequence. `op` is the operator that failed.
     Stream { sequence: usize, at: Key, op: usize },
-    /// In a task.
+    /// In the task with this node of the task graph.
     Task { node: u32 },
 }
 
 impl Site {
-    /// Whether this one is earlier than `other`. At one place the later-built operator is.
+    /// Whether this failure comes before `other`, and so wins. Of two failures at one place, the one of the operator
+    /// that was added to the graph later comes first.
     fn precedes(self, other: Self) -> bool {
         match (self, other) {
             (Self::Stream { sequence, at, op }, Self::Stream { sequence: others, at: there, op: that })
@@ -87,23 +90,23 @@ impl Site {
     }
 }
 
-/// Which item of its stream an operator failed on, as far as it is known yet.
+/// What is known so far of the item on which an operator failed. Its index in the stream is found when the run is over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
     pub(crate) stage: usize,
     pub(crate) index: Index,
-    /// The pieces before this place belong before the item.
+    /// The items of all pieces before this place come before the item.
     pub(crate) before: Key,
-    /// The count of items given to the operator.
+    /// The column of the ledger that counts the items given to the operator.
     pub(crate) column: usize,
 }
 
-/// A failure of a run, or what may become one.
+/// A failure of a run, or one that may still be dropped or replaced on its way to a sink.
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// The operator.
     pub(crate) op: usize,
-    /// None where the order depends on timing.
+    /// None if the order at this operator depends on timing: then an index would mean nothing.
     pub(crate) item: Option<Item>,
     cause: Mutex<Option<Cause>>,
 }
@@ -116,7 +119,7 @@ impl Failure {
         Arc::new(Self { op, item, cause: Mutex::new(Some(cause)) })
     }
 
-    /// What went wrong; asked once.
+    /// Takes out what went wrong; only the first call finds it.
     pub(crate) fn take_cause(&self) -> Option<Cause> {
         self.cause.lock().take()
     }
@@ -132,13 +135,13 @@ impl Drop for Failure {
 }
 
 impl Run<'_> {
-    /// Whether the run has failed or was cancelled: sources issue no more.
+    /// Whether the run has failed or was cancelled, so that sources issue no more batches.
     #[inline]
     pub(crate) fn ending(&self) -> bool {
-        self.ending.is_given() // a hint; what must not go on is held back by the cuts
+        self.ending.is_given() // a hint: the cuts hold back what must not go on
     }
 
-    /// The same, for who goes by the cuts: it sees those that were made before.
+    /// As [`ending`](Self::ending). If it returns `true`, the caller also sees the cuts that were made before.
     pub(crate) fn ending_with_cuts(&self) -> bool {
         self.ending.is_given_with_all()
     }
@@ -147,13 +150,13 @@ impl Run<'_> {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Notes that a failure has come to a sink, or that a task has failed, and stops what comes after it.
+    /// Notes that a failure has reached a sink or that a task has failed, and stops everything that comes after it.
     pub(crate) fn fail(&self, site: Site, failure: Carried) {
         let mut first = self.failure.lock();
         if first.as_ref().is_none_or(|(known, _)| site.precedes(*known)) {
             let late = first.replace((site, failure));
             drop(first);
-            drop(late); // user code: not under the lock
+            drop(late); // runs user code, so not under the lock
         }
         match site {
             Site::Stream { sequence, at, .. } => {
@@ -162,7 +165,7 @@ impl Run<'_> {
             }
             Site::Task { node } => self.dag.stop_from(node),
         }
-        self.ending.give(); // after the cuts
+        self.ending.give(); // after the cuts: see `ending_with_cuts`
     }
 
     /// Stops everything that has not begun.
@@ -170,6 +173,6 @@ impl Run<'_> {
         self.cancelled.store(true, Ordering::Relaxed);
         self.sequences.iter().for_each(|sequence| sequence.cut_after(Key::FIRST));
         self.dag.stop_from(0);
-        self.ending.give(); // after the cuts
+        self.ending.give(); // after the cuts: see `ending_with_cuts`
     }
 }

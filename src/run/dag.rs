@@ -1,13 +1,16 @@
-//! The task graph: tasks, and the places where streams join them.
+//! The task graph: tasks, and the nodes at which streams join them.
 //!
-//! A node is a task, the gate of a stage that reads data, or the end of a stage. The plan is flat: successors as ranges of
-//! one list, the number of missing predecessors in one array that is copied for each run. A node with a single
-//! predecessor needs no counter. Whoever finishes a node continues with the first task that it made ready, and queues the
-//! others; those of its successors that wait for it alone are adjacent in the list, and are queued as one range.
+//! A node is a task, the gate of a stage that reads data, or the end of a stage. The layout is flat. The successors of
+//! each node are a range of one list. The counts of missing predecessors are one array, which each run resets. A node
+//! with a single predecessor needs no count.
 //!
-//! Where tasks have homes, these lists are in the order of homes, and each home gets a range of its own. Whoever finishes a
-//! task continues only with one that has the same home, or none. Tasks that wait for nothing are queued in the same way. Where
-//! nothing has a home the lists of homes are empty, and a finished task costs a branch more.
+//! The worker that finishes a node continues with the first task that this made ready, and queues the others.
+//! Successors that wait for this node alone are adjacent in the list, so the worker queues them as one range. The worker
+//! that takes a range splits it until one task is left, and queues the rest.
+//!
+//! If tasks have homes, each part of the list is sorted by home, and each home gets a range of its own. The worker that
+//! finishes a task continues only with a task that has the same home or none. Tasks that wait for nothing are queued in the same way.
+//! If nothing has a home the lists of homes are empty, and a finished task costs one branch more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -21,20 +24,21 @@ use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 
-/// Up to so many tasks each one is timed; of more, one in [`SAMPLE`].
+/// A graph with at most this many tasks times every task; a larger one times one task in [`SAMPLE`].
 pub(crate) const TIMED: usize = 4096;
+/// One in how many tasks a graph with more than [`TIMED`] tasks times.
 pub(crate) const SAMPLE: u32 = 64;
 
 /// What a task does.
 pub(crate) trait TaskBody: Send {
-    /// Fires.
+    /// Fires the task: runs its closure once.
     ///
     /// # Safety
-    /// (1) The data it accesses is there, and nobody else touches it in a way that excludes this access.
+    /// (1) The data it accesses is present, and no other thread accesses that data in a way that excludes this access.
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
     unsafe fn fire(&mut self);
 
-    /// It was stopped midway: the data it may have half written goes.
+    /// Called after `fire` has panicked: drops the data that the task may have half written.
     ///
     /// # Safety
     /// (1) As for `fire`.
@@ -42,16 +46,16 @@ pub(crate) trait TaskBody: Send {
     unsafe fn torn(&mut self);
 }
 
-/// The group of workers that a job goes to first.
+/// The number of the group of workers that a job goes to first. None: any worker.
 pub(crate) type Home = Option<u16>;
 
 /// What a node stands for.
 pub(crate) enum Node<'env> {
-    /// Fires once: the operator, what it does, and where.
+    /// Fires once in a run: the operator, what it does, and where.
     Task { op: usize, body: Box<dyn TaskBody + 'env>, home: Home },
-    /// Opens a stage.
+    /// Opens the gate of a stage.
     Gate { stage: usize },
-    /// A stage has ended: the stage finishes it.
+    /// Stands for the end of a stage. The stage calls [`Dag::finish`] when it has ended.
     End,
 }
 
@@ -61,11 +65,12 @@ struct Task<'env> {
     body: UnsafeCell<Box<dyn TaskBody + 'env>>,
 }
 
-/// What a node is, in one word: a task, or else the gate of this stage, or the end of one.
+/// What a node stands for, in compact form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Its place among the tasks.
+    /// The index among the tasks.
     Task(u32),
+    /// The stage.
     Gate(u32),
     End,
 }
@@ -73,39 +78,41 @@ enum Kind {
 /// The task graph of a run; see the module.
 #[repr(C)]
 pub(crate) struct Dag<'env> {
-    /// Jobs are ranges of `list`.
+    /// The target of the jobs of this graph. The payload of a job is a range of `list`.
     target: Target,
     run: *const Run<'static>,
     tasks: Box<[Task<'env>]>,
     kinds: Box<[Kind]>,
-    /// Predecessors of each node.
+    /// How many predecessors each node has.
     before: Box<[u32]>,
+    /// How many predecessors of each node have not finished yet in this run.
     missing: Box<[FixedCountdown]>,
     /// The successors of node `n` are `list[first[n]..first[n + 1]]`, those that wait for it alone first.
     first: Box<[u32]>,
-    /// How many of them wait for it alone and are tasks.
+    /// How many successors of each node are tasks and wait for this node alone.
     lone: Box<[u32]>,
-    /// Successor lists, then the tasks without predecessors.
+    /// The successors of all nodes, then the tasks without predecessors.
     list: Box<[u32]>,
+    /// Where in `list` the tasks without predecessors begin.
     roots: u32,
     /// The home of each node; empty if none has one.
     homes: Box<[Home]>,
-    /// Tasks from this node on do not fire.
+    /// Tasks at this node and at later ones do not fire.
     limit: AtomicU32,
-    /// Nanoseconds of each task that has fired, at least one (exact, or one sampled in [`SAMPLE`]).
+    /// Nanoseconds of each task: 0 if it has not fired, 1 if it has fired untimed, else its time.
     nanos: Box<[AtomicU64]>,
 }
 
 #[expect(unsafe_code, reason = "tasks fire on any worker")]
-// SAFETY: (1) a node's body is touched only by the one firing of the node in a run, which comes after its predecessors'
-// and before its successors'; (2) bodies are `Send`; (3) `run` is the run that owns the graph.
+// SAFETY: (1) a node's body is touched only by the one firing of that node in a run, which comes after the firings of
+// its predecessors and before those of its successors; (2) bodies are `Send`; (3) `run` is the run that owns the graph.
 unsafe impl Sync for Dag<'_> {}
 #[expect(unsafe_code, reason = "tasks fire on any worker")]
 // SAFETY: see `Sync`.
 unsafe impl Send for Dag<'_> {}
 
 impl<'env> Dag<'env> {
-    /// From nodes and edges (from, to); edges may repeat.
+    /// Lays out a graph of `nodes` and `edges`. An edge is a pair (from, to), and may occur several times.
     pub(crate) fn new(nodes: Vec<Node<'env>>, mut edges: Vec<(u32, u32)>) -> Self {
         edges.sort_unstable();
         edges.dedup();
@@ -160,7 +167,7 @@ impl<'env> Dag<'env> {
         }
     }
 
-    /// Lets jobs find the graph; it does not move from now on.
+    /// Stores the pointers by which jobs find the run. The graph must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
         self.run = run.cast();
         self.target.group = Some(group);
@@ -172,12 +179,12 @@ impl<'env> Dag<'env> {
         self.limit.store(u32::MAX, Ordering::Relaxed);
     }
 
-    /// Jobs that may be queued at once.
+    /// How many jobs of the graph may be queued at once.
     pub(crate) fn jobs(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Queues what waits for nothing.
+    /// Queues the tasks without predecessors, and opens the gates without predecessors.
     pub(crate) fn start(&self, run: &Run<'static>, worker: &Worker<'_>) {
         let end = u32::try_from(self.list.len()).expect("checked in `new`");
         self.push_homes(self.roots, end, worker, |_| false);
@@ -188,13 +195,13 @@ impl<'env> Dag<'env> {
         }
     }
 
-    /// Tasks from `node` on do not fire any more.
+    /// Stops the tasks at `node` and at later nodes from firing.
     pub(crate) fn stop_from(&self, node: u32) {
-        // Relaxed: it only says what need not be done.
+        // Relaxed: a worker that sees the limit late only does work that it could have left out.
         self.limit.fetch_min(node, Ordering::Relaxed);
     }
 
-    /// The end of a stage is there: what waits for that node may be ready.
+    /// Finishes the node that stands for the end of a stage; its successors may become ready.
     pub(crate) fn finish(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
         match self.homes.is_empty() {
             true => self.finish_as::<false>(node, run, worker),
@@ -202,7 +209,7 @@ impl<'env> Dag<'env> {
         }
     }
 
-    /// A node is done: its successors may be ready. `HOMES`: some task has a home.
+    /// Finishes a node; its successors may become ready. `HOMES` says whether some task has a home.
     fn finish_as<const HOMES: bool>(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
         let node = node as usize;
         let (begin, end) = (self.first[node], self.first[node + 1]);
@@ -234,7 +241,8 @@ impl<'env> Dag<'env> {
         }
     }
 
-    /// Queues a part of the list that is in the order of homes: a range for each. Gives the first task that `stays` instead.
+    /// Queues a part of the list that is sorted by home, as one range for each home. The first task for which `stays`
+    /// holds is not queued; its place in the list is returned.
     fn push_homes(&self, begin: u32, end: u32, worker: &Worker<'_>, stays: impl Fn(u32) -> bool) -> Option<u32> {
         let (mut first, mut kept) = (begin, None);
         while first < end {
@@ -251,12 +259,12 @@ impl<'env> Dag<'env> {
         kept
     }
 
-    /// The home of the task in a place of the list.
+    /// The home of the task at a place of the list.
     fn home(&self, place: u32) -> Home {
         self.homes.get(self.list[place as usize] as usize).copied().flatten()
     }
 
-    /// Where the tasks end that have the same home as the first one of a part of the list.
+    /// The place behind the tasks of `first..end` that have the same home as the one at `first`.
     fn end_of_home(&self, first: u32, end: u32) -> u32 {
         let home = self.home(first);
         let (mut low, mut high) = (first, end);
@@ -267,7 +275,7 @@ impl<'env> Dag<'env> {
         high
     }
 
-    /// Queues the tasks in a range of the list, which have one home.
+    /// Queues the tasks in a range of the list, which all have the same home.
     fn push<const HOMES: bool>(&self, first: u32, last: u32, worker: &Worker<'_>) {
         let job = self.job(first, last);
         match HOMES {
@@ -280,7 +288,7 @@ impl<'env> Dag<'env> {
         Job { target: NonNull::from(self).cast(), payload: u64::from(first) << 32 | u64::from(end) }
     }
 
-    /// Fires the first task of a range, after making jobs of the others.
+    /// Queues all tasks of a range but the first, then fires the first.
     fn fire<const HOMES: bool>(&self, first: u32, mut end: u32, run: &Run<'static>, worker: &Worker<'_>) {
         while end - first > 1 {
             let middle = first + (end - first) / 2;
@@ -297,10 +305,10 @@ impl<'env> Dag<'env> {
         let start = timed.then(Instant::now);
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
         let result = task.body.with_mut(|body| {
-            // SAFETY: this is the one firing of the task in this run.
+            // SAFETY: (1) of `Sync`: this is the one firing of the task in this run.
             let body = unsafe { &mut *body };
-            // SAFETY: (1) its predecessors have finished, and its successors have not begun: every access that excludes
-            // one of its own is one or the other.
+            // SAFETY: (1) the predecessors of the task have finished, and its successors have not begun. Every access
+            // that excludes one of this task's accesses is made by a predecessor or a successor.
             let result = catch_unwind(AssertUnwindSafe(|| unsafe { body.fire() }));
             if result.is_err() {
                 // SAFETY: (1) as above.
@@ -323,7 +331,7 @@ impl<'env> Dag<'env> {
         self.tasks.len() <= TIMED
     }
 
-    /// What the tasks did: operator, whether it fired, time, and whether the time is sampled.
+    /// What each task did: its operator, whether it fired, its time, and whether the time is sampled.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, bool, Duration, bool)> + '_ {
         let factor = if self.is_exact() { 1 } else { u64::from(SAMPLE) };
         self.tasks.iter().zip(&self.nanos).map(move |(task, nanos)| {

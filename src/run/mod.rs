@@ -1,9 +1,15 @@
 //! One execution of a plan.
 //!
-//! A [`Run`] holds the engine's part of a plan: stages and the edges between them, sources, the task graph, and what one
-//! execution needs of memory, so that running again allocates nothing here. It is driven by jobs alone; nobody owns a
-//! run's progress. It is over when it is quiescent: no job of it is queued or running ([`crate::sync::quiescence`]). Then it
-//! has succeeded if all stages have ended; otherwise it has failed, was cancelled, or has stalled.
+//! [`Plan`](crate::Plan) builds a [`Run`] once and executes it as often as the user asks. A run holds the engine's part
+//! of the plan: the stages and the edges between them, the sources, and the task graph. It also holds all the memory
+//! that one execution needs, so running again allocates nothing here.
+//!
+//! Jobs in the pool's queues drive a run; no thread is in charge of it. A run is over when it is quiescent: none of its
+//! jobs is queued or running ([`crate::sync::quiescence`]). If all stages have ended by then, the run has succeeded.
+//! Otherwise it has failed ([`cancel`]), was cancelled, or has stalled ([`stall`]).
+//!
+//! A *batch* is a group of items that a source issues together. A *piece* is all or part of a batch on its way through
+//! the stages ([`flow`]).
 //!
 //! # Where to read on
 //! | what | where |
@@ -16,9 +22,10 @@
 //!
 //! # Invariants
 //! * I1: every piece on its way is a job, is parked in a sequencer or queue, or is held at a gate.
-//! * I2: every piece holds a share of its origin, unless it is spooled; so a source has at most as many batches in flight
-//!   as it has credits.
-//! * I3: every number of a sequence passes every stage on it, emptied or not, in one piece or several.
+//! * I2: every piece holds a share of the batch it comes from, unless it is spooled; so a source has at most as many
+//!   batches in flight as it has credits.
+//! * I3: every number of a sequence passes every stage of that sequence, even if its batch has become empty, in one
+//!   piece or in several.
 //! * I4: no lock is held while user code runs.
 //! * I5: between runs nothing of a run is left in a queue of the pool.
 
@@ -55,10 +62,10 @@ use flow::stage::{Reads, Stage, StageCell};
 use names::Names;
 use tally::Tally;
 
-/// The engine's part of a plan; see the module.
+/// The engine's part of a plan; see the module documentation.
 #[repr(C)]
 pub(crate) struct Run<'env> {
-    /// First: whoever ends the group finds the run by it.
+    /// The first field: the worker that ends the group casts a pointer to the group into a pointer to the run.
     group: Group,
     start: Start,
     latch: Latch,
@@ -86,14 +93,14 @@ struct Start {
 }
 
 #[expect(unsafe_code, reason = "a run is worked on by all threads of its pool")]
-// SAFETY: (1) stages, sources and tasks are `Send` and `Sync` each by their own argument; (2) the pointers lead back into
-// the run itself; (3) what a failure carries is only taken out when the run is over.
+// SAFETY: (1) stages, sources and tasks are each `Send` and `Sync`, as argued where they are defined; (2) the pointers
+// lead back into the run itself; (3) the payload of a failure is taken out only when the run is over.
 unsafe impl Sync for Run<'_> {}
 #[expect(unsafe_code, reason = "a run is worked on by all threads of its pool")]
 // SAFETY: see `Sync`.
 unsafe impl Send for Run<'_> {}
 
-/// The parts of a run, as the plan has laid them out.
+/// The parts of a run, as the plan laid them out.
 pub(crate) struct Parts<'env> {
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
@@ -103,15 +110,15 @@ pub(crate) struct Parts<'env> {
     pub(crate) dag: Dag<'env>,
 }
 
-/// A run in its place in memory, which it never leaves.
+/// Owns a run at a fixed address, so that jobs can point to it.
 pub(crate) struct Seated<'env>(NonNull<Run<'env>>);
 
 #[expect(unsafe_code, reason = "owns its run")]
-// SAFETY: a box in all but name, and `Run` is `Send`.
+// SAFETY: this owns the run as a box would, and `Run` is `Send`.
 unsafe impl Send for Seated<'_> {}
 
 impl<'env> Seated<'env> {
-    /// Puts the parts in place, and links them.
+    /// Moves the parts to their final address, then gives them pointers to the run.
     pub(crate) fn new(parts: Parts<'env>) -> Self {
         let tally = Tally::new(&parts.pool);
         let pieces: usize = parts.sources.iter().map(Source::jobs).sum();
@@ -148,7 +155,7 @@ impl<'env> Seated<'env> {
     }
 
     pub(crate) fn get(&self) -> &Run<'env> {
-        // SAFETY: owned, in place until dropped.
+        // SAFETY: `self` owns the run, which stays in place until `self` is dropped.
         #[expect(unsafe_code, reason = "owns its run")]
         unsafe {
             self.0.as_ref()
@@ -156,14 +163,15 @@ impl<'env> Seated<'env> {
     }
 
     fn get_mut(&mut self) -> &mut Run<'env> {
-        // SAFETY: owned, in place until dropped; no job of it is about: `execute` returns when it is quiescent.
+        // SAFETY: `self` owns the run, which stays in place until `self` is dropped. No job of the run exists now,
+        // because `execute` returns only when the run is quiescent.
         #[expect(unsafe_code, reason = "owns its run")]
         unsafe {
             self.0.as_mut()
         }
     }
 
-    /// Whether every source can run again.
+    /// Checks that every source can run again; the error names the first that cannot.
     pub(crate) fn check_ready(&self) -> Result<(), RunError> {
         let run = self.get();
         let Some(source) = run.sources.iter().find(|source| !source.is_ready()) else { return Ok(()) };
@@ -172,7 +180,7 @@ impl<'env> Seated<'env> {
         Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()))
     }
 
-    /// Runs it once, and waits until it is over.
+    /// Runs once, and returns when the run is over. The calling thread works along.
     pub(crate) fn execute(&mut self) -> Result<(), RunError> {
         let run = self.get_mut();
         if run.pool.is_forked() {
@@ -189,7 +197,7 @@ impl<'env> Seated<'env> {
         ran.map_or_else(|Closed| Err(closed()), |()| run.over())
     }
 
-    /// Runs it from this worker's seat, unless the pool closes. From being registered until it is taken out, the run is shared.
+    /// Runs from this worker's seat, unless the pool is closing. Other threads share the run from `begin_run` to `end_run`.
     fn execute_on(&mut self, worker: &Worker<'_>) -> Result<(), Closed> {
         let place = self.0.as_ptr().cast_const().cast();
         let run = self.get_mut();
@@ -215,7 +223,7 @@ impl Drop for Seated<'_> {
     fn drop(&mut self) {
         let run = self.get_mut();
         run.pool.unplan_jobs(NonNull::from(&run.group));
-        // SAFETY: leaked in `new`, dropped once, and no job of it is about.
+        // SAFETY: `new` leaked the box, this drops it once, and no job of the run exists now.
         #[expect(unsafe_code, reason = "owns its run")]
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
@@ -234,7 +242,7 @@ impl<'env> Run<'env> {
         self.wall = Duration::ZERO;
     }
 
-    /// Closes the books; leaves nothing of a failed run behind.
+    /// Says how the run ended, and drops whatever a run that did not succeed left behind.
     fn over(&mut self) -> Result<(), RunError> {
         let failed = self.failure.get_mut().is_some();
         let stall = (!failed && self.is_stalled()).then(|| self.explain_stall());
@@ -246,7 +254,7 @@ impl<'env> Run<'env> {
 }
 
 impl<'env> Run<'env> {
-    /// The inside of a stage.
+    /// The typed part of a stage.
     fn body(&self, stage: usize) -> &(dyn Stage + 'env) {
         match &self.stages[stage].reads {
             Reads::Source(source) => self.sources[*source].body(),
@@ -254,7 +262,7 @@ impl<'env> Run<'env> {
         }
     }
 
-    /// Drops what a failed run has left.
+    /// Drops the items that a run left behind when it failed, was cancelled or stalled.
     fn clear(&mut self) {
         for stage in &mut self.stages {
             let of_source = stage.source().map_or(0, |source| self.sources[source].clear());
@@ -263,14 +271,14 @@ impl<'env> Run<'env> {
     }
 }
 
-/// What jobs do; they know a run by pointer, and nothing of the lifetime of what it borrows.
+/// What jobs do. A job reaches the run through a pointer, so it cannot name the lifetime of what the run borrows.
 impl Run<'static> {
-    /// A stage of this run, worked on by `worker`.
+    /// The context in which `worker` works on a stage of this run.
     pub(crate) fn cx<'a>(&'a self, stage: usize, worker: &'a Worker<'a>) -> Cx<'a> {
         Cx { worker, run: self, stage: &self.stages[stage] }
     }
 
-    /// Queues what waits for nothing.
+    /// Queues everything that waits for nothing: sources without a gate, and tasks without predecessors.
     fn begin(&self, worker: &Worker<'_>) {
         for source in self.sources.iter().filter(|source| self.stages[source.stage].gate.is_none()) {
             source.start(worker);
@@ -278,7 +286,7 @@ impl Run<'static> {
         self.dag.start(self, worker);
     }
 
-    /// How many numbers a sequence has is known now.
+    /// Tells the stages of a sequence how many numbers the sequence has; a stage that has seen them all ends.
     pub(crate) fn total(&self, sequence: usize, total: u64, worker: &Worker<'_>) {
         for &stage in &self.sequences[sequence].stages {
             if self.stages[stage].countdown.total(total) {
@@ -287,19 +295,19 @@ impl Run<'static> {
         }
     }
 
-    /// A stage has ended.
+    /// Notes that one more stage has ended.
     fn stage_ended(&self) {
-        // Relaxed: read when the run is quiescent.
+        // Relaxed: the count is read only when the run is quiescent, which orders it.
         self.open_stages.fetch_sub(1, Ordering::Relaxed);
     }
 
     #[expect(unsafe_code, reason = "the last job ends the run")]
     unsafe fn quiescent(group: NonNull<Group>, _: &Worker<'_>) {
         let run: NonNull<Self> = group.cast();
-        // SAFETY: the group is the first field of a run that is alive until its latch is set.
+        // SAFETY: the group is the first field of a run, and the run is alive until its latch is set.
         let run = unsafe { run.as_ref() };
         let waiter = Arc::clone(&run.waiter);
-        // SAFETY: (1) alive until this; (2) called once.
+        // SAFETY: (1) the run, and so the latch, is alive until this call; (2) a run becomes quiescent once.
         unsafe { Latch::set(&raw const run.latch, &waiter) };
     }
 }
@@ -308,14 +316,14 @@ impl Run<'static> {
 unsafe fn start(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
     // SAFETY: the target is the first field of a linked run's start.
     let start: &Start = unsafe { target.cast().as_ref() };
-    // SAFETY: `link` set the run that owns it; the job's token keeps it alive.
+    // SAFETY: `Seated::new` set the pointer to the run that owns it; the job's token keeps the run alive.
     let run = unsafe { &*start.run };
     worker.unpublished(|| run.begin(worker));
 }
 
 #[expect(unsafe_code, reason = "the pool cancels runs by pointer")]
 unsafe fn cancel_run(run: *const ()) {
-    // SAFETY: registered by `execute`, which takes it out before it goes on.
+    // SAFETY: `execute_on` registered the run, and takes it out before it stops sharing the run.
     let run: &Run<'static> = unsafe { &*run.cast() };
     run.cancel();
 }

@@ -1,16 +1,19 @@
-//! What the operators are called. Shared by the graph, its handles, and the plan.
+//! What the user has said about operators by name: what they are called, where they run, what they come after.
+//!
+//! The graph, its handles and the plan share one [`Names`]. Handles may set names from any thread, and may still do so
+//! after the graph was planned; so everything here is under a lock.
 
 use std::panic::Location;
 
 use crate::sync::Mutex;
 
-/// The operators of a graph, by number.
+/// The operators of a graph, by number: operator `n` is the one added as number `n`, from 0.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     list: Mutex<Vec<Operator>>,
-    /// Explicit edges between operators: the second comes after the first.
+    /// Pairs of operators that the user ordered: the second comes after the first.
     after: Mutex<Vec<(usize, usize)>>,
-    /// Where operators are to be, in the order in which it was said.
+    /// Where the user wants operators, in the order of the calls.
     places: Mutex<Vec<(usize, Told)>>,
 }
 
@@ -30,12 +33,12 @@ struct Operator {
     method: &'static str,
     location: &'static Location<'static>,
     name: Option<Box<str>>,
-    /// It is a part of another operator, which has the name.
+    /// Set if this is a part of another operator: the number of that operator, and what the part is called.
     part_of: Option<(usize, &'static str)>,
 }
 
 impl Names {
-    /// A new operator, called after its method and source line until it is named.
+    /// Adds an operator and returns its number. Until it is named, it is called after its method and source line.
     pub(crate) fn add(&self, method: &'static str, location: &'static Location<'static>) -> usize {
         let mut list = self.list.lock();
         list.push(Operator { method, location, name: None, part_of: None });
@@ -46,12 +49,12 @@ impl Names {
         self.list.lock()[op].name = Some(name.into());
     }
 
-    /// `op` is the part of the operator `whole` that is called `part`: it has no name of its own.
+    /// Makes `op` the part called `part` of the operator `whole`. Such a part has no name of its own.
     pub(crate) fn set_part(&self, op: usize, whole: usize, part: &'static str) {
         self.list.lock()[op].part_of = Some((whole, part));
     }
 
-    /// The given name, or method, file and line.
+    /// The name that the user gave, or else method, file and line.
     pub(crate) fn get(&self, op: usize) -> String {
         let list = self.list.lock();
         let (place, part) = list[op].part_of.map_or((op, None), |(whole, part)| (whole, Some(part)));
@@ -70,22 +73,22 @@ impl Names {
         self.list.lock().len()
     }
 
-    /// `op` is to be there.
+    /// Notes where the user wants `op`. What was said last counts.
     pub(crate) fn place(&self, op: usize, told: Told) {
         self.places.lock().push((op, told));
     }
 
-    /// All that was said of places.
+    /// Where the user wants operators, in the order of the calls.
     pub(crate) fn places(&self) -> Vec<(usize, Told)> {
         self.places.lock().clone()
     }
 
-    /// `op` is to come after `first`.
+    /// Orders `op` after `first`. `usize::MAX` as `first` stands for an operator of another graph.
     pub(crate) fn order(&self, first: usize, op: usize) {
         self.after.lock().push((first, op));
     }
 
-    /// All explicit edges.
+    /// All orders that the user asked for, as (first, then).
     pub(crate) fn edges(&self) -> Vec<(usize, usize)> {
         self.after.lock().clone()
     }

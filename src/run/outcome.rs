@@ -1,4 +1,6 @@
-//! What is said of a run when it is over: its failure, if any, and its report.
+//! The outcome of a run: its error, if it did not succeed, and its report.
+//!
+//! Everything here is called when the run is over, so no job changes what it reads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use crate::report::{OperatorReport, Report, StageReport, WorkerReport};
 use crate::unwind;
 
 impl Run<'_> {
-    /// The failure of the run that has just ended; `stall`: who waits for what, if it has stalled.
+    /// The error of the run that has just ended. `stall` describes the stall, if the run has stalled.
     pub(super) fn error(&mut self, stall: Option<String>) -> Option<RunError> {
         let report = |run: &Self| run.report();
         if let Some((_, failure)) = self.failure.get_mut().take() {
@@ -44,7 +46,7 @@ impl Run<'_> {
         stall.map(|message| RunError::new(RunErrorKind::Stalled, message, report(self)))
     }
 
-    /// What the last run did.
+    /// The report on the last run: counts and times of operators, stages and workers.
     pub(crate) fn report(&self) -> Report {
         let mut report = Report { wall: self.wall, ..Report::default() };
         let mut operators: Vec<(usize, OperatorReport)> = Vec::new();

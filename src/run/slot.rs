@@ -1,12 +1,13 @@
-//! One place in memory that tasks, streams and the caller read and write: what a `Data` handle stands for.
+//! Slots: the values that tasks, streams and the caller read and write. A `Data` handle stands for one slot.
 //!
-//! Who may touch a slot when is decided by the plan: the task graph has an edge between any two accesses of which one
-//! writes, and the caller touches slots only while nothing runs. So a slot itself has no lock.
+//! A slot has no lock. Two tasks could race for a slot if one of them writes it. The plan prevents that: the task graph
+//! has an edge between any two accesses of which one writes. The caller could race with a task. The borrow of the plan
+//! prevents that: the caller touches slots only while nothing runs.
 
 use crate::sync::UnsafeCell;
 use crate::unwind;
 
-/// A value, or none.
+/// Holds a value, or none.
 #[derive(Debug)]
 pub(crate) struct Slot<T>(UnsafeCell<Option<T>>);
 
@@ -20,30 +21,30 @@ impl<T> Slot<T> {
         Self(UnsafeCell::new(value))
     }
 
-    /// The value for reading, if there is one.
+    /// Borrows the value for reading, if there is one.
     ///
     /// # Safety
-    /// (1) Nobody writes the slot while the reference lives. (2) If another thread reads too, `T: Sync`.
+    /// (1) No thread writes the slot while the reference lives. (2) If another thread reads too, `T: Sync`.
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
     pub(crate) unsafe fn read<'a>(&self) -> Option<&'a T> {
         // SAFETY: (1).
         self.0.with(|value| unsafe { (*value).as_ref() })
     }
 
-    /// The value for writing, if there is one.
+    /// Borrows the value for writing, if there is one.
     ///
     /// # Safety
-    /// (1) Nobody else touches the slot while the reference lives.
+    /// (1) No other thread touches the slot while the reference lives.
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
     pub(crate) unsafe fn write<'a>(&self) -> Option<&'a mut T> {
         // SAFETY: (1).
         self.0.with_mut(|value| unsafe { (*value).as_mut() })
     }
 
-    /// Puts a value in, or none; gives the old one.
+    /// Puts in a value or none, and returns what was there before.
     ///
     /// # Safety
-    /// (1) Nobody else touches the slot.
+    /// (1) No other thread touches the slot during the call.
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
     pub(crate) unsafe fn replace(&self, new: Option<T>) -> Option<T> {
         // SAFETY: (1).
@@ -57,20 +58,20 @@ pub(crate) trait AnySlot: Send + Sync {
     /// Whether there is a value.
     ///
     /// # Safety
-    /// (1) Nobody writes the slot.
+    /// (1) No thread writes the slot during the call.
     unsafe fn is_present(&self) -> bool;
 
-    /// Drops the value, if there is one; a panic of its drop goes no further.
+    /// Drops the value, if there is one. If its drop panics, the panic is swallowed.
     ///
     /// # Safety
-    /// (1) Nobody else touches the slot.
+    /// (1) No other thread touches the slot during the call.
     unsafe fn clear(&self);
 }
 
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 impl<T: Send> AnySlot for Slot<T> {
     unsafe fn is_present(&self) -> bool {
-        // SAFETY: (1); the reference does not leave, so nobody needs `T: Sync`.
+        // SAFETY: (1); (2) the reference does not leave this function, which does not look at the value.
         unsafe { self.read() }.is_some()
     }
 

@@ -1,20 +1,20 @@
-//! A run that can go nowhere says who waits for what.
+//! Detects a run that can make no more progress, and explains what waits for what.
 //!
-//! A run stalls when no job of it is left, some stage has not ended, and nothing has failed: then every source that has
-//! items left sleeps for lack of credits, and the credits are held by pieces that wait for others: in a sequencer, in the
-//! queue of a `zip`, before a gate. Nothing in a graph can change that any more, so it is an error, and it is the same in
-//! every schedule.
+//! A run stalls when none of its jobs is left, some stage has not ended, and nothing has failed. Then every source that
+//! has items left sleeps for lack of credits. Pieces that wait for other pieces hold those credits: in a sequencer, in
+//! the queue of a `zip`, or before a gate. No job is left that could change this, so the run reports an error. Whether
+//! a run stalls does not depend on the schedule.
 
 use super::Run;
 use crate::sync::atomic::Ordering;
 
 impl Run<'_> {
-    /// Whether a run that is quiescent, and has not failed, has stalled.
+    /// Whether the run has stalled. Asked only of a run that is quiescent and has not failed.
     pub(super) fn is_stalled(&self) -> bool {
         !self.is_cancelled() && self.open_stages.load(Ordering::Relaxed) > 0
     }
 
-    /// Who waits for what, in words.
+    /// Says in words what waits for what, and what the user can do about it.
     pub(super) fn explain_stall(&self) -> String {
         let mut lines = Vec::new();
         for source in &self.sources {
@@ -39,7 +39,7 @@ impl Run<'_> {
         lines.join("; ")
     }
 
-    /// What a stage's first operator is called.
+    /// The name of a stage's first operator.
     pub(super) fn head_name(&self, stage: usize) -> String {
         self.stages[stage].ops.first().map_or_else(String::new, |(op, _)| self.names.get(*op))
     }

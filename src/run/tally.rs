@@ -1,22 +1,24 @@
-//! What the seats of a pool did during a run.
+//! Counts what the seats of a pool did during one run: jobs, steals, parks.
 //!
-//! A pool may have hundreds of seats. As long as nobody is active, none of them changes, and while a thread from outside runs
-//! a plan alone, only its own does: so a short run in an idle pool reads one seat.
+//! The counters of a seat only ever grow, so a run reads them before and after, and reports the difference. A pool may
+//! have hundreds of seats, and reading them all would dominate a short run. Two facts save that work. While no thread
+//! is active in the pool, no counter changes. While a thread from outside runs a plan alone, only the counters of its own
+//! seat change. So a short run in an idle pool reads one seat.
 
 use crate::pool::Shared;
 use crate::sync::atomic::Ordering;
 
-/// What a seat had done: jobs, steals by tier, parks.
+/// The counters of one seat: jobs, steals from the same L3, from the same node and from afar, parks.
 type SeatCounts = [u64; 5];
 
-/// What the seats had done before and after a run.
+/// The counters of all seats before and after a run.
 #[derive(Debug)]
 pub(super) struct Tally {
     before: Box<[SeatCounts]>,
     after: Box<[SeatCounts]>,
-    /// The rest of the pool for which `after` holds.
+    /// The number of the pool's period of rest in which `after` was read. None: the pool was not at rest.
     rest: Option<u64>,
-    /// The only seat in which the two differ, if there is one.
+    /// The only seat whose counters differ between `before` and `after`. None: any seat may differ.
     own: Option<usize>,
 }
 
@@ -26,7 +28,7 @@ impl Tally {
         Self { before: counts.clone(), after: counts, rest: None, own: None }
     }
 
-    /// Before the calling thread sits down.
+    /// Reads what has changed since the last run. Called before the calling thread sits down.
     pub(super) fn begin(&mut self, pool: &Shared) {
         let rest = pool.idle.rest();
         let same = rest.is_some() && rest == self.rest;
@@ -42,7 +44,7 @@ impl Tally {
         self.rest = rest;
     }
 
-    /// After it has left this seat.
+    /// Reads what the run has changed. Called after the calling thread has left `seat`.
     pub(super) fn end(&mut self, pool: &Shared, seat: usize) {
         let rest = pool.idle.rest();
         let alone = self.rest.is_some_and(|before| rest == Some(before + 1));
@@ -54,7 +56,7 @@ impl Tally {
         (self.rest, self.own) = (rest, alone.then_some(seat));
     }
 
-    /// What each seat did in the run.
+    /// What each seat did in the run, in the order of the seats.
     pub(super) fn seats(&self) -> impl Iterator<Item = SeatCounts> + '_ {
         self.before.iter().zip(&self.after).map(|(before, after)| std::array::from_fn(|i| after[i] - before[i]))
     }

@@ -1,4 +1,4 @@
-//! `items`: clones of what some data holds.
+//! `items`: clones of the items that data holds.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,9 +10,11 @@ use crate::plan::Data;
 use crate::run::slot::Slot;
 
 impl<'env> Graph<'env> {
-    /// Clones of the items of data that holds a sequence, such as a `Vec`, from all workers at once.
+    /// Makes a stream of clones of the items of data that holds a sequence, such as a `Vec`. All workers clone items at
+    /// once.
     ///
-    /// The stream begins when the data is there. Tasks that write the data later in program order wait for its end.
+    /// The stream begins when the data is finished. Tasks that write the data later in program order wait until the
+    /// stream has ended.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -35,14 +37,14 @@ impl<'env> Graph<'env> {
     }
 }
 
-/// Clones of the items of a data.
+/// Clones of the items in a slot.
 pub(crate) struct DataItems<D>(pub(crate) Arc<Slot<D>>);
 
 impl<T, D: Deref<Target = [T]> + Send + Sync> DataItems<D> {
     fn items(&self) -> &[T] {
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-        // SAFETY: (1) the stage's gate is open: whoever writes the data has finished, and its next writer waits for the
-        // end of this stage; (2) `D: Sync`.
+        // SAFETY: (1) the stage's gate is open, so the task or sink that writes the data has finished, and the next
+        // writer waits for the end of this stage; (2) `D: Sync`.
         let data = unsafe { self.0.read() };
         data.expect("the gate opens when the data is there")
     }

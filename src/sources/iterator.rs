@@ -5,10 +5,11 @@ use crate::engine::pulled::MakeIter;
 use crate::graph::{Graph, Stream};
 
 impl<'env> Graph<'env> {
-    /// Items of an iterator, in its order; one worker at a time takes a batch out of it.
+    /// Makes a stream of the items of an iterator, in its order. One worker at a time takes a batch out of it.
     ///
-    /// One run uses it up: a second one is [`NotReady`](crate::RunErrorKind::NotReady). Batches begin with one item, for
-    /// heavy ones, and grow to 1024. A run may take some items more than its sinks need.
+    /// One run uses the iterator up; another run is [`NotReady`](crate::RunErrorKind::NotReady). The first batches have
+    /// one item, in case items are heavy, and later ones grow to 1024. A run may take some more items than its sinks
+    /// need.
     #[track_caller]
     pub fn source<I>(&self, items: I) -> Stream<'env, I::Item, impl Pipe<Out = I::Item> + use<'env, I>>
     where
@@ -17,7 +18,8 @@ impl<'env> Graph<'env> {
         self.add_pulled("source", Once(Some(items)))
     }
 
-    /// Items of an iterator that `make` makes anew for every run; otherwise as [`source`](Self::source).
+    /// Makes a stream of the items of an iterator that `make` makes anew for every run. Otherwise it is as
+    /// [`source`](Self::source).
     #[track_caller]
     pub fn source_fn<I, F>(&self, make: F) -> Stream<'env, I::Item, impl Pipe<Out = I::Item> + use<'env, I, F>>
     where

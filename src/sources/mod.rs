@@ -1,7 +1,9 @@
-//! Sources: where items come from.
+//! Sources: where the items of a stream come from.
 //!
-//! Each file has a method of [`Graph`](crate::Graph), and what it needs beside [`crate::engine::pulled`] or
-//! [`crate::engine::numbered`]. Each method has a row in the table of tests (`src/check/tests/programs/table/`).
+//! Each file has one or two methods of [`Graph`](crate::Graph). Beside them stands the type that has the items. It
+//! implements [`MakeIter`](crate::engine::pulled::MakeIter) if items are pulled out of an iterator, and
+//! [`Indexed`](crate::engine::numbered::Indexed) if any worker can make a batch from its number. Each method has a row
+//! in the table of tests (`src/check/tests/programs/table/`).
 
 mod items;
 mod iterator;

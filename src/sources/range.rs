@@ -8,7 +8,7 @@ use crate::graph::{Graph, Stream};
 use crate::pool::Integer;
 
 impl<'env> Graph<'env> {
-    /// The integers of a range, from all workers at once.
+    /// Makes a stream of the integers of a range, in ascending order. All workers make items at once.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -24,7 +24,7 @@ impl<'env> Graph<'env> {
     }
 }
 
-/// Integers of a range.
+/// The integers of a range.
 pub(crate) struct Integers<N>(pub(crate) Range<N>);
 
 impl<N: Integer> Indexed for Integers<N> {

@@ -6,7 +6,7 @@ use crate::graph::{Graph, Stream};
 use crate::run::flow::supply::MemoryRange;
 
 impl<'env> Graph<'env> {
-    /// References to the items of a slice, from all workers at once.
+    /// Makes a stream of references to the items of a slice, in order. All workers take items at once.
     #[track_caller]
     pub fn slice<T: Sync + 'env>(
         &self,

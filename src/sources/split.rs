@@ -1,4 +1,8 @@
 //! `split` and `split_all`: the records of texts.
+//!
+//! Workers cut a text by bytes, without looking for records first. A record could then be seen by two workers or by
+//! none. One rule prevents that: a record belongs to the batch in which it begins, and the worker on that batch reads
+//! on to the end of the record.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -9,10 +13,11 @@ use crate::run::flow::batch::BatchSize;
 use crate::run::flow::supply::MemoryRange;
 
 impl<'env> Graph<'env> {
-    /// The records of a text that end with `delimiter`, without it, from all workers at once.
+    /// Makes a stream of the records of a text. All workers look for records at once.
     ///
-    /// A record after the last delimiter counts if it is not empty, as in [`str::lines`]. Batches are ranges of 4 to 64
-    /// KiB; [`batch_size`](Stream::batch_size) is in bytes here.
+    /// A record ends with the byte `delimiter`, which is not part of it. What comes after the last delimiter is a
+    /// record if it is not empty, as in [`str::lines`]. Batches are ranges of 4 to 64 KiB;
+    /// [`batch_size`](Stream::batch_size) is in bytes here.
     #[track_caller]
     pub fn split(
         &self,
@@ -22,10 +27,11 @@ impl<'env> Graph<'env> {
         self.add_numbered("split", Records::new(vec![text], delimiter))
     }
 
-    /// The records of many texts, one text after the other; otherwise as [`split`](Self::split).
+    /// Makes a stream of the records of many texts, one text after the other. Otherwise it is as
+    /// [`split`](Self::split).
     ///
-    /// Cut by size, whatever the texts are: many small ones share a batch, a large one has many. The end of a text ends a
-    /// record.
+    /// Batches are cut by size: many small texts share a batch, and a large text has many batches. The end of a text
+    /// ends a record.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -46,8 +52,8 @@ impl<'env> Graph<'env> {
     }
 }
 
-/// Byte records that end with a delimiter, of several buffers as if they were one. Batches are ranges of bytes; a record
-/// belongs to the batch in which it begins.
+/// Records of bytes that end with a delimiter. Several buffers are taken as if they were one. Batches are ranges of
+/// bytes; a record belongs to the batch in which it begins.
 pub(crate) struct Records<'env> {
     buffers: Vec<&'env [u8]>,
     /// Where each buffer begins, and where the last one ends.
@@ -55,7 +61,7 @@ pub(crate) struct Records<'env> {
     delimiter: u8,
 }
 
-/// Bytes in a batch of records, unless the user says otherwise.
+/// How many bytes a batch of records may have, unless the user sets a size.
 const RECORD_BYTES: RangeInclusive<u64> = 4 * 1024..=64 * 1024;
 
 impl<'env> Records<'env> {
@@ -68,14 +74,14 @@ impl<'env> Records<'env> {
         Self { starts: std::iter::once(0).chain(ends).collect(), buffers, delimiter }
     }
 
-    /// The records of one buffer that begin in a range of it.
+    /// Gives the records of one buffer to `out` that begin in a range of it.
     #[inline]
     fn each_of(&self, buffer: &'env [u8], range: Range<usize>, out: &mut impl FnMut(&'env [u8])) {
         let mut start = match range.start.checked_sub(1) {
             None => 0,
             Some(before) => match memchr::memchr(self.delimiter, &buffer[before..range.end]) {
                 Some(place) => before + place + 1,
-                None => return, // in the middle of a record
+                None => return, // the whole range is inside of a record that began before it
             },
         };
         if start >= range.end {
@@ -121,7 +127,7 @@ impl<'env> Indexed for Records<'env> {
     fn memory(&self) -> Vec<MemoryRange> {
         self.buffers.iter().map(|buffer| MemoryRange::of(*buffer)).collect()
     }
-    /// Nobody knows how many records there are.
+    /// The number of records in a batch is not known before the text is read.
     fn count(&self, _: &Batch) -> u64 {
         0
     }

@@ -1,8 +1,12 @@
 //! `vec`: the items of a vector, moved out of it.
 //!
-//! When a run begins the items belong to their batches: each batch is moved out by the one piece that is asked for it. Batches
-//! are issued from the first one on, and all that were issued have been asked for when the run is over. So what is left then is
-//! all that lies behind the last one, and goes with the source.
+//! When a run begins, the vector gives its items up: each item belongs to its batch, and the one piece that the batch
+//! is driven as moves them out. Two workers could move the same item. Batches prevent that, because each is asked for
+//! once.
+//!
+//! An item could also be forgotten. Batches are issued from the first one on, and all that were issued have been asked
+//! for when the run is over. So the items that are left then are those behind the last batch; `clear` or the drop of
+//! the source drops them.
 
 use std::mem::needs_drop;
 use std::ops::Range;
@@ -16,7 +20,9 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::unwind;
 
 impl<'env> Graph<'env> {
-    /// The items of a vector, moved out of it, from all workers at once. One run uses it up.
+    /// Makes a stream of the items of a vector, in order, and moves them out of it. All workers take items at once.
+    ///
+    /// One run uses the vector up; another run is [`NotReady`](crate::RunErrorKind::NotReady).
     #[track_caller]
     pub fn vec<T: Send + 'env>(&self, items: Vec<T>) -> Stream<'env, T, impl Pipe<Out = T> + use<'env, T>> {
         self.add_numbered("vec", Moved::new(items))
@@ -25,17 +31,20 @@ impl<'env> Graph<'env> {
 
 /// The items of a vector, moved out.
 pub(crate) struct Moved<T> {
-    /// Length 0 once the run has begun: each item belongs to its batch.
+    /// The vector. Its length is 0 once the run has begun, because each item belongs to its batch then.
     items: UnsafeCell<Vec<T>>,
+    /// How many items there were at first.
     len: usize,
-    /// Behind the last item that was asked for.
+    /// The index behind the last item that was asked for. It stays 0 if items need no drop.
     asked: AtomicUsize,
+    /// Whether a run has begun.
     used: AtomicBool,
 }
 
 #[expect(unsafe_code, reason = "each batch is moved out once")]
-// SAFETY: (1) the vector itself is changed only in `begin` (holder of the source's turn, before the first batch) and
-// through `&mut`; (2) the items of a batch are touched only by the one piece whose batch it is; (3) items are `Send`.
+// SAFETY: (1) the vector itself is changed only in `begin` (by the holder of the source's turn, before the first batch)
+// and through `&mut`; (2) the items of a batch are touched only by the one piece that the batch is driven as; (3) items
+// are `Send`.
 unsafe impl<T: Send> Sync for Moved<T> {}
 
 impl<T> Moved<T> {
@@ -48,26 +57,26 @@ impl<T> Moved<T> {
         }
     }
 
-    /// Drops the items that nobody was asked for; while nothing runs.
+    /// Drops the items that no batch has asked for. Called while nothing runs.
     fn drop_rest(&self) {
         if needs_drop::<T>() && self.used.load(Ordering::Relaxed) {
-            let first = self.asked.swap(self.len, Ordering::Relaxed); // once
+            let first = self.asked.swap(self.len, Ordering::Relaxed); // a second call finds nothing left
             #[expect(unsafe_code, reason = "each batch is moved out once")]
-            // SAFETY: (1) it has; (2) these are of later batches than all that were asked for.
+            // SAFETY: (1) `used` says so; (2) these items lie behind those of all batches that were asked for.
             drop(unsafe { self.take(first..self.len) });
         }
     }
 
-    /// Takes items out: the rest of them is dropped with what this gives.
+    /// Takes items out of the vector. Those that the returned iterator still has are dropped with it.
     ///
     /// # Safety
-    /// (1) The run has begun. (2) They are the items of batches whose items nobody has taken or takes.
+    /// (1) The run has begun. (2) The items in `range` are taken once.
     #[expect(unsafe_code, reason = "each batch is moved out once")]
     unsafe fn take(&self, range: Range<usize>) -> Rest<T> {
-        // SAFETY: (1) of `Sync`: nobody changes the vector itself now.
+        // SAFETY: (1) of `Sync`: nothing changes the vector itself now.
         let items = self.items.with(|items| unsafe { &*items }).as_ptr();
         debug_assert!(range.start <= range.end, "the right way round");
-        // SAFETY: within the allocation.
+        // SAFETY: `range` lies within the allocation.
         let next = unsafe { items.add(range.start) };
         Rest { next: next.cast_mut(), left: range.len() }
     }
@@ -75,18 +84,18 @@ impl<T> Moved<T> {
     /// Takes the items of a batch.
     fn take_batch(&self, batch: &Batch) -> Rest<T> {
         if needs_drop::<T>() {
-            // Relaxed: looked at when the run is over.
+            // Relaxed: it is read when the run is over, which orders it.
             self.asked.fetch_max(batch.indices().end, Ordering::Relaxed);
         }
         #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) a batch is asked for after `begin`; (2) each one once, by one piece.
+        // SAFETY: (1) batches are asked for after `begin`; (2) each batch is asked for once, by one piece.
         unsafe {
             self.take(batch.indices())
         }
     }
 }
 
-/// Items that are moved out one by one; those left are dropped with it.
+/// Moves items out one by one. Dropping it drops the items that are left.
 struct Rest<T> {
     next: *mut T,
     left: usize,
@@ -99,9 +108,9 @@ impl<T> Iterator for Rest<T> {
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
         let item = self.next;
-        // SAFETY: within the vector's allocation: `left` items follow.
+        // SAFETY: an item was left, so this stays within the vector's allocation or points right behind it.
         self.next = unsafe { item.add(1) };
-        // SAFETY: initialised, and this batch's alone: (2) of `Sync`; never read again.
+        // SAFETY: the item is initialised, belongs to this batch alone by (2) of `Sync`, and is never read again.
         Some(unsafe { item.read() })
     }
 }
@@ -120,10 +129,11 @@ impl<T: Send> Indexed for Moved<T> {
     fn begin(&self) {
         self.used.store(true, Ordering::Relaxed);
         #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: the first act of the source.
+        // SAFETY: (1) of `Sync`: the holder of the turn calls this before the first batch.
         let items = self.items.with_mut(|items| unsafe { &mut *items });
         #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: shorter; the items are now the batches', each of which is asked for, or dropped with the rest.
+        // SAFETY: the length only shrinks. The items belong to the batches now; each is asked for, or dropped by
+        // `drop_rest`.
         unsafe {
             items.set_len(0);
         }
@@ -143,7 +153,7 @@ impl<T: Send> Indexed for Moved<T> {
     }
     fn memory(&self) -> Vec<MemoryRange> {
         #[expect(unsafe_code, reason = "each batch is moved out once")]
-        // SAFETY: (1) of `Sync`: asked while nothing runs.
+        // SAFETY: (1) of `Sync`: nothing runs when this is asked.
         let items = self.items.with(|items| unsafe { &*items });
         vec![MemoryRange::of(&items[..])]
     }

@@ -1,7 +1,8 @@
 //! Binds a thread to CPUs.
 //!
-//! Linux binds any thread of the process to any set, and is asked afterwards what it made of it: it leaves out what the
-//! process's cpuset does not have, and says nothing. Other systems bind the calling thread to one CPU.
+//! Linux binds any thread of the process to any set of CPUs. It silently leaves out CPUs that the cpuset of the process
+//! does not have, so the code asks afterwards which CPUs the thread got. Other systems bind only the calling thread,
+//! and to one CPU.
 
 #![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "the system's calls for affinity masks"))]
 
@@ -29,14 +30,14 @@ impl Thread {
     /// Asks the system to run this thread on `cpus` only.
     ///
     /// # Errors
-    /// Why it is not bound, in words.
+    /// Why the thread is not bound to exactly these CPUs, in words.
     pub(crate) fn bind(self, cpus: &CpuSet) -> Result<(), String> {
         #[cfg(target_os = "linux")]
         return linux::bind(self.0, cpus);
         #[cfg(not(target_os = "linux"))]
         match cpus.first() {
             _ if self != Self::current() => Err("this system binds the calling thread only".to_owned()),
-            // Those are core_affinity's limits.
+            // These are the limits of the crate core_affinity.
             Some(cpu) if cpus.len() == 1 && cpu < 1024 => {
                 let bound = core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
                 if bound { Ok(()) } else { Err(format!("the system refused to bind it to CPU {cpu}")) }
@@ -46,7 +47,7 @@ impl Thread {
     }
 }
 
-/// The CPU that this thread runs on at this moment, if the system tells. Costs some ten nanoseconds.
+/// The CPU that this thread runs on at this moment, if the system tells. It costs about ten nanoseconds.
 pub(crate) fn current_cpu() -> Option<usize> {
     #[cfg(target_os = "linux")]
     return linux::current_cpu();
@@ -54,8 +55,7 @@ pub(crate) fn current_cpu() -> Option<usize> {
     None
 }
 
-/// The CPUs that the process's main thread may run on now, those that are offline left out; none if the system does not
-/// tell.
+/// The online CPUs that the main thread of the process may run on now. None if the system does not tell.
 pub(crate) fn mask_of_process() -> Option<CpuSet> {
     #[cfg(target_os = "linux")]
     return linux::mask_of_process();
@@ -72,24 +72,25 @@ mod linux {
     pub(super) type Id = libc::pid_t;
 
     pub(super) fn current_cpu() -> Option<usize> {
-        // SAFETY: it has no preconditions.
+        // SAFETY: the call has no preconditions.
         usize::try_from(unsafe { libc::sched_getcpu() }).ok()
     }
 
     const BITS: usize = libc::c_ulong::BITS as usize;
 
-    /// As long as any kernel's mask: it asks for all its bits to be taken when a mask is read.
+    /// As long as the mask of any kernel. A kernel refuses to give a mask to a buffer that is too short for all its
+    /// bits.
     type Mask = [libc::c_ulong; CpuSet::MAX / BITS];
 
     pub(super) fn current() -> Id {
-        // SAFETY: takes nothing, and cannot fail.
+        // SAFETY: the call takes nothing, and cannot fail.
         unsafe { libc::gettid() }
     }
 
     pub(super) fn bind(thread: Id, cpus: &CpuSet) -> Result<(), String> {
         let mut mask: Mask = [0; CpuSet::MAX / BITS];
         cpus.iter().for_each(|cpu| mask[cpu / BITS] |= 1 << (cpu % BITS));
-        // SAFETY: (1) the call reads so many bytes from the mask, and keeps nothing.
+        // SAFETY: (1) the call reads `size_of::<Mask>()` bytes from the mask, and keeps no pointer.
         let result = unsafe { libc::sched_setaffinity(thread, size_of::<Mask>(), (&raw const mask).cast()) };
         if result != 0 {
             return Err(format!("the system refused it: {}", io::Error::last_os_error()));
@@ -109,7 +110,7 @@ mod linux {
 
     fn mask_of(thread: Id) -> io::Result<CpuSet> {
         let mut mask: Mask = [0; CpuSet::MAX / BITS];
-        // SAFETY: (1) the call writes at most so many bytes to the mask, and keeps nothing.
+        // SAFETY: (1) the call writes at most `size_of::<Mask>()` bytes to the mask, and keeps no pointer.
         let result = unsafe { libc::sched_getaffinity(thread, size_of::<Mask>(), (&raw mut mask).cast()) };
         if result != 0 {
             return Err(io::Error::last_os_error());

@@ -21,8 +21,8 @@ pub struct CpuSet {
 const BITS: usize = u64::BITS as usize;
 
 impl CpuSet {
-    /// How many CPUs there can be: their numbers are below this, which is four times what a Linux kernel can be built
-    /// for.
+    /// The number of CPUs that a set can hold: the numbers of CPUs are below this. It is four times the largest number
+    /// that a Linux kernel can be built for.
     pub const MAX: usize = 1 << 15;
 
     /// The empty set.
@@ -98,7 +98,7 @@ impl CpuSet {
         Self::from_words(words.collect())
     }
 
-    /// The CPUs in one of the sets or in both.
+    /// The CPUs in either set or in both.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let (long, short) = if self.words.len() > other.words.len() { (self, other) } else { (other, self) };
@@ -120,7 +120,7 @@ impl CpuSet {
         self.words.iter().enumerate().flat_map(|(index, &word)| Bits(word).map(move |bit| index * BITS + bit))
     }
 
-    /// Reads the kernel's mask format: hexadecimal, in groups of 32 bits, the highest first.
+    /// Reads the kernel's mask format: hexadecimal digits in groups of 32 bits, the highest group first.
     pub(super) fn from_mask(text: &str) -> Option<Self> {
         const GROUP: usize = 8; // digits
         let groups: Vec<&str> = text.trim().trim_start_matches("0x").split(',').collect();
@@ -157,7 +157,7 @@ impl CpuSet {
     }
 }
 
-/// The bits of a word that are set, from the lowest.
+/// The bits of a word that are set, the lowest first.
 struct Bits(u64);
 
 impl Iterator for Bits {
@@ -177,7 +177,7 @@ impl FromIterator<usize> for CpuSet {
     }
 }
 
-/// A text that is not a list of CPUs such as `0-3,8`.
+/// The error for a text that is not a list of CPUs such as `0-3,8`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseCpuSetError(String);
 
@@ -192,7 +192,7 @@ impl std::error::Error for ParseCpuSetError {}
 impl std::str::FromStr for CpuSet {
     type Err = ParseCpuSetError;
 
-    /// Reads the kernel's list format: numbers and ranges, separated by commas; empty is the empty set.
+    /// Reads the kernel's list format: numbers and ranges, separated by commas. An empty text is the empty set.
     fn from_str(text: &str) -> Result<Self, ParseCpuSetError> {
         let wrong = || ParseCpuSetError(text.trim().chars().take(80).collect());
         let number = |digits: &str| digits.trim().parse().ok().filter(|cpu| *cpu < Self::MAX).ok_or_else(wrong);

@@ -1,4 +1,4 @@
-//! A topology as a tree: parts inside parts, those with the same CPUs on one line.
+//! Prints a topology as a tree: parts inside parts. Parts with the same CPUs share a line.
 
 use std::{fmt, iter};
 
@@ -17,7 +17,7 @@ struct Branch<'t> {
 struct Tree<'t> {
     topology: &'t Topology,
     branches: Vec<Branch<'t>>,
-    /// Cores in no part at all.
+    /// The cores that are in no part at all.
     loose: Vec<usize>,
     /// Whether cores are of several kinds.
     has_kinds: bool,
@@ -58,12 +58,14 @@ impl<'t> Tree<'t> {
             (2, format!("L3 domain {index}{}", in_parentheses(domain.size.map(bytes))), &domain.cpus)
         });
         let mut parts: Vec<_> = packages.chain(nodes).chain(l3).collect();
-        // Whatever a part can be inside of comes before it; equal sets follow each other from the outside in.
+        // A part comes after every part that it can be inside of. Parts with equal sets follow each other from the
+        // outside in.
         parts.sort_by_cached_key(|(level, _, cpus)| (std::cmp::Reverse(cpus.len()), cpus.first(), *level));
 
         let has_kinds = topology.cores.iter().any(|core| core.kind != topology.cores[0].kind);
         let mut tree = Self { topology, branches: Vec::new(), loose: Vec::new(), has_kinds };
-        // The innermost branch so far that holds a CPU; of two with CPUs in common, neither inside the other, the later.
+        // The innermost branch so far that has each CPU. If two branches overlap and neither is inside the other, it is
+        // the later one.
         let mut innermost: Vec<Option<usize>> = Vec::new();
         for (_, label, cpus) in parts {
             let nearest = cpus.first().and_then(|cpu| innermost.get(cpu).copied().flatten());
@@ -114,7 +116,7 @@ impl<'t> Tree<'t> {
         self.write_cores(f, &branch.cores, depth + 1)
     }
 
-    /// One line each, in the long form only.
+    /// Writes one line for each core, in the long form only.
     fn write_cores(&self, f: &mut fmt::Formatter<'_>, cores: &[usize], depth: usize) -> fmt::Result {
         if !f.alternate() {
             return Ok(());
@@ -127,7 +129,7 @@ impl<'t> Tree<'t> {
         Ok(())
     }
 
-    /// "4 cores of 2 CPUs, 1 core of 1 CPU", kinds told apart.
+    /// Cores in words, such as "4 cores of 2 CPUs, 1 core of 1 CPU". Cores of different kinds are counted apart.
     fn summary(&self, cores: &[usize]) -> String {
         let mut groups: Vec<(String, usize)> = Vec::new();
         for core in cores.iter().map(|index| &self.topology.cores[*index]) {
@@ -142,13 +144,13 @@ impl<'t> Tree<'t> {
         parts.collect::<Vec<_>>().join(", ")
     }
 
-    /// The kind of a core, where there are several.
+    /// The kind of a core in words, if the machine has several kinds.
     fn kind(&self, core: &Core) -> Option<String> {
         core.kind.filter(|_| self.has_kinds).map(|kind| format!("kind {kind}"))
     }
 }
 
-/// "1 core", "2 cores".
+/// A count in words, such as "1 core" or "2 cores".
 pub(crate) fn count(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
@@ -174,7 +176,7 @@ fn in_parentheses(what: Option<String>) -> String {
     what.map(|what| format!(" ({what})")).unwrap_or_default()
 }
 
-/// A size with the largest unit of which it has one.
+/// A size in the largest unit of which it has at least one.
 fn bytes(size: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if size < 1024 {

@@ -1,7 +1,8 @@
 //! Makes what a reader found fit together, whatever it was.
 //!
-//! A reader gives sets of CPUs, level by level, as the system or a description has them. Here they become parts that
-//! keep the [invariants of the module](super): what does not fit is left out or made flat, and noted.
+//! A reader fills a [`Draft`] with sets of CPUs, level by level, as the system or a description has them.
+//! [`Draft::finish`] turns them into parts that keep the [invariants of the module](super). What does not fit is left
+//! out or made flat, and a note says so.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +12,21 @@ use super::{CpuSet, Topology};
 /// What a reader found.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    /// All CPUs that are there and online.
+    /// All CPUs that are present and online.
     pub(super) online: CpuSet,
-    /// Those of them that this process may use; if empty, all.
+    /// The online CPUs that this process may use. Empty means all.
     pub(super) allowed: CpuSet,
-    /// The allowed CPUs core by core; each is in exactly one.
+    /// The CPUs of each core. Every allowed CPU is in exactly one core.
     pub(super) cores: Vec<CpuSet>,
-    /// CPUs that are cores for want of anything better.
+    /// CPUs that count as cores because it is not known to which core they belong.
     pub(super) assumed: CpuSet,
-    /// The rank of each core's kind, or nothing.
+    /// The rank of each core's kind. Empty if it is not known.
     pub(super) kinds: Vec<usize>,
     /// Packages that have no CPU in common.
     pub(super) packages: Vec<Package>,
     /// L3 domains that have no CPU in common.
     pub(super) l3: Vec<L3Domain>,
-    /// Nodes with any CPUs.
+    /// Nodes. They may have CPUs in common.
     pub(super) nodes: Vec<NumaNode>,
     pub(super) quota: Option<f64>,
     pub(super) notes: Vec<String>,
@@ -33,7 +34,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Some CPUs of which nothing is known: each is a core, all are on one node.
+    /// A draft of CPUs of which nothing else is known: each is a core, and all are on one node.
     pub(super) fn flat(cpus: CpuSet, notes: Vec<String>) -> Self {
         Self {
             cores: cpus.iter().map(|cpu| CpuSet::from_iter([cpu])).collect(),
@@ -78,7 +79,7 @@ impl Draft {
         }
     }
 
-    /// Leaves out what is not allowed, sorts the rest.
+    /// Leaves out CPUs that are not allowed and parts that have none left, and sorts the parts.
     fn confine(&mut self, allowed: &CpuSet) {
         self.packages.iter_mut().for_each(|package| package.cpus = package.cpus.intersection(allowed));
         self.packages.retain(|package| !package.cpus.is_empty());
@@ -93,12 +94,12 @@ impl Draft {
         self.nodes.retain(|node| !node.cpus.is_empty() || node.may_allocate());
     }
 
-    /// A CPU is on one node. Nodes with the same CPUs are for placement one memory; of others with CPUs in common the first
-    /// one counts.
+    /// Makes sure that every CPU is on one node only. Nodes with the same CPUs become one node, because placement
+    /// cannot tell them apart. Of other nodes with CPUs in common, the first one stays.
     fn part_nodes(&mut self) {
         self.nodes.sort_by_key(|node| node.id);
         let (mut kept, mut gone, mut taken) = (Vec::<NumaNode>::new(), CpuSet::new(), CpuSet::new());
-        // Which of those kept has a CPU as its first, and with which others it is one.
+        // The kept node that begins with a CPU, and the numbers of the nodes that were joined into it.
         let mut by_first: BTreeMap<usize, (usize, CpuSet)> = BTreeMap::new();
         for node in std::mem::take(&mut self.nodes) {
             let Some(first) = node.cpus.first() else {
@@ -182,20 +183,20 @@ impl Draft {
 }
 
 impl NumaNode {
-    /// Makes it one with another node that has the same CPUs.
+    /// Joins another node that has the same CPUs into this one.
     fn join(&mut self, other: &Self) {
         self.may_allocate = self.may_allocate() || other.may_allocate();
         self.memory = self.memory.zip(other.memory).and_then(|(one, other)| one.checked_add(other));
     }
 }
 
-/// What the kernel calls the distance of a node to itself.
+/// The distance of a node to itself, as the kernel counts distances.
 pub(super) const LOCAL: u32 = 10;
 
-/// Which part each core is in, if any.
+/// The index of the part that each core is in, if any.
 ///
 /// # Errors
-/// The CPUs of a core that is in no part as a whole.
+/// The CPUs of a core that lies partly in a part, or in several.
 fn places<'a>(cores: &[Core], parts: impl Iterator<Item = &'a CpuSet>) -> Result<Vec<Option<usize>>, CpuSet> {
     let mut part_of = Vec::new();
     for (index, cpus) in parts.enumerate() {

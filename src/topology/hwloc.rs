@@ -1,9 +1,10 @@
 //! Reads a machine with hwloc: this one, or what `lstopo` wrote of another.
 //!
-//! hwloc gives a tree of objects; of it the same draft is made as of the system's files. Two things differ. hwloc gives
-//! memory-only nodes the CPUs that are near them, so that CPUs are near several nodes: each counts for the node with
-//! the fewest CPUs, of equal ones for the first. And of a process it knows the cpuset, but affinity mask and CPU quota
-//! have to be asked for.
+//! hwloc gives a tree of objects. This reader makes the same kind of draft of it as the `linux` reader does of the
+//! system's files. Two things differ:
+//! * hwloc gives memory-only nodes the CPUs that are near them, so a CPU may be on several nodes. Here a CPU counts for
+//!   the node with the fewest CPUs, and of equal ones for the first.
+//! * hwloc knows the cpuset of a process. The affinity mask and the CPU quota have to be asked for.
 
 use std::path::Path;
 
@@ -20,6 +21,8 @@ use super::draft::{Draft, LOCAL};
 use super::parts::{L3Domain, NumaNode, Package};
 use super::{CpuSet, bind, linux};
 
+/// Reads this machine.
+///
 /// # Errors
 /// Why hwloc does not read this machine.
 pub(super) fn this_machine() -> Result<Draft, String> {
@@ -37,7 +40,8 @@ pub(super) fn this_machine() -> Result<Draft, String> {
     Ok(draft)
 }
 
-/// The affinity mask is the truth, also where hwloc, or a file that it reads, shows other CPUs.
+/// Sets the allowed CPUs to the affinity mask. The mask is right even if hwloc, or a file that it reads, shows other
+/// CPUs.
 fn keep_to(draft: &mut Draft, mask: CpuSet) {
     let beyond = mask.difference(&draft.online);
     if !beyond.is_empty() {
@@ -55,6 +59,8 @@ fn keep_to(draft: &mut Draft, mask: CpuSet) {
     draft.allowed = mask;
 }
 
+/// Reads a machine from the text of an XML file.
+///
 /// # Errors
 /// Why hwloc does not take the text.
 pub(super) fn from_xml(xml: &str) -> Result<Draft, String> {
@@ -93,7 +99,7 @@ fn draft(tree: &Tree) -> Result<Draft, String> {
     Ok(Draft { online, allowed, cores, assumed: coreless, kinds, packages, l3, nodes, notes, ..Draft::default() })
 }
 
-/// Nothing where hwloc does not tell of all cores.
+/// The rank of each core's kind. Empty if hwloc does not tell it for all cores.
 fn kinds(tree: &Tree, cores: &[CpuSet]) -> Vec<usize> {
     let Ok(kinds) = tree.cpu_kinds() else { return Vec::new() };
     let kinds: Vec<(CpuSet, Option<usize>)> =
@@ -113,7 +119,7 @@ fn nodes(tree: &Tree, notes: &mut Vec<String>) -> Vec<NumaNode> {
         notes.push(format!("NUMA nodes from number {} on are left out", CpuSet::MAX));
     }
     let matrix = latencies(tree, &objects);
-    // A system that tells of no node's memory does not say that there is none.
+    // If the system tells the memory of no node, that does not mean that there is none.
     let has_memory = objects.iter().any(|object| size(object).is_some());
 
     let mut order: Vec<usize> = (0..objects.len()).collect();
@@ -142,7 +148,7 @@ fn nodes(tree: &Tree, notes: &mut Vec<String>) -> Vec<NumaNode> {
     nodes
 }
 
-/// What the system says of the way from each node to each other one.
+/// The distances that the system tells, from each node to each other node.
 fn latencies(tree: &Tree, nodes: &[&TopologyObject]) -> Option<Vec<Vec<u32>>> {
     let kind = DistancesKind::FROM_OS | DistancesKind::MEANS_LATENCY;
     let all = tree.distances_with_type(Some(kind), ObjectType::NUMANode).ok()?;
@@ -167,7 +173,7 @@ fn cpus(object: &TopologyObject) -> CpuSet {
     object.cpuset().map(|cpus| numbers(cpus.iter_set())).unwrap_or_default()
 }
 
-/// Those that a [`CpuSet`] can hold; they come in their order, perhaps without end.
+/// The numbers that a [`CpuSet`] can hold. They come in ascending order, perhaps without end.
 fn numbers(set: impl Iterator<Item = BitmapIndex>) -> CpuSet {
     set.map(usize::from).take_while(|number| *number < CpuSet::MAX).collect()
 }

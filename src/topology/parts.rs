@@ -2,7 +2,7 @@
 
 use super::CpuSet;
 
-/// One core: the CPUs that share it, and where it is.
+/// One core: the CPUs that share it, and the parts of the machine that it is in.
 ///
 /// ```
 /// let server = millstream::Topology::synthetic("pack:2 l3:2 core:4 pu:2")?;
@@ -28,7 +28,7 @@ impl Core {
         &self.cpus
     }
 
-    /// Its package, as an index into [`packages`](super::Topology::packages); none where the machine shows none.
+    /// Its package, as an index into [`packages`](super::Topology::packages). None if the machine shows none.
     #[must_use]
     pub fn package(&self) -> Option<usize> {
         self.package
@@ -40,27 +40,28 @@ impl Core {
         self.node
     }
 
-    /// Its L3 domain, as an index into [`l3_domains`](super::Topology::l3_domains); none where the machine shows none.
+    /// Its L3 domain, as an index into [`l3_domains`](super::Topology::l3_domains). None if the machine shows none.
     #[must_use]
     pub fn l3(&self) -> Option<usize> {
         self.l3
     }
 
-    /// The rank of its kind on a machine with several (big and little cores): 0 for the slowest; 0 for all where all
-    /// are alike, none where the system does not tell.
+    /// The rank of its kind, on a machine with several kinds of cores (big and little ones). 0 is the slowest kind. If
+    /// all cores are alike, all have 0. None if the system does not tell.
     #[must_use]
     pub fn kind(&self) -> Option<usize> {
         self.kind
     }
 
-    /// Whether the machine shows nothing of cores here: then each CPU counts as one. hwloc counts none.
+    /// Whether this core is an assumption: the machine does not show to which core this CPU belongs, so the CPU counts
+    /// as a core of its own. hwloc counts no core here.
     #[must_use]
     pub fn is_assumed(&self) -> bool {
         self.is_assumed
     }
 }
 
-/// One package: what sits in one socket.
+/// One package: the processor in one socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     pub(super) id: Option<usize>,
@@ -118,7 +119,7 @@ pub struct NumaNode {
     pub(super) id: usize,
     pub(super) cpus: CpuSet,
     pub(super) has_cpus: bool,
-    /// Of a node without CPUs: the allowed CPUs near it.
+    /// For a node without CPUs, the allowed CPUs near it.
     pub(super) near: CpuSet,
     pub(super) memory: Option<u64>,
     pub(super) may_allocate: bool,
@@ -127,21 +128,24 @@ pub struct NumaNode {
 }
 
 impl NumaNode {
-    /// The system's number for it; numbers may have gaps.
+    /// The system's number for it. The numbers of nodes may have gaps.
     #[must_use]
     pub fn id(&self) -> usize {
         self.id
     }
 
-    /// Its allowed CPUs. None if it has no CPUs at all ([`is_memory_only`](Self::is_memory_only)), or if this process
-    /// may use none of them.
+    /// Its allowed CPUs. The set is empty if the node has no CPUs at all ([`is_memory_only`](Self::is_memory_only)), or
+    /// if this process may use none of them.
     #[must_use]
     pub fn cpus(&self) -> &CpuSet {
         &self.cpus
     }
 
-    /// The allowed CPUs nearest to its memory: its own. Of memory alone, those that the system says use it best, or those
-    /// of the nodes that are nearest by distance; none if all nodes are equally far, or if none of these CPUs is allowed.
+    /// The allowed CPUs nearest to its memory.
+    ///
+    /// For a node with CPUs, these are its own. For a memory-only node, these are the CPUs that the system names as the
+    /// best users of its memory, or else the CPUs of the nearest nodes by distance. The set is empty if all nodes are
+    /// equally far, or if none of these CPUs is allowed.
     #[must_use]
     pub fn near(&self) -> &CpuSet {
         if self.has_cpus { &self.cpus } else { &self.near }
@@ -153,8 +157,8 @@ impl NumaNode {
         self.memory
     }
 
-    /// Whether no CPU of the machine, allowed or not, is on it: high-bandwidth memory, persistent memory, a memory
-    /// expander.
+    /// Whether no CPU of the machine, allowed or not, is on it. Examples are high-bandwidth memory, persistent memory
+    /// and memory expanders.
     #[must_use]
     pub fn is_memory_only(&self) -> bool {
         !self.has_cpus
@@ -166,14 +170,15 @@ impl NumaNode {
         self.has_cpus && self.memory == Some(0)
     }
 
-    /// Whether this process may allocate there: the node is not known to be without memory, and no cpuset keeps the
-    /// process from it.
+    /// Whether this process may allocate memory there: no cpuset forbids it, and the node is not known to have no
+    /// memory.
     #[must_use]
     pub fn may_allocate(&self) -> bool {
         self.may_allocate && self.memory != Some(0)
     }
 
-    /// How far the memory of node number `node` is from here: 10 is local, 20 twice as far; none if it is not known.
+    /// How far the memory of node number `node` is from this node: 10 is local, 20 is twice as far. None if that is not
+    /// known.
     #[must_use]
     pub fn distance(&self, node: usize) -> Option<u32> {
         let index = self.distances.binary_search_by_key(&node, |(id, _)| *id).ok()?;

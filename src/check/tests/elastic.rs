@@ -1,4 +1,4 @@
-//! The limit of active workers changes while they work: nothing is lost, and who is too many parks.
+//! The limit of active workers changes while they work: nothing is lost, and workers beyond the limit park.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! Which failure a run has, and what its sinks have seen, do not depend on the schedule.
+//! The failure of a run, and what its sinks have seen, do not depend on the schedule.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use crate::check::{makespan, once, work};
 use crate::graph::Graph;
 use crate::pool::Pool;
 
-/// What `body` gives in many schedules; how often.
+/// The results of `body` in many schedules, and how often each came.
 fn outcomes<R: Ord>(body: impl Fn(&Pool) -> R) -> BTreeMap<R, usize> {
     silence_traps();
     let mut all = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! Who never runs out of work comes to what others want all the same. Virtual workers have no time: nothing is overdue.
+//! A worker that never runs out of work of its own still comes to the jobs of others. Virtual workers have no time, so
+//! nothing is overdue here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

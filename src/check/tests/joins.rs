@@ -13,16 +13,16 @@ use crate::pool::Pool;
 /// A tree of joins and scopes.
 #[derive(Clone, Debug)]
 enum Tree {
-    /// So many rounds of work.
+    /// This many rounds of work.
     Leaf(u8),
     Panic,
     Join(Box<Tree>, Box<Tree>),
     Scope(Vec<Tree>),
-    /// Somebody else has the place meanwhile.
+    /// Another thread has the place meanwhile.
     Block(Box<Tree>),
     /// Every worker calls something.
     Everywhere,
-    /// Nobody waits for it, but it is called.
+    /// No thread waits for it, but it is called.
     Spawn,
 }
 
@@ -109,7 +109,7 @@ fn all_were_called(seen: &Seen) {
     assert_eq!(seen.spawned.load(Ordering::Relaxed), seen.spawns.load(Ordering::Relaxed), "each spawned closure once");
 }
 
-/// While nobody is hungry a join costs nobody but its thread anything.
+/// While no worker is hungry, a join costs only its own thread anything.
 #[test]
 fn a_join_publishes_nothing_while_nobody_is_hungry() {
     makespan(1, 1, |pool| {
@@ -123,7 +123,8 @@ fn a_join_publishes_nothing_while_nobody_is_hungry() {
     });
 }
 
-/// The first closure of a join panics: what is in the second one goes, called or not, and what a thief has made of it, too.
+/// If the first closure of a join panics, the second one is dropped, called or not, and so is what a thief has made of
+/// it.
 #[test]
 fn what_is_in_the_half_of_a_join_that_panics_is_dropped() {
     silence_traps();

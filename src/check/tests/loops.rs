@@ -1,4 +1,5 @@
-//! Loops in any order: every index once, answers by index alone, the first panic comes out, and nothing is kept or lost.
+//! Loops in any order: every index comes once, answers depend on the index alone, the first panic comes out, and
+//! nothing is kept or lost.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

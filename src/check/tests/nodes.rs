@@ -8,8 +8,8 @@ use crate::{Graph, Place, Pool};
 
 const SEEDS: u64 = 15;
 
-/// Runs tasks of 20 to 40 rounds, each at home where `home` says; the rounds it takes, and how many steals there were, and
-/// from another node.
+/// Runs tasks of 20 to 40 rounds, each with the home that `home` says. Returns the rounds that it takes, the number of
+/// steals, and the number of steals from another node.
 fn tasks(seed: u64, count: usize, home: impl Fn(usize) -> usize) -> (u64, u64, u64) {
     let stolen = Cell::new((0, 0));
     let rounds = makespan(64, seed, |pool: &Pool| {

@@ -1,4 +1,5 @@
-//! Reconvergent graphs: the right answer, or an error that names who waits; and bugs that random programs have found.
+//! Graphs whose streams part and meet again give the right answer, or an error that names what waits. The bugs that
+//! random programs have found are here too.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -131,8 +132,8 @@ fn a_join_gets_back_what_a_waiting_guest_has_stolen() {
     }
 }
 
-/// Who joins holds a lock and sleeps; a guest that has stolen its pending join gives it back, and goes on with a job that needs the
-/// lock: as many threads are active as may be, and all of them wait for the sleeper.
+/// The joining worker holds a lock and sleeps. A guest that has stolen its pending join gives it back, and goes on with a job
+/// that needs the lock. Then as many threads are active as the limit allows, and all of them wait for the sleeper.
 #[test]
 fn who_sleeps_in_a_join_is_woken_though_all_who_are_active_wait_for_it() {
     for seed in 0..50 {
@@ -159,7 +160,7 @@ fn who_sleeps_in_a_join_is_woken_though_all_who_are_active_wait_for_it() {
                     work(1);
                 };
                 set(&stolen);
-                pause(); // who joins goes to sleep
+                pause(); // the joining worker goes to sleep
                 pool.shared.inject(job);
                 wait(&held, false); // its next job
             });

@@ -79,7 +79,7 @@ fn who_waits_for_one_that_blocks_makes_room() {
 struct Link {
     way: Way,
     rounds: u64,
-    /// Closures that nobody waits for, spawned before the next one and behind it.
+    /// Closures that no thread waits for, spawned before the next one and behind it.
     beside: (u8, u8),
 }
 

@@ -4,7 +4,7 @@ use crate::check::{Body, Order, drive, makespan, work};
 use crate::{Graph, Pool};
 
 const WORKERS: u64 = 64;
-/// A body occupies its worker for so many rounds.
+/// The number of rounds for which a body occupies its worker.
 pub(super) const BODY: u64 = 100;
 const SEEDS: u64 = 15;
 
@@ -105,13 +105,14 @@ fn halving(pool: &Pool, leaves: u64) {
 fn halving_loop() {
     let joins = |leaves| {
         move |pool: &Pool| {
-            work(10); // until the workers of the new pool have gone to sleep: nobody is hungry before
+            work(10); // until the workers of the new pool have gone to sleep: no worker is hungry before
             halving(pool, leaves);
         }
     };
     check("joins down to 64 leaves", 64, 1, joins(64));
     check("joins down to 4096 leaves", 4096, 1, joins(4096));
-    // Four leaves for each worker: one that waits and has nothing to take costs a row of leaves, and then there are five.
+    // Four leaves for each worker. A worker that waits and has nothing to take costs a row of leaves, and then there
+    // are five.
     let rounds = (1..=SEEDS).map(|seed| makespan(64, seed, joins(256))).collect();
     judge("joins down to 256 leaves", 650, rounds);
 }

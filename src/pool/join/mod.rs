@@ -2,8 +2,8 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | the second closure as an entry of the ring | [`half`] |
-//! | parts of a half, for the thread that waits for it | [`lineage`] |
+//! | the second closure as an entry of the ring | [`pending`] |
+//! | its descendants, for the thread that waits for it | [`leapfrog`] |
 //! | the guess that a join is short | [`grain`] |
 //! | what keeps that guess from hiding work | [`shield`] |
 //!
@@ -20,10 +20,6 @@
 //! If the first closure panics, J2 and J3 come all the same before the panic goes on: a closure that was not taken is dropped
 //! uncalled, and what a thief has made is dropped. If the second closure unwinds here, no other thread knows of it any more. A
 //! thief catches what the closure throws, and the joining thread throws it again.
-//!
-//! # Short joins
-//! To take a pending join over costs thief and victim about a microsecond. [`grain`] guesses which joins are too short for
-//! that, and [`shield`] keeps a wrong guess from hiding work for long.
 
 pub(super) mod grain;
 pub(super) mod leapfrog;

@@ -1,23 +1,25 @@
 //! How a source is cut into batches.
 //!
-//! Sizes depend on item indices and options alone, never on time or workers: so blocks, and with them the shape of every
-//! reduction, are the same in every run.
+//! Sources ask here for the size of their batches. Sizes depend on item indices and options alone, never on time or on
+//! the number of workers. So the batches are the same in every run, and with them the shape of every reduction.
 
 use super::order::Key;
 
-/// Items in a batch at most, unless the user says otherwise.
+/// The largest number of items in a batch, unless the user sets a size.
 pub(crate) const BATCH: usize = 1024;
-/// Batches that a source of known length is cut into at least, if it has as many items: as many as a loop has leaves.
+/// The least number of batches that a source of known length is cut into, if it has that many items. A parallel loop
+/// has as many leaves.
 const CUTS: u64 = 1024;
-/// A batch that grows beyond this many items at a stage boundary goes on in parts.
+/// A batch that grows to this many items at a stage boundary goes on in parts of this size.
 pub(crate) const PART: usize = 4 * BATCH;
 
-/// How many items the next batch has.
+/// The rule for the number of items in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BatchSize {
-    /// As the user said.
+    /// The size that the user set.
     Fixed(usize),
-    /// For a source whose length is not known: small at first, for heavy items, then larger.
+    /// The default. If the length is not known, batches begin with one item, in case items are heavy, and grow to
+    /// [`BATCH`]. If it is known, all batches have one size: see [`of`](Self::of).
     Growing,
 }
 
@@ -30,7 +32,8 @@ impl BatchSize {
         }
     }
 
-    /// The one size for all batches of a source of `len` items, unless there would be too many: see [`least_batch`].
+    /// The one size for all batches of a source of `len` items. It may be too small for huge sources: see
+    /// [`least_batch`].
     pub(crate) fn of(self, len: u64) -> u64 {
         match self {
             Self::Fixed(size) => size as u64,
@@ -39,7 +42,7 @@ impl BatchSize {
     }
 }
 
-/// The size that batches of a source of `len` items must have, so that there are numbers for all of them.
+/// The smallest size at which there are enough batch numbers for a source of `len` items.
 pub(crate) fn least_batch(len: u64) -> u64 {
     len.div_ceil(Key::NUMBERS)
 }

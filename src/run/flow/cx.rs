@@ -1,4 +1,7 @@
-//! What a stage works with while it works: the thread, the run, and its own cell.
+//! The context of a stage at work: the worker, the run, and the stage's own cell.
+//!
+//! A worker makes a [`Cx`] for each job of a stage. The engine, the operators and the sources do through it all that a
+//! stage may ask of the run: send packets, retire pieces, give credits back, fail, close, end, and count.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use crate::run::cancel::{Carried, Failure, Fault, Item, Site};
 use crate::sync::atomic::Ordering;
 use crate::sync::gate::Gate;
 
-/// Where and for whom a stage works now.
+/// The context in which a stage works on a job; see the module documentation.
 #[derive(Clone, Copy)]
 pub(crate) struct Cx<'a> {
     pub(crate) worker: &'a Worker<'a>,
@@ -22,7 +25,7 @@ pub(crate) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    /// The same for another stage.
+    /// The same context for another stage of the run.
     pub(crate) fn at(&self, stage: usize) -> Cx<'a> {
         Cx { stage: &self.run.stages[stage], ..*self }
     }
@@ -31,12 +34,12 @@ impl<'a> Cx<'a> {
         &self.run.sequences[self.stage.sequence]
     }
 
-    /// The inside of the stage.
+    /// The typed part of the stage.
     fn body(&self) -> &'a dyn Stage {
         self.run.body(self.stage.index)
     }
 
-    /// A job of this stage: some of a source's batches, or a packet.
+    /// Runs a job of this stage: some of a source's batches, or a packet.
     pub(super) fn fire(&self, payload: u64) {
         let body = match &self.stage.reads {
             Reads::Source(source) => return self.run.sources[*source].fire(self, payload),
@@ -46,7 +49,8 @@ impl<'a> Cx<'a> {
         // SAFETY: (1) `send` and `open` alone queue jobs to a stage that reads packets; (2) a job runs once.
         let mut packet = unsafe { RawPacket::from_word(payload) };
         if self.stage.spooled {
-            // Held or not: so that what the source may issue does not depend on who came first.
+            // Whether the packet is held or not: so what the source may issue does not depend on which comes first, the
+            // packet or the data.
             self.release(packet.take_origin());
         }
         let packet = match &self.stage.gate {
@@ -59,18 +63,18 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// A job that the stage has queued for itself.
+    /// Runs a job that the stage has queued for itself.
     pub(super) fn own(&self, word: u64) {
         self.worker.publish_before_long_job();
         self.body().own(self, word);
     }
 
-    /// Queues a job for the stage itself, which [`Stage::own`] gets.
+    /// Queues a job for the stage itself; [`Stage::own`] runs it.
     pub(crate) fn push_own(&self, job: impl OwnJob) {
         self.worker.push(self.stage.own.job(job.into_word()));
     }
 
-    /// The data that the stage reads is there.
+    /// Opens the gate of the stage, because the data that it reads is there. Called once in a run.
     pub(crate) fn open(&self) {
         let held = self.stage.gate.as_ref().map(Gate::open);
         if let Reads::Source(source) = self.stage.reads {
@@ -81,13 +85,14 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Makes `count` jobs by which the stage ends: own jobs, each of which does what [`share_end`](Self::share_end) gives it.
+    /// Queues `count` jobs by which the stage ends, as jobs for the stage itself. Each asks
+    /// [`share_end`](Self::share_end) for its number.
     pub(crate) fn end_in_parts(&self, count: u32) {
         self.push_own(EndJobs(0..count));
     }
 
-    /// The number of the job that the caller is to do of some jobs by which the stage ends; the others are queued, so that
-    /// other workers can take some.
+    /// The number of the job that the caller is to do, out of a range of jobs by which the stage ends. The others are
+    /// queued, so that other workers can take some.
     pub(crate) fn share_end(&self, jobs: EndJobs) -> u32 {
         let Range { start, mut end } = jobs.0;
         while end - start > 1 {
@@ -99,7 +104,8 @@ impl<'a> Cx<'a> {
         start
     }
 
-    /// Sends a packet on: the worker goes on with it itself if it has nothing else to go on with, and `follow` is said.
+    /// Sends a packet to the stage behind the output `output`. With `follow`, this worker goes on with the packet
+    /// itself if it has nothing else to go on with.
     pub(crate) fn send<T>(&self, output: usize, packet: Box<Packet<T>>, follow: bool) {
         let to = &self.run.stages[self.stage.outputs[output]];
         if !packet.ticket.last {
@@ -113,51 +119,51 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Whether pieces at this place are still wanted.
+    /// Whether a piece at the place of `ticket` is still wanted.
     pub(crate) fn wants(&self, ticket: &Ticket) -> bool {
         self.sequence().wants(ticket.key())
     }
 
-    /// One more piece of this origin is live.
+    /// Counts one more live piece of this origin.
     pub(crate) fn share(&self, origin: Origin) {
         if let Some((source, place)) = origin.get() {
             self.run.sources[source].share(place);
         }
     }
 
-    /// A piece of this origin has ended.
+    /// Notes that a piece of this origin has ended. The last one gives the credit back.
     pub(crate) fn release(&self, origin: Origin) {
         if let Some((source, place)) = origin.get() {
             self.run.sources[source].release(place, self.worker);
         }
     }
 
-    /// A piece has gone through this stage and ended here.
+    /// Notes that a piece has gone through this stage and ended here.
     pub(crate) fn retire(&self, ticket: &Ticket) {
         self.release(ticket.origin);
         self.arrive();
     }
 
-    /// A piece has gone through this stage, and further.
+    /// Notes that a piece has gone through this stage, and that its credit went on with it or was given back.
     pub(crate) fn arrive(&self) {
         self.arrive_all(1);
     }
 
-    /// So many pieces have gone through this stage.
+    /// Notes that `count` pieces have gone through this stage. The last one of all ends the stage.
     pub(crate) fn arrive_all(&self, count: u64) {
         if count > 0 && self.stage.countdown.arrive(count) {
             self.end();
         }
     }
 
-    /// All pieces have gone through this stage.
+    /// Ends the stage, because all pieces have gone through it. If a failure has cut its sequence, it does not end.
     pub(crate) fn end(&self) {
         if self.sequence().is_whole() && self.body().end(self) == Ended::Now {
             self.ended();
         }
     }
 
-    /// The stage has ended.
+    /// Notes that the stage has ended, and finishes its node of the task graph.
     pub(crate) fn ended(&self) {
         self.run.stage_ended();
         if let Some(node) = self.stage.end_node {
@@ -165,10 +171,11 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The stage wants no more items, or nobody wants what it makes: what comes is dropped, and sources that feed nobody
-    /// else stop.
+    /// Notes that the stage wants no more items, or that no output wants what it makes. Sources that feed no other
+    /// stage stop issuing batches.
     pub(crate) fn close(&self) {
-        // Relaxed: only how much is still issued depends on it. Its inputs are told once, whatever the reasons.
+        // Relaxed: if this is seen late, some batches are issued in vain. The swap makes sure that the inputs are told
+        // once, however many reasons there are.
         if self.stage.closed.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -176,37 +183,37 @@ impl<'a> Cx<'a> {
             self.run.sources[source].stop(self.worker);
         }
         for &input in &self.stage.inputs {
-            // Relaxed: only how much is still issued depends on it.
+            // Relaxed: as above.
             if self.run.stages[input].open.fetch_sub(1, Ordering::Relaxed) == 1 {
                 self.at(input).close();
             }
         }
     }
 
-    /// A fault of an operator of this stage on a piece, as a failure that can travel.
+    /// Makes a failure that can travel out of the fault of an operator of this stage on a piece.
     pub(crate) fn failure(&self, ticket: &Ticket, fault: Fault) -> Carried {
         let (op, columns) = self.stage.ops[fault.op];
         let item = Item { stage: self.stage.index, index: fault.index, before: ticket.key(), column: columns.given };
         Failure::new(op, self.sequence().ordered.then_some(item), fault.cause)
     }
 
-    /// A failure counts, at the place of this piece in the order of this stage's input.
+    /// Lets a failure count, at the place of `ticket` in the order of this stage's input.
     pub(crate) fn fail(&self, ticket: &Ticket, failure: Carried) {
         let site = Site::Stream { sequence: self.stage.sequence, at: ticket.key(), op: failure.op };
         self.run.fail(site, failure);
     }
 
-    /// Counts items of this stage's input that nobody worked on.
+    /// Counts items of this stage's input that were dropped unseen.
     pub(crate) fn drop_items(&self, count: u64) {
         self.stage.ledger.lock().dropped += count;
     }
 
-    /// A new frame for a piece, or for several.
+    /// Opens a frame for a piece, or for several adjacent batches, on the row of this worker's seat.
     pub(crate) fn frame(&self) -> Frame<'a> {
         let (seat, stage) = (self.worker.seat.index, self.stage);
         let row = &stage.rows[seat * stage.stride..][..stage.stride];
         let (samples, columns) = row.split_at(2 + stage.ops.len());
-        // Relaxed: this seat's own row.
+        // Relaxed: only this seat writes the row.
         if row[0].load(Ordering::Relaxed) != stage.runs {
             samples.iter().for_each(|word| word.store(0, Ordering::Relaxed));
             row[0].store(stage.runs, Ordering::Relaxed);
@@ -214,12 +221,13 @@ impl<'a> Cx<'a> {
         Frame::new(&columns[..stage.width], &samples[1..])
     }
 
-    /// Enters the frame of a piece into the books; `broken`: it broke off, and so many items were to come.
+    /// Enters the frame of a piece into the ledger. If the piece broke off, `broken` is the number of items that it
+    /// held.
     pub(crate) fn record(&self, ticket: &Ticket, frame: &Frame<'_>, time: Duration, broken: Option<u64>) {
         self.record_all(&(ticket.key()..ticket.end()), 1, frame, time, broken);
     }
 
-    /// Enters the frame of so many adjacent batches into the books, as those of one piece.
+    /// Enters the frame of `batches` adjacent batches into the ledger, as one piece.
     pub(crate) fn record_all(
         &self,
         place: &Range<Key>,
@@ -240,7 +248,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Adds time spent on a piece after it was entered.
+    /// Adds time that was spent on a piece after its frame was entered.
     pub(crate) fn record_time(&self, time: Duration) {
         self.stage.ledger.lock().nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     }

@@ -1,8 +1,11 @@
-//! What is known of one piece while it is driven through a stage: counts, who is to blame, and, now and then, whose time it
-//! is.
+//! What a worker notes while it drives a piece through a stage: counts, the operator that failed, and sometimes the
+//! time of each operator.
 //!
-//! The counts of a piece are plain stores into the row of the seat that drives it. They are entered into the stage's books
-//! once, when the piece is through or has broken off.
+//! The counts of a piece are plain stores into the row of the seat that drives it, so no two threads write the same
+//! words. The worker enters them into the stage's ledger once, when the piece is done or has broken off
+//! ([`super::cx::Cx::record`]).
+//!
+//! [`crate::engine::fused`] opens a frame for each piece; the operators in [`crate::engine::op`] write to it.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -14,29 +17,34 @@ use crate::run::cancel::{Cause, Fault, Index};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind;
 
-/// One batch in so many is timed operator by operator, until control has gone from one to another [`SAMPLE_SWITCHES`] times:
-/// some 1 us for reading the clock, however many items one item of the source becomes. Of batches that are driven in one go
-/// each one that is timed has twice as many before the next one, so that small ones stay cheap.
+/// One batch in 64 is timed operator by operator, until control has gone from one operator to another
+/// [`SAMPLE_SWITCHES`] times. That costs about 1 us for reading the clock, however many items one item of the source
+/// becomes. If a frame drives several batches in a row, the distance to the next timed batch doubles each time, so that
+/// small batches stay cheap.
 const SAMPLE_EVERY: u64 = 64;
+/// How many switches between operators are timed in one batch.
 const SAMPLE_SWITCHES: u32 = 32;
 
-/// What a stage keeps while it drives a piece, or several: counts, and who is to blame.
+/// The notes on one piece, or on several adjacent batches that are driven in a row; see the module documentation.
 pub(crate) struct Frame<'a> {
     columns: &'a [AtomicU64],
-    /// The number of batches, then nanoseconds by operator.
+    /// The number of batches that this seat has driven in this run, then sampled nanoseconds by operator.
     samples: &'a [AtomicU64],
+    /// The position of the operator out of which a panic unwound first.
     culprit: Cell<Option<usize>>,
+    /// The first error of an operator.
     error: Cell<Option<Fault>>,
     has_error: Cell<bool>,
-    /// Of the last piece that was timed.
+    /// The timer of the last piece that was timed.
     pub(crate) timer: Option<Timer<'a>>,
-    /// How many pieces are begun until the next one that is timed, and of how many that is one.
+    /// How many pieces go untimed before the next timed one.
     untimed: u64,
+    /// The distance from the next timed piece to the one after it.
     every: u64,
 }
 
 impl<'a> Frame<'a> {
-    /// The seat's own rows.
+    /// Opens a frame on rows that belong to the seat of the calling thread, and sets the counts to 0.
     pub(in crate::run) fn new(columns: &'a [AtomicU64], samples: &'a [AtomicU64]) -> Self {
         columns.iter().for_each(|column| column.store(0, Ordering::Relaxed));
         let untimed = samples[0].load(Ordering::Relaxed).wrapping_neg() % SAMPLE_EVERY;
@@ -44,7 +52,7 @@ impl<'a> Frame<'a> {
         Self { columns, samples, culprit, error, has_error, timer: None, untimed, every: SAMPLE_EVERY }
     }
 
-    /// The next piece is driven; whether it is timed.
+    /// Begins the next piece, and returns whether it is timed.
     #[inline]
     pub(crate) fn begin(&mut self) -> bool {
         let is_timed = self.untimed == 0;
@@ -62,9 +70,9 @@ impl<'a> Frame<'a> {
         self.every *= 2;
     }
 
-    /// So many pieces were driven.
+    /// Notes that `pieces` more pieces were driven.
     pub(in crate::run) fn driven(&self, pieces: u64) {
-        // Relaxed: this seat's own row.
+        // Relaxed: only this seat writes the row.
         self.samples[0].store(self.samples[0].load(Ordering::Relaxed) + pieces, Ordering::Relaxed);
     }
 
@@ -79,7 +87,7 @@ impl<'a> Frame<'a> {
         self.culprit.get().is_some()
     }
 
-    /// A count so far.
+    /// The count in a column so far.
     #[inline]
     pub(crate) fn count(&self, column: usize) -> u64 {
         self.columns[column].load(Ordering::Relaxed)
@@ -90,14 +98,14 @@ impl<'a> Frame<'a> {
         self.columns.iter().map(|column| column.load(Ordering::Relaxed))
     }
 
-    /// Sets a count, at the end of the piece or when it breaks off.
+    /// Sets the count in a column. Called at the end of a piece, or when it breaks off.
     #[inline]
     pub(crate) fn set(&self, column: usize, count: u64) {
-        // Relaxed: this seat's own row.
+        // Relaxed: only this seat writes the row.
         self.columns[column].store(count, Ordering::Relaxed);
     }
 
-    /// A panic unwinds out of the operator at `position`; the first to say so is the one.
+    /// Notes that a panic unwinds out of the operator at `position`. Only the first call counts.
     #[cold]
     pub(crate) fn blame(&self, position: usize) {
         if self.culprit.get().is_none() {
@@ -105,7 +113,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The operator at `position` failed on its item `index` of this piece; the first to say so is the one.
+    /// Notes that the operator at `position` failed on its item `index` of this piece. Only the first call counts.
     #[cold]
     pub(crate) fn fail(&self, position: usize, index: u64, error: Box<dyn Error + Send + Sync>) {
         match self.error.take() {
@@ -121,23 +129,24 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// What went wrong with the piece, if `panic` or an error ended it.
+    /// What went wrong with the piece: an error that an operator noted, or else `panic`. None if neither.
     pub(crate) fn fault(&self, panic: Option<Box<dyn Any + Send>>, ops: &[(usize, Columns)]) -> Option<Fault> {
         let error = self.error.take();
         let Some(panic) = panic else { return error };
         if error.is_some() {
-            unwind::drop_payload(panic); // came after the error
+            unwind::drop_payload(panic); // the panic came after the error
             return error;
         }
         let op = self.culprit.get().unwrap_or(0);
         let given = self.columns[ops[op].1.given].load(Ordering::Relaxed);
-        // A head counts what it has handed on, all others what they were given, the item they failed on too.
+        // A head counts the items that it has handed on. All others count the items that they were given, which
+        // includes the one they failed on.
         let before = if op == 0 { given } else { given.saturating_sub(1) };
         Some(Fault { op, index: Index::Batch(before), cause: Cause::Panic(panic) })
     }
 }
 
-/// Splits the time of a few items among the operators.
+/// Splits the time of the first items of a piece among the operators.
 pub(crate) struct Timer<'a> {
     sums: &'a [AtomicU64],
     current: Cell<usize>,
@@ -155,7 +164,8 @@ impl<'a> Timer<'a> {
         self.left.get() > 0
     }
 
-    /// From now on the operator at `position` works. While it is on.
+    /// Books the time since the last switch to the operator that worked until now; the one at `position` works from
+    /// here on. Call only while the timer [is on](Self::is_on).
     #[inline(never)]
     pub(crate) fn switch(&self, position: usize) {
         self.left.set(self.left.get() - 1);

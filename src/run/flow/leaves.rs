@@ -1,10 +1,16 @@
-//! The jobs of a free source: ranges of leaves that others can cut.
+//! The jobs of a free source: ranges of leaves, from which other workers can take a part.
 //!
-//! The numbers of its batches are cut into leaves, as few numbers in each as 32 bits allow: one. Its jobs are ranges of
-//! leaves. The worker that runs one goes through the numbers in it ([`Numbers`]), as one piece for the books, while others
-//! take leaves from its end ([`crate::pool::loops::span`]). When the sequence is cut, a worker drops what nobody wants any more by
-//! arithmetic: so a run ends in time that does not depend on what is left. What a worker leaves for later, because something
-//! else has waited for too long, goes to a list.
+//! A free source needs no credits, so all its batch numbers go out at once. They are cut into *leaves*: one number in
+//! each, or as many as it takes to count the leaves in 32 bits. A job is a range of leaves.
+//!
+//! The worker that runs a job goes through the numbers in it one after the other ([`Numbers`]), and enters them into
+//! the ledger as one piece. Meanwhile other workers may take leaves from the end of the range
+//! ([`crate::pool::loops::span`]).
+//!
+//! * When a failure has cut the sequence, a worker drops the rest of its range by arithmetic. So a run ends in a time
+//!   that does not depend on how many batches are left.
+//! * When something else in the queue has waited too long, a worker stops early. It puts the rest of its range on a
+//!   list, and queues a job that goes on with it.
 
 use std::ops::Range;
 
@@ -18,33 +24,33 @@ use crate::run::Run;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The numbers of a free source, in leaves; see the module.
+/// The numbers of a free source, cut into leaves; see the module documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Leaves {
-    /// How many numbers there are; set before the first of them is worked on.
+    /// How many numbers there are; set before any worker works on the first.
     count: AtomicU64,
     /// See [`crate::pool::loops::span::Of`].
     pace: AtomicU64,
-    /// What was left for later.
+    /// Ranges of numbers that workers left for later.
     rests: Mutex<Vec<Range<u64>>>,
 }
 
-/// The job that goes on with a rest.
+/// The payload of a job that goes on with one of the `rests`; as a range of leaves it is empty.
 const REST: Range<u32> = u32::MAX..u32::MAX;
 
 impl Leaves {
-    /// A run begins, with so many numbers.
+    /// Begins a run with `count` numbers.
     pub(in crate::run) fn begin(&self, count: u64) {
-        // Relaxed: handed on with the first job.
+        // Relaxed: the queue that hands on the first job orders this store before that job.
         self.count.store(count, Ordering::Relaxed);
     }
 
     fn count(&self) -> u64 {
-        // Relaxed: the job that asks was handed on after it was set.
+        // Relaxed: the job that asks was queued after the store in `begin`.
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The numbers in a leaf, as a power of two.
+    /// How many numbers a leaf has, as a power of two.
     fn bits(&self) -> u32 {
         let leaves = u64::from(u32::MAX);
         (0..).find(|bits| self.count().div_ceil(1 << bits) < leaves).expect("of 64 bits, half will do")
@@ -55,7 +61,7 @@ impl Leaves {
         u32::try_from(self.count().div_ceil(1 << self.bits())).expect("that is what the bits are for")
     }
 
-    /// Goes through the leaves of a job, but for those that others take; see the module.
+    /// Goes through the leaves of a job, except those that other workers take; see the module documentation.
     pub(in crate::run) fn fire(&self, cx: &Cx<'_>, payload: u64, items: &dyn NumberedItems, body: &dyn NumbersStage) {
         let leaves = unpack(payload);
         let rest = if leaves == REST { self.rests.lock().pop() } else { None };
@@ -63,7 +69,7 @@ impl Leaves {
         let first = |leaf| first_of(leaf, bits, count);
         let rest = rest.unwrap_or_else(|| first(leaves.start)..first(leaves.end));
         let leaf = |number: u64| u32::try_from(number.div_ceil(1 << bits)).expect("fewer than 2^32 leaves");
-        let leaves = leaf(rest.start)..leaf(rest.end); // the one that it begins within is under way
+        let leaves = leaf(rest.start)..leaf(rest.end); // without the leaf that `rest` begins in the middle of
         let span = Span::new(cx.worker, cx.stage.jobs(&self.pace), &leaves);
         span.enter(cx.worker);
         let (next, end) = (rest.start, first(leaves.start));
@@ -86,30 +92,31 @@ impl Leaves {
     }
 }
 
-/// The numbers of some leaves, for the stage that goes through them; see the module.
+/// The numbers of some leaves, one after the other, for the stage that works on them; see the module documentation.
 pub(crate) struct Numbers<'a> {
     worker: &'a Worker<'a>,
     run: &'a Run<'static>,
     sequence: &'a Sequence,
-    /// What the batches hold.
+    /// The items of the batches.
     pub(crate) items: &'a dyn NumberedItems,
     span: &'a Span<'a>,
-    /// How many the source has.
+    /// How many numbers the source has.
     count: u64,
-    /// The numbers in a leaf, as a power of two.
+    /// How many numbers a leaf has, as a power of two.
     bits: u32,
-    /// The first one that was not begun, and behind the last one of the leaf that is under way.
+    /// The first number that was not begun.
     next: u64,
+    /// The number behind the last one of the leaf that is under way.
     end: u64,
 }
 
 impl Numbers<'_> {
-    /// The first one that was not begun.
+    /// The first number that was not begun.
     pub(crate) fn number(&self) -> u64 {
         self.next
     }
 
-    /// Begins the next one, if there is one that is wanted, and this thread is to go on.
+    /// Begins the next number. None if there is none, if it is no longer wanted, or if this thread is to stop here.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<u64> {
         if !self.is_wanted() || self.span.stops(self.worker) || self.next == self.end && !self.begin_leaf() {
@@ -120,16 +127,18 @@ impl Numbers<'_> {
         Some(number)
     }
 
-    /// Whether anybody wants the next one.
+    /// Whether the next number is still wanted.
     #[inline]
     fn is_wanted(&self) -> bool {
         !self.run.ending() || self.is_before_cut()
     }
 
-    /// Whether a failure at the next one would count. If another order has failed, none of this one ever will.
+    /// Whether a failure at the next number would still count. If the failure that ends the run is in another sequence,
+    /// no failure in this one counts.
     #[cold]
     fn is_before_cut(&self) -> bool {
-        // With the cuts: an order without one is then not the one that has failed.
+        // The notice could be seen before the cut. `ending_with_cuts` prevents that: if the run is ending and this
+        // sequence has no cut, the failure is in another sequence.
         !self.run.ending_with_cuts() || (!self.sequence.is_whole() && self.sequence.wants(Key::new(self.next, 0)))
     }
 

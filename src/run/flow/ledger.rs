@@ -1,12 +1,16 @@
 //! Exact counts of a stage, by place in the stream.
 //!
-//! Batches end in any order, but an item's index is the number of items in all batches *before* it. So counts are kept
-//! as sums over runs of adjacent batches: one prefix from the beginning, and islands behind the batches that are still
-//! in flight. There are never more islands than batches in flight.
+//! A failure report names the index of the item in the stream: the number of items in all batches *before* it, plus its
+//! index in its batch. Batches end in any order, so a single sum would not tell which batches it covers. Therefore a
+//! [`Ledger`] keeps sums over adjacent batches: one prefix from the beginning of the stream, and islands behind the
+//! batches that are still in flight. There are never more islands than batches in flight.
+//!
+//! Each stage has one ledger, under a lock. A worker enters a piece into it once, when the piece is done
+//! ([`super::cx::Cx::record`]).
 
 use super::order::Key;
 
-/// Counts of one stage; see the module.
+/// The counts of one stage; see the module documentation.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     width: usize,
@@ -14,16 +18,16 @@ pub(crate) struct Ledger {
     /// Everything before this place is in the prefix.
     end: Key,
     islands: Vec<Island>,
-    /// Rows of the islands, `width` each.
+    /// One row of `width` counts for each island, one row after the other.
     rows: Vec<u64>,
-    /// Counts of pieces that failed on the way.
+    /// The sums over the pieces that broke off.
     broken: Vec<u64>,
     pub(crate) batches: u64,
     pub(crate) nanos: u64,
     pub(crate) dropped: u64,
 }
 
-/// Adjacent pieces that have ended, behind one that has not.
+/// Adjacent pieces that have ended, behind a piece that has not. `end` is the first place behind them.
 #[derive(Clone, Copy, Debug)]
 struct Island {
     start: Key,
@@ -31,7 +35,7 @@ struct Island {
 }
 
 impl Ledger {
-    /// Of `width` counts, with room for `islands`.
+    /// A ledger of `width` counts, with room for `islands` islands before it allocates.
     pub(crate) fn new(width: usize, islands: usize) -> Self {
         Self {
             width,
@@ -55,7 +59,7 @@ impl Ledger {
         (self.batches, self.nanos, self.dropped) = (0, 0, 0);
     }
 
-    /// Adds the counts of the pieces from `start` to before `end`.
+    /// Adds the counts of the pieces in `start..end`, as one row.
     pub(crate) fn add(&mut self, start: Key, end: Key, counts: impl Iterator<Item = u64>) {
         if start == self.end {
             self.prefix.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
@@ -92,7 +96,7 @@ impl Ledger {
         }
     }
 
-    /// Adds the counts of a piece that failed.
+    /// Adds the counts of a piece that broke off.
     pub(crate) fn add_broken(&mut self, counts: impl Iterator<Item = u64>) {
         self.broken.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
@@ -102,13 +106,13 @@ impl Ledger {
         row.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
 
-    /// The sum of one count over all pieces.
+    /// The sum of one count over all pieces, broken ones included.
     pub(crate) fn total(&self, column: usize) -> u64 {
         let islands: u64 = self.rows.iter().skip(column).step_by(self.width).sum();
         self.prefix[column] + self.broken[column] + islands
     }
 
-    /// The sum of one count over the pieces before a place; all of them have ended.
+    /// The sum of one count over the pieces before a place. The caller makes sure that all of these have ended.
     pub(crate) fn before(&self, place: Key, column: usize) -> u64 {
         let islands = self.islands.iter().zip(self.rows.chunks(self.width));
         let islands: u64 = islands.filter(|(island, _)| island.end <= place).map(|(_, row)| row[column]).sum();

@@ -1,11 +1,15 @@
 //! How batches flow through the stages of a run.
 //!
+//! A source issues batches of items. A stage works on a batch and sends the result to the next stage as a packet, or
+//! takes it in if the stage ends in a sink. The typed inside of a stage is in [`crate::engine`]; this folder holds what
+//! is the same for all stages.
+//!
 //! | what | where |
 //! |---|---|
-//! | how a source is cut into batches | [`batch`] |
-//! | their order, and what travels with them | [`order`], [`packet`] |
+//! | how large the batches of a source are | [`batch`] |
+//! | the order of batches, and what travels with them | [`order`], [`packet`] |
 //! | where items come from; how batches are issued, with credits and without | [`supply`], [`source`], [`leaves`] |
-//! | what a stage is to the run; what the run is to a stage | [`stage`], [`cx`] |
+//! | what the run knows of a stage; what a stage may ask of the run | [`stage`], [`cx`] |
 //! | what is counted while a batch is worked on, and when it is done | [`frame`], [`ledger`] |
 
 pub(crate) mod batch;

@@ -1,26 +1,29 @@
-//! What orders a stream: the numbers of its batches, and what of that travels with a piece.
+//! The order of a stream: the numbers of its batches, and the ticket that travels with a piece.
 //!
-//! Every batch of a source has a *number*; it keeps it through all stages, emptied or not. Where a batch has grown at a
-//! stage boundary it goes on in *parts*, the last one marked. A [`Ticket`] is what travels with the items: the place in the
-//! order, and the origin, whose credit comes back when its last piece is done. A [`Sequence`] is one such order, which the
-//! stages on it share.
+//! Every batch of a source has a *number*, counted from 0. The batch keeps its number through all stages, even if it
+//! becomes empty. If a batch grows too large at a stage boundary, it goes on in *parts*, and the last part is marked.
+//!
+//! A [`Ticket`] travels with the items of a piece. It holds the place in the order, and the origin: the source batch
+//! whose credit comes back when its last piece is done. A [`Sequence`] is one such order. All stages whose input is
+//! numbered in that order share it.
 
 use std::fmt;
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::sequencer::Turn;
 
-/// A place in the order of a sequence, as one word: number, then part.
+/// A place in the order of a sequence, as one word: the number in the upper 44 bits, the part in the lower 20.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(u64);
 
 const PART_BITS: u32 = 20;
-/// Parts of one number at most; what grows beyond stays in the last one.
+/// The largest part of a number. Items that would need further parts stay in the last one.
 pub(crate) const MAX_PARTS: u32 = (1 << PART_BITS) - 1;
 
 impl Key {
     pub(crate) const FIRST: Self = Self(0);
-    /// How many numbers there are for batches; there is room for one behind all of them, and for its end.
+    /// How many numbers there are for batches. Two more fit into the word: a number behind all batches, and the end of
+    /// that one.
     pub(super) const NUMBERS: u64 = (1 << (u64::BITS - PART_BITS)) - 2;
 
     pub(crate) fn new(number: u64, part: u32) -> Self {
@@ -43,7 +46,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The source batch that a piece comes from: which source, and which of its places. It holds a credit while a piece of it lives.
+/// The source batch that a piece comes from: the source, and the place of the batch there. The batch holds a credit as
+/// long as one of its pieces lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     source: u32,
@@ -51,7 +55,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Of a source that needs no credits.
+    /// The origin of a piece that holds no credit: its source needs none, or it has given the credit back.
     pub(crate) const NONE: Self = Self { source: u32::MAX, place: 0 };
 
     pub(crate) fn new(source: usize, place: u32) -> Self {
@@ -63,12 +67,12 @@ impl Origin {
     }
 }
 
-/// What travels with the items of a piece.
+/// The place in the order and the origin of a piece; it travels with the items.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
     pub(crate) number: u64,
     pub(crate) part: u32,
-    /// The last part of its number.
+    /// Whether this is the last part of its number.
     pub(crate) last: bool,
     pub(crate) origin: Origin,
 }
@@ -78,12 +82,12 @@ impl Ticket {
         Self { number, part: 0, last: true, origin }
     }
 
-    /// A place in the order that no piece in flight holds a credit for.
+    /// A ticket without a credit: it only names a place in the order.
     pub(crate) fn at(number: u64, part: u32) -> Self {
         Self { part, ..Self::whole(number, Origin::NONE) }
     }
 
-    /// Behind all batches there can be.
+    /// A place behind all batches that there can be.
     pub(crate) fn behind_all() -> Self {
         Self::at(Key::NUMBERS, 0)
     }
@@ -96,25 +100,25 @@ impl Ticket {
         Key::new(self.number, self.part)
     }
 
-    /// Whether it is all of its number.
+    /// Whether the piece is its whole batch, not one part of several.
     pub(crate) fn is_whole(&self) -> bool {
         self.part == 0 && self.last
     }
 
-    /// The place behind this piece.
+    /// The first place behind this piece.
     pub(crate) fn end(&self) -> Key {
         if self.last { Key::new(self.number + 1, 0) } else { Key::new(self.number, self.part + 1) }
     }
 }
 
-/// One order of batches: a source's, or of a shape that makes a new one. Shared by the stages on it.
+/// One order of batches: the order of a source, or a new one that a shape makes. The stages of that order share it.
 #[derive(Debug)]
 pub(crate) struct Sequence {
-    /// The stages whose input is numbered so.
+    /// The stages whose input is numbered in this order.
     pub(crate) stages: Vec<usize>,
-    /// Whether the order is that of the stream, not that of arrival.
+    /// Whether this is stream order; else it is the order of arrival.
     pub(crate) ordered: bool,
-    /// Pieces after this place are dropped.
+    /// Pieces after this place are dropped; `u64::MAX` if there is no cut.
     cut: AtomicU64,
 }
 
@@ -128,18 +132,19 @@ impl Sequence {
     }
 
     pub(crate) fn cut_after(&self, at: Key) {
-        // Relaxed: whoever is behind the failed piece in a sequencer sees it by the sequencer's lock; for all others
-        // the cut only saves work.
+        // Relaxed: a piece behind the failed one must not pass a sequencer without seeing the cut. The sequencer's turn
+        // orders that: the worker that leaves the turn has made the cut before. For all other pieces, the cut only
+        // saves work.
         self.cut.fetch_min(at.0, Ordering::Relaxed);
     }
 
-    /// Whether a piece is still wanted.
+    /// Whether a piece at this place is still wanted.
     #[inline]
     pub(crate) fn wants(&self, at: Key) -> bool {
         at.0 <= self.cut.load(Ordering::Relaxed)
     }
 
-    /// Whether no failure has cut it.
+    /// Whether no failure has cut the sequence.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
         self.cut.load(Ordering::Relaxed) == u64::MAX

@@ -1,19 +1,24 @@
-//! Issues the batches of a source, as far as its credits go.
+//! Issues the batches of a source, and no more of them at once than the source has credits.
+//!
+//! The run calls [`Source::start`] once; from then on the source keeps itself going with jobs.
 //!
 //! # Turn
-//! At most one *issue job* of a source exists: whoever runs it holds the source's turn. It loads a batch, or several if
-//! workers are hungry, and before it works on them it hands the turn on: the job is queued again behind everything else
-//! this worker has, or, when no credit is left, sleeps in the credit list, and whoever puts the next credit back queues it.
+//! Two workers could take items out of one iterator at the same time. The source's *turn* prevents that: at most one
+//! *issue job* of a source exists, and the worker that runs it holds the turn. That worker loads a batch, or several if
+//! other workers are idle. Before it works on them, it hands the turn on in one of two ways:
+//! * It queues the issue job again, behind everything else in its queue.
+//! * If no credit is left, it leaves the turn in the credit list, where the source sleeps. The worker that puts the
+//!   next credit back queues the issue job.
 //!
 //! # Places
-//! A credit is a place: a number, a count of live pieces, and (for sources that are pulled) a buffer with the items. The
-//! batches of one turn form a chain of places, and the job for them is the chain: whoever takes it splits it in half as
-//! long as it is longer than one, so that the other half can be stolen.
+//! A credit is a place: a batch number, a count of live pieces, and (for pulled sources) a buffer with the items. The
+//! batches of one turn form a chain of places, and one job carries the whole chain. The worker that takes the job
+//! splits the chain in half until one place is left, and queues the other halves so that other workers can steal them.
 //!
 //! # Homes
-//! A source may be at home in one place, or have homes for equal parts of it. Batches go to the home of their part; a chain
-//! or range goes to the home of its first batch, and a range is cut where the home changes. Of a source whose length is
-//! not known the chains are dealt out in turn. The issue job stays where the source is, if that is one place.
+//! A source may have one home, or a home for each of several equal parts. A chain goes to the home of its first batch.
+//! A range of leaves is cut where the home changes. If the length of the source is not known, its chains go to the
+//! homes in rotation. The issue job stays at the home of the source if there is only one.
 //!
 //! A free source ([`Supply::Free`]) has no places: all its numbers go out in one turn ([`super::leaves`]).
 
@@ -35,10 +40,10 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::Credits;
 use crate::sync::reference_count::ReferenceCount;
 
-/// Batches that one turn issues at most.
+/// The largest number of batches that one turn issues.
 const BURST: usize = 64;
 
-/// A source of a run; see the module.
+/// A source of a run; see the module documentation.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Source<'env> {
@@ -49,7 +54,7 @@ pub(crate) struct Source<'env> {
     supply: Supply<'env>,
     credits: Credits,
     places: Box<[Place]>,
-    /// The homes of equal parts of it; empty if it has none.
+    /// The homes of equal parts of the source; empty if it has none.
     homes: Box<[Home]>,
     turn: UnsafeCell<Turn>,
 }
@@ -61,31 +66,33 @@ struct Place {
     live: ReferenceCount,
 }
 
-/// What the holder of the turn knows.
+/// The state that only the holder of the turn touches.
 #[derive(Debug, Default)]
 struct Turn {
     begun: bool,
     ended: bool,
     /// How many batches there are, if that is known.
     batches: Option<u64>,
+    /// The number of the next batch.
     next: u64,
-    /// Chains that were issued.
+    /// How many chains were issued.
     chains: u64,
+    /// How many items were taken; counted for pulled sources only.
     taken: u64,
-    /// Free places that were taken out of the credit list: the first, linked.
+    /// The first of the free places that were taken out of the credit list; the others are linked behind it.
     free: Option<u32>,
 }
 
 #[expect(unsafe_code, reason = "the turn moves between workers")]
-// SAFETY: (1) `turn` is touched only by the holder of the turn, which goes from worker to worker through queues or the
-// credit list; (2) `run` is the run that owns the source; (3) items and body are `Send` and `Sync`.
+// SAFETY: (1) `turn` is touched only by the holder of the turn, and the turn goes from worker to worker through queues
+// or the credit list; (2) `run` is the run that owns the source; (3) items and body are `Send` and `Sync`.
 unsafe impl Sync for Source<'_> {}
 #[expect(unsafe_code, reason = "the turn moves between workers")]
 // SAFETY: see `Sync`.
 unsafe impl Send for Source<'_> {}
 
 impl<'env> Source<'env> {
-    /// A source that feeds the stage `stage`; its `capacity` says how it is cut, and into how many places.
+    /// A source that feeds the stage `stage`. `capacity` says how large its batches are, and how many may be in flight.
     pub(crate) fn new(stage: usize, mut supply: Supply<'env>, capacity: Capacity, homes: Box<[Home]>) -> Self {
         supply.prepare(capacity);
         let places = if supply.is_free() { 0 } else { capacity.credits };
@@ -102,17 +109,17 @@ impl<'env> Source<'env> {
         }
     }
 
-    /// The stage that works on its items.
+    /// The typed part of the stage that works on the items.
     pub(crate) fn body(&self) -> &(dyn Stage + 'env) {
         self.supply.body()
     }
 
-    /// Whether it can run again.
+    /// Whether the source can run again.
     pub(crate) fn is_ready(&self) -> bool {
         self.supply.is_ready()
     }
 
-    /// Lets jobs find the source; it does not move from now on.
+    /// Stores the pointers by which jobs find the run. The source must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'_>, group: NonNull<Group>) {
         self.run = run.cast();
         self.issue.group = Some(group);
@@ -124,12 +131,12 @@ impl<'env> Source<'env> {
         self.supply.reset();
     }
 
-    /// Drops what a failed run has left, and says how many items.
+    /// Drops what a failed run left, and returns the number of items dropped.
     pub(crate) fn clear(&mut self) -> u64 {
         self.supply.clear()
     }
 
-    /// Jobs of it that may be queued at once: one per batch in flight, and the issue job.
+    /// How many jobs of the source are planned for: one per batch in flight, and the issue job.
     pub(crate) fn jobs(&self) -> usize {
         self.places.len() + 1
     }
@@ -144,36 +151,39 @@ impl<'env> Source<'env> {
         worker.push_home(self.issue_job(), self.home());
     }
 
-    /// Queues the issue job again, behind all else.
+    /// Queues the issue job again, behind everything else in the queue.
     fn restart(&self, worker: &Worker<'_>) {
         worker.push_last_home(self.issue_job(), self.home());
     }
 
-    /// Where all of it is at home, if that is one place.
+    /// The home of the whole source, if there is only one.
     fn home(&self) -> Option<usize> {
         if let [home] = *self.homes { home.map(usize::from) } else { None }
     }
 
-    /// Nobody wants more items. If it sleeps for lack of credits it is started once more, and ends.
+    /// Stops the source, because no stage wants more of its items. If it sleeps for lack of credits, its issue job runs
+    /// once more, and ends it.
     pub(crate) fn stop(&self, worker: &Worker<'_>) {
         if self.credits.stop() {
             self.restart(worker);
         }
     }
 
-    /// One more piece of the batch in `place` is live.
+    /// Counts one more live piece of the batch in `place`.
     pub(crate) fn share(&self, place: u32) {
         self.places[place as usize].live.share();
     }
 
-    /// A piece of the batch in `place` has ended; the last one gives the credit back.
+    /// Notes that a piece of the batch in `place` has ended. The last one gives the credit back, and wakes the source
+    /// if it sleeps.
     pub(crate) fn release(&self, place: u32, worker: &Worker<'_>) {
         if self.places[place as usize].live.end() && self.credits.put(place) {
             self.restart(worker);
         }
     }
 
-    /// How many credits there are, how many batches were issued, and whether it has ended. While nothing runs.
+    /// How many credits there are, how many batches were issued, and whether the source has ended. Asked while nothing
+    /// runs.
     pub(crate) fn progress(&self) -> (u32, u64, bool) {
         #[expect(unsafe_code, reason = "reads the turn while nobody holds it")]
         // SAFETY: the run is quiescent: no job holds the turn.
@@ -181,7 +191,7 @@ impl<'env> Source<'env> {
         (self.credits.len(), turn.next, turn.ended)
     }
 
-    /// A job of the source's stage: a chain of places, or a range of leaves.
+    /// Runs a job of the source's stage: a chain of places, or a range of leaves.
     pub(crate) fn fire(&self, cx: &Cx<'_>, payload: u64) {
         match &self.supply {
             Supply::Pulled { body, .. } | Supply::Numbered { body, .. } => self.fire_chain(cx, payload, &**body),
@@ -207,10 +217,10 @@ impl<'env> Source<'env> {
         Origin::new(cx.stage.source().expect("a source's stage knows it"), place)
     }
 
-    /// Runs the issue job. The turn is the caller's until it is handed on.
+    /// Runs the issue job. The caller holds the turn until `hand_on`.
     fn issue(&self, cx: &Cx<'_>) {
         #[expect(unsafe_code, reason = "the issue job holds the turn")]
-        // SAFETY: (1) only the issue job comes here, and there is one; (2) the reference is not used after the turn is
+        // SAFETY: (1) of `Sync`: only the issue job comes here, and there is one. The reference ends before the turn is
         // handed on.
         let issued = self.turn.with_mut(|turn| self.take_turn(unsafe { &mut *turn }, cx));
         if let Some(total) = issued.total {
@@ -249,7 +259,7 @@ impl<'env> Source<'env> {
         }
     }
 
-    /// The first of `count` leaves that is in a part, or behind all before it.
+    /// The first of `count` leaves that belongs to the part `part` or to a later one.
     fn part_start(&self, part: usize, count: u32) -> u32 {
         let start = (part as u64 * u64::from(count)).div_ceil(self.homes.len() as u64);
         u32::try_from(start).expect("at most `count`")
@@ -260,7 +270,7 @@ impl<'env> Source<'env> {
         let homes = self.homes.len() as u64;
         let part = match turn.batches {
             _ if homes == 0 => return None,
-            Some(batches) => turn.next.saturating_mul(homes) / batches.max(1), // none left: behind the last part
+            Some(batches) => turn.next.saturating_mul(homes) / batches.max(1), // behind the last part if none is left
             None => turn.chains % homes,
         };
         self.homes.get(usize::try_from(part).ok()?).copied().flatten()
@@ -269,7 +279,7 @@ impl<'env> Source<'env> {
     /// Queues the issue job again, or leaves the turn in the credit list.
     fn hand_on(&self, cx: &Cx<'_>) {
         #[expect(unsafe_code, reason = "the issue job holds the turn")]
-        // SAFETY: still this job's turn.
+        // SAFETY: (1) of `Sync`: this job still holds the turn.
         let spare = self.turn.with(|turn| unsafe { (*turn).free.is_some() });
         if spare || self.credits.any() || !self.credits.sleep() {
             self.restart(cx.worker);
@@ -278,7 +288,7 @@ impl<'env> Source<'env> {
 
     fn take_turn(&self, turn: &mut Turn, cx: &Cx<'_>) -> Issued {
         if cx.run.ending() {
-            return Issued::default(); // no total: the sinks do not end
+            return Issued::default(); // without a total, so that the sinks do not end
         }
         match &self.supply {
             Supply::Pulled { items, .. } => {
@@ -304,8 +314,8 @@ impl<'env> Source<'env> {
         }
     }
 
-    /// Takes the places that came back: they are used before those that were left over, because their buffers are in the
-    /// cache, and no more buffers than needed come into use.
+    /// Takes the places that came back out of the credit list, and puts them before the free ones. So they are used
+    /// first: their buffers are still in the cache, and no more buffers than needed come into use.
     fn take_places(&self, turn: &mut Turn) {
         if !self.credits.any() {
             return;
@@ -318,14 +328,14 @@ impl<'env> Source<'env> {
         self.credits.link(last, turn.free.replace(first));
     }
 
-    /// Loads as many batches as somebody could work on now, each by `pull` into a place.
+    /// Loads one batch for this worker and one for each idle worker, at most [`BURST`]. `pull` loads each into a place.
     fn load_chain(&self, turn: &mut Turn, cx: &Cx<'_>, pull: impl Fn(&Turn, u32) -> Pull) -> Issued {
         self.take_places(turn);
         let wanted = 1 + cx.worker.shared.idle.idle().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
         let home = self.next_home(turn);
-        let mut ended = self.credits.is_stopped(); // seen late it costs some batches
+        let mut ended = self.credits.is_stopped(); // if this is seen late, some batches are issued in vain
         for _ in 0..wanted {
             if ended {
                 break;
@@ -368,12 +378,13 @@ impl<'env> Source<'env> {
 /// What a turn has issued.
 #[derive(Debug, Default)]
 struct Issued {
-    /// All numbers, if the source has ended.
+    /// How many batches there are in all, if the source has ended.
     total: Option<u64>,
+    /// Whether the turn is to be handed on.
     again: bool,
-    /// The first place, and how many.
+    /// The first place of the chain, and how many places it has.
     chain: Option<(u32, u32)>,
-    /// Where the chain is at home.
+    /// The home of the chain.
     home: Home,
 }
 

@@ -1,14 +1,18 @@
-//! A stage: a maximal chain of fused operators, the unit that is scheduled.
+//! A stage: a maximal chain of fused operators, and the unit that is scheduled.
 //!
-//! The typed inside (pipe and tail) is built by the graph and reached through [`Stage`] and the trait for what it reads
-//! ([`Reads`]); the [`StageCell`] around it is the same for all: ports through which jobs enter, counts, the gate that
-//! holds it until data it reads is there.
+//! The typed part of a stage, its pipe and its tail, is in [`crate::engine`]. The run reaches it through the trait
+//! [`Stage`], and through one more trait for what the stage reads: [`BatchStage`], [`NumbersStage`] or [`PacketStage`].
+//! The [`StageCell`] around it is the same for all stages: the ports through which jobs enter, the counts, and the gate
+//! that holds the stage until the data it reads is there.
 //!
 //! # Life of a piece
-//! A source issues a batch ([`BatchStage::batch`]), or another stage sends a packet ([`PacketStage::packet`]). The pipe
-//! drives its items through the operators. Its tail then sends the result on, or absorbs it; at a serial operator it first
-//! waits for its turn, which may make it a job of its own ([`Stage::own`]). When a piece is done here it *retires*: the
-//! stage's countdown has one arrival more. When the last one has retired, the stage ends.
+//! 1. A source issues a batch ([`BatchStage::batch`]), or another stage sends a packet ([`PacketStage::packet`]).
+//! 2. The pipe drives the items of the piece through the operators.
+//! 3. The tail sends the result on or takes it in. At a serial operator the piece first waits for its turn; then it may
+//!    go on as a job of its own ([`Stage::own`]).
+//! 4. The piece *retires*: it arrives at the stage's countdown.
+//!
+//! When the last piece has retired, the stage ends ([`Stage::end`]).
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -33,22 +37,24 @@ use crate::sync::gate::Gate;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Now,
-    /// When the jobs that it has pushed are done: it calls [`Cx::ended`].
+    /// Not yet: the stage has queued jobs, and the last of them calls [`Cx::ended`]. After a failure no job calls it.
     Later,
 }
 
 /// What a stage has to make room for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
-    /// Batches of its source in flight.
+    /// How many batches of the stage's source may be in flight. The default number of credits if the stage has no
+    /// source.
     pub(crate) credits: usize,
+    /// How many seats the pool has.
     pub(crate) seats: usize,
-    /// How its source is cut.
+    /// How large the batches of the stage's source are.
     pub(crate) size: BatchSize,
 }
 
 impl Capacity {
-    /// Pieces that may wait without an allocation.
+    /// How many pieces can wait in a stage before it has to allocate.
     pub(crate) fn pieces(&self) -> usize {
         self.credits.min(1024)
     }
@@ -57,41 +63,42 @@ impl Capacity {
 /// How a stage ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TailKind {
-    /// In a parallel sink: the order of batches makes no difference.
+    /// In a parallel sink, for which the order of batches makes no difference.
     Parallel,
-    /// In a serial operator, in stream order.
+    /// In a serial operator, which takes one item at a time in stream order.
     Serial,
-    /// It sends its items on.
+    /// In an edge or a shape, which sends the items on.
     Sends,
 }
 
-/// The typed inside of a stage.
+/// The typed part of a stage. The run calls `own` and `end` from any worker, and all other methods while nothing runs.
 pub(crate) trait Stage: Send + Sync {
-    /// Goes on with a job that the stage has queued for itself ([`Cx::push_own`]).
+    /// Runs a job that the stage has queued for itself ([`Cx::push_own`]).
     fn own(&self, cx: &Cx<'_>, word: u64);
-    /// The last piece has retired.
+    /// Ends the stage: makes the result of a sink. Called once in a run, after the last piece has retired.
     fn end(&self, cx: &Cx<'_>) -> Ended;
-    /// Makes room; called once.
+    /// Makes room. Called once, before the first run.
     fn prepare(&mut self, capacity: Capacity);
-    /// Makes it new for the next run.
+    /// Brings the stage back to its state before a run.
     fn reset(&mut self);
-    /// Drops what a failed run left, and says how many items of its input.
+    /// Drops what a failed run left, and returns how many items of the stage's input were dropped.
     fn clear(&mut self) -> u64;
     /// What waits here, in words, for the report of a stall.
     fn waiting(&self) -> Option<String>;
-    /// Items that the serial operator at its end was given, made, and dropped, if it has one.
+    /// The numbers of items that the serial operator at the end of the stage was given, made, and dropped. None if
+    /// there is no such operator.
     fn serial_counts(&self) -> Option<[u64; 3]>;
 }
 
 /// A stage that a source with credits feeds.
 pub(crate) trait BatchStage: Stage {
-    /// Works on the batch in a place.
+    /// Works on the batch in the place `place` of the source.
     fn batch(&self, cx: &Cx<'_>, ticket: Ticket, place: u32);
 }
 
 /// A stage that a free source feeds.
 pub(crate) trait NumbersStage: Stage {
-    /// Works on adjacent batches, as long as there is a next one.
+    /// Works on adjacent batches until `numbers` gives no more.
     fn batches(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>);
 }
 
@@ -99,23 +106,23 @@ pub(crate) trait NumbersStage: Stage {
 pub(crate) trait PacketStage: Stage {
     /// Works on a packet.
     fn packet(&self, cx: &Cx<'_>, packet: RawPacket);
-    /// Drops a packet, and gives the number of its items.
+    /// Drops a packet, and returns the number of its items.
     fn discard(&self, packet: RawPacket) -> u64;
 }
 
 /// What a stage reads.
 pub(crate) enum Reads<'env> {
-    /// The batches of a source of the run, by number: the source owns the inside of the stage.
+    /// The batches of the source with this index in the run. The source owns the typed part of the stage.
     Source(usize),
     /// The packets that other stages send.
     Packets(Box<dyn PacketStage + 'env>),
 }
 
-/// A job that a stage queues for itself, as the stage knows it. [`Infallible`]: it queues none.
+/// What a stage puts into a job that it queues for itself. A stage that queues none uses [`Infallible`].
 pub(crate) trait OwnJob: Sized {
     fn into_word(self) -> u64;
 
-    /// None if there can be no such job.
+    /// The job from its word. None if there can be no such job.
     ///
     /// # Safety
     /// (1) The word was made by [`into_word`](Self::into_word) of this type. (2) It is used once.
@@ -145,7 +152,7 @@ impl OwnJob for RawPacket {
     }
 }
 
-/// Some of the jobs by which a stage ends, by number ([`Cx::end_in_parts`]).
+/// A range of the numbered jobs by which a stage ends ([`Cx::end_in_parts`]).
 #[derive(Debug)]
 pub(crate) struct EndJobs(pub(super) Range<u32>);
 
@@ -160,7 +167,7 @@ impl OwnJob for EndJobs {
     }
 }
 
-/// Where jobs enter a stage.
+/// The target of jobs of a stage: it leads to the run and the stage.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Port {
@@ -182,46 +189,49 @@ impl Port {
 /// Which counts of a frame belong to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Columns {
-    /// Items it is given.
+    /// The column of the items that the operator is given.
     pub(crate) given: usize,
-    /// Items it hands on; a sink none.
+    /// The column of the items that the operator hands on. None for a sink.
     pub(crate) out: Option<usize>,
 }
 
-/// A stage with what all stages have; see the module.
+/// A stage with everything that all stages have; see the module documentation.
 pub(crate) struct StageCell<'env> {
     pub(super) fire: Port,
     pub(super) own: Port,
     pub(crate) index: usize,
     pub(in crate::run) reads: Reads<'env>,
-    /// The operators, by number, and their counts.
+    /// The numbers of the operators in the graph, and the columns of their counts.
     pub(crate) ops: Vec<(usize, Columns)>,
     pub(crate) sequence: usize,
     pub(crate) outputs: Vec<usize>,
     pub(crate) inputs: Vec<usize>,
-    /// Holds packets until data that the stage reads is there; a source begins then.
+    /// Holds packets until the data that the stage reads is there. If the stage has a source, the source starts when
+    /// the gate opens.
     pub(crate) gate: Option<Gate<RawPacket>>,
-    /// Packets that are held give up their credit.
+    /// Packets give up their credit when they enter.
     pub(crate) spooled: bool,
-    /// The node of the task graph that stands for its end.
+    /// The node of the task graph that stands for the end of the stage.
     pub(crate) end_node: Option<u32>,
     pub(crate) countdown: Countdown,
     pub(crate) ledger: Mutex<Ledger>,
-    /// Outputs that still want items.
+    /// How many outputs still want items.
     pub(super) open: AtomicU32,
-    /// The stage wants no more items, or nobody wants what it makes.
+    /// Whether the stage wants no more items, or no output wants what it makes.
     pub(super) closed: AtomicBool,
+    /// How many columns of counts a piece has.
     pub(super) width: usize,
-    /// One row per seat: which run it is of, the number of batches, sampled nanoseconds per operator, and counts of the running
-    /// piece (`width`).
+    /// One row per seat: the run that the row belongs to, the number of batches, sampled nanoseconds for each operator,
+    /// and the `width` counts of the piece that is being driven.
     pub(super) rows: Box<[AtomicU64]>,
-    /// Runs so far: a row of an earlier one counts for nothing, so that no run begins with a walk over all seats.
+    /// How many runs have begun. A row of an earlier run counts for nothing; so no run has to begin with a walk over
+    /// all seats.
     pub(super) runs: u64,
-    /// Words from one row to the next.
+    /// The distance from one row to the next, in words.
     pub(super) stride: usize,
 }
 
-/// Words between the rows of two seats: they share no cache line, and no pair of lines.
+/// Unused words between the rows of two seats, so that they share no cache line and no pair of adjacent lines.
 const APART: usize = 16;
 
 /// What the plan says about a stage.
@@ -269,7 +279,7 @@ impl<'env> StageCell<'env> {
         }
     }
 
-    /// Lets jobs find the stage; it does not move from now on.
+    /// Stores the pointers by which jobs find the run. The stage must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
         for port in [&mut self.fire, &mut self.own] {
             port.run = run.cast();
@@ -282,13 +292,13 @@ impl<'env> StageCell<'env> {
         self.fire.job(payload)
     }
 
-    /// The jobs that fire it, as a span knows them.
+    /// The jobs that fire the stage, in the form that a span needs.
     pub(in crate::run) fn jobs<'a>(&'a self, pace: &'a AtomicU64) -> Of<'a> {
         let group = self.fire.target.group.expect("linked");
         Of { jobs: NonNull::from(&self.fire).cast(), group, pace }
     }
 
-    /// The source that it reads, if it reads one.
+    /// The index of the source that the stage reads, if it reads one.
     pub(in crate::run) fn source(&self) -> Option<usize> {
         if let Reads::Source(source) = self.reads { Some(source) } else { None }
     }
@@ -308,7 +318,8 @@ impl<'env> StageCell<'env> {
         }
     }
 
-    /// Drops what a failed run has left; a source has dropped its own items before, so many.
+    /// Drops what a failed run left, and counts the dropped items. `of_source` is the number of items that the stage's
+    /// source has dropped already.
     pub(crate) fn clear(&mut self, of_source: u64) {
         let mut dropped = of_source;
         if let Reads::Packets(body) = &mut self.reads {
@@ -318,19 +329,19 @@ impl<'env> StageCell<'env> {
         self.ledger.get_mut().dropped += dropped;
     }
 
-    /// Sampled time of the operator at `position`, all seats together.
+    /// The sampled nanoseconds of the operator at `position`, summed over all seats.
     pub(crate) fn sampled(&self, position: usize) -> u64 {
         let rows = self.rows.chunks(self.stride).filter(|row| row[0].load(Ordering::Relaxed) == self.runs);
         rows.map(|row| row[2 + position].load(Ordering::Relaxed)).sum()
     }
 }
 
-/// What a port does.
+/// What the jobs of a port do.
 type Entry = for<'a> fn(&Cx<'a>, u64);
 
 #[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
 unsafe fn enter(target: NonNull<Target>, payload: u64, worker: &Worker<'_>, entry: Entry) {
-    // SAFETY: the target is the first field of a port; the job's token keeps the run, and so the port, alive.
+    // SAFETY: the target is the first field of a port. The job's token keeps the run alive, and so the port.
     let port: &Port = unsafe { target.cast().as_ref() };
     // SAFETY: `link` set the run that owns the stage.
     let run = unsafe { &*port.run };

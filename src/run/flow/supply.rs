@@ -1,8 +1,12 @@
-//! What a source's items come from, and the stage that works on them.
+//! The three kinds of sources, and the traits by which a run asks for their items.
 //!
-//! A *pulled* source is an iterator: one worker at a time takes a batch out of it. A source *known by number* makes a batch
-//! from its number alone, on any worker. It is *free*, which is to say that it needs no credits, if its stage ends in a
-//! parallel sink: nothing of a batch is kept then.
+//! * A *pulled* source is an iterator. One worker at a time takes a batch out of it.
+//! * A *numbered* source makes a batch from its number alone, on any worker.
+//! * A *free* source is a numbered one whose stage ends in a parallel sink. Nothing of a batch is kept then, so the
+//!   source needs no credits.
+//!
+//! The engine implements [`PulledItems`] and [`NumberedItems`] ([`crate::engine::pulled`],
+//! [`crate::engine::numbered`]); [`super::source`] calls them.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,7 +16,7 @@ use super::batch::BatchSize;
 use super::leaves::Leaves;
 use super::stage::{BatchStage, Capacity, NumbersStage, Stage};
 
-/// A piece of memory that is only spoken of, never read.
+/// Names a piece of memory, to ask the kernel where it lies. Nothing reads the memory through this.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MemoryRange {
     pub(crate) start: *const u8,
@@ -25,54 +29,56 @@ impl MemoryRange {
     }
 }
 
-/// What is in a batch that a source was asked for.
+/// What a source answers when it is asked for its next batch.
 #[derive(Debug)]
 pub(crate) enum Pull {
-    /// Items, and perhaps more after them.
+    /// A batch of this many items; more may follow.
     Loaded(u64),
-    /// Items, the last ones.
+    /// The last batch, of this many items.
     Last(u64),
-    /// The source has ended before.
+    /// No batch: the source has ended.
     Nothing,
 }
 
-/// Items that are pulled out of an iterator. The stage's pipe finds those of a batch under the batch's place.
+/// Items that are pulled out of an iterator. The stage's pipe finds the items of a batch in the batch's place.
 pub(crate) trait PulledItems: Send + Sync {
-    /// Makes room for so many batches in flight; called once, while nothing runs.
+    /// Makes room for `places` batches in flight. Called once, while nothing runs.
     fn prepare(&self, places: usize);
-    /// The first act of a run. If it fails, the first batch does. By the holder of the source's turn.
+    /// Begins a run. If this fails, the first batch fails. Only the holder of the source's turn calls it.
     fn begin(&self);
-    /// Loads the next batch, of about `size` items, into `place`. By the holder of the source's turn.
+    /// Loads the next batch, of at most `size` items, into `place`. Only the holder of the source's turn calls it.
     fn pull(&self, place: u32, size: usize) -> Pull;
-    /// Whether it can run again; asked while nothing runs.
+    /// Whether the source can run again. Asked while nothing runs.
     fn is_ready(&self) -> bool;
-    /// Drops what a failed run left, and says how many items; called while nothing runs.
+    /// Drops what a failed run left, and returns the number of items dropped. Called while nothing runs.
     fn clear(&self) -> u64;
 }
 
 /// Items in batches that are known by number.
 pub(crate) trait NumberedItems: Send + Sync {
-    /// The first act of a run: cuts the items, and says how many batches there are. If it fails, the first batch does.
+    /// Begins a run: cuts the items into batches, and returns the number of batches. If this fails, the first batch
+    /// fails.
     fn begin(&self, size: BatchSize) -> u64;
-    /// How many items adjacent batches have, as far as that is known.
+    /// The number of items in the adjacent batches `numbers`; 0 if that is not known.
     fn len_of(&self, numbers: &Range<u64>) -> u64;
-    /// Drops the items of adjacent batches that nobody has asked for, and says how many.
+    /// Drops the items of adjacent batches that no piece has asked for, and returns their number; 0 if that is not
+    /// known.
     fn discard(&self, numbers: &Range<u64>) -> u64;
-    /// The memory that they are read from, in order, as far as that is known; asked while nothing runs.
+    /// The memory that the items are read from, in order; empty if that is not known. Asked while nothing runs.
     fn memory(&self) -> Vec<MemoryRange>;
-    /// Whether it can run again; asked while nothing runs.
+    /// Whether the source can run again. Asked while nothing runs.
     fn is_ready(&self) -> bool;
-    /// Drops what a failed run left; called while nothing runs.
+    /// Drops what a failed run left. Called while nothing runs.
     fn clear(&self);
 }
 
-/// Where items come from, before it is known what is done with them.
+/// The items of a source, before the stage that works on them is known.
 pub(crate) enum Items<'env> {
     Pulled(Arc<dyn PulledItems + 'env>),
     Numbered(Arc<dyn NumberedItems + 'env>),
 }
 
-/// Items, and the stage that works on them; see the module.
+/// The items of a source, and the stage that works on them; see the module documentation.
 pub(crate) enum Supply<'env> {
     Pulled { items: Arc<dyn PulledItems + 'env>, body: Box<dyn BatchStage + 'env> },
     Numbered { items: Arc<dyn NumberedItems + 'env>, body: Box<dyn BatchStage + 'env> },
@@ -99,7 +105,7 @@ impl<'env> Supply<'env> {
         }
     }
 
-    /// Makes room; called once.
+    /// Makes room for batches in flight. Called once, while nothing runs.
     pub(super) fn prepare(&mut self, capacity: Capacity) {
         if let Self::Pulled { items, .. } = self {
             items.prepare(capacity.credits);
@@ -107,12 +113,12 @@ impl<'env> Supply<'env> {
         self.body_mut().prepare(capacity);
     }
 
-    /// Makes the stage new for the next run.
+    /// Brings the stage back to its state before a run.
     pub(in crate::run) fn reset(&mut self) {
         self.body_mut().reset();
     }
 
-    /// Drops what a failed run left, and says how many items.
+    /// Drops what a failed run left, and returns the number of items dropped.
     pub(in crate::run) fn clear(&mut self) -> u64 {
         let left = match self {
             Self::Pulled { items, .. } => items.clear(),

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use crate::graph::Graph;
 use crate::pool::Pool;
 
-/// What `split_all` promises: every text by itself, the last record of each only if it is not empty.
+/// What `split_all` promises: every text is split by itself, and the last record of each counts only if it is not
+/// empty.
 fn records(texts: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let of_one = |text: &Vec<u8>| {
         let mut records: Vec<Vec<u8>> = text.split(|byte| *byte == b';').map(<[u8]>::to_vec).collect();

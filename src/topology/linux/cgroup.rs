@@ -1,11 +1,13 @@
-//! What the control groups of the process leave it: CPU time, CPUs, NUMA nodes.
+//! Reads what the control groups of the process allow it: CPU time, CPUs, NUMA nodes.
 //!
-//! There are up to three hierarchies of groups to look at: version 2's, and of version 1 those of the controllers `cpu`
-//! and `cpuset` (once a file system of its own). `proc/self/cgroup` names the process's group in each, and the list of
-//! mounts says where it can be seen ([`Mounts`]). In a container often the mount's root is the process's own group, or the
-//! path is one of the host's. So a path is walked up to the mount's root, and what is not there is passed over. Limits of
-//! time add up on the way and over all mounts that show the group, the tightest counts; of sets the innermost one of a
-//! mount counts, as it is below all others.
+//! There are up to three hierarchies of groups: the one of version 2, and in version 1 those of the controllers `cpu`
+//! and `cpuset`. (`cpuset` was once a file system of its own.) `proc/self/cgroup` names the group of the process in
+//! each hierarchy, and the list of mounts says where that group can be seen ([`Mounts`]).
+//!
+//! In a container, the root of a mount is often the group of the process itself, or the path is a path of the host. So
+//! this walks from the group up to the root of the mount, and passes over folders that do not exist. Of all limits of
+//! CPU time on the way and in all mounts that show the group, the tightest one counts. Of sets, the innermost one in a
+//! mount counts, because a group's set lies within the sets of all groups above it.
 
 use std::path::{Path, PathBuf};
 
@@ -13,26 +15,27 @@ use super::super::CpuSet;
 use super::files::{list, text};
 use super::mounts::{Mounts, Sight};
 
-/// What is left. None: no limit is known.
+/// What the process is allowed. None means that no limit is known.
 #[derive(Default)]
 pub(super) struct Limits {
-    /// In CPUs' worth of time.
+    /// CPU time, in CPUs.
     pub(super) quota: Option<f64>,
     pub(super) cpus: Option<CpuSet>,
-    /// The numbers of NUMA nodes.
+    /// The numbers of the NUMA nodes that it may allocate on.
     pub(super) mems: Option<CpuSet>,
 }
 
-/// One of the hierarchies.
+/// A hierarchy of control groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hierarchy {
+    /// The hierarchy of version 2.
     Unified,
-    /// Of version 1, with this controller.
+    /// The hierarchy of version 1 with this controller.
     With(&'static str),
 }
 
-/// Names of the files in a group: of version 2 what is in effect; of version 1 what was set, which is in effect but for
-/// what is offline.
+/// The names of the files with sets in the folder of a group. In version 2 the first one has what is in effect. In
+/// version 1 the files have what was set; that is in effect, except for what is offline.
 const CPUS: [&str; 5] = ["cpuset.cpus.effective", "cpuset.cpus", "cpuset.effective_cpus", "cpus", "effective_cpus"];
 const MEMS: [&str; 5] = ["cpuset.mems.effective", "cpuset.mems", "cpuset.effective_mems", "mems", "effective_mems"];
 
@@ -75,16 +78,16 @@ fn path(root: &Path, hierarchy: Hierarchy) -> Option<String> {
         let (controllers, path) = (fields.next()?, fields.next()?);
         is_it(controllers).then(|| path.to_owned())
     });
-    // Old kernels, and recordings, have this file alone; it means whichever hierarchy has the cpusets.
+    // Old kernels and some recordings have only `proc/self/cpuset`. It is about the hierarchy that has the cpusets.
     let of_cpuset = || text(&root.join("proc/self/cpuset")).filter(|path| !path.is_empty());
     let has_cpuset = hierarchy == Hierarchy::With("cpuset") || groups.is_empty();
     named.or_else(|| of_cpuset().filter(|_| has_cpuset)).filter(|path| path.len() <= MAX_PATH)
 }
 
-/// The kernel has no longer paths.
+/// The length of the longest path that the kernel has, in bytes.
 const MAX_PATH: usize = 4096;
 
-/// How many CPUs' worth of time one group may use.
+/// How much CPU time one group may use, in CPUs.
 fn quota(folder: &Path, notes: &mut Vec<String>) -> Option<f64> {
     let (quota, period) = if let Some(max) = text(&folder.join("cpu.max")) {
         let mut words = max.split_whitespace().map(str::to_owned);
@@ -107,7 +110,7 @@ fn quota(folder: &Path, notes: &mut Vec<String>) -> Option<f64> {
     None
 }
 
-/// What the kernel takes for the period, in microseconds.
+/// The period that the kernel takes if none is set, in microseconds.
 const USUAL_PERIOD: &str = "100000";
 
 /// The set of the innermost group that shows one.
@@ -116,7 +119,7 @@ fn innermost(folders: &[PathBuf], names: [&str; 5]) -> Option<CpuSet> {
     files.filter_map(|file| list(&file)).find(|set| !set.is_empty())
 }
 
-/// What is in both sets. Two that have nothing in common contradict each other: then the first stays.
+/// What is in both sets. Two sets with nothing in common contradict each other; then the first one stays.
 fn tighter(one: Option<CpuSet>, other: Option<CpuSet>) -> Option<CpuSet> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.intersection(&other)).filter(|both| !both.is_empty()).or(Some(one)),

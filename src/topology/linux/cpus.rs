@@ -7,8 +7,8 @@ use super::super::CpuSet;
 use super::super::parts::{L3Domain, Package};
 use super::files::{list, number, numbered, set_with, sets, size, start_of, text};
 
-/// Groups CPUs by what the first of each group says of it. Also gives those of which nothing usable is said: no set with
-/// the CPU in it, or one that a group already has a part of.
+/// Groups CPUs, as `group_of` says of the first CPU of each group. Returns the groups with their first CPU, and the
+/// CPUs without a usable group: `group_of` gives no set with the CPU in it, or one that overlaps an earlier group.
 fn grouped(cpus: &CpuSet, mut group_of: impl FnMut(usize) -> Option<CpuSet>) -> (Vec<(usize, CpuSet)>, CpuSet) {
     let (mut groups, mut ungrouped, mut left) = (Vec::new(), CpuSet::new(), cpus.clone());
     for cpu in cpus.iter() {
@@ -44,7 +44,7 @@ impl Cpus {
         self.root.join(format!("sys/devices/system/cpu/cpu{cpu}/{what}"))
     }
 
-    /// From the list of all, or where an old kernel shows none, from their folders.
+    /// The online CPUs, from the list of all. If an old kernel has no such list, from the folders of CPUs.
     pub(super) fn online(&self, notes: &mut Vec<String>) -> Option<CpuSet> {
         let file = self.folder().join("online");
         if let Some(online) = list(&file).filter(|online| !online.is_empty()) {
@@ -57,18 +57,19 @@ impl Cpus {
         Some(online).filter(|online| !online.is_empty())
     }
 
-    /// Those that have a folder.
+    /// The CPUs that have a folder.
     fn with_folders(&self) -> CpuSet {
         numbered(&self.folder(), "cpu").into_iter().filter(|cpu| *cpu < CpuSet::MAX).collect()
     }
 
-    /// Those that have a folder, but for those whose folder says that they are offline.
+    /// The CPUs that have a folder, without those whose folder says that they are offline.
     pub(super) fn online_by_folders(&self) -> CpuSet {
         let is_online = |cpu: &usize| text(&self.of(*cpu, "online")).is_none_or(|text| text != "0");
         self.with_folders().iter().filter(is_online).collect()
     }
 
-    /// Of listed CPUs those that have a folder, if any has: a list may be of another moment or another machine.
+    /// The listed CPUs that have a folder, or all listed ones if none has. A recorded list may come from another moment
+    /// or another machine.
     pub(super) fn there(&self, listed: CpuSet, notes: &mut Vec<String>) -> CpuSet {
         let there = listed.intersection(&self.with_folders());
         if there.is_empty() || there == listed {
@@ -84,7 +85,7 @@ impl Cpus {
         text(&self.of(cpu, "online")).is_some_and(|text| text == "1")
     }
 
-    /// All cores, and the CPUs that count as cores because nothing is known of theirs.
+    /// All cores, and the CPUs that count as cores because it is not known to which core they belong.
     pub(super) fn cores(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> (Vec<CpuSet>, CpuSet) {
         let mut ids = BTreeMap::new();
         let mut id = |cpu| *ids.entry(cpu).or_insert_with(|| number(&self.of(cpu, "topology/core_id")));
@@ -97,7 +98,8 @@ impl Cpus {
             }
             let own = id(cpu);
             let core = threads.iter().filter(|other| *other == cpu || own.is_none() || id(*other) == own).collect();
-            // What is so of the first core with threads is so of all: nothing more is read where all is well.
+            // All cores are like the first core with several threads. So if that one needs no correction, nothing more
+            // is read.
             let has_modules = *has_modules.get_or_insert_with(|| core != threads && self.is_bulldozer());
             Some(if has_modules { core } else { threads })
         };
@@ -109,10 +111,10 @@ impl Cpus {
         (groups.into_iter().map(|(_, group)| group).chain(single).collect(), alone)
     }
 
-    /// Whether these are AMD's processors of modules with two cores each: the kernel has the two as siblings, though
-    /// their numbers differ.
+    /// Whether these are AMD processors made of modules with two cores each. The kernel shows the two cores as
+    /// siblings, though their core numbers differ.
     fn is_bulldozer(&self) -> bool {
-        // Each processor has its own part; that of the first is shorter than this.
+        // The file has a part for each processor. The part of the first one is shorter than 4096 bytes.
         let cpuinfo = start_of(&self.root.join("proc/cpuinfo"), 4096).unwrap_or_default();
         let value = |name: &str| {
             let (_, value) =
@@ -123,7 +125,7 @@ impl Cpus {
     }
 
     pub(super) fn packages(&self, allowed: &CpuSet, notes: &mut Vec<String>) -> Vec<Package> {
-        // Numbers of packages repeat on some machines, so the lists say which there are.
+        // On some machines several packages have the same number. So the sets of CPUs say which packages there are.
         let package_of = |cpu| set_with(cpu, &self.of(cpu, "topology"), ["package_cpus", "core_siblings"]);
         let (groups, outside) = grouped(allowed, package_of);
         if !outside.is_empty() {
@@ -139,7 +141,7 @@ impl Cpus {
             let cache = self.l3_folder(cpu)?;
             let all: Vec<CpuSet> = sets(&cache, ["shared_cpu"]).collect();
             caches.insert(cpu, cache);
-            // On Itanium nobody shares it: then it is the core's.
+            // On Itanium the set of sharers is empty. Then the cache belongs to the core.
             let is_own = !all.is_empty() && all.iter().all(CpuSet::is_empty);
             let core = || cores.iter().find(|core| core.contains(cpu)).cloned();
             if is_own { core() } else { all.into_iter().find(|set| set.contains(cpu)) }
@@ -152,7 +154,7 @@ impl Cpus {
         groups.into_iter().map(|(cpu, cpus)| L3Domain { size: size(cpu), cpus }).collect()
     }
 
-    /// The folder of a CPU's level-3 cache for data, which is not always the fourth.
+    /// The folder of a CPU's level-3 cache for data. It is not always the fourth one.
     fn l3_folder(&self, cpu: usize) -> Option<PathBuf> {
         let caches = self.of(cpu, "cache");
         let folders = numbered(&caches, "index").into_iter().map(|index| caches.join(format!("index{index}")));

@@ -1,4 +1,4 @@
-//! Reads one small file of the kernel's, whatever is in it.
+//! Reads one small file of the kernel, whatever is in it.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -6,15 +6,15 @@ use std::path::Path;
 
 use super::super::CpuSet;
 
-/// No file of the kernel's that is read here is as long.
+/// How many bytes of a file are read. All files of the kernel that are read here are shorter.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A file's text without white space and zeros around it. None if there is no such file.
+/// The text of a file, without white space and zero bytes around it. None if there is no such file.
 pub(super) fn text(path: &Path) -> Option<String> {
     start_of(path, MAX_BYTES)
 }
 
-/// The text of so many bytes of a file.
+/// The text of the first `limit` bytes of a file.
 pub(super) fn start_of(path: &Path, limit: u64) -> Option<String> {
     // A pipe in a recording would never end.
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
@@ -31,9 +31,11 @@ pub(super) fn list(path: &Path) -> Option<CpuSet> {
     text(path)?.parse().ok()
 }
 
-/// All sets that can be read: of each name the mask, then of each the list. Files are called `<name>` and `<name>_list`;
-/// the mask of a cache is `<name>_map`. The kernel writes both alike. Of a recording that somebody has edited the masks
-/// are what was meant: all kernels have them, and hwloc reads no others.
+/// All sets that can be read: first the mask of each name, then the list of each name.
+///
+/// The mask is in the file `<name>`, or for a cache in `<name>_map`; the list is in `<name>_list`. The kernel writes
+/// the same set into both. A recording may have been edited; then the masks are what was meant, because all kernels
+/// have them and hwloc reads nothing else.
 pub(super) fn sets<'a, const N: usize>(folder: &'a Path, names: [&'a str; N]) -> impl Iterator<Item = CpuSet> + 'a {
     let mask = |file: String| CpuSet::from_mask(&text(&folder.join(file))?);
     let masks = names.into_iter().map(move |name| mask(name.to_owned()).or_else(|| mask(format!("{name}_map"))));
@@ -41,7 +43,7 @@ pub(super) fn sets<'a, const N: usize>(folder: &'a Path, names: [&'a str; N]) ->
     masks.chain(lists).flatten()
 }
 
-/// The first of them that has the CPU in whose folder they are: one without it is another CPU's, or nobody's.
+/// The first of the [`sets`] that contains the CPU in whose folder the files are. A set without that CPU is wrong.
 pub(super) fn set_with<const N: usize>(cpu: usize, folder: &Path, names: [&str; N]) -> Option<CpuSet> {
     sets(folder, names).find(|set| set.contains(cpu))
 }
@@ -59,7 +61,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// The numbers of the entries of a folder that are called `name` and a number, in order.
+/// The numbers `n` of the entries of a folder that are called `name` followed by `n`, in ascending order.
 pub(super) fn numbered(folder: &Path, name: &str) -> Vec<usize> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_prefix(name)?.parse().ok();

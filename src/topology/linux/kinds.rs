@@ -1,4 +1,4 @@
-//! Which cores are big and which little.
+//! Finds out which cores are big and which are little.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use super::files::{list, number};
 /// higher than its others.
 const TOLERANCE: u64 = 10;
 
-/// Its name, and what it tells of a CPU.
+/// A source of speeds: its name, and the speed that it tells of a CPU.
 type Source<'a> = (&'static str, &'a dyn Fn(usize) -> Option<u64>);
 
-/// The rank of each core's kind by speed, from 0; nothing where the kernel does not tell.
+/// The rank of each core's kind by speed; 0 is the slowest. Empty if the kernel does not tell.
 pub(super) fn read(root: &Path, cores: &[CpuSet], notes: &mut Vec<String>) -> Vec<usize> {
     let of_cpu = |what: &'static str| {
         move |cpu: usize| {
@@ -27,7 +27,8 @@ pub(super) fn read(root: &Path, cores: &[CpuSet], notes: &mut Vec<String>) -> Ve
         }
         _ => None,
     };
-    // The first that tells of all cores is taken. A frequency says less than what the kernel makes of it.
+    // The first source that tells of all cores is taken. Frequencies come last, because the kernel's capacities say
+    // more.
     let sources: [Source<'_>; 4] = [
         ("cpu_capacity", &of_cpu("cpu_capacity")),
         ("cpu_core and cpu_atom", &hybrid),
@@ -48,7 +49,7 @@ pub(super) fn read(root: &Path, cores: &[CpuSet], notes: &mut Vec<String>) -> Ve
     Vec::new()
 }
 
-/// The place of each value among those that differ from the next lower one by more than [`TOLERANCE`].
+/// The rank of each value. A new rank begins at each value that exceeds the next lower one by more than [`TOLERANCE`].
 fn ranks(values: &[u64]) -> Vec<usize> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();

@@ -1,8 +1,9 @@
 //! Reads a machine from Linux's files, through a root path.
 //!
-//! Which CPUs are online and allowed comes first; of the others nothing is read. Then each level is asked for by the
-//! first CPU of each group that is left: a machine of 1024 CPUs takes a few thousand small files. Old kernels show fewer
-//! files than new ones, and masks alone where those have lists as well; both are read.
+//! [`read`] first finds out which CPUs are online and allowed; it reads nothing about the others. Then, for each level,
+//! it takes the first CPU that is in no group yet, and reads the group from that CPU's files. So a machine of 1024 CPUs
+//! takes a few thousand small files. Old kernels show fewer files than new ones, and only masks where new ones show
+//! lists as well; both are read.
 
 mod cgroup;
 mod cpus;
@@ -20,7 +21,7 @@ use super::{CpuSet, Usable};
 use cpus::Cpus;
 use process::{Process, Status};
 
-/// Reads what is there. Nothing if there are no files about CPUs.
+/// Reads a machine. None if there are no files about CPUs.
 pub(super) fn read(root: &Path) -> Option<Draft> {
     let mut notes = Vec::new();
     let Process { online, allowed, mems, quota } = Process::read(root, &mut notes)?;
@@ -35,19 +36,19 @@ pub(super) fn read(root: &Path) -> Option<Draft> {
     Some(Draft { online, allowed, cores, assumed, kinds, packages, l3, nodes, quota, notes, is_this_machine })
 }
 
-/// Reads what the process may use, and nothing else of the machine.
+/// Reads what the process may use, and nothing else about the machine.
 pub(super) fn usable(root: &Path) -> Option<Usable> {
     let process = Process::read(root, &mut Vec::new())?;
     Some(Usable { cpus: process.allowed, quota: process.quota })
 }
 
-/// The CPU quota alone.
+/// Reads only the CPU quota.
 #[cfg(feature = "hwloc")]
 pub(super) fn quota(root: &Path, notes: &mut Vec<String>) -> Option<f64> {
     cgroup::Limits::read(root, notes).quota
 }
 
-/// The nodes alone, without their CPUs.
+/// Reads only the nodes, without their CPUs.
 pub(super) fn nodes(root: &Path) -> Vec<NumaNode> {
     nodes::read(root, &CpuSet::new(), Status::read(root).mems.as_ref(), &mut Vec::new())
 }

@@ -1,9 +1,11 @@
-//! Where a control group can be seen: the mounts of its hierarchy.
+//! Finds out where a control group can be seen: in which mounts of its hierarchy.
 //!
-//! There may be several mounts of one hierarchy, each with another group at its root: a container's own one beside the
-//! whole tree, or that of a neighbour. `proc/self/mountinfo` names the group at the root, from the root of the process's
-//! namespace, as the path of the process's group is. So a mount shows the group if its root is the group or above it.
-//! `proc/mounts` does not name it: there a mount counts that has more of the group's path than the others have.
+//! A hierarchy may have several mounts, each with another group at its root: that of a container beside the whole tree,
+//! or that of a neighbour. `proc/self/mountinfo` names the group at the root of each mount, as a path from the root of
+//! the process's namespace. The path of the process's group starts there too. So a mount shows the group if its root is
+//! that group or a group above it.
+//!
+//! `proc/mounts` does not name the group at the root. There, those mounts count that have the most of the group's path.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,10 +18,10 @@ pub(super) struct Mounts(Vec<Mount>);
 
 /// Whether a group can be seen.
 pub(super) enum Sight {
-    /// In each of these mounts: the folders of the group and of all groups above it that the mount shows, from the
-    /// innermost. They need not exist.
+    /// It can be seen in these mounts. For each mount: the folders of the group and of all groups above it that the
+    /// mount shows, the innermost first. They need not exist.
     Seen(Vec<Vec<PathBuf>>),
-    /// The mounts of its hierarchy show others.
+    /// The mounts of its hierarchy show other groups only.
     Hidden,
     NotMounted,
 }
@@ -29,16 +31,16 @@ struct Mount {
     kind: String,
     /// Options of the hierarchy; the controllers are among them.
     options: String,
-    /// The group that is at the mount's root, if that is told.
+    /// The group at the root of the mount, if the system tells.
     top: Option<String>,
     folder: PathBuf,
 }
 
 impl Mounts {
-    /// The usual places if mounts are not recorded.
+    /// Reads the mounts, or takes the usual places if no mounts are recorded.
     pub(super) fn read(root: &Path) -> Self {
         let file = |name: &str| text(&root.join(name));
-        // Of two mounts at one place the later one is on top.
+        // Of two mounts at one place, the later one hides the earlier one.
         let mut on_top = BTreeMap::new();
         if let Some(lines) = file("proc/self/mountinfo") {
             on_top.extend(lines.lines().filter_map(from_mountinfo));
@@ -68,7 +70,8 @@ impl Mounts {
         };
         let mut seen: Vec<(bool, Vec<PathBuf>)> =
             seen.iter().map(|seen| (seen.0.top.is_none(), folders(seen))).collect();
-        // How many groups above the innermost one that exists there are: all mounts have the same ones.
+        // The depth of the innermost folder that exists. A mount without a named root is a guess; the deepest guesses
+        // count.
         let depth = |folders: &[PathBuf]| folders.iter().skip_while(|folder| !folder.is_dir()).count();
         let deepest = seen.iter().map(|(_, folders)| depth(folders)).max();
         seen.retain(|(is_guess, folders)| !is_guess || Some(depth(folders)) == deepest);
@@ -90,20 +93,22 @@ impl Mount {
         }
     }
 
-    /// The way from the mount's root to a group, as far as it is known; none if the group is not below it.
+    /// The way from the root of the mount to a group. None if the group is not below that root. Empty if the root is
+    /// above the namespace, because the way from there is not known.
     fn inside(&self, path: &str) -> Option<PathBuf> {
         let (up, down) = way(path)?;
         let (top_up, top_down) = self.top.as_deref().map_or(Some((0, PathBuf::new())), way)?;
         if up == top_up {
             return down.strip_prefix(top_down).ok().map(Path::to_path_buf);
         }
-        // Above the namespace's root and above the group: how to get there from here is not known.
+        // The root of the mount is above the namespace's root, and above the group. The way from there is not known.
         let is_above = top_up > up && top_down.as_os_str().is_empty();
         is_above.then(PathBuf::new)
     }
 }
 
-/// A path from the root of the namespace: how many groups it leads up, and then down. None if it is no such path.
+/// Splits a path from the root of the namespace: how many groups it leads up, and then the way down. None if it is no
+/// such path.
 fn way(path: &str) -> Option<(usize, PathBuf)> {
     let names = || path.split('/').filter(|name| !name.is_empty() && *name != ".");
     let up = names().take_while(|name| *name == "..").count();
@@ -119,7 +124,7 @@ fn below(root: &Path, folder: &Path) -> PathBuf {
     root.join(folder.strip_prefix("/").unwrap_or(folder))
 }
 
-/// Where mounts usually are.
+/// The places where mounts usually are.
 fn usual() -> Vec<Mount> {
     let mount = |kind: &str, options: &str, name: &str| Mount {
         kind: kind.to_owned(),
@@ -132,7 +137,7 @@ fn usual() -> Vec<Mount> {
     versions_1.into_iter().chain(versions_2).collect()
 }
 
-/// `36 35 0:28 /top /folder rw,relatime shared:9 - cgroup source rw,cpu`: see `man 5 proc`.
+/// Reads a line such as `36 35 0:28 /top /folder rw,relatime shared:9 - cgroup source rw,cpu`: see `man 5 proc`.
 fn from_mountinfo(line: &str) -> Option<(PathBuf, Mount)> {
     let (before, after) = line.split_once(" - ")?;
     let mut before = before.split(' ').skip(3).map(unescaped);
@@ -142,7 +147,7 @@ fn from_mountinfo(line: &str) -> Option<(PathBuf, Mount)> {
     Some((folder.clone(), Mount { kind, options, top: Some(top), folder }))
 }
 
-/// `source /folder cgroup rw,cpu 0 0`: the root is not told.
+/// Reads a line such as `source /folder cgroup rw,cpu 0 0`. It does not name the root.
 fn from_mounts(line: &str) -> Option<(PathBuf, Mount)> {
     let mut fields = line.split(' ').skip(1);
     let folder = PathBuf::from(unescaped(fields.next()?));
@@ -150,7 +155,7 @@ fn from_mounts(line: &str) -> Option<(PathBuf, Mount)> {
     Some((folder.clone(), Mount { kind, options, top: None, folder }))
 }
 
-/// The kernel writes a space in a path as `\040`.
+/// Undoes the escapes in a path: the kernel writes a space as `\040`.
 fn unescaped(field: &str) -> String {
     let mut parts = field.split('\\');
     let first = parts.next().unwrap_or_default().to_owned();

@@ -8,7 +8,8 @@ use super::super::draft::LOCAL;
 use super::super::parts::NumaNode;
 use super::files::{list, numbered, text};
 
-/// All nodes; a kernel that shows none has one. `mems` are those on which the process may allocate.
+/// Reads all nodes. A kernel that shows none counts as having one. `mems` are the nodes on which the process may
+/// allocate.
 pub(super) fn read(root: &Path, online: &CpuSet, mems: Option<&CpuSet>, notes: &mut Vec<String>) -> Vec<NumaNode> {
     let folder = root.join("sys/devices/system/node");
     let mut ids = numbered(&folder, "node");
@@ -40,8 +41,8 @@ pub(super) fn read(root: &Path, online: &CpuSet, mems: Option<&CpuSet>, notes: &
     nodes
 }
 
-/// Nodes that are the memory of NVIDIA's graphics processors, of which the driver tells. The kernel has them as nodes
-/// without CPUs, but they are for the processor that they belong to.
+/// The nodes that are the memory of NVIDIA graphics processors, as the driver tells. The kernel shows them as nodes
+/// without CPUs, but their memory is meant for the graphics processor.
 fn graphics(root: &Path) -> CpuSet {
     let Ok(processors) = fs::read_dir(root.join("proc/driver/nvidia/gpus")) else { return CpuSet::new() };
     let node_of = |processor: fs::DirEntry| {
@@ -80,8 +81,8 @@ pub(super) fn find_near(root: &Path, nodes: &mut [NumaNode]) {
     }
 }
 
-/// By what the firmware tells of who uses a memory best. The second class has CPUs only, where the first may have a
-/// device.
+/// The CPUs near a node, by what the firmware tells of the best users of its memory. `access1` names CPUs only, so it
+/// comes before `access0`, which may name a device.
 fn told_near(root: &Path, node: &NumaNode, nodes: &[NumaNode]) -> Option<CpuSet> {
     let folder = root.join(format!("sys/devices/system/node/node{}", node.id));
     let classes = ["access1", "access0"].map(|class| folder.join(class).join("initiators"));
@@ -90,7 +91,8 @@ fn told_near(root: &Path, node: &NumaNode, nodes: &[NumaNode]) -> Option<CpuSet>
     Some(initiators.fold(CpuSet::new(), |all, other| all.union(&other.cpus))).filter(|near| !near.is_empty())
 }
 
-/// By distance. None is near if all are equally far, or as near as the node itself.
+/// The CPUs near a node, by distance. Empty if all nodes are equally far, or if the nearest is as near as the node
+/// itself.
 fn nearest(node: &NumaNode, nodes: &[NumaNode]) -> CpuSet {
     let others = || nodes.iter().filter(|other| other.id != node.id);
     let distance = |other: &NumaNode| node.distance(other.id);
@@ -103,20 +105,20 @@ fn nearest(node: &NumaNode, nodes: &[NumaNode]) -> CpuSet {
     near.fold(CpuSet::new(), |all, other| all.union(&other.cpus))
 }
 
-/// The CPUs of a node. None at all is an answer, too.
+/// The CPUs of a node, perhaps none. `None` means that there is no usable file.
 fn cpus(folder: &Path) -> Option<CpuSet> {
     let mask = text(&folder.join("cpumap")).and_then(|mask| CpuSet::from_mask(&mask));
     mask.or_else(|| list(&folder.join("cpulist")))
 }
 
-/// One number for each online node, in the order of their numbers.
+/// Reads one distance for each online node, in the order of the node numbers.
 fn distances(folder: &Path, ids: &[usize]) -> Option<Vec<(usize, u32)>> {
     let text = text(&folder.join("distance"))?;
     let distances: Vec<u32> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
     (distances.len() == ids.len()).then(|| ids.iter().copied().zip(distances).collect())
 }
 
-/// The bytes that a line such as `Node 0 MemTotal: 8386704 kB` speaks of.
+/// The number of bytes in a line such as `Node 0 MemTotal: 8386704 kB`.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.split_once("MemTotal:"))?.1;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

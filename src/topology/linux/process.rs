@@ -1,8 +1,9 @@
-//! What the process may use: its affinity mask, what control groups leave it, and which CPUs are there at all.
+//! Reads what the process may use: its affinity mask, the limits of its control groups, and which CPUs there are at
+//! all.
 //!
-//! The kernel's affinity mask is the truth: it has the process's cpuset in it. Files may tell of something else. In a
-//! container `online` may count its CPUs from 0, and a cpuset may be another group's. So where there is a mask, a file
-//! that contradicts it is noted and not taken. Only what has no mask, such as a recording, follows its files.
+//! The kernel's affinity mask is right, and includes the limits of the cpuset. Files may be about something else: in a
+//! container, `online` may count its CPUs from 0, and a cpuset may belong to another group. So if there is a mask, a
+//! file that contradicts it is noted and not taken. Only if there is no mask, as in some recordings, the files decide.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use super::files::text;
 pub(super) struct Process {
     pub(super) online: CpuSet,
     pub(super) allowed: CpuSet,
-    /// The numbers of the nodes it may allocate on, if that is known.
+    /// The numbers of the nodes that it may allocate on, if that is known.
     pub(super) mems: Option<CpuSet>,
     pub(super) quota: Option<f64>,
 }
@@ -25,7 +26,7 @@ impl Process {
         let status = Status::read(root);
         let cpus = Cpus { root: root.to_owned() };
         let listed = cpus.online(notes);
-        // Asked itself, the kernel leaves offline CPUs out; in its file they are.
+        // The system call leaves offline CPUs out of the mask. The mask in the file may have them.
         let asked = if root == Path::new("/") { bind::mask_of_process() } else { None };
         let mask = asked.or_else(|| Some(in_use(status.cpus?, listed.as_ref(), &cpus)));
         let limits = Limits::read(root, notes);
@@ -49,8 +50,9 @@ impl Process {
     }
 }
 
-/// Of a mask from a file, which may have CPUs that are offline or could only ever come, those that are online: by the list
-/// of all, or by what the folder of each says. If none is, it is the list that is wrong.
+/// The online CPUs of a mask from a file. Such a mask may have CPUs that are offline, or that the machine does not
+/// have. A CPU is online if the list of all or its own folder says so. If none is online, the list is wrong, and the
+/// whole mask is taken.
 fn in_use(mask: CpuSet, listed: Option<&CpuSet>, cpus: &Cpus) -> CpuSet {
     let Some(listed) = listed else { return mask };
     let missing = mask.difference(listed);
@@ -59,7 +61,7 @@ fn in_use(mask: CpuSet, listed: Option<&CpuSet>, cpus: &Cpus) -> CpuSet {
     if online.is_empty() { mask } else { online }
 }
 
-/// The CPUs that are online, those of the mask among them.
+/// All CPUs that are online, including those of the mask.
 fn online_beside(mask: &CpuSet, listed: Option<CpuSet>, cpus: &Cpus, notes: &mut Vec<String>) -> CpuSet {
     let Some(listed) = listed else {
         notes.push("no CPUs in sys/devices/system/cpu: those of the affinity mask are taken".to_owned());
@@ -76,9 +78,9 @@ fn online_beside(mask: &CpuSet, listed: Option<CpuSet>, cpus: &Cpus, notes: &mut
 
 /// What the kernel says about the process.
 pub(super) struct Status {
-    /// Its affinity mask, as its cpuset leaves it.
+    /// Its affinity mask, within the limits of its cpuset.
     cpus: Option<CpuSet>,
-    /// The numbers of the nodes it may allocate on.
+    /// The numbers of the nodes that it may allocate on.
     pub(super) mems: Option<CpuSet>,
 }
 
@@ -94,7 +96,8 @@ impl Status {
     }
 }
 
-/// What a cpuset leaves. One that leaves nothing contradicts the list of online CPUs, and is not taken.
+/// The online CPUs that are in the cpuset. A cpuset with none of them contradicts the list of online CPUs, and is not
+/// taken.
 fn narrowed(online: &CpuSet, cpuset: Option<&CpuSet>, notes: &mut Vec<String>) -> CpuSet {
     let Some(cpuset) = cpuset else { return online.clone() };
     let both = online.intersection(cpuset);

@@ -1,4 +1,6 @@
-//! Linux: pages from `mmap` under a policy from `mbind`, and `move_pages`, which tells where pages are, too.
+//! Memory on NUMA nodes, for Linux.
+//!
+//! Pages come from `mmap`, and `mbind` says from which nodes. `move_pages` moves pages, and also tells where they are.
 
 #![expect(unsafe_code, reason = "system calls, and memory that they give")]
 
@@ -10,17 +12,17 @@ use libc::{c_int, c_long, c_ulong, c_void};
 
 use super::{CpuSet, Plain, Policy};
 
-/// A mapping of its own with `len` numbers; without a mapping if they take no bytes.
+/// Owns a mapping with `len` numbers. If they take no bytes, there is no mapping.
 ///
-/// Z1: `start` is aligned, and `len` numbers stand there that belong to this value alone.
+/// Z1: `start` is aligned, and points to `len` numbers that belong to this value alone.
 pub(super) struct Zeroed<T> {
     start: NonNull<T>,
     len: usize,
 }
 
-// SAFETY: By Z1 it owns its numbers, as a `Box<[T]>` does.
+// SAFETY: By Z1 this owns its numbers, as a `Box<[T]>` does.
 unsafe impl<T: Send> Send for Zeroed<T> {}
-// SAFETY: As above; a shared one gives shared slices only.
+// SAFETY: As above; a shared reference gives shared slices only.
 unsafe impl<T: Sync> Sync for Zeroed<T> {}
 
 impl<T: Plain> Zeroed<T> {
@@ -35,13 +37,14 @@ impl<T: Plain> Zeroed<T> {
         // SAFETY: A new mapping at a place of the kernel's choice touches no memory that is in use.
         let start = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
         match NonNull::new(start) {
-            // Z1: aligned to a page, at least `bytes` long, zeroed, which is a `T` by (1) of `Zeroable`; nobody else's.
+            // Z1: the mapping is aligned to a page, at least `bytes` long, zeroed (which is a `T` by (1) of
+            // `Zeroable`), and new.
             Some(start) if start.as_ptr() != libc::MAP_FAILED => Ok(Self { start: start.cast(), len }),
             _ => Err(Error::last_os_error()),
         }
     }
 
-    /// Says where the pages shall come from that are not there yet.
+    /// Tells the kernel from which nodes to take pages that are not there yet.
     pub(super) fn place(&self, policy: Policy, nodes: &CpuSet) -> Result<()> {
         if self.len == 0 {
             return Ok(());
@@ -55,17 +58,17 @@ impl<T: Plain> Zeroed<T> {
             Policy::Prefer => libc::MPOL_PREFERRED,
             Policy::Interleave => libc::MPOL_INTERLEAVE,
         };
-        // The kernel takes one bit less than it is told.
+        // The kernel reads one bit less than it is told.
         let (bits, no_flags) = (MAX_NODES as c_ulong + 1, 0 as c_ulong);
         let (start, bytes) = (self.start.as_ptr(), size_of_val(&**self));
-        // SAFETY: It changes where pages come from, not what they hold; the mask has as many bits as it says, but for
-        // the one that is not read.
+        // SAFETY: The call changes where pages come from, not what they hold. The mask has as many bits as the call
+        // says, except for the last one, which the kernel does not read.
         let result = unsafe { libc::syscall(libc::SYS_mbind, start, bytes, mode, mask.as_ptr(), bits, no_flags) };
         checked(result)
     }
 }
 
-/// As many as a kernel can be built for.
+/// The largest number of nodes that a kernel can be built for.
 const MAX_NODES: usize = 1024;
 const WORD: usize = c_ulong::BITS as usize;
 
@@ -88,8 +91,8 @@ impl<T> Drop for Zeroed<T> {
     fn drop(&mut self) {
         if self.len > 0 {
             let bytes = size_of_val(&**self);
-            // SAFETY: By Z1 this is the mapping that `new` made, and nobody has a part of it any more. What it holds
-            // needs no drop, by (2) of `Zeroable`.
+            // SAFETY: By Z1 this is the mapping that `new` made, and no reference to a part of it is left. The numbers
+            // in it need no drop, by (2) of `Zeroable`.
             let result = unsafe { libc::munmap(self.start.as_ptr().cast::<c_void>(), bytes) };
             debug_assert_eq!(result, 0, "a whole mapping can be given back: {}", Error::last_os_error());
         }
@@ -97,35 +100,36 @@ impl<T> Drop for Zeroed<T> {
 }
 
 pub(super) fn page_size() -> usize {
-    // SAFETY: It only asks.
+    // SAFETY: The call only asks.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).ok().filter(|size| size.is_power_of_two()).expect("Linux knows the size of its pages")
 }
 
-/// On which node the page at each address is. None: nowhere yet, or the kernel's page of zeros. No page is touched.
+/// The node of the page at each address. None if the page does not exist yet, or is the kernel's shared page of zeros.
+/// No page is touched.
 pub(super) fn nodes_of(pages: &[usize]) -> Result<Vec<Option<usize>>> {
     let mut places = vec![-1; pages.len()];
     ask_or_move(pages, None, &mut places)?;
     Ok(places.into_iter().map(|place| usize::try_from(place).ok()).collect())
 }
 
-/// Tries to move pages. Whether it did is not told for each: ask for that.
+/// Tries to move pages to a node. The result does not tell which pages were moved; [`nodes_of`] does.
 pub(super) fn move_pages(pages: &[usize], node: usize) -> Result<()> {
     let node = c_int::try_from(node).map_err(|_| Error::from_raw_os_error(libc::ENODEV))?;
     match ask_or_move(pages, Some(&vec![node; pages.len()]), &mut vec![-1; pages.len()]) {
-        // The node is full.
+        // The node is full, which is no error here.
         Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Ok(()),
         result => result,
     }
 }
 
-/// `move_pages`, for pages of this process alone; without nodes it only asks.
+/// Calls `move_pages` for pages that only this process uses. Without nodes it only asks where they are.
 fn ask_or_move(pages: &[usize], nodes: Option<&[c_int]>, places: &mut [c_int]) -> Result<()> {
     assert!(nodes.is_none_or(|nodes| nodes.len() == pages.len()) && places.len() == pages.len());
     let nodes = nodes.map_or(ptr::null(), <[c_int]>::as_ptr);
     let (this_process, count) = (0 as c_int, pages.len() as c_ulong);
-    // SAFETY: Where a page lies is not seen by those that use it, and an address without a page is an answer in
-    // `places`. All lists have `count` members, as was asserted; a pointer is as large as an address.
+    // SAFETY: Moving a page changes nothing for the threads that use it, and an address without a page only leads to an
+    // error code in `places`. All lists have `count` members, as was asserted. A pointer is as large as an address.
     checked(unsafe {
         let (pages, places) = (pages.as_ptr(), places.as_mut_ptr());
         libc::syscall(libc::SYS_move_pages, this_process, count, pages, nodes, places, MPOL_MF_MOVE)
@@ -135,7 +139,8 @@ fn ask_or_move(pages: &[usize], nodes: Option<&[c_int]>, places: &mut [c_int]) -
 /// `MPOL_MF_MOVE` of the kernel's `mempolicy.h`.
 const MPOL_MF_MOVE: c_int = 1 << 1;
 
-/// What is positive is no error: so many pages did not move.
+/// Turns the result of a system call into an error. A positive result is no error: it is the number of pages that did
+/// not move.
 fn checked(result: c_long) -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }

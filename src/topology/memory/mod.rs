@@ -1,17 +1,20 @@
-//! Memory on a NUMA node, and on which node memory is.
+//! Memory on NUMA nodes: placing it, asking where it is, and moving it.
 //!
-//! Three things, all about whole pages of this process on this machine: to have zeroed memory whose pages come from a
-//! node once they are touched ([`NodeMemory`]), to ask on which node the pages of a slice are ([`node_of`]), and to
-//! move pages that are somewhere already ([`move_to`]). The kernel's calls stand in `mapped`; on systems that have none
-//! `plain` takes its place: ordinary memory, of which nothing is known.
+//! There are three things here, all about whole pages of this process on this machine:
+//! * [`NodeMemory`] is zeroed memory whose pages come from a chosen node when they are first written;
+//! * [`node_of`] tells on which node the pages of a slice are;
+//! * [`move_to`] moves pages that exist already.
+//!
+//! The system calls are in `mapped`. On systems without such calls, `plain` takes its place: ordinary memory, of which
+//! nothing is known.
 //!
 //! # Invariants
 //! - M1: The pages of a [`NodeMemory`] are not touched before its policy is set.
 //! - M2: Nothing here touches a page of a slice that it is asked about.
 //!
 //! # Tests
-//! `tests/numa.rs`, which needs a machine with several nodes; `ci/numa.sh` makes some up. What needs no node stands in
-//! this folder's tests.
+//! `tests/numa.rs` needs a machine with several nodes; `ci/numa.sh` emulates some. The tests of this folder need no
+//! second node.
 
 #[cfg(target_os = "linux")]
 mod mapped;
@@ -33,13 +36,13 @@ use plain as system;
 
 mod sealed {
     /// # Safety
-    /// (1) Bytes that are all zero are a value. (2) Nothing happens when a value is dropped.
+    /// (1) Bytes that are all zero are a value of the type. (2) Nothing happens when a value is dropped.
     #[expect(unsafe_code, reason = "memory that the kernel zeroed is taken for values")]
     pub(super) unsafe trait Zeroable {}
 }
 use sealed::Zeroable;
 
-/// What [`NodeMemory`] can hold: integers and floats, which are zero when all their bytes are.
+/// The numbers that [`NodeMemory`] can hold: integers and floats, which are zero if all their bytes are.
 ///
 /// It cannot be implemented outside of this crate.
 #[expect(private_bounds, reason = "sealed")]
@@ -47,7 +50,7 @@ pub trait Plain: Zeroable + Copy + Default + Send + Sync + 'static {}
 
 macro_rules! plain {
     ($($number:ty)*) => {$(
-        // SAFETY: (1) The value is zero. (2) Numbers are `Copy`.
+        // SAFETY: (1) The value is the number zero. (2) Numbers are `Copy`.
         #[expect(unsafe_code, reason = "says that zero bytes are the number zero")]
         unsafe impl Zeroable for $number {}
         impl Plain for $number {}
@@ -55,23 +58,25 @@ macro_rules! plain {
 }
 plain!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
 
-/// How the pages of some memory are to lie.
+/// How pages are placed.
 #[derive(Clone, Copy, Debug)]
 enum Policy {
-    /// On one node as long as it has free pages, then on the nearest that has.
+    /// On one node as long as it has free pages, then on the nearest node that has some.
     Prefer,
     /// In turn on each of several nodes.
     Interleave,
 }
 
-/// Zeroed memory for `len` numbers, of which each page comes from a chosen NUMA node.
+/// Zeroed memory for `len` numbers, whose pages come from chosen NUMA nodes.
 ///
-/// A page (a huge one, where the system gives such) takes its place when it is first written, whichever thread does
-/// that. If the node is full the kernel takes the page from another one rather than fail; [`node_of`] tells. What is
-/// never written takes no memory. Making it reads a few small files of each node, some 0.1 ms each: it is for large,
+/// A page gets its place when it is first written, whichever thread writes it. Pages may be huge pages if the system
+/// gives such. If the node is full, the kernel takes the page from another node and does not fail; [`node_of`] tells.
+/// Pages that are never written take no memory.
+///
+/// Making it reads a few small files for each node, which takes about 0.1 ms for each node. So it is meant for large,
 /// long-lived memory.
 ///
-/// Where the system does not let memory be placed, this is ordinary zeroed memory, and [`refused`](Self::refused) says
+/// If the system does not let memory be placed, this is ordinary zeroed memory, and [`refused`](Self::refused) says
 /// why.
 ///
 /// ```
@@ -92,20 +97,22 @@ pub struct NodeMemory<T: Plain> {
 }
 
 impl<T: Plain> NodeMemory<T> {
-    /// Memory for `len` numbers on the NUMA node with the system's number `node`.
+    /// Allocates memory for `len` numbers on the NUMA node with the number `node`, as the system counts them.
     ///
     /// # Errors
-    /// If there is no such node, it has no memory, or the process may not allocate there; if so many bytes cannot be
-    /// had. That the system refuses to place memory is no error.
+    /// If there is no such node, if it has no memory, if the process may not allocate there, or if the system has not
+    /// enough memory for `len` numbers. It is no error if the system refuses to place memory.
     pub fn on_node(len: usize, node: usize) -> Result<Self, Error> {
         Ok(Self::new(len, Policy::Prefer, &usable(node, &nodes())?)?)
     }
 
-    /// Memory for `len` numbers whose pages lie in turn on all NUMA nodes on which the process may allocate,
-    /// memory-only ones included: for what all workers use alike.
+    /// Allocates memory for `len` numbers whose pages lie in rotation on all NUMA nodes on which the process may
+    /// allocate.
+    ///
+    /// Memory-only nodes are among them. This suits memory that all workers use alike.
     ///
     /// # Errors
-    /// If so many bytes cannot be had.
+    /// If the system has not enough memory for `len` numbers.
     pub fn interleaved(len: usize) -> Result<Self, Error> {
         let nodes = nodes().iter().filter(|node| node.may_allocate()).map(NumaNode::id).collect();
         Ok(Self::new(len, Policy::Interleave, &nodes)?)
@@ -118,7 +125,7 @@ impl<T: Plain> NodeMemory<T> {
         Ok(Self { items, refused })
     }
 
-    /// Why the memory lies wherever the system put it, if the system refused to place it as asked.
+    /// Why the system refused to place the memory as asked, if it did. The memory is then wherever the system put it.
     #[must_use]
     pub fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
@@ -138,22 +145,25 @@ impl<T: Plain> DerefMut for NodeMemory<T> {
     }
 }
 
-/// Says how large it is, and what was refused.
+/// Prints how many numbers there are, and what was refused.
 impl<T: Plain> fmt::Debug for NodeMemory<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeMemory").field("len", &self.len()).field("refused", &self.refused).finish()
     }
 }
 
-/// On which NUMA node the memory of `items` is, as the kernel says now: the number of the node that has at least two
-/// thirds of its pages.
+/// The NUMA node that has at least two thirds of the pages of `items`, as the kernel says now.
 ///
-/// Pages that nobody has written yet are nowhere, and do not count. Of a slice of more than 64 pages, 64 are asked for:
-/// two neighbours of each 32nd part, so that interleaved memory is not taken for memory on one node. None if no node
-/// has so many, if all is untouched, and where the system does not tell. (Some kernels, Linux 6.1 is one, neither tell
-/// of pages that they look at to balance memory by themselves, nor move them.)
+/// Pages that no thread has written yet do not exist, and do not count. If the slice has more than 64 pages, the kernel
+/// is asked about 64 of them: two neighbours in each of 32 equal parts, so that interleaved memory is not taken for
+/// memory on one node.
 ///
-/// No page is touched. It costs one system call, 3 us for 64 KiB, 15 us from 256 KiB on: ask once, for memory worth it.
+/// The result is `None` if no node has two thirds of the pages, if no page exists yet, or if the system does not tell.
+/// (Some kernels move memory between nodes by themselves. While they examine a page for that, some of them, such as
+/// Linux 6.1, neither tell where it is nor move it.)
+///
+/// No page is touched. It costs one system call: 3 us for 64 KiB, 15 us for 256 KiB or more. Ask once, and only about
+/// memory that is large enough to matter.
 ///
 /// ```
 /// use millstream::memory::node_of;
@@ -169,7 +179,7 @@ pub fn node_of<T>(items: &[T]) -> Option<usize> {
     node_of_bytes(items.as_ptr().addr(), size_of_val(items))
 }
 
-/// The same for so many bytes of memory from an address on.
+/// As [`node_of`], for `bytes` bytes of memory from `address` on.
 pub(crate) fn node_of_bytes(address: usize, bytes: usize) -> Option<usize> {
     let page = system::page_size();
     let (first, end) = (address / page, (address + bytes).div_ceil(page));
@@ -178,22 +188,24 @@ pub(crate) fn node_of_bytes(address: usize, bytes: usize) -> Option<usize> {
     let asked: Vec<usize> = sample(pages).map(|index| (first + index) * page).collect();
     let mut found: Vec<usize> = system::nodes_of(&asked).ok()?.into_iter().flatten().collect();
     found.sort_unstable();
-    // What is more than half of them stands in the middle.
+    // A node that has more than half of the pages stands in the middle of the sorted list.
     let node = *found.get(found.len() / 2)?;
     let share = found.iter().filter(|found| **found == node).count();
     (3 * share >= 2 * found.len()).then_some(node)
 }
 
-/// How many pages of a slice are asked for.
+/// The largest number of pages of a slice that the kernel is asked about.
 const SAMPLE: usize = 64;
 
-/// Which of so many pages are looked at: all, or two neighbours of each of equal parts. Of pages dealt out one by one
-/// to several nodes, no node has more than half of such pairs.
+/// The indices of the pages, out of `pages`, that the kernel is asked about: all of them, or two neighbours in each of
+/// equal parts. If pages were dealt out one by one to several nodes, no node has more than half of the pages in such
+/// pairs.
 fn sample(pages: usize) -> impl Iterator<Item = usize> {
     const PARTS: usize = SAMPLE / 2;
     let start = move |part: usize| part * pages / PARTS;
     let pair = move |part: usize| {
-        // Spread by multiplication with the golden ratio: no step that larger units, dealt out, could share.
+        // The golden ratio spreads the places. A fixed step could coincide with the size of larger units that were
+        // dealt out.
         let spread = (part + 1).wrapping_mul(0x9E37_79B9) >> 16;
         let first = start(part) + spread % (start(part + 1) - start(part) - 1);
         [first, first + 1]
@@ -202,17 +214,19 @@ fn sample(pages: usize) -> impl Iterator<Item = usize> {
     (0..all).chain((0..parts).flat_map(pair))
 }
 
-/// Moves the memory of `items` to the NUMA node with the system's number `node`. Returns how many pages are elsewhere
-/// all the same: 0 if all is there.
+/// Moves the memory of `items` to the NUMA node with the number `node`, and returns how many pages are still elsewhere.
 ///
-/// Only whole pages inside the slice are moved: what shares its first and last page stays where it is. (A huge page
-/// that is partly inside moves as a whole.) Pages that nobody has written yet are nowhere, and are not counted; they
-/// will come from where they are first written. A page stays if the node is full, or if the system holds it.
+/// Only whole pages inside the slice are moved. A first or last page that the slice shares with other memory stays
+/// where it is. (A huge page that is partly inside moves as a whole.) Pages that no thread has written yet do not
+/// exist, and are not counted; their place is decided when they are first written. A page stays where it is if the node
+/// is full, or if the system holds it.
 ///
-/// The kernel copies page by page, and stops whoever writes there until it has: it pays for memory that is used long.
+/// The kernel copies page by page. A thread that writes to a page waits until that page is copied. So moving pays only
+/// for memory that is used for a long time.
 ///
 /// # Errors
-/// If there is no such node, it has no memory, or the process may not allocate there; if the system moves no pages.
+/// If there is no such node, if it has no memory, if the process may not allocate there, or if the system moves no
+/// pages.
 ///
 /// ```
 /// use millstream::memory::{move_to, node_of};
@@ -239,11 +253,11 @@ pub fn move_to<T>(items: &mut [T], node: usize) -> Result<usize, Error> {
     Ok(elsewhere)
 }
 
-/// Bounds the lists of addresses.
+/// How many pages are moved in one call. It bounds the lists of addresses.
 const MOVED_AT_ONCE: usize = 1024;
 
-/// Returns how many of the pages are elsewhere at the end. The kernel gives up all of a call behind the first page that
-/// it cannot move: so what is left is tried again, as long as it gets less.
+/// Moves pages, and returns how many of them are elsewhere at the end. At the first page that it cannot move, the
+/// kernel gives up the rest of a call. So the rest is tried again, as long as it becomes smaller.
 fn move_pages(mut pages: Vec<usize>, node: usize) -> Result<usize, std::io::Error> {
     let mut before = usize::MAX;
     loop {
@@ -258,12 +272,12 @@ fn move_pages(mut pages: Vec<usize>, node: usize) -> Result<usize, std::io::Erro
     }
 }
 
-/// The nodes of this machine, of which only what is about memory is true.
+/// The nodes of this machine. Only what they say about memory is right; their CPUs are not read.
 fn nodes() -> Vec<NumaNode> {
     linux::nodes(Path::new("/"))
 }
 
-/// The node as a set, if memory can come from there.
+/// The node as a set of one, if memory can come from it.
 fn usable(id: usize, nodes: &[NumaNode]) -> Result<CpuSet, MemoryError> {
     let Some(node) = nodes.iter().find(|node| node.id() == id) else {
         return Err(MemoryError::no_node(id, &nodes.iter().map(NumaNode::id).collect::<CpuSet>()));

@@ -1,4 +1,4 @@
-//! Systems without calls about NUMA nodes: ordinary memory, and no answers.
+//! Memory for systems without calls about NUMA nodes: ordinary memory, of which nothing is known.
 
 use std::io::{Error, ErrorKind, Result};
 use std::ops::{Deref, DerefMut};

@@ -1,8 +1,10 @@
-//! Deals out numbers to the parts of a level as an attribute `indexes=` says.
+//! Deals out numbers to the parts of a level, as an attribute `indexes=` says.
 //!
-//! `0,2,1,3` lists them. `2*2:1*2` and `package:pu` count with interleaved loops: of `step*count` the number of a part
-//! grows with every `step` parts, `count` times, then starts anew; the first loop counts fastest. A level stands for the
-//! step and count of its parts. A loop over the parts that the others leave may be missing.
+//! * `0,2,1,3` lists the numbers.
+//! * `2*2:1*2` counts with interleaved loops. In a loop `step*count`, the number grows with every `step` parts, `count`
+//!   times, and then starts again. The first loop counts fastest. A loop over the parts that the others leave may be
+//!   missing.
+//! * `package:pu` does the same. A level stands for the step and count of its parts.
 
 use super::super::CpuSet;
 use super::spec::{Spec, kind};
@@ -12,7 +14,7 @@ struct Loop {
     count: usize,
 }
 
-/// The numbers of `total` parts, all different; without an attribute they count up.
+/// The numbers of `total` parts, all different. Without an attribute they count up from 0.
 ///
 /// # Errors
 /// What is wrong with the attribute.
@@ -38,7 +40,7 @@ pub(super) fn numbers(indexes: Option<&str>, spec: &Spec, total: usize) -> Resul
     Ok(numbers)
 }
 
-/// `2*2:1*2`
+/// Reads loops such as `2*2:1*2`.
 fn loops_of_numbers(text: &str) -> Result<Vec<Loop>, String> {
     let one = |part: &str| {
         let (step, count) = part.split_once('*')?;
@@ -48,7 +50,7 @@ fn loops_of_numbers(text: &str) -> Result<Vec<Loop>, String> {
     text.split(':').map(|part| one(part).ok_or_else(|| format!("'{part}' is no loop such as 2*4"))).collect()
 }
 
-/// `package:pu`
+/// Reads loops such as `package:pu`.
 fn loops_of_levels(text: &str, spec: &Spec, total: usize) -> Result<Vec<Loop>, String> {
     let mut levels = Vec::new();
     for name in text.split(':') {

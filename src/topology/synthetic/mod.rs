@@ -1,8 +1,11 @@
 //! Makes up a machine from hwloc's synthetic description.
 //!
+//! [`Topology::synthetic`](super::Topology::synthetic) calls [`machine`]. `spec` reads the description; `indexes` deals
+//! out numbers.
+//!
 //! The parts of a level lie side by side over the PUs, each over the same number of them: part `k` of `n` has the PUs
-//! from place `k * total / n` on. Places are counted from the left; `indexes=` says which numbers PUs and nodes have
-//! there. How a description is written is in `spec`, how numbers are dealt out in `indexes`.
+//! from place `k * total / n` on. Places are counted from the left. The attribute `indexes=` says which numbers the PUs
+//! and nodes at these places have.
 
 mod indexes;
 mod spec;
@@ -15,12 +18,15 @@ use super::draft::{Draft, LOCAL};
 use super::parts::{L3Domain, NumaNode, Package};
 use spec::{Attributes, Kind, Spec};
 
-/// As many nodes as a Linux kernel can have.
+/// The largest number of nodes that a Linux kernel can have.
 const MAX_NODES: usize = 1024;
-/// Distances of nodes in one package, as of a processor that is split into nodes, and of any others.
+/// The distance of two nodes in one package, as in a processor that is split into nodes.
 const NEAR: u32 = 12;
+/// The distance of any other two nodes.
 const FAR: u32 = 20;
 
+/// Makes the draft of a machine from a description.
+///
 /// # Errors
 /// What is wrong with the description.
 pub(super) fn machine(description: &str) -> Result<Draft, String> {
@@ -49,7 +55,7 @@ pub(super) fn machine(description: &str) -> Result<Draft, String> {
     })
 }
 
-/// Which number the PU at each place has.
+/// The number of the PU at each place.
 struct Places {
     numbers: Vec<usize>,
 }
@@ -70,7 +76,7 @@ struct Site<'s> {
     places: Range<usize>,
     level: usize,
     attributes: &'s Attributes,
-    /// Of several nodes over the same PUs, only one has them.
+    /// Whether this node has the PUs below it. Of several nodes over the same PUs, only one has them.
     has_cpus: bool,
 }
 
@@ -102,7 +108,7 @@ fn nodes(spec: &Spec, places: &Places) -> Result<Vec<NumaNode>, String> {
     Ok(sites.iter().enumerate().map(node).collect())
 }
 
-/// The nodes in the order in which hwloc numbers them: parts before what is around them, from the left.
+/// The nodes in the order in which hwloc numbers them: from the left, and inner parts before the parts around them.
 fn sites(spec: &Spec) -> Result<Vec<Site<'_>>, String> {
     let innermost = spec.levels.iter().rposition(|level| !level.attached.is_empty());
     let mut sites = Vec::new();

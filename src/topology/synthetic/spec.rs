@@ -11,20 +11,20 @@ pub(super) enum Kind {
     Package,
     Die,
     Numa,
-    /// For data, or for data and instructions.
+    /// A level-3 cache for data, or for data and instructions.
     L3,
     Core,
     Pu,
-    /// Not in a topology: it only counts.
+    /// A level that a topology does not show; it only multiplies the number of parts.
     Group,
-    /// As [`Group`](Self::Group): a cache of another level, or for instructions.
+    /// A cache of another level, or one for instructions. A topology does not show it either.
     Cache(u8, bool),
 }
 
-/// `core:8(…)`, or the machine itself.
+/// A level such as `core:8(…)`, or the machine itself.
 pub(super) struct Level {
     pub(super) kind: Kind,
-    /// As it was written, without attributes.
+    /// The text of the level, without attributes.
     pub(super) text: String,
     /// How many of these parts there are in the machine.
     pub(super) width: usize,
@@ -35,20 +35,20 @@ pub(super) struct Level {
 
 #[derive(Default)]
 pub(super) struct Attributes {
-    /// In bytes.
+    /// The memory of a node, in bytes.
     pub(super) memory: Option<u64>,
-    /// In bytes.
+    /// The size of a cache, in bytes.
     pub(super) size: Option<u64>,
     pub(super) indexes: Option<String>,
 }
 
-/// A description that makes sense but for its `indexes`: the levels from the machine to the PUs.
+/// A description that was read and checked, except for its `indexes`: the levels from the machine to the PUs.
 pub(super) struct Spec {
     pub(super) levels: Vec<Level>,
     pub(super) notes: Vec<String>,
 }
 
-/// As hwloc has it.
+/// The largest number of levels, as in hwloc.
 const MAX_LEVELS: usize = 128;
 
 impl Spec {
@@ -83,9 +83,9 @@ impl Spec {
 struct Reader<'t> {
     rest: &'t str,
     levels: Vec<Level>,
-    /// Indices of the levels that were written as a number alone.
+    /// The indices of levels that were written as a number alone.
     bare: Vec<usize>,
-    /// Attributes that mean nothing here.
+    /// Attributes that are not used.
     ignored: Vec<String>,
 }
 
@@ -112,14 +112,14 @@ impl<'t> Reader<'t> {
         self.rest = self.rest.trim_start();
     }
 
-    /// Takes what comes before any of the stops.
+    /// Takes the text before the first stop.
     fn take(&mut self, is_stop: impl Fn(char) -> bool) -> &'t str {
         let (taken, rest) = self.rest.split_at(self.rest.find(is_stop).unwrap_or(self.rest.len()));
         self.rest = rest;
         taken
     }
 
-    /// `numa(…)]`
+    /// Reads an attached node, `numa(…)]`.
     fn read_attached(&mut self) -> Result<(), String> {
         let name = self.take(|c| "(]".contains(c)).trim();
         if kind(name) != Some(Kind::Numa) {
@@ -133,7 +133,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// `core:8(…)`, `8(…)`
+    /// Reads a level, `core:8(…)` or `8(…)`.
     fn read_level(&mut self) -> Result<(), String> {
         let text = self.take(|c| c.is_whitespace() || "([".contains(c));
         let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -164,7 +164,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// `(memory=1GB indexes=2*2:1*2)`
+    /// Reads attributes, `(memory=1GB indexes=2*2:1*2)`.
     fn attributes(&mut self, kind: Kind, of: &str) -> Result<Attributes, String> {
         self.rest = &self.rest[1..];
         let inside = self.take(|c| c == ')');
@@ -175,7 +175,7 @@ impl<'t> Reader<'t> {
             match attribute.split_once('=') {
                 Some(("memory", text)) if kind == Kind::Numa => attributes.memory = Some(size(text)?),
                 Some(("size", text)) if kind == Kind::L3 => attributes.size = Some(size(text)?),
-                // Levels without a name are known only when all of them are read.
+                // A bare level is a group for now. What it is becomes known only when all levels are read.
                 Some(("indexes", text)) if [Kind::Numa, Kind::Pu, Kind::Group].contains(&kind) => {
                     attributes.indexes = Some(text.to_owned());
                 }
@@ -185,8 +185,8 @@ impl<'t> Reader<'t> {
         Ok(attributes)
     }
 
-    /// hwloc's choice for bare numbers: of the machine's levels NUMA nodes are wanted first, then packages, cores,
-    /// caches and groups.
+    /// Gives levels to bare numbers as hwloc does: NUMA nodes first, then packages, cores, caches and groups, as long
+    /// as numbers are left.
     fn name_bare_levels(&mut self) -> Result<(), String> {
         let inner = 1..self.levels.len() - 1;
         if let Some(last) = self.bare.last().copied().filter(|last| *last == inner.end) {
@@ -209,7 +209,7 @@ impl<'t> Reader<'t> {
         let is_attached = self.levels.iter().any(|level| !level.attached.is_empty());
         let numa = want(usize::from(!is_attached));
         let (packages, cores, caches) = (want(1), want(1), want(4));
-        // From the outside in; there are no more than two or three caches without the others.
+        // From the outside in. Which caches there are depends on how many numbers are left for them.
         let by_count: [&[Kind]; 5] = [
             &[],
             &[Kind::Cache(2, false)],
@@ -227,7 +227,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// What a level is called: hwloc's names, in full or from two letters on, in upper or lower case.
+/// The kind of a level by its name: hwloc's names, in full or abbreviated to two letters or more, in upper or lower
+/// case.
 pub(super) fn kind(name: &str) -> Option<Kind> {
     let name = name.to_ascii_lowercase();
     if let Some(cache) = name.strip_prefix('l').filter(|cache| cache.starts_with(|c: char| c.is_ascii_digit())) {

@@ -1,6 +1,6 @@
 //! Files of recorded machines that contradict each other, or the machine.
 //!
-//! Each test is a kind of machine in hwloc's own collection of recordings, made up in small. What is taken is what hwloc
+//! Each test is a small copy of a kind of machine in hwloc's own collection of recordings. The reader takes what hwloc
 //! takes.
 
 use super::{Tree, assert_notes, cores, l3, nodes, packages};
@@ -8,7 +8,7 @@ use super::{Tree, assert_notes, cores, l3, nodes, packages};
 /// A mask that every CPU is in, so that notes tell of the rest.
 const MASK: (&str, &str) = ("proc/self/status", "Cpus_allowed_list:\t0-31\n");
 
-/// CPUs in one package and on one node, in cores of so many.
+/// CPUs in one package and on one node, in cores of the same number of CPUs.
 fn machine(name: &str, cpus: usize, threads: usize) -> Tree {
     let tree = Tree::of(name, &[MASK]);
     let all = format!("0-{}", cpus - 1);
@@ -53,8 +53,8 @@ fn a_list_without_the_cpu_gives_way_to_the_mask() {
 
 #[test]
 fn where_list_and_mask_both_have_the_cpu_the_mask_counts() {
-    // hwloc reads masks only, so that recordings that show how it deals with wrong files are wrong there. It leaves out an
-    // L3 cache and a package that reach into others, and so does this.
+    // hwloc reads masks only, so in the recordings that show how it deals with wrong files, the masks are wrong. It
+    // leaves out an L3 cache and a package that reach into others, and so does this.
     let tree = machine("both", 8, 1);
     tree.node(0, "0-7", 1 << 30, "10");
     tree.write("sys/devices/system/node/node0/cpumap", "7f");
@@ -139,7 +139,7 @@ fn cpus_in_the_list_without_a_folder_are_not_there() {
     let read = tree.read();
     assert_eq!((read.cpus().to_string(), cores(&read)), ("0-3".to_owned(), vec!["0-1".to_owned(), "2-3".to_owned()]));
     assert_notes(&read, &["no affinity mask", "CPUs 4-7 are in the list of online CPUs, but have no folder"]);
-    // The mask knows better.
+    // The mask is right.
     tree.write(MASK.0, MASK.1);
     assert_eq!(tree.read().allowed_cpus().to_string(), "0-7");
 }

@@ -225,7 +225,7 @@ fn memory_is_near_the_cpus_that_the_system_names_or_the_nearest_nodes() {
     initiator(4, 0, "read_latency");
     initiator(5, 0, "node0");
     initiator(5, 1, "node1");
-    // Of itself, and of a node that is not there: nothing is told.
+    // An initiator that is the node itself, or that is not there, tells nothing.
     initiator(2, 1, "node2");
     initiator(2, 1, "node9");
     assert_eq!(near(&tree.read()), ["0-3", "4-7", "0-3", "0-7", "4-7", "4-7", ""]);

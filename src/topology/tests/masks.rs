@@ -58,7 +58,7 @@ fn the_mask_is_taken_as_a_whole_where_only_a_part_of_it_is_in_the_list() {
 
 #[test]
 fn cpus_of_the_mask_that_are_offline_are_not_allowed() {
-    // That is how the kernel writes the mask of a process that nobody has bound: all CPUs that could ever be there.
+    // The kernel writes the mask of a process that was never bound in this way: all CPUs that could ever be there.
     let tree = Tree::of("possible", &[("proc/self/status", "Cpus_allowed_list:\t0-127\n")]);
     tree.cpu("online", "0-3\n");
     folders(&tree, &[0, 1, 2, 3, 4]);
@@ -69,7 +69,7 @@ fn cpus_of_the_mask_that_are_offline_are_not_allowed() {
 
 #[test]
 fn isolated_cpus_are_allowed_where_the_mask_has_them() {
-    // The kernel leaves them out of the masks of processes that nobody has bound.
+    // The kernel leaves them out of the masks of processes that were never bound.
     for (mask, allowed) in [("0-1", "0-1"), ("1-2", "1-2")] {
         let tree = Tree::of("isolated", &[("proc/self/status", &format!("Cpus_allowed_list:\t{mask}\n"))]);
         tree.cpu("online", "0-3\n");

@@ -48,7 +48,7 @@ impl Tree {
         self.write(&format!("sys/devices/system/cpu/{path}"), text);
     }
 
-    /// A NUMA node with so many bytes.
+    /// Adds a NUMA node with this much memory.
     fn node(&self, id: usize, cpus: &str, memory: u64, distances: &str) {
         let folder = format!("sys/devices/system/node/node{id}");
         self.write(&format!("{folder}/cpulist"), cpus);
@@ -56,7 +56,7 @@ impl Tree {
         self.write(&format!("{folder}/distance"), distances);
     }
 
-    /// Reads it, and wants the invariants.
+    /// Reads the machine, and checks the invariants.
     fn read(&self) -> Topology {
         let machine = Topology::read(&self.0).expect("some CPUs");
         assert_invariants(&machine);

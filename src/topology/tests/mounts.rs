@@ -11,7 +11,7 @@ fn mount(number: usize, top: &str, place: &str, kind: &str) -> String {
 const V2: &str = "cgroup2 cgroup2 rw,nsdelegate";
 const V1: &str = "cgroup cgroup rw,cpu,cpuacct";
 
-/// A quota of so many hundredths of a CPU, in the way of each version.
+/// Sets a quota in hundredths of a CPU, in the form of each version.
 fn quota(tree: &Tree, group: &str, hundredths: usize) {
     tree.write(&format!("{group}/cpu.max"), format!("{hundredths}000 100000\n"));
     tree.write(&format!("{group}/cpu.cfs_quota_us"), format!("{hundredths}000\n"));

@@ -1,5 +1,5 @@
-//! The items of random programs, and the user code that works on them: each item is counted while it lives, and any call
-//! may be made to fail.
+//! The items of random programs, and the user code that works on them. Each item is counted while it lives, and any
+//! call may be made to fail.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 

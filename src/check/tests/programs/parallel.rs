@@ -1,4 +1,4 @@
-//! What a program means as a graph: every item is counted, and any closure may be made to fail.
+//! The meaning of a program as a graph: every item is counted, and any closure may be made to fail.
 
 use super::items::{At, Env, Item, Items, mix, name};
 use super::program::{Cut, Meaning, Step, TaskKind, walk};

@@ -1,8 +1,8 @@
 //! Random graphs as programs, and what they mean: to a sequential interpreter, and to the real thing.
 //!
-//! A program is a list of steps; [`walk`] turns it into calls of [`Meaning`], which is implemented twice. Steps name streams
-//! and data by numbers that are taken modulo how many there are, so every list of steps is a program, and so is every part
-//! of it: failing ones shrink well. What a step adds is a row of [`super::table`].
+//! A program is a list of steps. [`walk`] turns it into calls of [`Meaning`], which is implemented twice. Steps name
+//! streams and data by numbers, which are taken modulo the number that there are. So every list of steps is a program,
+//! and so is every part of it; failing programs shrink well. What a step adds is a row of [`super::table`].
 
 use std::collections::BTreeSet;
 
@@ -104,7 +104,7 @@ pub(super) trait Meaning {
 /// What a walk has numbered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Walked {
-    /// Of each operator whether what it is given comes in stream order; tasks are not.
+    /// Whether the items of each operator come in stream order; `false` for tasks.
     pub(super) ordered: Vec<bool>,
     /// Operators that cannot be named: partitions.
     pub(super) unnamed: Vec<usize>,
@@ -123,7 +123,7 @@ struct Flow<S> {
 struct Walk<'a, M: Meaning> {
     to: &'a mut M,
     open: Vec<Flow<M::Stream>>,
-    /// Results: nobody writes them again.
+    /// Results. No step writes them again.
     ints: Vec<M::Int>,
     cells: Vec<M::Int>,
     lists: Vec<(M::List, bool)>,

@@ -1,4 +1,5 @@
-//! Random programs: the graph's answers are the sequential ones, in any order, on any number of workers; so are its failures.
+//! Random programs: a graph gives the same answers and failures as the sequential program, in any order and on any
+//! number of workers.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -99,8 +100,8 @@ impl Trap {
     }
 }
 
-/// Runs a program that fails, then again without the trap. Whether it has failed: behind the end of a stream there is no
-/// failure.
+/// Runs a program that fails, then again without the trap. Returns whether it has failed: behind the end of a stream
+/// there is no failure.
 fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Result<bool, TestCaseError> {
     let env = Env::new(pool);
     let mut failed = Vec::new();
@@ -130,7 +131,8 @@ fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Resu
     Ok(failed[0])
 }
 
-/// Whether a program with few credits stalls. If not, its answers are the expected ones; if so, the stall names who waits.
+/// Whether a program with few credits stalls. If not, its answers are the expected ones. If so, the error names what
+/// waits.
 fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, TestCaseError> {
     let env = Env::new(pool);
     let mut stalled = Vec::new();

@@ -1,4 +1,4 @@
-//! What a program means, one step after the other.
+//! The meaning of a program as sequential code, one step after the other.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl Sequential {
         Int::Result(self.ints.len() - 1)
     }
 
-    /// The operator `id` is given these items; `calls`: its user code is.
+    /// Notes the items that the operator `id` is given, if it gives them to user code (`calls`).
     fn give(&mut self, id: usize, calls: bool, items: &[i64]) {
         if calls {
             self.given.insert(id, items.to_vec());

@@ -1,4 +1,4 @@
-//! What needs no second node. Where the system places no memory, these hold as well.
+//! Tests that need no second node. They also hold if the system places no memory.
 
 use super::super::Topology;
 use super::*;
@@ -97,7 +97,7 @@ fn untouched_memory_is_nowhere_and_stays_so() {
         assert_eq!(elsewhere, 0);
     }
     assert_eq!(node_of(&memory), None);
-    // The kernel's page of zeros is nobody's.
+    // The kernel's shared page of zeros is on no node.
     assert_eq!(memory.iter().map(|byte| u64::from(*byte)).sum::<u64>(), 0);
     assert_eq!(node_of(&memory), None);
 }

@@ -1,8 +1,8 @@
 //! One row for each method that adds to a stream: what it is in a graph, and what it means to an iterator.
 //!
-//! Random programs are drawn from these rows, and `tests/tidy.rs` sees to it that each method has one. A new operator needs
-//! its own file, and a row here. In a row `graph` adds the operator, with closures that count as user code (by [`At`]); `iter`
-//! says the same of a vector. `k` is a number from 1 to 11 that both are given.
+//! Random programs are drawn from these rows, and `tests/tidy.rs` checks that each method has one. A new operator needs
+//! its own file, and a row here. In a row, `graph` adds the operator, with closures that count as user code (by
+//! [`At`]), and `iter` does the same to a vector. `k` is a number from 1 to 11 that both are given.
 
 mod operators;
 mod shapes;
