@@ -37,7 +37,7 @@ impl System {
         self.write("sys/fs/cgroup/job/cpu.max", &format!("{quota} 100000"));
     }
 
-    /// Who looks after a pool here.
+    /// What looks after a pool on this system.
     fn watch(&self, pool: &Pool) -> Watch {
         Watch {
             root: self.0.clone(),

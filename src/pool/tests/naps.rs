@@ -4,14 +4,14 @@ use std::sync::mpsc;
 
 use crate::pool::Pool;
 
-/// By so many nanoseconds the system may let this thread sleep for too long.
+/// The timer slack: how many nanoseconds longer than asked for the system may let this thread sleep.
 #[expect(unsafe_code, reason = "the system's call")]
 fn slack() -> libc::c_int {
     // SAFETY: it reads a number of this thread.
     unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) }
 }
 
-/// A nap of 50 us is half as long as it seems if the system may add as much again.
+/// A nap takes 50 us. With the system's usual slack it would take up to twice that.
 #[test]
 fn threads_of_a_pool_wake_on_time() {
     let (send, slacks) = mpsc::channel();
@@ -21,7 +21,7 @@ fn threads_of_a_pool_wake_on_time() {
     let (handle, (done, is_done)) = (pool.handle(), mpsc::channel());
     pool.spawn(move || {
         handle.spawn(move || drop(open)).expect("it is open");
-        // The worker blocks until that is called, by a spare.
+        // The worker blocks until a compensating thread calls that closure.
         done.send(handle.block_in_place(|| gate.recv())).expect("somebody waits");
     });
     is_done.recv().expect("it is called").expect("an open pool").expect_err("the sender goes");

@@ -10,10 +10,11 @@ use crate::pool::work::worker::Worker;
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
 
-/// More than a ring holds, and more than may wait behind all others.
+/// These are more jobs than a ring holds, and more than may wait behind all others.
 const JOBS: u64 = 3000;
 
-/// Queues that many jobs with `push`; all that is found then, and how many of them nobody holds.
+/// Queues [`JOBS`] jobs with `push`, and then finds all it can. Returns the payloads that it found, and how many of the
+/// jobs lay in the injector before.
 fn found(push: impl Fn(&Worker<'_>, Job)) -> (Vec<u64>, usize) {
     let shared = Shared::new(Layout::flat(1), 1);
     let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));

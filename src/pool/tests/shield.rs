@@ -1,4 +1,4 @@
-//! A join that is taken for short, and is not, comes to others all the same.
+//! A join that is wrongly taken for short is offered to others all the same.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::pool::{Idle, Pool, without_threads};
 
 type Half<'a> = &'a (dyn Fn() + Sync);
 
-/// Always the same join, at the same depth if it is called from one place.
+/// This is always the same join, and at the same depth if the test calls it from one place.
 #[inline(never)]
 fn pair(pool: &Pool, first: Half<'_>, second: Half<'_>) {
     pool.join(first, second);
@@ -26,7 +26,8 @@ fn wait_for(flag: &AtomicBool) {
     }
 }
 
-/// Calls `pair` a thousand times with nothing to do, so that it is taken for short, and then with these two.
+/// Calls `pair` a thousand times with nothing to do, so that the join is taken for short. Then it calls `pair` with
+/// these two closures.
 fn after_short_ones(pool: &Pool, first: Half<'_>, second: Half<'_>) {
     for call in 0..=1000 {
         if call < 1000 { pair(pool, &|| (), &|| ()) } else { pair(pool, first, second) }
@@ -42,7 +43,7 @@ fn begin_shield(worker: &Worker<'_>) -> bool {
     worker.begin_shield(spot)
 }
 
-/// So nobody takes two short joins for one that is long.
+/// If two short joins had the same stamp, a thief could take them for one long join.
 #[test]
 fn each_shield_has_a_stamp_of_its_own() {
     without_threads(1).shared.on_worker(|worker| {
@@ -59,7 +60,8 @@ fn each_shield_has_a_stamp_of_its_own() {
     });
 }
 
-/// A thief that has seen one seat's shield does not spare another one for as long as that lasts.
+/// A thief watches the shield of one seat, and that shield stays. The thief takes from another seat with a shield all
+/// the same.
 #[test]
 fn two_long_shields_at_once_are_taken() {
     let pool = without_threads(3);
@@ -80,7 +82,7 @@ fn a_join_that_is_long_for_once_is_taken() {
     for idle in [Idle::Latency, Idle::Balanced, Idle::Frugal] {
         let pool = &Pool::builder().workers(2).idle(idle).build().expect("two workers");
         for pause in [0, 0, 5] {
-            // A worker that is awake, or asleep, comes for the second half, or nobody would.
+            // The other worker, awake or asleep, must come for the second half. No other thread would.
             pool.scope(|_| {
                 std::thread::sleep(Duration::from_millis(pause));
                 let begun = AtomicBool::new(false);
@@ -97,7 +99,7 @@ fn joins_inside_one_that_is_long_for_once_are_taken() {
         pool.scope(|_| {
             let (begun, inner) = (AtomicBool::new(false), AtomicBool::new(false));
             let first = || {
-                wait_for(&begun); // somebody has seen by now that this takes long
+                wait_for(&begun); // a thief has seen by now that this takes long
                 pair(pool, &|| wait_for(&inner), &|| inner.store(true, Ordering::Release));
             };
             after_short_ones(pool, &first, &|| begun.store(true, Ordering::Release));

@@ -1,4 +1,4 @@
-//! What cannot be brought about from outside.
+//! Compensating threads that the system refuses. A test from outside the crate cannot bring this about.
 
 use std::io;
 use std::sync::mpsc;

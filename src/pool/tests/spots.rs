@@ -1,4 +1,4 @@
-//! Which CPUs workers get where other pools have claimed some.
+//! Which CPUs the workers of a pool get if other pools have claimed some.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ fn workers_share_a_cache_where_one_is_free() {
     assert_eq!(cpus("pack:2 numa:2 core:2 pu:1", 4, &[0]), [4, 5, 6, 7], "in one package");
 }
 
-/// On a CPU that no other test's pool has.
+/// The pools take a CPU that no other test's pool has.
 #[test]
 fn claims_end_with_the_pool() {
     const CPU: usize = 299;
@@ -65,7 +65,7 @@ fn claims_end_with_the_pool() {
 }
 
 proptest! {
-    /// No CPU gets one more while another one has fewer.
+    /// No CPU gets one more claim while another CPU has fewer.
     #[test]
     fn claims_are_evened_out(
         machine in prop::sample::select(vec!["core:3 pu:2", "numa:2 l3:2 core:2 pu:2", "pack:2 core:3 pu:1", "pu:1"]),

@@ -1,4 +1,5 @@
-//! Who sleeps is woken for what is in sight, whoever was to see to it: the threads stand still, and each does one thing.
+//! A sleeper is woken for what is in sight, even if the thread that should do so cannot. The threads stand still, and
+//! each does one thing.
 
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -18,13 +19,13 @@ use crate::sync::parker::Parker;
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
 
-/// Threads by hand: they are active, or asleep, and do nothing by themselves.
+/// Threads that a test moves by hand. They count as active or asleep, and do nothing by themselves.
 impl Shared {
     fn by_hand(workers: usize, active: usize) -> Self {
         Self::new(Layout::flat(workers), active)
     }
 
-    /// What jobs that nobody waits for have in common.
+    /// The target of jobs that no thread waits for.
     pub(super) fn target(&self) -> Target {
         Target::new(nothing, Some(NonNull::from(&self.detached)))
     }
@@ -36,24 +37,25 @@ impl Shared {
         self.idle.announce(&seat.parker, seat.at(), None, false);
     }
 
-    /// A job comes to the injector, as from a full ring, and somebody is woken for it if that may be.
+    /// A job comes to the injector, as from a full ring. A thread is woken for it if one may be.
     pub(super) fn comes(&self, job: Job) {
         self.injectors[0].push([job]);
         self.notify(0, None, 1);
     }
 }
 
-/// A job of those that nobody waits for.
+/// A job that no thread waits for.
 pub(super) fn job(target: &Target) -> Job {
     Job { target: NonNull::from(target), payload: 0 }
 }
 
-/// Whether the thread that sleeps at this seat was woken.
+/// Whether the thread that sleeps at this seat was woken since the last call.
 pub(super) fn is_woken(seat: &Seat) -> bool {
     seat.parker.try_take()
 }
 
-/// Whether `work`, at the seat of this parker, ends without this: if it hangs it is let go after a while.
+/// Whether `work`, which sleeps on this parker, ends by itself. If it hangs, a watching thread wakes it after five
+/// seconds.
 fn ends_by_itself(parker: &Arc<Parker>, work: impl FnOnce()) -> bool {
     let (ended, start) = (AtomicBool::new(false), Instant::now());
     thread::scope(|scope| {
@@ -73,13 +75,13 @@ fn ends_by_itself(parker: &Arc<Parker>, work: impl FnOnce()) -> bool {
     })
 }
 
-/// What somebody waits for.
+/// Something that a thread waits for.
 fn something() -> NonZeroUsize {
     NonZeroUsize::new(7 << 12).expect("not zero")
 }
 
-/// Two jobs come, and both count on one that searches; that finds one, and as many are active as may be. Whoever leaves then
-/// wakes one for the other.
+/// Two jobs come, and both pushers count on a thread that searches. That thread finds one job, and can wake nobody for
+/// the other one, because `limit` threads are active. The next thread that leaves wakes a sleeper for the other job.
 #[test]
 fn who_finds_something_at_the_limit_owes_a_look() {
     let shared = &Shared::by_hand(2, 2);
@@ -98,7 +100,8 @@ fn who_finds_something_at_the_limit_owes_a_look() {
     assert!(is_woken(sleeps), "nobody comes for the other job");
 }
 
-/// A job comes, and counts on a spare that searches; that has to make room, and sleeps without a look. Somebody else is woken.
+/// A job comes, and its pusher counts on a compensating thread that searches. That thread has to give its slot back,
+/// and sleeps without a look. A worker is woken for the job.
 #[test]
 fn a_spare_that_has_to_make_room_passes_on_what_counts_on_it() {
     let shared = &Shared::by_hand(2, 2);
@@ -117,7 +120,8 @@ fn a_spare_that_has_to_make_room_passes_on_what_counts_on_it() {
     shared.injectors[0].take(None).expect("the job");
 }
 
-/// The same where nobody sleeps, and who has found something lends its place.
+/// Two jobs come, and a thread that searches finds one. No thread sleeps that it could wake for the other one. Then it
+/// lends its slot, and a compensating thread is made.
 #[test]
 fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
     let pool = without_threads(1);
@@ -136,7 +140,8 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
     shared.injectors[0].take(None).expect("the other one");
 }
 
-/// Nobody sleeps, but another thread has lent its place: a spare comes for the rest, not only when this thread blocks.
+/// No thread sleeps, but another thread has lent its slot. A compensating thread comes for the rest at once, and not
+/// only when this thread blocks.
 #[test]
 fn who_finds_something_beside_one_that_blocks_has_a_spare_made() {
     let pool = without_threads(2);
@@ -156,7 +161,7 @@ fn who_finds_something_beside_one_that_blocks_has_a_spare_made() {
     shared.injectors[0].take(None).expect("the other one");
 }
 
-/// A thread that blocks keeps nothing to itself.
+/// A thread that blocks publishes all its jobs first.
 #[test]
 fn who_blocks_has_published_all() {
     let pool = without_threads(2);
@@ -164,7 +169,7 @@ fn who_blocks_has_published_all() {
     pool.shared.idle.enter();
     let job = job(&target);
     Worker::at(&pool.shared, seat, |worker| {
-        seat.signals.request.answer(|| false); // nobody asks
+        seat.signals.request.answer(|| false); // no thread asks
         worker.push_counted(job);
         worker.push_last(job);
         worker.continue_with(job);
@@ -174,7 +179,8 @@ fn who_blocks_has_published_all() {
     });
 }
 
-/// As many are active as may be, one of them a guest, and a job comes that nobody can be woken for.
+/// `limit` threads are active, one of them a guest. A job comes, and no thread can be woken for it. When the guest
+/// leaves, a sleeper is woken.
 #[test]
 fn a_guest_that_leaves_makes_room() {
     let shared = &Shared::by_hand(1, 1);
@@ -188,7 +194,8 @@ fn a_guest_that_leaves_makes_room() {
     assert!(is_woken(sleeps), "the guest is gone, and nobody comes for the job");
 }
 
-/// What a guest has queued, and nobody has asked for.
+/// A guest has queued a job for which no thread has asked. When the guest leaves, it publishes the job, and a sleeper
+/// is woken.
 #[test]
 fn a_guest_that_leaves_leaves_nothing_private() {
     let shared = &Shared::by_hand(1, 1);
@@ -196,7 +203,7 @@ fn a_guest_that_leaves_leaves_nothing_private() {
     shared.sleeps(sleeps);
     let job = job(&target);
     let guest = shared.on_worker(move |worker| {
-        worker.seat.signals.request.answer(|| false); // nobody asks
+        worker.seat.signals.request.answer(|| false); // no thread asks
         worker.push_counted(job);
         assert!(worker.seat.hides());
         worker.seat.index
@@ -207,7 +214,7 @@ fn a_guest_that_leaves_leaves_nothing_private() {
     guest.stealer.steal().success().expect("the job");
 }
 
-/// A job has come while the limit was low.
+/// A job has come while the limit was low. When the limit is raised, a sleeper is woken for it.
 #[test]
 fn a_limit_that_is_raised_wakes_one_for_what_has_come() {
     let shared = &Shared::by_hand(2, 2);
@@ -221,7 +228,7 @@ fn a_limit_that_is_raised_wakes_one_for_what_has_come() {
     assert!(is_woken(sleeps), "two may be active, and nobody comes for the job");
 }
 
-/// A thread that waits sleeps: so another one may be woken for a job that has come before.
+/// A thread that waits goes to sleep, and frees its slot. So another thread is woken for a job that has come before.
 #[test]
 fn who_sleeps_while_it_waits_makes_room() {
     let shared = &Shared::by_hand(2, 1);
@@ -235,7 +242,7 @@ fn who_sleeps_while_it_waits_makes_room() {
     assert!(is_woken(sleeps), "nobody is active, and nobody comes for the job");
 }
 
-/// A thread that waits for long lends its place, and a spare is made for a job that has come before.
+/// A thread that waits for long lends its slot. So a compensating thread is made for a job that has come before.
 #[test]
 fn who_waits_for_long_has_a_spare_made() {
     let pool = &without_threads(1);
@@ -296,11 +303,11 @@ fn who_waits_looks_once_more_before_it_sleeps() {
         worker.push_own(job);
         worker.hand_over();
     });
-    seat.parker.try_take(); // this was for it, or for nobody
+    seat.parker.try_take(); // the push may have woken this thread
     assert!(sleeps(), "it sleeps beside a job at another seat");
 }
 
-/// The same of a worker that may run anything.
+/// The same holds for a worker that may run anything.
 #[test]
 fn a_worker_looks_once_more_before_it_sleeps() {
     let shared = &Shared::by_hand(2, 2);
@@ -316,9 +323,10 @@ fn a_worker_looks_once_more_before_it_sleeps() {
     assert!(stays(), "it sleeps beside a job at another seat");
 }
 
-/// Three are active, and may be; one of them takes its flag down, and so a look is owed to the fourth. A worker that is about to
-/// sleep takes that note away: so it asks all seats, though it sees a job itself. If not, what is queued there later would stay
-/// private, and the fourth one asleep.
+/// Three threads are active, and that is the limit. One of them takes its flag down, so the fourth thread, which
+/// sleeps, is owed a look. A worker that is about to sleep takes that note away. So it asks all seats for jobs, though
+/// it sees a job itself. Otherwise a job that the first thread queues later would stay private, and the fourth thread
+/// would stay asleep.
 #[test]
 fn who_takes_the_note_away_asks_all_seats() {
     let shared = &Shared::by_hand(3, 3);
@@ -350,8 +358,8 @@ fn who_takes_the_note_away_asks_all_seats() {
     assert!(is_woken(sleeps), "the flag is down, and nobody is owed anything");
 }
 
-/// A flag is taken down because as many are active as may be. What is queued after that is private; when one may be woken it
-/// is found.
+/// An owner takes its flag down, because `limit` threads are active. So it keeps private what it queues after that.
+/// When a sleeper may be woken, it is woken for the private job.
 #[test]
 fn who_takes_the_flag_down_owes_a_look() {
     let shared = &Shared::by_hand(2, 1);
@@ -369,13 +377,13 @@ fn who_takes_the_flag_down_owes_a_look() {
     assert!(is_woken(sleeps) && owner.signals.request.is_up(), "nobody comes for the private job");
 }
 
-/// A worker sleeps without a look, as enough are active.
+/// A worker sleeps without a look, because `limit` threads are active. When one of them leaves, the worker is woken.
 #[test]
 fn who_sleeps_at_the_limit_is_owed_a_look() {
     let shared = &Shared::by_hand(2, 1);
     let ([sleeps], target) = ([&shared.seats[1]], shared.target());
     shared.idle.enter();
-    shared.injectors[0].push([job(&target)]); // who brings it counts on the next one
+    shared.injectors[0].push([job(&target)]); // the pusher wakes nobody
     shared.sleeps(sleeps);
     assert!(!Worker::at(shared, sleeps, Worker::must_stay), "one is active");
     shared.idle.exit(false);
@@ -383,7 +391,7 @@ fn who_sleeps_at_the_limit_is_owed_a_look() {
     assert!(is_woken(sleeps), "nobody comes for the job");
 }
 
-/// Nobody was woken because one searched. It ends.
+/// A pusher wakes nobody, because a thread searches. That thread leaves without a job, and a sleeper is woken.
 #[test]
 fn who_ends_a_search_owes_a_look() {
     let shared = &Shared::by_hand(2, 2);
@@ -398,7 +406,8 @@ fn who_ends_a_search_owes_a_look() {
     assert!(is_woken(sleeps), "nobody comes for the job");
 }
 
-/// A look is owed, and one that searches has found the only job in sight; but there is a private one.
+/// A look is owed. A thread that searches has found the only job in sight, but there is a private one. So it pays, and
+/// wakes a sleeper.
 #[test]
 fn who_finds_the_last_job_pays() {
     let shared = &Shared::by_hand(3, 3);
@@ -415,11 +424,12 @@ fn who_finds_the_last_job_pays() {
 
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 unsafe fn set(_: NonNull<Target>, latch: u64, worker: &Worker<'_>) {
-    // SAFETY: (1) the job is about a latch that somebody waits for; (2) it is run once.
+    // SAFETY: (1) the job is about a latch for which a thread waits; (2) the job is run once.
     unsafe { Latch::set(pointer(latch), &worker.seat.parker) };
 }
 
-/// A thread that waits finds what it waits for. It may have been woken for another job, or others may.
+/// A thread that waits finds the job that it waits for. Pushers may have counted on it for other jobs. So it wakes a
+/// sleeper for the rest.
 #[test]
 fn who_finds_what_it_waits_for_wakes_others_for_the_rest() {
     const SETS: &Target = &Target::new(set, None);
@@ -435,8 +445,8 @@ fn who_finds_what_it_waits_for_wakes_others_for_the_rest() {
     assert!(is_woken(sleeps), "nobody comes for the other job");
 }
 
-/// A thread that waits is woken for a job that somebody else has taken by then, and what it waits for is done. Of several jobs in
-/// sight it may have been woken for that one.
+/// A thread that waits is woken for a job that another thread has taken by then, and what it waits for is done. Of
+/// several jobs in sight, the pusher of another one may have counted on it. So it passes on what is in sight.
 #[test]
 fn who_is_woken_in_vain_and_goes_on_passes_on() {
     let shared = &Shared::by_hand(2, 2);
@@ -447,16 +457,16 @@ fn who_is_woken_in_vain_and_goes_on_passes_on() {
     thread::scope(|scope| {
         scope.spawn(move || {
             while shared.idle.is_anybody_active() {
-                thread::yield_now(); // it does not sleep yet
+                thread::yield_now(); // the waiting thread does not sleep yet
             }
-            thread::sleep(Duration::from_millis(10)); // now it does not look any more
+            thread::sleep(Duration::from_millis(10)); // now the waiting thread does not look any more
             shared.injectors[0].push([job]);
             #[expect(unsafe_code, reason = "sets a latch")]
             // SAFETY: (1) it is alive until the scope ends; (2) once.
             unsafe {
                 Latch::set(latch, &Parker::new());
             }
-            shared.notify(0, Some(something()), 1); // the last that went to sleep
+            shared.notify(0, Some(something()), 1); // wakes the waiting thread, which went to sleep last
         });
         Worker::at(shared, waits, |worker| worker.wait(latch, Some(something())));
     });

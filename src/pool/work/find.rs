@@ -1,4 +1,4 @@
-//! Where a worker finds its next job: at its own seat, at its node, at others; [`super::worker`] tells the order.
+//! Where a worker finds its next job: at its own seat, at its node, at other seats. [`super::worker`] gives the order.
 
 use super::injector::Injector;
 use super::job::Job;
@@ -11,7 +11,9 @@ use crate::sync::event_count::Only;
 use crate::sync::seam::Point;
 
 impl Worker<'_> {
-    /// The newest job of this seat that may be run.
+    /// The newest job of this seat, if this thread may run it. Every [`FAIRNESS`]th find begins at the injector and at
+    /// the late jobs instead. So does every find of a thread that waits for nothing while the injector has an overdue
+    /// job.
     pub(in crate::pool) fn find_here(&self, only: Only) -> Option<Job> {
         let unfair = self.local(|local| {
             local.finds = local.finds.wrapping_add(1);
@@ -30,7 +32,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A job from the own node's injector, from another seat, or from another node's injector.
+    /// A job from the injector of this seat's node, from another seat, or from another node's injector.
     pub(in crate::pool) fn find_elsewhere(&self, only: Only) -> Option<Job> {
         let injected = self.injector().take(only);
         let found = injected.or_else(|| self.steal(only)).or_else(|| self.take_from_afar(only))?;
@@ -38,8 +40,8 @@ impl Worker<'_> {
         Some(found)
     }
 
-    /// What is at home on another node, the nearest first: nobody there has come for it. Not as long as there seem to be jobs on
-    /// this node that a raid will bring.
+    /// A job that is at home on another node, and that no worker there has come for. The nearest node comes first. The
+    /// thread takes none while a raid seems likely to bring jobs of this node.
     fn take_from_afar(&self, only: Only) -> Option<Job> {
         let afar = &self.shared.layout.near(self.seat.node)[1..];
         let has_any = afar.iter().any(|node| !self.shared.injectors[*node].is_empty());
@@ -72,7 +74,7 @@ impl Worker<'_> {
                     }
                     Steal::Success(job) => {
                         self.point(Point::Race);
-                        self.shared.inject_at(victim.node, job); // the hint was old: not ours to run
+                        self.shared.inject_at(victim.node, job); // the hint was old: this thread may not run the job
                     }
                     Steal::Empty => break,
                     Steal::Retry => {}

@@ -1,8 +1,8 @@
-//! Jobs that no seat holds: from outside, and what a ring has no room for.
+//! Jobs that no seat holds: jobs from outside, and jobs for which a ring has no room.
 //!
-//! A queue for each group, first in first out, so that a thread that waits for one group does not look through the jobs of
-//! others; those who may run anything take from the queues in turn. All under one lock, with a length that can be read
-//! without it.
+//! Each group has a queue of its own, first in first out. So a thread that waits for one group does not look through
+//! the jobs of others. A thread that may run anything takes from the queues in turn. One lock protects all queues.
+//! Their length is also read without the lock.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -19,16 +19,16 @@ use crate::sync::event_count::Only;
 #[derive(Debug, Default)]
 pub(crate) struct Injector {
     len: AtomicUsize,
-    /// How many jobs were ever taken.
+    /// How many jobs threads have ever taken.
     taken: AtomicUsize,
     queues: Mutex<Queues>,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
-    /// By what a thread must wait for to run the jobs in it.
+    /// Each queue, by the [id](Job::id) of the jobs in it.
     by_id: HashMap<NonZeroUsize, Queue, RandomState>,
-    /// The queues that are not empty, each once, the one whose turn it is first.
+    /// The queues that are not empty, each once. The first one is next.
     turns: VecDeque<NonZeroUsize>,
     len: usize,
 }
@@ -36,12 +36,13 @@ struct Queues {
 #[derive(Debug, Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// It stays when it is empty, with room for so many; zero: it goes.
+    /// The queue keeps room for this number of jobs, and stays when it is empty. If zero, an empty queue goes.
     planned: usize,
 }
 
 impl Injector {
-    /// Makes room for so many jobs of a group, at least one, until it is taken back: they need no allocation.
+    /// Makes room for this number of jobs of a group, at least one. They need no allocation until
+    /// [`unplan`](Self::unplan).
     pub(crate) fn plan(&self, id: NonZeroUsize, jobs: usize) {
         let mut queues = self.queues.lock();
         queues.by_id.insert(id, Queue { jobs: VecDeque::with_capacity(jobs), planned: jobs });
@@ -49,7 +50,7 @@ impl Injector {
         queues.turns.reserve(groups);
     }
 
-    /// Takes back what [`plan`](Self::plan) reserved. No job of the group is left.
+    /// Frees the room that [`plan`](Self::plan) has made. No job of the group is left.
     pub(crate) fn unplan(&self, id: NonZeroUsize) {
         self.queues.lock().by_id.remove(&id);
     }
@@ -57,11 +58,11 @@ impl Injector {
     pub(crate) fn push(&self, more: impl IntoIterator<Item = Job>) {
         let mut queues = self.queues.lock();
         more.into_iter().for_each(|job| queues.push(job));
-        // Relaxed: whoever must see it comes after a fence (event count), or looks again.
+        // Relaxed: a thread that must see it comes after a fence (event count), or looks again.
         self.len.store(queues.len, Ordering::Relaxed);
     }
 
-    /// Takes the oldest job that a thread that waits for `only` may run.
+    /// Takes the oldest job of the queue of `only`. Without `only`, takes the oldest job of the queue that is next.
     pub(crate) fn take(&self, only: Only) -> Option<Job> {
         self.take_from(|queues| only.or_else(|| queues.turns.front().copied()))
     }
@@ -76,12 +77,12 @@ impl Injector {
         queues.len -= 1;
         queues.end_turn(id);
         self.len.store(queues.len, Ordering::Relaxed);
-        // Relaxed: changes under the lock, and is a hint without it.
+        // Relaxed: it changes under the lock, and a thread without the lock reads a hint.
         self.taken.store(self.taken().wrapping_add(1), Ordering::Relaxed);
         Some(job)
     }
 
-    /// How many jobs were ever taken: a hint.
+    /// How many jobs threads have ever taken: a hint.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
@@ -116,7 +117,8 @@ impl Queues {
         self.len += 1;
     }
 
-    /// A job was taken from this queue: it goes behind the others, or away if it is empty.
+    /// A thread has taken a job from this queue. The queue goes behind the others. If it is empty, it goes away, or
+    /// shrinks to the room that was planned.
     fn end_turn(&mut self, id: NonZeroUsize) {
         let place = self.turns.iter().position(|turn| *turn == id).expect("its queue was not empty");
         self.turns.remove(place);
@@ -140,7 +142,7 @@ mod tests {
 
     unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
 
-    /// A job of the thing with this number.
+    /// The one job about the thing with this number.
     fn job(id: u64) -> Job {
         const TARGET: &Target = &Target::new(nothing, None);
         Job { target: NonNull::from(TARGET), payload: id }
@@ -155,7 +157,7 @@ mod tests {
         let injector = Injector::default();
         injector.push([1, 1, 1, 1, 2, 2, 3].map(job));
         assert_eq!(injector.take(None).map(|job| job.payload), Some(1));
-        injector.push([3, 4].map(job)); // a new one comes behind all others
+        injector.push([3, 4].map(job)); // a new queue comes behind all others
         assert_eq!(taken(&injector, None), [2, 3, 1, 4, 2, 3, 1, 1]);
         assert!(injector.is_empty());
     }

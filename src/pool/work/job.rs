@@ -1,4 +1,4 @@
-//! A job: 16 bytes in a ring or deque that say what to run, with which payload, and for whom.
+//! A job: 16 bytes in a ring or deque that say what to run, on which payload, and for which group.
 
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -11,8 +11,8 @@ use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 
-/// What many jobs have in common: the code they run, and the group they belong to. As a rule it is the first field of
-/// whatever the code works on.
+/// What many jobs have in common: the code that they run, and the group that they belong to. As a rule it is the first
+/// field of the thing that the code works on.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Target {
@@ -21,59 +21,59 @@ pub(crate) struct Target {
     /// # Safety
     /// (1) The pointer is the job's own target, alive until the job's token is given back. (2) Each job is run once.
     pub(crate) run: RunFn,
-    /// The run or scope that the jobs belong to. None: they look after themselves, and their payload is the address of what
-    /// they are about.
+    /// The run or scope that the jobs belong to. None: nothing counts the jobs, and the payload of each is the address
+    /// of the thing that it is about.
     pub(crate) group: Option<NonNull<Group>>,
-    /// What happens to a private job of this target when it is made public; none: nothing.
+    /// Publishes a private entry of this target. None: the entry is published as it is.
     pub(crate) publish: Option<Publish>,
 }
 
-/// What runs a job: its target, its payload, and who runs it.
+/// Runs a job. The arguments are its target, its payload, and the worker that runs it.
 pub(crate) type RunFn = unsafe fn(NonNull<Target>, u64, &Worker<'_>);
 
-/// Says what comes to others of a private entry of this seat, by the payload of the entry.
+/// Tells which job others get from a private entry of this seat. It gets the payload of the entry.
 ///
 /// # Safety
-/// (1) It is an entry of this seat's ring, and stays one during the call: who calls has the far end. (2) The owner is this
-/// thread, or comes to what it does next about this entry only when the far end is free again.
+/// (1) It is an entry of this seat's ring, and stays one during the call: the caller has the far end. (2) The owner is
+/// this thread, or it goes on with this entry only when the far end is free again.
 pub(crate) type Publish = unsafe fn(u64, &Seat, &Public, Wanted) -> Published;
 
-/// What is to be published.
+/// What to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// What others could take now, if it is worth that.
+    /// What others could take now, if it is worth the cost.
     Surplus,
     /// Everything.
     All,
 }
 
-/// What comes of an entry that is to be published.
+/// What others get from an entry.
 #[derive(Debug)]
 pub(crate) enum Published {
-    /// The entry is a job, and goes as it is.
+    /// They get the entry itself, which is a job.
     Whole,
-    /// This job goes; there may be more in the entry.
+    /// They get this job. More may be left in the entry.
     Part(Job),
-    /// Nothing more is in it.
+    /// They get nothing: nothing is left in the entry.
     Empty,
-    /// What is in it is not worth giving away now.
+    /// They get nothing: what is left in the entry is not worth giving away now.
     Kept,
 }
 
 impl Target {
-    /// Of jobs that are made public as they are.
+    /// The target of jobs that are published as they are.
     pub(crate) const fn new(run: RunFn, group: Option<NonNull<Group>>) -> Self {
         Self { run, group, publish: None }
     }
 }
 
-/// Jobs that are waited for together: a run or a scope.
+/// Jobs that a thread waits for together: a run or a scope.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Group {
     /// One token per queued or running job.
     pub(crate) tokens: Quiescence,
-    /// Called once by whoever gives the last token back; nobody else touches the group from then on.
+    /// The thread that gives the last token back calls this, once. No other thread touches the group from then on.
     ///
     /// # Safety
     /// (1) The pointer is the group itself. (2) No token is out.
@@ -84,13 +84,13 @@ pub(crate) struct Group {
 type OnQuiescent = unsafe fn(NonNull<Group>, &Worker<'_>);
 
 impl Group {
-    /// Gives tokens back; what to call if they were the last ones, and whether they were.
+    /// Gives tokens back. Returns what to call if they were the last ones, and whether they were.
     ///
     /// # Safety
     /// (1) The group is alive: the caller holds these tokens. It may be gone when this returns `false`.
     #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
     pub(crate) unsafe fn give_back(group: NonNull<Self>, tokens: u64) -> (OnQuiescent, bool) {
-        // SAFETY: (1); nothing is read behind the giving back.
+        // SAFETY: (1). Nothing of the group is read after the tokens were given back.
         let group = unsafe { group.as_ref() };
         (group.on_quiescent, group.tokens.give_back(tokens))
     }
@@ -107,7 +107,7 @@ pub(crate) struct Awaited {
 }
 
 impl Awaited {
-    /// A group in which one token is out: that of the thread that is going to wait.
+    /// A group in which one token is out. The thread that is going to wait holds it.
     pub(crate) fn new(worker: &Worker<'_>) -> Self {
         let group = Group { tokens: Quiescence::new(1), on_quiescent: Self::quiescent };
         Self { group, latch: Latch::new(), waiter: Arc::clone(&worker.seat.parker) }
@@ -117,12 +117,13 @@ impl Awaited {
         NonNull::from(self).cast()
     }
 
-    /// Takes a token for a job of a thread that has none in a cache. One is out: the thread's that waits, or a running job's.
+    /// Takes a token for a job, on a thread that has none in a cache. The waiting thread or a running job holds another
+    /// token.
     pub(crate) fn take(&self) {
         self.group.tokens.take(1);
     }
 
-    /// Gives the one token back, and works for the group until all its jobs have ended.
+    /// Gives the thread's own token back, and works for the group until all its jobs have ended.
     pub(crate) fn wait(&self, worker: &Worker<'_>) {
         if !self.group.tokens.give_back(1) {
             worker.wait(&self.latch, group_id(Some(self.group())));
@@ -132,7 +133,7 @@ impl Awaited {
     #[expect(unsafe_code, reason = "the last job ends the group")]
     unsafe fn quiescent(group: NonNull<Group>, _: &Worker<'_>) {
         let this: NonNull<Self> = group.cast();
-        // SAFETY: the group is the first field of what is alive until its latch is set.
+        // SAFETY: the group is the first field of an `Awaited`, which is alive until its latch is set.
         let this = unsafe { this.as_ref() };
         let waiter = Arc::clone(&this.waiter);
         // SAFETY: (1) alive until this; (2) called once.
@@ -140,7 +141,7 @@ impl Awaited {
     }
 }
 
-/// One job. Moves by copy, but is run exactly once.
+/// One job. It is copied from place to place, but run exactly once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     pub(crate) target: NonNull<Target>,
@@ -150,12 +151,12 @@ pub(crate) struct Job {
 const _: () = assert!(size_of::<Job>() == 16, "two to a quarter cache line");
 
 #[expect(unsafe_code, reason = "a job is a message between threads")]
-// SAFETY: (1) a job is plain data; (2) what it points to is made for being run on any thread of the pool, and whoever
-// makes a target promises that.
+// SAFETY: (1) a job is plain data; (2) the code that makes a target promises that any thread of the pool may run its
+// jobs.
 unsafe impl Send for Job {}
 
 impl Job {
-    /// The one job about something that has no group.
+    /// The one job about a thing that has no group.
     #[inline]
     pub(crate) fn about<T>(target: &'static Target, what: &T) -> Self {
         Self { target: NonNull::from(target), payload: (&raw const *what).expose_provenance() as u64 }
@@ -171,7 +172,8 @@ impl Job {
         }
     }
 
-    /// What a thread must wait for to run this job: its group; without one, the very thing that it is about.
+    /// What a waiting thread must wait for to be allowed to run this job: the group of the job. For a job without a
+    /// group it is the thing that the job is about.
     #[inline]
     pub(crate) fn id(&self) -> NonZeroUsize {
         let own = || usize::try_from(self.payload).ok().and_then(NonZeroUsize::new);
@@ -185,7 +187,7 @@ impl Job {
     }
 }
 
-/// What a job is about, by its payload.
+/// The thing that a job is about, by the payload of the job.
 #[inline]
 pub(crate) fn pointer<T>(payload: u64) -> *const T {
     std::ptr::with_exposed_provenance(usize::try_from(payload).expect("it was made from a pointer"))
@@ -204,7 +206,7 @@ pub(crate) fn split_word(payload: u64) -> (u32, u32) {
     ((payload >> 32) as u32, payload as u32)
 }
 
-/// A group as the queues and sleepers know it.
+/// The id by which queues and sleepers know a group.
 #[inline]
 pub(crate) fn group_id(group: Option<NonNull<Group>>) -> Only {
     group.map(|group| group.addr())

@@ -1,15 +1,19 @@
-//! What no seat holds is begun in time, however busy all are.
+//! Jobs that no seat holds begin in time, however busy all threads are.
 //!
-//! A closure that was spawned from outside, or the first job of a call for which there is no guest seat, lies in an injector
-//! until a worker takes it. Workers may have more to do than they ever get done, and guests may take all the places there are,
-//! so that no worker is woken. Then these jobs are *overdue* after twice [`FAIR`] at most: who looks now and then notes how many
-//! there are. What is left of those after [`FAIR`] is overdue, all of it; when none is left it notes anew.
+//! A closure that was spawned from outside, or the remote call of a thread that found no free guest seat, lies in an
+//! injector until a worker takes it. Two things could keep it there for ever. Workers may always have something newer
+//! to do. Guests may take all the slots, so that no worker is woken.
 //!
-//! * A worker that is between two jobs, or between two leaves of a loop, and sees that an injector has had jobs for so long,
-//!   takes one of these first. A range of a loop goes back to the queue for that.
-//! * If so many threads are active already that no worker may be woken for the job, one is woken to *stand by*. It sleeps for
-//!   so long at a time, and if some of those that were there are left by then it takes them itself, beside the active
-//!   ones, until there is none.
+//! So such a job is *overdue* after twice [`FAIR`] at most. A worker that looks at the injector notes how many jobs
+//! there are. The ones of these that are left after [`FAIR`] are overdue, all of them. When none of these is left, the
+//! worker notes anew.
+//!
+//! * A worker that waits for nothing looks for overdue jobs in its node's injector before every job, before every
+//!   continuation, and between two leaves of a loop. If there is one, the worker takes it before all other jobs. It
+//!   puts the rest of the loop's range back into the queue for that.
+//! * If `limit` threads are active, no worker may be woken for the job. Then one worker is woken to *stand by*. It
+//!   sleeps for [`FAIR`] at a time. If some of the jobs that it has noted are left after that, the worker takes jobs
+//!   itself, beside the active threads, until the injectors are empty.
 
 use std::time::{Duration, Instant};
 
@@ -19,15 +23,16 @@ use super::worker::Worker;
 use crate::pool::Shared;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
-/// How long those jobs wait that were seen, if all are busy: a tick of the system's scheduler.
+/// How long a job that was noted waits before it is overdue: a tick of the system's scheduler.
 pub(super) const FAIR: Duration = Duration::from_millis(5);
 
-/// Jobs that no seat holds, as they were once.
+/// The jobs that lay in injectors at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noted {
     since: Instant,
-    /// How many will have been taken when the last of them is. Groups take turns, so they are not taken in the order in which
-    /// they came, but of each group they are.
+    /// How many jobs the injectors will have given away when the last of these jobs is gone. That is exact if nothing
+    /// newer overtakes them. Jobs of one group leave in the order in which they came. But groups take turns, so a newer
+    /// job of one group may overtake an older job of another one.
     until: usize,
 }
 
@@ -46,12 +51,12 @@ impl Noted {
 pub(in crate::pool) struct StandBy(AtomicUsize);
 
 const NOBODY: usize = 0;
-/// One was woken for it, and is not there yet.
+/// One worker was woken to stand by, and does not do so yet.
 const CALLED: usize = 1;
 const THERE: usize = 2;
 
 impl StandBy {
-    // Relaxed, all of them: who finds the wrong state wakes one too many, or is one of two.
+    // Relaxed, all of them: a thread that reads an old state wakes one worker too many, or is one of two that stand by.
     fn change(&self, from: usize, to: usize) -> bool {
         self.0.load(Ordering::Relaxed) == from
             && self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -59,7 +64,8 @@ impl StandBy {
 }
 
 impl Shared {
-    /// A job was given to an injector, and nobody could be woken for it as enough are active: somebody stands by for it.
+    /// A job has come to an injector. If `limit` threads are active, no thread could be woken for it, and one worker is
+    /// woken to stand by.
     pub(in crate::pool) fn call_stand_by(&self, node: usize) {
         if self.idle.is_at_limit()
             && self.stand_by.change(NOBODY, CALLED)
@@ -74,25 +80,26 @@ impl Shared {
         self.injectors.iter().any(|injector| !injector.is_empty())
     }
 
-    /// How many they are.
+    /// How many jobs no seat holds.
     fn injected(&self) -> usize {
         self.injectors.iter().map(Injector::len).sum()
     }
 
-    /// How many jobs were ever taken from injectors.
+    /// How many jobs threads have ever taken from injectors.
     fn taken(&self) -> usize {
         self.injectors.iter().map(Injector::taken).fold(0, usize::wrapping_add)
     }
 }
 
 impl Worker<'_> {
-    /// This worker has slept: if it was called to stand by, it is there.
+    /// This worker has slept. If a worker was called to stand by, this takes the call back: a worker is awake, and
+    /// stands by if it has to sleep again beside jobs.
     pub(super) fn heeds_call(&self) {
         self.shared.stand_by.change(CALLED, NOBODY);
     }
 
-    /// About to sleep though there may be jobs, as enough are active: stands by, if nobody does. Whether it was woken, or there
-    /// is an overdue job for it.
+    /// The worker is about to sleep because `limit` threads are active, though there may be jobs. If there are jobs in
+    /// injectors and no other worker stands by, it does. Returns whether it was woken, or there are overdue jobs.
     pub(super) fn stands_by(&self) -> bool {
         let Shared { stand_by, .. } = self.shared;
         while self.shared.has_injected() && !self.driven && stand_by.change(NOBODY, THERE) {
@@ -106,12 +113,15 @@ impl Worker<'_> {
                 return true;
             }
             stand_by.change(THERE, NOBODY);
-            fence(Ordering::SeqCst); // whoever has seen somebody there has given a job before that
+            // A pusher that still sees a worker there calls none. It has pushed its job and passed a fence before it
+            // looked. So has_injected, after this fence, sees that job.
+            fence(Ordering::SeqCst);
         }
         false
     }
 
-    /// An overdue job, for one who stood by.
+    /// A job from an injector, for a worker that stood by until jobs were overdue. When there is none any more, the
+    /// worker stops standing by.
     pub(super) fn take_overdue(&self) -> Option<Job> {
         if !self.takes_overdue.get() {
             return None;
@@ -125,7 +135,7 @@ impl Worker<'_> {
         job
     }
 
-    /// Whether this seat's injector has had jobs for so long that one of them is to be taken before all others.
+    /// Whether the injector of this seat's node has overdue jobs. One of them comes before all other jobs.
     #[inline]
     pub(in crate::pool) fn owes_injected(&self) -> bool {
         !self.injector().is_empty() && self.is_overdue()

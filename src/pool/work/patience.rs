@@ -6,10 +6,12 @@ use crate::sync::thread;
 
 /// How long workers look for work before they sleep; see [`PoolBuilder::idle`](crate::pool::PoolBuilder::idle).
 ///
-/// However long that is, an idle pool uses no CPU in the end. To wake a sleeping worker takes the system some 10 to 50 us,
-/// and costs who wakes it a few; a worker that still looks begins within two. Measured with two workers on two cores of a
-/// virtual machine, a closure spawned from outside again and again with a pause in between: how long until it begins (median),
-/// and how many CPUs are busy, the spawning thread's own among them if it spins:
+/// In every mode an idle pool uses no CPU in the end. The system takes some 10 to 50 us to wake a sleeping worker, and
+/// the thread that wakes it pays a few microseconds. A worker that still looks for work begins within two.
+///
+/// The table shows two workers on two cores of a virtual machine. A thread from outside spawns a closure again and
+/// again, with a pause in between. The first figure is the time until the closure begins (median). The second one is
+/// the number of busy CPUs, with the CPU of the spawning thread among them if that thread spins.
 ///
 /// | pause | `Latency` | `Balanced` | `Frugal` |
 /// |---|---|---|---|
@@ -19,26 +21,26 @@ use crate::sync::thread;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Idle {
-    /// For 200 us: for bursts of work with short pauses, on cores that nobody else needs. A worker that runs out of work
-    /// uses its core for so long each time.
+    /// Workers look for 200 us. This is for bursts of work with short pauses, on cores that no other program needs. A
+    /// worker that runs out of work uses its core for 200 us each time.
     Latency,
-    /// For 5 us, and then by giving the core to whoever wants it a few times.
+    /// Workers look for 5 us. Then they offer the core to other threads a few times, and look again after each time.
     #[default]
     Balanced,
-    /// Not at all: for pools that share their cores, or that should leave them in deep sleep.
+    /// Workers sleep at once. This is for pools that share their cores, or that should leave them in deep sleep.
     Frugal,
 }
 
 /// How long [`Idle::Latency`] looks.
 const LONG: Duration = Duration::from_micros(200);
-/// How long [`Idle::Balanced`] looks before it gives the core away, now and then.
+/// How long [`Idle::Balanced`] looks before it offers the core to other threads.
 const BRIEF: Duration = Duration::from_micros(5);
-/// How often it gives the core away.
+/// How often a thread offers the core to other threads before it sleeps.
 const YIELDS: u32 = 4;
-/// Most pauses between two looks: one takes 10 to 60 ns, as the processor likes.
+/// The most pauses between two looks. One pause takes 10 to 60 ns, depending on the processor.
 const PAUSES: u32 = 8;
 
-/// What is left of a thread's patience since it had work.
+/// How much longer a thread without work looks for some.
 #[derive(Debug)]
 pub(in crate::pool) struct Patience {
     idle: Idle,
@@ -53,13 +55,13 @@ impl Patience {
         Self { idle, since: None, pauses: 1, yields: 0 }
     }
 
-    /// There was work.
+    /// The thread had work: it starts with full patience again.
     #[inline]
     pub(in crate::pool) fn renew(&mut self) {
         *self = Self::new(self.idle);
     }
 
-    /// There was none: waits a moment, or until `is_over`; `false`: it is time to sleep.
+    /// The thread has found no work: it waits a moment, or until `is_over`. `false`: it is time to sleep.
     pub(in crate::pool) fn waits(&mut self, is_over: impl Fn() -> bool) -> bool {
         let long = match self.idle {
             Idle::Latency => LONG,

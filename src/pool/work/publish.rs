@@ -1,13 +1,16 @@
-//! How jobs are queued at a seat, and how they come to others.
+//! How jobs are queued at a seat, and how other threads get them.
 //!
-//! New jobs go to the private ring: plain stores. From there the oldest ones, which are the largest as a rule, are
-//! *published*: moved to the public deque, from where others steal. The occupant of the seat does that when others ask,
-//! which it sees by a flag ([`crate::sync::steal_request`]): at every push, before every job, and before every leaf of a loop it
-//! publishes as many as others could take, one at least. Before a job that takes long, such as a batch, it publishes all,
-//! whether others ask or not. What it keeps private while it is in user code others publish in its place: see
+//! The occupant of a seat queues new jobs in its private ring, by plain stores. It *publishes* the oldest ones, which
+//! are the largest as a rule: it moves them to the public deque, and other threads steal them from there.
+//!
+//! Other threads ask for jobs by a flag ([`crate::sync::steal_request`]). The occupant looks at the flag at every push,
+//! before every job, and before every leaf of a loop. If the flag is up, it publishes until as many jobs are public as
+//! others could take, one at least. Before a job that takes long, such as a batch, it publishes whether others ask or
+//! not, until [`PUBLIC`] jobs are public. While it is in user code it publishes nothing, and others raid it: see
 //! [`super::raid`].
 //!
-//! Jobs that are to come behind all others wait beside the ring, under the lock of its far end, and are published first.
+//! Late jobs, which come behind all others of the seat, wait beside the ring, under the lock of its far end. They are
+//! published first.
 
 use std::ptr::NonNull;
 
@@ -23,13 +26,13 @@ use crate::sync::seam::Point;
 impl Worker<'_> {
     // ---- queueing ----------------------------------------------------------------------------------------------
 
-    /// Queues a job, newest first. Its group's token is taken.
+    /// Queues a job as the newest one of this seat, and takes a token of its group for it.
     pub(crate) fn push(&self, job: Job) {
         self.local(|local| take_token(&mut local.token_cache, job.group()));
         self.push_counted(job);
     }
 
-    /// Queues a job for the workers of the node `home`; here or none: as [`push`](Self::push).
+    /// Queues a job for the workers of the node `home`. If that is this node, or none, this is [`push`](Self::push).
     pub(crate) fn push_home(&self, job: Job, home: Option<usize>) {
         match home {
             Some(home) if home != self.seat.node => self.send(job, home),
@@ -37,7 +40,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Queues a job for the workers of the node `home`; here or none: as [`push_last`](Self::push_last).
+    /// Queues a job for the workers of the node `home`. If that is this node, or none, this is
+    /// [`push_last`](Self::push_last).
     pub(crate) fn push_last_home(&self, job: Job, home: Option<usize>) {
         match home {
             Some(home) if home != self.seat.node => self.send(job, home),
@@ -51,7 +55,7 @@ impl Worker<'_> {
         self.shared.send_home(node, job);
     }
 
-    /// Queues a job whose token is out already, newest first.
+    /// Queues a job whose token is out already, as the newest one of this seat.
     pub(crate) fn push_counted(&self, job: Job) {
         self.push_own(job);
         self.publish_surplus();
@@ -63,15 +67,16 @@ impl Worker<'_> {
         self.own.push(job);
     }
 
-    /// Makes jobs and publishes none of them: this thread is about to take one, and publishes the others then. So one that is
-    /// alone wakes nobody.
+    /// Calls `make`, which queues jobs, and publishes none of them meanwhile. This thread is about to take one of the
+    /// jobs, and publishes the others then. So a job that is alone wakes nobody.
     pub(crate) fn unpublished(&self, make: impl FnOnce()) {
         self.local(|local| local.unpublished = true);
         make();
         self.local(|local| local.unpublished = false);
     }
 
-    /// Queues a job behind all others of this seat: it is the last this worker takes and the first that is published.
+    /// Queues a job behind all others of this seat. This worker takes it last, and publishes it first. If there is no
+    /// room, the job goes to the injector.
     pub(crate) fn push_last(&self, job: Job) {
         self.local(|local| take_token(&mut local.token_cache, job.group()));
         self.push_late(job);
@@ -88,8 +93,8 @@ impl Worker<'_> {
         note_late(self.seat, &far);
     }
 
-    /// Makes `job`, of the same group as the running one, its continuation: it is run next, on the same token. If
-    /// there is one already it is queued.
+    /// Makes `job` the continuation of the running job, which is of the same group: it runs next, on the same token. If
+    /// the running job has a continuation already, `job` is queued.
     pub(crate) fn continue_with(&self, job: Job) {
         let taken = self.local(|local| {
             let taken = local.next.is_some();
@@ -101,14 +106,14 @@ impl Worker<'_> {
         }
     }
 
-    /// Queues what was to continue the running job, behind all others: this thread does not come to it soon.
+    /// Queues the continuation of the running job behind all others, because this thread will not come to it soon.
     pub(super) fn queue_next(&self) {
         if let Some(next) = self.local(|local| local.next.take()) {
             self.push_last(next);
         }
     }
 
-    /// Moves the older half of a full ring to the injector.
+    /// If the ring is full, moves the older half of it to the injector.
     #[inline]
     pub(in crate::pool) fn make_room(&self) {
         if self.own.is_full() {
@@ -140,7 +145,7 @@ impl Worker<'_> {
         self.seat.signals.request.is_up()
     }
 
-    /// Publishes the oldest private jobs if others ask, until as many are public as others could take now, one at least.
+    /// If others ask, publishes the oldest private jobs until as many are public as others could take, one at least.
     #[inline]
     pub(in crate::pool) fn publish_surplus(&self) {
         if self.is_asked() {
@@ -148,7 +153,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Publishes what others ask for.
+    /// Publishes what others ask for, and takes the flag down if nobody is hungry any more.
     #[cold]
     #[inline(never)]
     pub(in crate::pool) fn answer(&self) {
@@ -160,8 +165,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Takes the flag down with which others ask, if nobody is hungry. Those who sleep all the same, as enough are active, are
-    /// owed a look.
+    /// Takes down the flag by which others ask, if nobody is hungry. Threads may sleep all the same, because `limit`
+    /// threads are active: these are owed a look.
     fn take_flag_down(&self) {
         let idle = &self.shared.idle;
         if !idle.is_hungry() {
@@ -169,15 +174,16 @@ impl Worker<'_> {
         }
     }
 
-    /// Publishes all private jobs, as far as they have room: what comes next takes long against the few nanoseconds that it
-    /// takes to publish a job.
+    /// Publishes private jobs until [`PUBLIC`] are public, or nothing that is left is worth giving away. What comes
+    /// next takes long, and to publish a job takes a few nanoseconds.
     pub(crate) fn publish_before_long_job(&self) {
         if self.hides() {
             self.publish_up_to(PUBLIC, Wanted::Surplus);
         }
     }
 
-    /// Publishes everything, also what was to continue the running job: this thread is about to block.
+    /// Publishes everything, also the continuation of the running job. This thread is about to block, to sleep or to
+    /// leave, so others must be able to get all its jobs.
     pub(in crate::pool) fn publish_all(&self) {
         self.queue_next();
         loop {
@@ -188,7 +194,7 @@ impl Worker<'_> {
                     self.spill();
                 }
             }
-            self.own.wait_for_raid(); // it may have claimed what there was, and give it back
+            self.own.wait_for_raid(); // a raider may have claimed jobs, and may give them back
             if !self.hides() {
                 return;
             }
@@ -212,16 +218,16 @@ impl Worker<'_> {
 /// What was published at a seat.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::pool) struct Publication {
-    /// The group of the newest one.
+    /// The group of the public jobs.
     group: Only,
-    /// How many are public now.
+    /// How many jobs are public now.
     pub(in crate::pool) public: usize,
-    /// Others were public before, and went to the injector.
+    /// How many jobs of other groups were public before, and went to the injector.
     displaced: usize,
 }
 
 impl Publication {
-    /// Wakes who may take it. The far end is free again.
+    /// Wakes threads that may take the jobs. The caller has set the far end free before.
     pub(in crate::pool) fn notify(self, shared: &Shared, seat: &Seat) {
         if self.displaced > 0 {
             shared.notify(seat.node, None, self.displaced);
@@ -233,7 +239,7 @@ impl Publication {
     }
 }
 
-/// Publishes the oldest private jobs of a seat, until so many are public, or one is `enough`.
+/// Publishes the oldest private jobs of a seat, until `jobs` of them are public, or one is `enough`.
 pub(in crate::pool) fn publish(
     shared: &Shared,
     seat: &Seat,
@@ -251,10 +257,10 @@ pub(in crate::pool) fn publish(
                 shared.injectors[seat.node].push([other]);
                 displaced += 1;
             }
-            // Relaxed: a hint; a thief looks at the job itself.
+            // Relaxed: a hint. A thief looks at the job itself.
             seat.signals.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
         }
-        let is_enough = enough(&job); // while nobody else has it
+        let is_enough = enough(&job); // while no other thread can have the job
         far.deque.push(job);
         made = Some(Publication { group, public: far.deque.len(), displaced });
         if is_enough {
@@ -264,7 +270,7 @@ pub(in crate::pool) fn publish(
     made
 }
 
-/// The next private job of a seat that others may have.
+/// Takes the next private job that others may have, late jobs first.
 fn next_public(seat: &Seat, far: &mut FarEnd<'_>, wanted: Wanted) -> Option<Job> {
     if let Some(job) = far.late.pop_front() {
         note_late(seat, far);
@@ -279,8 +285,8 @@ fn next_public(seat: &Seat, far: &mut FarEnd<'_>, wanted: Wanted) -> Option<Job>
             return Some(entry);
         };
         #[expect(unsafe_code, reason = "asks an entry what comes of it")]
-        // SAFETY: (1) it is an entry of this seat, whose far end the caller has; (2) what the owner does next about the entry
-        // waits for the far end, as it was claimed, or the owner is the caller.
+        // SAFETY: (1) it is an entry of this seat, whose far end the caller has; (2) the caller is the owner, or a
+        // raider that has claimed the entry, and then the owner waits for the far end before it goes on with the entry.
         match unsafe { publish(entry.payload, seat, far, wanted) } {
             Published::Whole => {
                 far.advance();
@@ -294,13 +300,13 @@ fn next_public(seat: &Seat, far: &mut FarEnd<'_>, wanted: Wanted) -> Option<Job>
     None
 }
 
-/// Says how many jobs wait behind all others.
+/// Tells other threads how many jobs wait behind all others.
 pub(super) fn note_late(seat: &Seat, far: &FarEnd<'_>) {
-    // Relaxed: a hint for others, and changed under the lock.
+    // Relaxed: it changes under the lock, and is a hint for other threads.
     seat.signals.late.store(far.late.len(), Ordering::Relaxed);
 }
 
-/// The group whose jobs a seat publishes.
+/// The group of the jobs that are public at a seat: a hint.
 pub(super) fn tag(seat: &Seat) -> Only {
     std::num::NonZero::new(seat.signals.tag.load(Ordering::Relaxed))
 }
@@ -308,7 +314,7 @@ pub(super) fn tag(seat: &Seat) -> Only {
 /// Takes one token of `group` for a new job.
 fn take_token(cache: &mut TokenCache, group: Option<NonNull<Group>>) {
     let Some(group) = group else { return };
-    // SAFETY: whoever queues a job of a group holds one of its tokens: the group is alive.
+    // SAFETY: the thread that queues a job of a group holds one of its tokens: the group is alive.
     #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
     let tokens = unsafe { &group.as_ref().tokens };
     if cache.group != Some(group) {

@@ -1,22 +1,28 @@
-//! Who has nothing to do publishes what others keep private while they are in user code.
+//! A thread that has nothing to do publishes the jobs that others keep private while they are in user code.
 //!
-//! The occupant of a seat publishes jobs when others ask for them, but not before it comes back from the closure that it is in,
-//! however long that takes. A thread that has looked everywhere in vain, and sees that a seat has private jobs and has queued
-//! none since it first saw them, *raids* that seat: it moves the oldest of them to the public deque in the occupant's place
-//! ([`crate::sync::ring`]), and then steals as everybody does.
+//! The occupant of a seat publishes jobs when others ask for them. But it is in a closure of the user's, and publishes
+//! nothing before that returns, however long it takes. Another thread has looked everywhere in vain. It sees private
+//! jobs at that seat, looks again after [`SHORT`] at the earliest, and sees that the seat has queued no job since. So
+//! it *raids* the seat: it moves the oldest private jobs to the public deque in the occupant's place
+//! ([`crate::sync::ring`]). Then it steals as every thief does.
 //!
 //! # When
-//! A raid costs every thread of the process that runs some microseconds, and the raider as much. So a thread raids only when its
-//! patience is at an end, or now and then while it lasts ([`LOOK`]), and one at a time. Raids take at most a hundredth of the
-//! time, but for [`CREDIT`] in advance; where that is used up, what is private has to be so for a [`NAP`]. Since who is raided is
-//! in user code for long, a raid publishes as much as the public deques hold, at up to [`VICTIMS`] seats; one who waits for
-//! something stops at the first job that it may run.
+//! A raid costs every running thread of the process some microseconds, and the raider as much. So a thread raids only
+//! when its patience is at an end, or once per [`LOOK`] while it lasts, and only one thread raids at a time. Raids take
+//! at most a hundredth of the time, after [`CREDIT`] in advance. When the credit is used up, a thread raids only for
+//! jobs that it has seen private for a [`NAP`].
 //!
-//! # Nothing stays hidden from who sleeps
-//! A thread that goes to sleep is known as hungry, then it raises the flags of all seats: who queues a job after that
-//! publishes it. What was queued before is seen by the look at the seats after that, but for what lies in a store buffer
-//! still: the thread has passed no heavy fence. So it sleeps for [`NAP`] only, and looks once more, if others were active; by
-//! then every store can be seen. An idle pool has nothing to wake for.
+//! The occupant is in user code, and that may take long. So a raid publishes until the public deque is full. It does so
+//! at as many seats as threads are hungry, [`VICTIMS`] at most. A raider that waits for something stops, at each seat,
+//! at the first job that it may run.
+//!
+//! # Nothing stays hidden from a thread that sleeps
+//! An occupant queues a job while a thread goes to sleep. The thread first counts as hungry, and then raises the flags
+//! of all seats, or, if it waits for something, of the seats that seem to be in the middle of that. An occupant that
+//! queues after that publishes the job. The thread then looks at the seats, and sees what was queued before. Only a
+//! store that still lies in a store buffer escapes it, because the thread has passed no heavy fence. So if others are
+//! active, or the thread waits for something, it sleeps for [`NAP`] only, and looks once more. By then every store can
+//! be seen. In an idle pool no worker naps: there are no private jobs.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -38,16 +44,16 @@ use crate::sync::seam::Point;
 
 /// How often a thread looks for private jobs while it looks for public ones.
 const LOOK: Duration = Duration::from_micros(20);
-/// How long a thread sleeps before it looks once more; the system adds no more to that on the pool's own threads.
+/// How long a thread sleeps before it looks once more. On the pool's own threads the system may add a microsecond.
 const NAP: Duration = Duration::from_micros(50);
-/// So many times as long as a raid takes it is until the next one, in the long run.
+/// In the long run the time from one raid to the next one is this many times the time that a raid takes.
 const SHARE: u32 = 100;
-/// So much time may be spent in advance.
+/// How much of that time raids may use in advance.
 const CREDIT: Duration = Duration::from_millis(100);
-/// Seats that are raided at once.
+/// The most seats that are raided at once.
 const VICTIMS: usize = 4;
 
-/// Whose turn it is to raid, and when.
+/// Lets one thread at a time raid. It holds the time until which the raids so far have used up their share.
 #[derive(Debug)]
 pub(in crate::pool) struct Raids(Mutex<Option<Instant>>);
 
@@ -56,7 +62,8 @@ impl Raids {
         Self(Mutex::new(None))
     }
 
-    /// Does `raid` unless somebody else is at it, or too much time went into raids of late and it `may_wait`.
+    /// Does `raid`, unless another thread raids now. If raids have used up their credit and this one `may_wait`, it is
+    /// not done either.
     fn take_turn<R>(&self, may_wait: bool, raid: impl FnOnce() -> R) -> Option<R> {
         let mut paid_until = self.0.try_lock()?;
         let begin = Instant::now();
@@ -70,20 +77,21 @@ impl Raids {
     }
 }
 
-/// What a thread has seen of private jobs since it looks for work.
+/// What a thread has seen of private jobs since it began to look for work.
 #[derive(Debug)]
 pub(super) struct Lookout(Cell<Option<SeenPrivate>>);
 
 #[derive(Clone, Copy, Debug)]
 struct SeenPrivate {
-    /// The nearest seat with private jobs, and its beat; null: there was none.
+    /// The nearest seat with private jobs, and its beat. Null: there was none.
     seat: *const Seat,
     beat: usize,
+    /// When the thread noted this seat.
     since: Instant,
-    /// When it looked last, and whether it found the jobs of that seat still there then.
+    /// When the thread looked last, and whether it found the jobs of that seat still there then.
     looked: Instant,
     has_looked: bool,
-    /// When it looked for the first time.
+    /// When the thread looked for the first time.
     first: Instant,
 }
 
@@ -94,14 +102,15 @@ impl Lookout {
 }
 
 impl Worker<'_> {
-    /// This thread had work: what it saw before is of no use.
+    /// This thread had work: it forgets what it has seen of private jobs before.
     #[inline]
     pub(super) fn forget_seen(&self) {
         self.lookout.0.set(None);
     }
 
-    /// Looks for private jobs that a thread that waits for `only` may run, now and then; always if this `is_last`: it is about
-    /// to sleep. Whether it has made some public.
+    /// Looks once per [`LOOK`] for private jobs that a thread that waits for `only` may run. Before the thread sleeps,
+    /// which `is_last` says, it looks in any case. The first look only notes a seat, and a later one may raid. Returns
+    /// whether this thread has made jobs public.
     pub(super) fn look_for_private(&self, only: Only, is_last: bool) -> bool {
         if self.driven {
             return self.sees_private(only).is_some() && self.raid(only);
@@ -115,7 +124,7 @@ impl Worker<'_> {
             return false;
         }
         #[expect(unsafe_code, reason = "another seat of this pool")]
-        // SAFETY: null, or a seat: those live as long as their pool, and this thread works there.
+        // SAFETY: null, or a seat. Seats live as long as their pool, and this thread works there.
         let seat = unsafe { seen.seat.as_ref() };
         let is_still = seat.is_some_and(|seat| may_hide(seat, only) && seat.ring.beat() == seen.beat);
         if !is_still {
@@ -127,7 +136,8 @@ impl Worker<'_> {
         age >= SHORT && self.shared.raids.take_turn(age < NAP, || self.raid(only)).unwrap_or(false)
     }
 
-    /// Whether there are private jobs on this node, and this thread has not tried yet to get at them since it looks for work.
+    /// Whether there are private jobs on this node, and a raid of this thread may bring them soon. That is so while it
+    /// has not looked twice at the seat that it noted last, and has looked for work for less than [`FAIR`].
     pub(super) fn raids_here_soon(&self) -> bool {
         let here = |seat: &Seat| seat.node == self.seat.node && seat.hides();
         let is_new = self.lookout.0.get().is_none_or(|seen| !seen.has_looked && seen.first.elapsed() < FAIR);
@@ -153,7 +163,7 @@ impl Worker<'_> {
         victims.filter_map(|(victim, _)| shared.seats_in_use().get(victim)).filter(move |seat| may_hide(seat, only))
     }
 
-    /// Publishes private jobs in their owners' place; whether there were any.
+    /// Publishes private jobs in their owners' place. Returns whether there were any.
     #[cold]
     fn raid(&self, only: Only) -> bool {
         let begin = |seat| Some((seat, Seat::raid(seat)?));
@@ -182,8 +192,9 @@ impl Worker<'_> {
         has_made
     }
 
-    /// About to sleep, and known as hungry: sleeps for a short time. Whether it was woken, or there are private jobs now for a
-    /// thread that waits for `only`. A worker beside which nobody is active does not, as there are none.
+    /// The thread is about to sleep, and counts as hungry: it sleeps for a [`NAP`] first. Returns whether it was woken,
+    /// or sees private jobs now that a thread that waits for `only` may run. A thread that waits for nothing does not
+    /// nap if no other one is active, because there are no private jobs then.
     pub(in crate::pool) fn nap(&self, only: Only) -> bool {
         let sees = || self.sees_private(only).is_some();
         if self.driven {
@@ -199,7 +210,7 @@ pub(super) fn may_hide(seat: &Seat, only: Only) -> bool {
     (only.is_none() || may_be_for(seat, only)) && seat.hides()
 }
 
-/// Whether what runs at a seat seems to be of what is waited for.
+/// Whether the thread at a seat seems to run a job that `only` names, or a descendant of the join that it names.
 pub(in crate::pool) fn may_be_for(seat: &Seat, only: Only) -> bool {
     let may_be = |id: NonZeroUsize| {
         // Relaxed: a hint.

@@ -1,8 +1,8 @@
-//! A seat: the place that a worker, or a guest from outside, works from.
+//! A seat: the place that a worker, a guest from outside, or a compensating thread works from.
 //!
-//! Its jobs lie in a private ring, where only its occupant, and now and then a raider, gets at them ([`crate::sync::ring`]),
-//! or in a public deque, from where anybody steals. What else is private ([`Local`]) is plain memory of the occupant; the
-//! rest is read by everybody.
+//! Its jobs lie in a private ring or in a public deque. Only the occupant, and now and then a raider, gets at the ring
+//! ([`crate::sync::ring`]). All threads steal from the deque. What else is private ([`Local`]) is plain memory of the
+//! occupant. All threads read the rest.
 
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
@@ -22,16 +22,16 @@ use crate::sync::shield::Shield;
 use crate::sync::steal_request::StealRequest;
 use crate::sync::{CachePadded, UnsafeCell};
 
-/// Jobs in the public deque; crossbeam-deque grows above 64.
+/// The most jobs in the public deque. crossbeam-deque would grow above 64.
 pub(crate) const PUBLIC: usize = 48;
-/// Of a seat whose thread is bound to no CPU, or to several.
+/// The CPU of a seat whose thread is bound to no CPU, or to several.
 const NO_CPU: usize = usize::MAX;
-/// Places of the private ring.
+/// The number of places of the private ring.
 const RING: usize = 1024;
-/// Jobs that may wait behind all others at a seat: as many as the ring holds.
+/// The most jobs that may wait behind all others at a seat.
 const LATE: usize = RING;
 
-/// A seat's own jobs, newest at the near end; and what is at the far end.
+/// A seat's own jobs, the newest at the near end, with what belongs to the far end.
 pub(crate) type Ring = ring::Ring<Job, Public, RING>;
 /// The ring for the occupant of the seat.
 pub(crate) type Own<'a> = ring::Owner<'a, Job, Public, RING>;
@@ -46,7 +46,7 @@ pub(crate) struct Seat {
     pub(crate) index: usize,
     /// The NUMA node, as the pool counts them.
     pub(crate) node: usize,
-    /// The one CPU that its thread is bound to now, or [`NO_CPU`].
+    /// The one CPU that the thread of this seat is bound to now, or [`NO_CPU`].
     cpu: AtomicUsize,
     pub(crate) parker: Arc<Parker>,
     pub(crate) stealer: Stealer<Job>,
@@ -56,20 +56,21 @@ pub(crate) struct Seat {
     local: UnsafeCell<Local>,
 }
 
-/// What is under the lock of a ring's far end.
+/// What the lock of a ring's far end protects.
 #[derive(Debug)]
 pub(crate) struct Public {
-    /// What others may steal. Jobs are pushed and popped under the lock, by the occupant or a raider.
+    /// What others may steal. The occupant or a raider pushes and pops jobs under the lock. A thief takes them without
+    /// it.
     pub(crate) deque: Deque<Job>,
-    /// Jobs behind all others of this seat, the oldest first.
+    /// Late jobs, which come behind all others of this seat, the oldest first.
     pub(crate) late: VecDeque<Job>,
-    /// The stolen join that runs here now; null: none. It changes only while no pending join is in the ring. See
-    /// [`crate::pool::join::leapfrog`].
+    /// The stolen pending join that the occupant runs now. Null: none. It changes only while no pending join is in the
+    /// ring. See [`crate::pool::join::leapfrog`].
     pub(in crate::pool) ancestor: *const PendingHead,
 }
 
 #[expect(unsafe_code, reason = "it holds the address of a pending join")]
-// SAFETY: a thread that has a descendant of a pending join in hand may look into it, whichever thread that is.
+// SAFETY: any thread that has a descendant of a pending join in hand may look into the pending join.
 unsafe impl Send for Public {}
 
 impl Public {
@@ -79,26 +80,27 @@ impl Public {
     }
 }
 
-/// What the occupant of a seat and those who look for jobs there tell each other.
+/// What the occupant of a seat and threads that look for jobs there tell each other.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// The group of the newest public job: a hint for threads that may run only one group's jobs.
+    /// The group of the public jobs: a hint for threads that may run only one group's jobs.
     pub(crate) tag: AtomicUsize,
     /// How many jobs wait behind all others: a hint.
     pub(crate) late: AtomicUsize,
-    /// The group of the job that runs here, whose jobs may be in the ring: a hint.
+    /// The group of the job that runs here. Jobs of this group may be in the ring: a hint.
     pub(crate) serves: AtomicUsize,
-    /// Up when somebody has asked for jobs, until the occupant sees that nobody is hungry any more.
+    /// A thread that looks for jobs raises this flag. The occupant takes it down when nobody is hungry any more.
     pub(crate) request: StealRequest,
     pub(crate) shield: Shield,
     pub(in crate::pool) ancestors: Ancestors,
 }
 
-/// What the occupant of a seat has done, all time. Written by it alone.
+/// What the occupants of a seat have ever done. Only the occupant writes this.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) jobs: AtomicU64,
-    /// Jobs that came from elsewhere, by the tier where they were found; see [`super::victims`].
+    /// Jobs from other seats and from other nodes' injectors, by the tier where the occupant found them. See
+    /// [`super::victims`].
     pub(crate) steals: [AtomicU64; 3],
     pub(crate) parks: AtomicU64,
 }
@@ -106,12 +108,12 @@ pub(crate) struct Counts {
 impl Counts {
     /// Adds one to a counter that only the caller writes.
     pub(crate) fn bump(counter: &AtomicU64) {
-        // Relaxed: a statistic with one writer.
+        // Relaxed: a statistic that one thread writes.
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
 
-/// Spare tokens of the group that the seat works for now.
+/// Tokens that no job holds, of the group that the occupant works for now.
 #[derive(Debug, Default)]
 pub(crate) struct TokenCache {
     pub(crate) group: Option<NonNull<Group>>,
@@ -123,12 +125,12 @@ pub(crate) struct TokenCache {
 pub(crate) struct Local {
     pub(in crate::pool) grain: Grain,
     pub(crate) token_cache: TokenCache,
-    /// What is queued is not published now.
+    /// The occupant publishes nothing that it queues now.
     pub(crate) unpublished: bool,
     /// The job that continues the running one.
     pub(crate) next: Option<Job>,
     pub(crate) finds: u32,
-    /// What was in the injector; see [`super::overdue`].
+    /// What the occupant has seen in the injector. See [`super::overdue`].
     pub(super) noted: Option<Noted>,
     pub(crate) random: u64,
 }
@@ -172,14 +174,14 @@ impl Seat {
         }
     }
 
-    /// Where its thread works.
+    /// Where the thread of this seat works.
     pub(crate) fn at(&self) -> At {
         // Relaxed: a hint, as the system may move threads.
         let cpu = self.cpu.load(Ordering::Relaxed);
         At { node: self.node, cpu: (cpu != NO_CPU).then_some(cpu) }
     }
 
-    /// From now on its thread is bound to this one CPU, or to none.
+    /// Says that from now on the thread of this seat is bound to this one CPU, or to no single one.
     pub(crate) fn move_to(&self, cpu: Option<usize>) {
         self.cpu.store(cpu.unwrap_or(NO_CPU), Ordering::Relaxed);
     }
@@ -196,7 +198,7 @@ impl Seat {
         self.local.with_mut(|local| work(unsafe { &mut *local }))
     }
 
-    /// Begins a raid of its private jobs; none: somebody is there.
+    /// Begins a raid of this seat's private jobs. None: another thread has the far end.
     pub(in crate::pool) fn raid(&self) -> Option<Raid<'_>> {
         self.ring.raid(PUBLIC)
     }

@@ -1,4 +1,4 @@
-//! What is there for others: looked at once, by who wakes others for it.
+//! A look at everything that others could take. A thread looks once, and wakes others for what it has seen.
 
 use super::injector::Injector;
 use super::raid::may_hide;
@@ -7,19 +7,20 @@ use super::worker::{Worker, may_hold};
 use crate::pool::Shared;
 use crate::sync::event_count::Only;
 
-/// So many seats are remembered; of more all are looked at again for who waits for one thing only.
+/// A look remembers this many seats. If more have public jobs, and a sleeper waits for one thing only, the thread looks
+/// at all seats again.
 const REMEMBERED: usize = 16;
 
 /// What a look at everything has seen.
 struct Sight<'p> {
     shared: &'p Shared,
-    /// Seats with public jobs, how many there are, and the first of them.
+    /// How many seats have public jobs, and the first of them.
     seats: usize,
     first: [Option<&'p Seat>; REMEMBERED],
-    /// Public jobs, and those that no seat holds.
+    /// How many jobs are public at seats or lie in injectors.
     pub(in crate::pool) jobs: usize,
     has_injected: bool,
-    /// Some seat seems to have private jobs: who may run anything would raid it.
+    /// A seat seems to have private jobs. A thread that may run anything would raid it.
     has_private: bool,
 }
 
@@ -49,8 +50,9 @@ impl Shared {
         sight
     }
 
-    /// Pays what is owed to sleepers, if somebody may be woken now who could not be before ([`crate::sync::event_count`]): asks
-    /// all seats for jobs, and wakes one, the nearest to `node` first, if there are any.
+    /// A thread may be woken now that could not be woken before. If the sleepers are owed a look, this pays it
+    /// ([`crate::sync::event_count`]): it asks all seats for jobs, and looks at everything. If there is something, it
+    /// wakes one sleeper, the nearest to `node` first.
     pub(in crate::pool) fn pay(&self, node: usize) {
         if !self.idle.pays(self.misses_spare()) {
             return;
@@ -63,8 +65,8 @@ impl Shared {
         }
     }
 
-    /// Wakes up to `most` threads that may run what was seen, as long as fewer look for work than there are jobs; the nearest
-    /// to `node` first.
+    /// Wakes up to `most` threads that may run what this look has seen, the nearest to `node` first. It stops when as
+    /// many threads look for work as there are jobs.
     fn pass_on(&self, sight: &Sight<'_>, node: usize, most: u32) {
         let is_missed = self.idle.pass_on(self.prefer(node), sight.jobs.max(1), most, |only| sight.suits(only));
         if is_missed && sight.jobs > 0 {
@@ -78,7 +80,7 @@ impl Sight<'_> {
         self.jobs > 0 || self.has_private
     }
 
-    /// Whether there is something for a thread that waits for `only`.
+    /// Whether the look has seen something for a thread that waits for `only`.
     fn suits(&self, only: Only) -> bool {
         if only.is_none() {
             return self.is_something();
@@ -93,17 +95,19 @@ impl Sight<'_> {
         is_public || is_injected() || is_private()
     }
 
-    /// Whether there is something at a node.
+    /// Whether the look has seen something at a node that others could take.
     fn is_at(&self, node: usize) -> bool {
         !self.shared.injectors[node].is_empty() || self.first.iter().flatten().any(|seat| seat.node == node)
     }
 }
 
 impl Worker<'_> {
-    /// After a search that found something: wakes up to two others if more jobs are in sight than threads look for any.
+    /// This thread has searched and found a job. If more jobs are in sight than threads look for one, it wakes up to
+    /// two others.
     ///
-    /// Pushes that relied on this search woke nobody: so it looks everywhere. Two and not more: those who are woken wake
-    /// two each in turn, and so 64 workers are at work after six steps of that, while a single job more wakes one.
+    /// A push that counted on this search woke nobody. So this thread looks everywhere. It wakes two threads and not
+    /// more, because each of these wakes two in turn. That way 64 workers are at work after six steps, and one job more
+    /// wakes only one thread.
     pub(in crate::pool) fn wake_for_rest(&self) {
         let shared = self.shared;
         if !self.can_pass_on() {
@@ -118,15 +122,16 @@ impl Worker<'_> {
         shared.pass_on(&sight, nearest.unwrap_or(self.seat.node), 2);
     }
 
-    /// Passes on what is in sight: it was woken for a job, and takes none.
+    /// This thread was woken for a job, and takes none. It wakes another one for what is in sight.
     pub(in crate::pool) fn pass_on(&self) {
         if self.can_pass_on() {
             self.shared.pass_on(&self.shared.look(), self.seat.node, 1);
         }
     }
 
-    /// Whether somebody can be woken for what is in sight, or made. If not a look is owed: those who pushed it have counted on
-    /// this thread, and whoever frees a place, or lends one, must know.
+    /// Whether a thread can be woken for what is in sight, or a compensating thread be made. If not, this thread owes a
+    /// look, because pushers have counted on it. So the thread that frees or lends a slot knows that it must look.
+    /// After the note this thread tries once more (O3).
     fn can_pass_on(&self) -> bool {
         let Shared { idle, .. } = self.shared;
         let can = || idle.can_wake() || self.shared.misses_spare();

@@ -1,9 +1,12 @@
-//! Who sits where, and from whom a seat steals first.
+//! Where each seat is, and from which seats a thief steals first.
 //!
-//! Seats are grouped by the NUMA node that their worker is bound to. A seat has three tiers of victims: those of its node that
-//! share its L3 cache, the others of its node with all guests and spares, and those of other nodes, the nearer nodes first. Each
-//! tier, and in the last one each node, is gone through from a random place on. Where workers are not bound to nodes there is one
-//! node. Steals are counted by tier.
+//! Seats are grouped by the NUMA node that their worker is bound to. The victims of a seat form three tiers:
+//! 1. the seats of its node that share its L3 cache;
+//! 2. the other seats of its node, and the seats of all guests and compensating threads;
+//! 3. the seats of other nodes, the nearer nodes first.
+//!
+//! A thief goes through each tier, and through each node of the last one, from a random place on. If workers are not
+//! bound to nodes, there is one node. Each seat counts its steals by tier.
 
 use crate::sync::event_count::At;
 use crate::topology::Topology;
@@ -11,7 +14,7 @@ use crate::topology::Topology;
 /// The tier of other nodes.
 pub(super) const AFAR: usize = 2;
 
-/// Which node and L3 domain each worker is at, and how far the nodes are from each other.
+/// The node and the L3 domain of each worker, and how far the nodes are from each other.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// For each worker: its node, as an index.
@@ -22,12 +25,12 @@ pub(crate) struct Layout {
     cpus: Vec<Option<usize>>,
     /// The system's numbers of the nodes.
     ids: Vec<usize>,
-    /// For each node: all nodes, the nearest first, itself before all.
+    /// For each node: all nodes, the nearest first. The node itself comes before all.
     near: Vec<Vec<usize>>,
 }
 
 impl Layout {
-    /// Workers that are bound to nothing in particular.
+    /// The layout of workers that are bound to nothing in particular.
     pub(crate) fn flat(workers: usize) -> Self {
         Self {
             nodes: vec![0; workers],
@@ -38,7 +41,8 @@ impl Layout {
         }
     }
 
-    /// Workers at these nodes (by the system's numbers) and L3 domains. If one is nowhere, all are on one node.
+    /// The layout of workers at these nodes (by the system's numbers) and L3 domains. If one worker has no node, all
+    /// workers are on one node.
     pub(crate) fn new(workers: &[(Option<usize>, Option<usize>)], topology: &Topology) -> Self {
         let Some(at) = workers.iter().map(|(node, _)| *node).collect::<Option<Vec<usize>>>() else {
             return Self::flat(workers.len());
@@ -54,7 +58,7 @@ impl Layout {
         };
         let near = ids.iter().enumerate().map(|(from, id)| {
             let mut near: Vec<usize> = (0..ids.len()).collect();
-            // Of nodes that are equally far, each begins with another one.
+            // Some nodes may be equally far from this one. The order of these begins at another one for each node.
             near.sort_by_key(|to| (*to != from, distance(*id, ids[*to]), (to + ids.len() - from) % ids.len()));
             near
         });
@@ -63,14 +67,14 @@ impl Layout {
         Self { nodes, l3, cpus: vec![None; workers.len()], ids, near }
     }
 
-    /// The workers are bound to these CPUs, as far as each is to one.
+    /// The same layout with the one CPU of each worker. None: the worker is bound to no CPU, or to several.
     pub(crate) fn bound_to(mut self, cpus: Vec<Option<usize>>) -> Self {
         debug_assert_eq!(cpus.len(), self.workers());
         self.cpus = cpus;
         self
     }
 
-    /// Whether a worker is bound to one CPU.
+    /// Whether the first worker is bound to one CPU. As a rule all workers are then.
     pub(crate) fn is_bound(&self) -> bool {
         self.cpus.first().is_some_and(Option::is_some)
     }
@@ -89,7 +93,8 @@ impl Layout {
         self.ids.len()
     }
 
-    /// The node of a seat: workers first, then guests and spares, who are spread.
+    /// The node of a seat. The seats of guests and compensating threads come after those of workers, and take the nodes
+    /// in turn.
     pub(crate) fn node(&self, seat: usize) -> usize {
         self.nodes.get(seat).copied().unwrap_or_else(|| (seat - self.workers()) % self.nodes())
     }
@@ -99,12 +104,12 @@ impl Layout {
         self.ids.binary_search(&id).ok()
     }
 
-    /// All nodes, the nearest to `node` first, itself before all.
+    /// All nodes, the nearest to `node` first. The node itself comes before all.
     pub(crate) fn near(&self, node: usize) -> &[usize] {
         &self.near[node]
     }
 
-    /// Whom the thieves of `seats` seats may rob.
+    /// For each of `seats` seats, the order in which a thief there goes through the others.
     pub(crate) fn victims(&self, seats: usize) -> Victims {
         let at = |seat: usize| (self.node(seat), self.l3.get(seat).copied().flatten());
         let mut spots: Vec<_> = (0..seats).map(at).collect();
@@ -121,7 +126,7 @@ impl Layout {
     fn tiers(&self, (node, l3): (usize, Option<usize>), seats: usize) -> Tiers {
         let group_of = |victim: usize| {
             if victim >= self.workers() {
-                return 1; // guests and spares are anywhere
+                return 1; // guests and compensating threads are anywhere
             }
             let rank = self.near(node).iter().position(|near| *near == self.node(victim));
             let rank = rank.expect("every node is in the list");
@@ -137,27 +142,28 @@ impl Layout {
     }
 }
 
-/// Whom thieves may rob, by where they are.
+/// The order in which a thief goes through its victims, for each spot where a thief may be.
 #[derive(Debug)]
 pub(crate) struct Victims {
-    /// For each spot, a node with an L3 domain or without.
+    /// The order for each spot. A spot is a node with an L3 domain or without one.
     tiers: Box<[Tiers]>,
     /// The spot of each seat.
     spot: Box<[u32]>,
 }
 
-/// All seats, in tiers around a spot, the last tier in groups by node.
+/// All seats, in tiers around a spot. The last tier is in groups, one for each node.
 #[derive(Debug)]
 struct Tiers {
     order: Box<[u32]>,
-    /// Where each group ends: an inner tier or a node.
+    /// Where each group ends. A group is one of the first two tiers, or a node of the last one. None is empty.
     ends: Box<[usize]>,
-    /// Where each tier before the last ends, also an empty one.
+    /// Where each of the first two tiers ends, also if it is empty.
     near: [usize; AFAR],
 }
 
 impl Victims {
-    /// All victims of `thief` and the tier of each, tier by tier, from places on that `random` gives.
+    /// All victims of `thief` and the tier of each, tier by tier. `random` tells at which place of a group the thief
+    /// begins.
     pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, usize)> + '_ {
         let Tiers { order, ends, near } = &self.tiers[self.spot[thief] as usize];
         let begins = std::iter::once(0).chain(ends.iter().copied());

@@ -1,9 +1,9 @@
-//! A thread that waits for a run, scope or join goes on working at its seat, but only for what it waits for: *a job may run on
-//! a stack that waits only if it belongs to what is waited for.*
+//! A thread that waits for a run, scope or join goes on working at its seat, but only for what it waits for: *a waiting
+//! thread runs only jobs that belong to what it waits for.*
 //!
-//! To a run or scope belong the jobs of its group; to a join its own pending join and the descendants of that
-//! ([`crate::pool::join::leapfrog`]). The one exception is a worker's call of a broadcast that a job of the pool itself makes
-//! ([`crate::pool::broadcast`]).
+//! The jobs of its group belong to a run or scope. The pending join and its descendants belong to a join
+//! ([`crate::pool::join::leapfrog`]). There is one exception: if a job of the pool itself makes a broadcast, a waiting
+//! worker makes its call of it ([`crate::pool::broadcast`]).
 
 use super::patience::Patience;
 use super::seat::Counts;
@@ -13,14 +13,14 @@ use crate::sync::latch::Latch;
 use crate::sync::seam::Point;
 
 impl Worker<'_> {
-    /// Works for the group `only` until `latch` is set; blocks when that group has nothing to do.
+    /// Works for what `only` names until `latch` is set. While there is nothing to do for it, the thread sleeps.
     pub(crate) fn wait(&self, latch: &Latch, only: Only) {
         debug_assert!(only.is_some(), "a waiting stack runs only what it waits for");
         self.queue_next();
         self.waits.set(self.waits.get() + 1);
         let outer = self.local(|local| std::mem::take(&mut local.token_cache));
         let mut patience = Patience::new(self.shared.patience);
-        let mut owes = false; // it was woken for a job, and has found none
+        let mut owes = false; // this thread was woken for a job, and has found none
         while !latch.is_set() {
             self.point(Point::Find);
             let mut job = self.take_call(true).or_else(|| self.find_here(only));
@@ -59,8 +59,8 @@ impl Worker<'_> {
         self.local(|local| local.token_cache = outer);
     }
 
-    /// Sleeps until there is something that a thread that waits for `only` may run, or the latch is set; `owes`: it was woken
-    /// for a job, and took none. Whether it was woken for one now.
+    /// Sleeps until there is something that a thread that waits for `only` may run, or the latch is set. `owes`: this
+    /// thread was woken for a job before, and has taken none. Returns whether it was woken for a job now.
     pub(in crate::pool) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool) -> bool {
         self.publish_all();
         self.say_gone();

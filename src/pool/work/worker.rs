@@ -1,16 +1,22 @@
-//! A thread at a seat: finds one job, runs it, and so on; sleeps when there is none.
+//! A worker: a thread at a seat. It finds a job and runs it, again and again. It sleeps when there is none.
 //!
-//! The same code drives an OS thread, a guest from outside, and a virtual worker of the checker.
+//! The same code drives a worker thread, a guest from outside, a compensating thread, and a virtual worker of the
+//! checker.
 //!
 //! # Where a worker looks, in this order
-//! its private ring, newest first → its public deque, then what waits behind all others → its node's injector → other
-//! seats' public deques, the nearest first ([`super::victims`]) → other nodes' injectors → what others keep private, now
-//! and then ([`super::raid`]). Every [`FAIRNESS`]th time, and while jobs there are overdue ([`super::overdue`]), its node's
-//! injector comes first.
+//! 1. its calls of broadcasts ([`crate::pool::broadcast`]);
+//! 2. its private ring, the newest job first;
+//! 3. its public deque, and then its late jobs;
+//! 4. the injector of its node;
+//! 5. the public deques of other seats, the nearest first ([`super::victims`]);
+//! 6. the injectors of other nodes;
+//! 7. now and then, the private jobs of other seats ([`super::raid`]).
 //!
-//! How jobs are queued, and come to others, stands in [`super::publish`].
+//! Every [`FAIRNESS`]th find begins at the injector of its node and at its late jobs instead. So does every find while
+//! a job in that injector is overdue ([`super::overdue`]). Only the calls of broadcasts still come before.
 //!
-//! What a thread does that waits stands in [`super::wait`].
+//! [`super::publish`] tells how a worker queues jobs and how others get them. [`super::wait`] tells what a waiting
+//! worker does.
 
 use std::cell::Cell;
 use std::fmt;
@@ -31,17 +37,17 @@ use crate::sync::event_count::Only;
 use crate::sync::seam::{self, Point};
 use crate::sync::shield::Shield;
 
-/// Every so many finds begin at the injector, so that jobs from outside are not starved.
+/// One find in this many begins at the injector, so that jobs from outside are not starved.
 pub(super) const FAIRNESS: u32 = 61;
-/// A job may be continued directly this many times in a row.
+/// A worker runs continuations directly this many times in a row. It queues the next one.
 const STREAK: u32 = 16;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Found a job and ran it, or has slept: it is to look again.
+    /// The worker has run a job, or has slept while another one looked for jobs in its place: it is to look again.
     Ran,
-    /// Found none.
+    /// The worker has found no job.
     Idle,
 }
 
@@ -53,18 +59,21 @@ pub(crate) struct Worker<'p> {
     pub(in crate::pool) own: Own<'p>,
     /// Whether this thread counts as searching in the event count.
     pub(in crate::pool) searching: Cell<bool>,
-    /// Which worker this thread is, here or below; none: a guest or a spare.
+    /// The number of the worker that this thread is, at this seat or further down on its stack. None: it is a guest or
+    /// a compensating thread.
     pub(in crate::pool) number: Option<usize>,
+    /// Whether a driver of tests steps this worker.
     pub(in crate::pool) driven: bool,
-    /// Whether this thread lends its place when it blocks. Virtual workers do where their driver makes spares.
+    /// Whether this thread lends its slot when it blocks. Virtual workers do so if their driver makes compensating
+    /// threads.
     pub(in crate::pool) lends: bool,
-    /// The pool for which this is the thread's worker now: none while it blocks.
+    /// The pool for which this is the thread's worker now. Null while the thread blocks.
     pub(in crate::pool) serves: Cell<*const Shared>,
-    /// As a thief.
+    /// What this thread remembers as a thief.
     pub(in crate::pool) watch: StampWatch,
-    /// As a raider.
+    /// What this thread remembers as a raider.
     pub(super) lookout: Lookout,
-    /// As one who stood by.
+    /// Whether this thread stood by until jobs were overdue, and takes them now.
     pub(super) takes_overdue: Cell<bool>,
     /// How many waits this thread is in, at this seat.
     pub(in crate::pool) waits: Cell<u32>,
@@ -72,18 +81,19 @@ pub(crate) struct Worker<'p> {
     outer: Current,
 }
 
-/// What a thread is.
+/// What a thread is now: its worker and its shield.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Current {
-    /// Its worker, if it is one.
+    /// The worker that the thread is, if it is one.
     worker: Option<NonNull<Worker<'static>>>,
-    /// The shield of the seat where it sits, or [`Shield::nobody`]: what a join looks at, without going through the worker.
+    /// The shield of the seat where the thread sits, or [`Shield::nobody`]. A join looks at it without going through
+    /// the worker.
     shield: *const Shield,
 }
 
 thread_local! {
     static WORKER: Cell<Option<NonNull<Worker<'static>>>> = const { Cell::new(None) };
-    /// A variable of its own: to read it is one instruction.
+    /// This is a variable of its own, so that a thread reads it with one instruction.
     static SHIELD: Cell<*const Shield> = const { Cell::new(Shield::nobody()) };
 }
 
@@ -95,30 +105,30 @@ impl Current {
         Self { worker: WORKER.get(), shield: SHIELD.get() }
     }
 
-    /// Makes this what the thread is; what it was.
+    /// Makes this what the thread is, and returns what it was before.
     fn replace(self) -> Self {
         Self { worker: WORKER.replace(self.worker), shield: SHIELD.replace(self.shield) }
     }
 }
 
-/// Takes away what this thread is, or puts it back: for drivers that switch stacks.
+/// Takes away what this thread is, or puts it back. Drivers that switch stacks need this.
 #[cfg(all(test, not(loom)))]
 pub(crate) fn switch_current(current: Current) -> Current {
     current.replace()
 }
 
-/// Whether a join at `spot` is two plain calls at this thread's seat, in whichever pool that is.
+/// Whether a join at `spot` is two plain calls at this thread's seat, of any pool.
 #[inline]
 pub(in crate::pool) fn is_plain(spot: JoinSite) -> bool {
     #[expect(unsafe_code, reason = "the seat of this thread")]
-    // SAFETY: (1) a static, or `at` took the pointer from a seat that outlives its call; (2) it takes it away again before it
-    // returns, and whoever asks is called from there.
+    // SAFETY: (1) it is a static, or `at` took the pointer from a seat that outlives the call of `at`; (2) `at` takes
+    // the pointer away again before it returns, and the caller of this function runs inside `at`.
     let shield = unsafe { &*SHIELD.get() };
     spot.is_short(shield.word())
 }
 
 impl<'p> Worker<'p> {
-    /// Sits down at a seat and does `work` there as the thread's current worker.
+    /// The thread sits down at a seat, and does `work` there as its current worker.
     pub(crate) fn at<R>(shared: &'p Shared, seat: &'p Seat, work: impl FnOnce(&Self) -> R) -> R {
         struct Restore(Current);
         impl Drop for Restore {
@@ -131,7 +141,8 @@ impl<'p> Worker<'p> {
         let number = if is_worker { Some(seat.index) } else { Self::find_inside(shared, |below| below.number) };
         let (driven, watch, lookout, outer) = (seam::is_driven(), StampWatch::new(), Lookout::new(), Current::get());
         #[expect(unsafe_code, reason = "this thread sits at the seat")]
-        // SAFETY: (1) one thread at a time sits at a seat; (2) seats are handed over through `Claims`, or at a thread's start.
+        // SAFETY: (1) one thread at a time sits at a seat; (2) a seat goes from one thread to the next through
+        // `Claims`, or at a thread's start.
         let own = unsafe { seat.ring.owner() };
         let (takes_overdue, waits) = (Cell::new(false), Cell::new(0));
         let lends = shared.has_place(seat) && (!driven || shared.makes_spares());
@@ -156,17 +167,19 @@ impl<'p> Worker<'p> {
         work(&worker)
     }
 
-    /// Whether this thread works in this pool, perhaps below what it does for another one.
+    /// Whether this thread works in this pool, perhaps further down on its stack than what it does for another one.
     pub(crate) fn is_inside(shared: &Shared) -> bool {
         Self::find_inside(shared, |_| Some(())).is_some()
     }
 
-    /// What `look` finds at one of this thread's seats in this pool, also below what it does elsewhere or while it blocks.
+    /// What `look` finds at one of this thread's seats in this pool. A seat counts even if the thread is in another
+    /// pool or blocks, further up on its stack.
     pub(in crate::pool) fn find_inside<R>(shared: &Shared, look: impl Fn(&Worker<'_>) -> Option<R>) -> Option<R> {
         let mut next = WORKER.get();
         while let Some(worker) = next {
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
-            // SAFETY: as in `here`; an outer worker stands further down than the inner one, and outlives it.
+            // SAFETY: as (1) and (2) in `here`. An outer worker stands further down than the inner one, and outlives
+            // it.
             let worker: &Worker<'_> = unsafe { worker.as_ref() };
             if ptr::eq(worker.shared, shared)
                 && let Some(found) = look(worker)
@@ -178,28 +191,29 @@ impl<'p> Worker<'p> {
         None
     }
 
-    /// This thread's worker, if it is one of this pool's. To be used on this stack, and not kept.
+    /// This thread's worker, if it is one of this pool. The caller uses it on this stack, and does not keep it.
     #[inline]
     pub(crate) fn here(shared: &'p Shared) -> Option<&'p Self> {
         let worker = WORKER.get()?;
         #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
         // SAFETY: (1) `at` took the pointer from a worker that lives on this thread's stack; (2) it takes it away again
-        // before the worker goes, and whoever asks is called from there; (3) it points into this pool, if that is its own.
+        // before the worker goes, and the caller of this function runs inside `at`; (3) the worker points into this
+        // pool, if it serves this pool.
         let worker: &Worker<'p> = unsafe { worker.cast().as_ref() };
         ptr::eq(worker.serves.get(), shared).then_some(worker)
     }
 
     #[inline]
     pub(in crate::pool) fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
-        // SAFETY: (1) a `Worker` is made by whoever sits at the seat and is not `Sync`; (2) the closures in this
-        // folder only touch the fields.
+        // SAFETY: (1) the thread at the seat makes the `Worker`, which is not `Sync`; (2) the closures only touch the
+        // fields.
         #[expect(unsafe_code, reason = "this thread sits at the seat")]
         unsafe {
             self.seat.local(work)
         }
     }
 
-    /// The time. Virtual workers have none.
+    /// The time now. Virtual workers have no time.
     pub(in crate::pool) fn clock(&self) -> Option<Instant> {
         if self.driven { None } else { Some(Instant::now()) }
     }
@@ -220,7 +234,7 @@ impl<'p> Worker<'p> {
             return self.run_found(call);
         }
         if idle.is_crowded() && !idle.is_ending() {
-            self.publish_all(); // the limit was lowered, and this one is too many
+            self.publish_all(); // the limit was lowered, and this thread is one too many
         } else if let Some(job) = self.find_here(None) {
             return self.run_found(job);
         }
@@ -229,7 +243,7 @@ impl<'p> Worker<'p> {
             idle.search();
         }
         if idle.is_over_limit() && !idle.is_ending() {
-            // A guest came while this one searched, or it stands by: one thread too many.
+            // A guest came while this worker searched, or this worker stood by: it is one thread too many.
             return self.take_overdue().map_or(Step::Idle, |job| self.run_found(job));
         }
         if self.makes_way() {
@@ -244,7 +258,7 @@ impl<'p> Worker<'p> {
         Step::Ran
     }
 
-    /// This thread has a job: it searches no more.
+    /// This thread has a job. If it searched, it searches no more, and wakes others for the rest.
     #[inline]
     fn found(&self) {
         if self.searching.replace(false) {
@@ -255,7 +269,7 @@ impl<'p> Worker<'p> {
 
     // ---- running jobs ------------------------------------------------------------------------------------------
 
-    /// Runs a job and what continues it.
+    /// Runs a job and its continuations.
     pub(super) fn execute(&self, mut job: Job) {
         let abort = AbortIfPanic;
         let group = job.group();
@@ -271,7 +285,7 @@ impl<'p> Worker<'p> {
             // SAFETY: the job's token keeps its target alive.
             let run = unsafe { job.target.as_ref().run };
             #[expect(unsafe_code, reason = "this is where jobs are run")]
-            // SAFETY: (1) the job's token keeps its target alive; (2) it was taken out of a queue, once.
+            // SAFETY: (1) the job's token keeps its target alive; (2) this thread took the job out of a queue, once.
             unsafe {
                 run(job.target, job.payload, self);
             }
@@ -294,13 +308,13 @@ impl<'p> Worker<'p> {
         std::mem::forget(abort);
     }
 
-    /// Says whose jobs may be in the ring.
+    /// Tells other threads that jobs of this group may be in the ring.
     pub(super) fn say_serves(&self, group: Option<NonNull<Group>>) {
-        // Relaxed: a hint for those who wait for the group.
+        // Relaxed: a hint for threads that wait for the group.
         self.seat.signals.serves.store(group_id(group).map_or(0, NonZeroUsize::get), Ordering::Relaxed);
     }
 
-    /// Gives the spare tokens back: this worker has no job of their group at hand.
+    /// Gives back the tokens in the cache, because this worker has no job of their group at hand.
     pub(in crate::pool) fn settle(&self) {
         let cache = self.local(|local| std::mem::take(&mut local.token_cache));
         if let Some(group) = cache.group
@@ -311,7 +325,7 @@ impl<'p> Worker<'p> {
             let (quiescent, last) = unsafe { Group::give_back(group, cache.tokens) };
             if last {
                 #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
-                // SAFETY: (1) it is the group; (2) those were the last tokens, and this thread alone was told so.
+                // SAFETY: (1) it is the group; (2) those were the last tokens, and only this thread was told so.
                 unsafe {
                     quiescent(group, self);
                 }
@@ -321,13 +335,13 @@ impl<'p> Worker<'p> {
 
     // ---- leaving, taking back ----------------------------------------------------------------------------------
 
-    /// Leaves nothing private behind: the thread leaves the seat.
+    /// The thread leaves the seat, and leaves nothing private behind.
     pub(crate) fn hand_over(&self) {
         self.settle();
         self.publish_all();
     }
 
-    /// Takes the job back that is about this very thing and was made public, if nobody has taken it.
+    /// Takes back the published job about this very thing, if no other thread has taken it.
     pub(in crate::pool) fn take_back(&self, id: NonZeroUsize) -> Option<Job> {
         let from_injectors = || self.shared.injectors.iter().find_map(|injector| injector.take(Some(id)));
         self.take_back_public(id).or_else(from_injectors)
@@ -339,7 +353,7 @@ impl<'p> Worker<'p> {
             if job.id() == id {
                 return Some(job);
             }
-            self.push_own(job); // made by code that ran since: private again
+            self.push_own(job); // newer code has made this job: it becomes private again
         }
     }
 
@@ -357,7 +371,7 @@ impl<'p> Worker<'p> {
         Some(job)
     }
 
-    /// Takes the newest public job, or else what waits behind all others, if the thread may have it.
+    /// Takes the newest public job, or else the oldest late job, if the thread may have it.
     pub(in crate::pool) fn pop_public(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
         self.pop_deque(&may).or_else(|| self.pop_late(may))
     }
@@ -378,12 +392,12 @@ impl<'p> Worker<'p> {
         self.shared.idle.enter();
         let mut patience = Patience::new(self.shared.patience);
         loop {
-            let ending = self.shared.idle.is_ending(); // before the last look for jobs
+            let ending = self.shared.idle.is_ending(); // read before the last look for jobs
             match self.step() {
                 Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
                 Step::Idle if !self.goes_on_looking(&mut patience) => {
-                    self.publish_all(); // what a raid has given back meanwhile
+                    self.publish_all(); // a raid may have given jobs back meanwhile
                     Counts::bump(&self.seat.counts.parks);
                     let waits = || if self.shared.idle.is_at_limit() { self.stands_by() } else { self.nap(None) };
                     let stays = || self.must_stay() || waits();
@@ -404,8 +418,8 @@ impl<'p> Worker<'p> {
         self.forget_seen();
     }
 
-    /// Whether a worker that has found nothing goes on looking: it is not yet time to sleep, or it has just got at what others
-    /// keep private.
+    /// Whether a worker that has found nothing goes on looking. It does so if it is not yet time to sleep, or if it has
+    /// just published private jobs of others. A worker that is one too many does not.
     pub(in crate::pool) fn goes_on_looking(&self, patience: &mut Patience) -> bool {
         if self.shared.idle.is_over_limit() {
             return false;
@@ -418,7 +432,8 @@ impl<'p> Worker<'p> {
         is_patient || has_more
     }
 
-    /// Whether a worker that is about to sleep must go on.
+    /// Whether a worker that is about to sleep must stay awake. At the limit it does not look for work, and is owed a
+    /// look.
     pub(in crate::pool) fn must_stay(&self) -> bool {
         let idle = &self.shared.idle;
         let has_work = || if idle.is_at_limit() { idle.owes_me() } else { self.shared.asks_for_work() };
@@ -432,7 +447,8 @@ impl fmt::Debug for Worker<'_> {
     }
 }
 
-/// User code is caught where it is called; what unwinds through a worker's own code has left it half done.
+/// Aborts the process if a panic unwinds through a worker's own code. Panics of user code are caught where it is
+/// called. Any other panic has left the worker's own code half done.
 pub(in crate::pool) struct AbortIfPanic;
 
 impl Drop for AbortIfPanic {
@@ -441,12 +457,13 @@ impl Drop for AbortIfPanic {
     }
 }
 
-/// Whether a seat has a public job that a thread that waits for `only` may run, as far as one can see.
+/// Whether a seat seems to have a public job that a thread that waits for `only` may run.
 pub(in crate::pool) fn may_hold(seat: &Seat, only: Only) -> bool {
     (only.is_none() || tag(seat) == only || may_hold_descendants(seat, only)) && !seat.stealer.is_empty()
 }
 
-/// Whether what is public at a seat descends from the join that is waited for, by the seat's hints.
+/// Whether, by the seat's hints, the public jobs of a seat descend from the pending join `ancestor`, for which a thread
+/// waits.
 pub(super) fn may_hold_descendants(seat: &Seat, ancestor: Only) -> bool {
     ancestor.is_some_and(|ancestor| tag(seat).is_none() && seat.signals.ancestors.has(ancestor))
 }
