@@ -1,4 +1,4 @@
-//! What can go wrong, each with the name of the thing and what to do.
+//! What can go wrong. Each error names the thing that it is about, and says what to do.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -14,13 +14,13 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A machine cannot be read or made up.
+    /// A machine cannot be read, or its description makes none.
     Topology(TopologyError),
-    /// Memory cannot be had on a NUMA node, or moved there.
+    /// Memory cannot be had on a NUMA node, or cannot be moved there.
     Memory(MemoryError),
     /// A pool cannot be made.
     Pool(PoolError),
-    /// A graph has defects; nothing was run.
+    /// A graph has defects, and nothing was run.
     Build(BuildError),
     /// A run has failed.
     Run(RunError),
@@ -29,13 +29,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// The failure of a run, if it is one.
+    /// The failure of a run, if the error is one.
     #[must_use]
     pub fn as_run(&self) -> Option<&RunError> {
         if let Self::Run(error) = self { Some(error) } else { None }
     }
 
-    /// The defects of a graph, if it is that.
+    /// The defects of a graph, if the error is about these.
     #[must_use]
     pub fn as_build(&self) -> Option<&BuildError> {
         if let Self::Build(error) = self { Some(error) } else { None }
@@ -100,8 +100,9 @@ impl From<Closed> for Error {
     }
 }
 
-/// The pool of a [`PoolHandle`](crate::PoolHandle) was dropped, or has no threads because it was made before this process was forked:
-/// what was asked of it was not done.
+/// What was asked of a [`PoolHandle`](crate::PoolHandle) was not done, because its pool has no threads.
+///
+/// The pool was dropped, or this is a child process that was forked after the pool was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -113,21 +114,21 @@ impl fmt::Display for Closed {
 
 impl StdError for Closed {}
 
-/// What kind of thing a machine cannot be read or made up for.
+/// The kind of a [`TopologyError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TopologyErrorKind {
     /// The folder cannot be read; the source says why.
     Unreadable,
-    /// The folder is no recorded machine: there are no CPUs in it.
+    /// The folder is no recorded machine, because it has no CPUs.
     NoCpus,
-    /// The description of a made-up machine makes none.
+    /// The description of a machine has a mistake.
     Description,
-    /// hwloc cannot read the machine, or the text is none of its XML.
+    /// hwloc cannot read the machine, or the text is not its XML.
     Hwloc,
 }
 
-/// Why a machine cannot be read or made up.
+/// The reason why a machine cannot be read, or why its description makes none.
 #[derive(Debug)]
 pub struct TopologyError {
     kind: TopologyErrorKind,
@@ -157,7 +158,7 @@ impl TopologyError {
         Self::new(TopologyErrorKind::Hwloc, format!("{message}: {what}"))
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> TopologyErrorKind {
         self.kind
@@ -176,23 +177,23 @@ impl StdError for TopologyError {
     }
 }
 
-/// What kind of thing memory cannot be had or moved for.
+/// The kind of a [`MemoryError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryErrorKind {
     /// The machine has no such NUMA node.
     NoNode,
-    /// The node has CPUs only.
+    /// The node has no memory, only CPUs.
     NoMemory,
-    /// The process may not allocate on the node.
+    /// The process may not allocate memory on the node.
     NotAllowed,
-    /// There is not as much memory; the source says what the system said.
+    /// The node, or the machine, has too little memory left; the source is the system's answer.
     OutOfMemory,
-    /// The system moves no pages there; the source says why.
+    /// The system refuses to move pages there; the source says why.
     Refused,
 }
 
-/// Why memory cannot be had on a NUMA node, or moved there.
+/// The reason why memory cannot be had on a NUMA node, or cannot be moved there.
 #[derive(Debug)]
 pub struct MemoryError {
     kind: MemoryErrorKind,
@@ -224,7 +225,7 @@ impl MemoryError {
         Self { source: Some(source), ..Self::new(MemoryErrorKind::Refused, message) }
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> MemoryErrorKind {
         self.kind
@@ -243,23 +244,23 @@ impl StdError for MemoryError {
     }
 }
 
-/// What kind of thing a pool cannot be made for.
+/// The kind of a [`PoolError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolErrorKind {
     /// There are no workers, or too many.
     Workers,
-    /// The name cannot be a thread's.
+    /// The name cannot be the name of a thread.
     Name,
-    /// The system refuses a thread; the source says why.
+    /// The system refuses to make a thread; the source says why.
     Thread,
-    /// The pool is [strict](crate::PoolBuilder::strict), and a worker would not be where it is to be.
+    /// The pool is [strict](crate::PoolBuilder::strict), and a worker cannot be bound to its CPUs.
     Unbound,
-    /// A [hook](crate::PoolBuilder::on_thread_start) panicked.
+    /// The [start hook](crate::PoolBuilder::on_thread_start) of a worker panicked.
     Hook,
 }
 
-/// Why a pool cannot be made.
+/// The reason why a pool cannot be made.
 #[derive(Debug)]
 pub struct PoolError {
     kind: PoolErrorKind,
@@ -293,7 +294,7 @@ impl PoolError {
         Self::new(PoolErrorKind::Hook, format!("the hook at the start of worker {worker} panicked: {text}"))
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> PoolErrorKind {
         self.kind
@@ -312,7 +313,7 @@ impl StdError for PoolError {
     }
 }
 
-/// Everything that is wrong with a graph, each by operator and source line.
+/// Everything that is wrong with a graph, by operator and source line.
 #[derive(Debug)]
 pub struct BuildError {
     defects: Vec<Defect>,
@@ -331,7 +332,7 @@ impl Defect {
         Self { operator, location, what }
     }
 
-    /// The operator it is about.
+    /// The name of the operator that the defect is about.
     #[must_use]
     pub fn operator(&self) -> &str {
         &self.operator
@@ -377,42 +378,43 @@ impl fmt::Display for BuildError {
 
 impl StdError for BuildError {}
 
-/// Why a run has failed.
+/// The kind of a [`RunError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunErrorKind {
-    /// An operator's closure panicked.
+    /// A closure of an operator panicked.
     Panicked,
-    /// An operator's closure gave an error.
+    /// A closure of an operator returned an error.
     Failed,
     /// The pool was dropped while the run was under way.
     Cancelled,
-    /// Every source waits for credits, and nothing in flight can go on.
+    /// The run cannot go on: every source waits for credits, and nothing in flight can move.
     Stalled,
-    /// A source is used up, or data is absent: nothing was run.
+    /// A source is used up, or data is absent; nothing was run.
     NotReady {
-        /// The source or data.
+        /// The name of the source or data.
         name: String,
     },
     /// The pool was dropped before the run began.
     Closed,
-    /// The pool was made before this process was forked from another one: it has no threads here, and nothing was run.
+    /// The pool was made before this process was forked. It has no threads here, and nothing was run.
     Forked,
 }
 
 /// The failure of a run: the earliest one in stream order.
 ///
-/// Batches before it were finished, batches after it were dropped; the plan and the pool are usable again.
+/// Batches before the failure were finished, and batches after it were dropped. The plan and the pool can be used
+/// again, unless the pool was dropped or is of another process.
 pub struct RunError(Box<Inner>);
 
 struct Inner {
     kind: RunErrorKind,
-    /// None: no operator has failed.
+    /// `None`: no operator has failed.
     operator: Option<String>,
     item: Option<u64>,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    /// Under a lock only to be `Sync`.
+    /// Under a lock only so that the error is `Sync`.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     report: Report,
 }
@@ -438,20 +440,21 @@ impl RunError {
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind of the failure.
     #[must_use]
     pub fn kind(&self) -> &RunErrorKind {
         &self.0.kind
     }
 
-    /// The operator that failed; none if the run did not end by one.
+    /// The name of the operator that failed. `None`: the run did not end by an operator.
     #[must_use]
     pub fn operator(&self) -> Option<&str> {
         self.0.operator.as_deref()
     }
 
-    /// How many items the operator was given before the one it failed on, in stream order; none for a task, and
-    /// where the order depends on timing (after `merge` or `unordered`).
+    /// How many items the operator was given before the one at which it failed, in stream order.
+    ///
+    /// `None`: the operator is a task, or the order of its items depends on timing (after `merge` or `unordered`).
     #[must_use]
     pub fn item(&self) -> Option<u64> {
         self.0.item
@@ -463,7 +466,7 @@ impl RunError {
         &self.0.report
     }
 
-    /// The payload of the panic, to go on with [`std::panic::resume_unwind`].
+    /// The payload of the panic, if a closure panicked; [`std::panic::resume_unwind`] goes on with it.
     #[must_use]
     pub fn into_panic(self) -> Option<Box<dyn Any + Send>> {
         let mut inner = self.0;

@@ -1,9 +1,9 @@
 //! The tree by which the parts of adjacent blocks are put together: that of a knock-out.
 //!
-//! Blocks 2k and 2k + 1 make a node of the next level, and so on; a node without a right neighbour goes up as it is. The tree
-//! depends on the number of blocks alone, and so does the answer, floats included.
+//! Blocks 2k and 2k + 1 make a node of the next level, and so on. A node without a right neighbour goes up as it is.
+//! The tree depends on the number of blocks alone, and so does the answer, floats included.
 
-/// A place in the tree: the blocks `index << level` and on, `1 << level` of them, as far as there are.
+/// A node of the tree. It stands for `1 << level` blocks, from `index << level` on; at the end there may be fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Node {
     pub(crate) level: u32,
@@ -30,12 +30,12 @@ impl Node {
         Self { level: self.level + 1, index: self.index / 2 }
     }
 
-    /// Its first block.
+    /// The number of its first block.
     pub(crate) fn first(self) -> u64 {
         self.index << self.level
     }
 
-    /// Its last block, if there are so many.
+    /// The number of its last block, if there are enough blocks.
     pub(crate) fn last(self) -> u64 {
         ((self.index + 1) << self.level) - 1
     }

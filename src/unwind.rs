@@ -1,25 +1,26 @@
-//! User code may panic anywhere, also in a drop: what to do with what it throws.
+//! What to do with what user code throws: it may panic anywhere, also in a drop.
 
 use std::any::Any;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Drops a value of the user's; a panic of its drop goes no further.
+/// Drops a value of the user's. A panic of its drop goes no further.
 pub(crate) fn drop_value<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         drop_payload(panic);
     }
 }
 
-/// Drops what a panic threw. What the drop of that throws in turn is left alone.
+/// Drops what a panic threw. If that drop panics in turn, its payload is leaked.
 pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }
 }
 
-/// A value of the user's that is kept while user code runs: if that panics, a panic of this one's drop goes no further.
+/// A value of the user's that is kept while user code runs. If that code panics, the value is dropped, and a panic of
+/// this drop goes no further.
 pub(crate) struct Kept<T>(ManuallyDrop<T>);
 
 impl<T> Kept<T> {
@@ -32,7 +33,7 @@ impl<T> Kept<T> {
     #[expect(unsafe_code, reason = "moves a value out of what drops it")]
     pub(crate) fn into_inner(self) -> T {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: it is not dropped, nor looked at again.
+        // SAFETY: `self` is not dropped, and the value is not looked at again.
         unsafe { ManuallyDrop::take(&mut this.0) }
     }
 }
@@ -57,13 +58,13 @@ impl<T> Drop for Kept<T> {
     fn drop(&mut self) {
         if std::mem::needs_drop::<T>() {
             #[expect(unsafe_code, reason = "moves a value out of what drops it")]
-            // SAFETY: dropped once.
+            // SAFETY: this drop runs once, and the value is not looked at again.
             drop_value(unsafe { ManuallyDrop::take(&mut self.0) });
         }
     }
 }
 
-/// Items that are taken out of what owns them; those left are dropped with it, each by itself: also while unwinding.
+/// Items that are taken out of their owner. Those that are left are dropped with it, one by one, also while unwinding.
 pub(crate) struct Draining<I: Iterator>(I);
 
 impl<'a, T> Draining<std::vec::Drain<'a, T>> {
@@ -100,7 +101,7 @@ impl<I: Iterator> Drop for Draining<I> {
     }
 }
 
-/// What a panic says, if it is a text.
+/// What a panic says, if its payload is a text.
 pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&'static str>()
@@ -109,10 +110,10 @@ pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("a payload that is no text")
 }
 
-/// Does `work` on a value; the value survives a panic, as `work` has left it.
+/// Does `work` on a value, and gives the value back as `work` has left it, also if `work` panics.
 ///
-/// The value lives in `work`'s frame, not behind a pointer that the compiler must keep up to date: in a loop its parts
-/// can stay in registers.
+/// The value lives in `work`'s frame, not behind a pointer that the compiler must keep up to date. So its parts can
+/// stay in registers in a loop.
 #[inline]
 pub(crate) fn keeping<A>(value: A, work: impl FnOnce(&mut A)) -> (A, Result<(), Box<dyn Any + Send>>) {
     let mut kept = None;
@@ -122,9 +123,9 @@ pub(crate) fn keeping<A>(value: A, work: impl FnOnce(&mut A)) -> (A, Result<(), 
     }
 }
 
-/// Does `work` on a value, and gives it back. If that panics, the value goes to `kept`, as `work` has left it.
+/// Does `work` on a value, and gives the value back. If `work` panics, the value goes to `kept` as `work` has left it.
 ///
-/// As with [`keeping`] its parts can stay in registers.
+/// As with [`keeping`], its parts can stay in registers.
 #[inline]
 pub(crate) fn saving<A>(value: A, kept: &mut Option<A>, work: impl FnOnce(&mut A)) -> A {
     struct Keep<'a, A>(Option<A>, &'a mut Option<A>);
@@ -143,9 +144,9 @@ pub(crate) fn saving<A>(value: A, kept: &mut Option<A>, work: impl FnOnce(&mut A
     keep.0.take().expect("just put there")
 }
 
-/// Makes a value anew from the old one, in place; none is left if `f` panics.
+/// Replaces a value by what `f` makes of it, in place. If `f` panics no value is left.
 ///
-/// On the good path whether there is a value is not written, so that a loop need not look at it again.
+/// If `f` does not panic, whether there is a value is not written, so a loop need not look at it again.
 #[inline]
 #[track_caller]
 #[expect(unsafe_code, reason = "moves a value out and in again")]
@@ -153,18 +154,18 @@ pub(crate) fn renew<A>(place: &mut Option<A>, f: impl FnOnce(A) -> A) {
     struct Lost<A>(*mut Option<A>);
     impl<A> Drop for Lost<A> {
         fn drop(&mut self) {
-            // SAFETY: the place is borrowed by `renew`, whose frame this is in; the value was moved out of it.
+            // SAFETY: `renew` borrows the place, and this is in its frame; the value was moved out of the place.
             unsafe { self.0.write(None) };
         }
     }
     let place: *mut Option<A> = place;
-    // SAFETY: borrowed by this function.
+    // SAFETY: this function borrows the place.
     let value: *mut A = unsafe { &mut *place }.as_mut().expect("the last call came back");
     let lost = Lost(place);
-    // SAFETY: initialised; from here on either `lost` or the write below makes the place whole again.
+    // SAFETY: the value is there. From here on either `lost` or the write below makes the place whole again.
     let old = unsafe { value.read() };
     let new = f(old);
-    // SAFETY: the value was moved out.
+    // SAFETY: the old value was moved out.
     unsafe { value.write(new) };
     std::mem::forget(lost);
 }

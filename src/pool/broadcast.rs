@@ -1,12 +1,13 @@
 //! A closure that every worker calls.
 //!
-//! What is to be called is a list under a lock, with a length that can be read without it: workers look at that before every
-//! search for a job. A call is not in a queue, as it is for one worker only and comes before all jobs.
+//! The calls to be made are a list under a lock. Its length can be read without the lock, and every worker reads it
+//! before it searches for a job. A call is in no queue: it is for one worker alone, and comes before all jobs.
 //!
-//! # Who calls when
-//! A worker calls between two jobs. One that waits for a join, scope or run does not: the call is none of what it waits for.
-//! But if it is a job of this very pool that broadcasts, a worker may wait for that job: then those who wait call too, or
-//! nobody would go on. The thread that broadcasts calls its own part first, if it is a worker, also one that blocks in place.
+//! # When a worker calls
+//! A worker calls between two jobs. A worker that waits for a join, scope or run does not call meanwhile, because the
+//! call does not belong to what it waits for. But a job of this very pool may broadcast, and a worker may wait for
+//! that job. Then neither would go on, so in this case waiting workers call too. If the broadcasting thread is a
+//! worker it calls its own part first, also when it blocks in place.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,21 +24,21 @@ use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 use crate::unwind::{self, Kept};
 
-/// What a pool's workers are to call.
+/// The broadcasts under way.
 #[derive(Debug, Default)]
 pub(super) struct Broadcasts {
     len: AtomicUsize,
     calls: Mutex<Vec<Call>>,
 }
 
-/// What is left of a broadcast.
+/// The part of a broadcast that workers have not begun yet.
 #[derive(Debug)]
 struct Call {
     /// Its job's payload is the worker's number.
     target: NonNull<Target>,
-    /// A job of this pool broadcasts: also those who wait call.
+    /// A job of this pool broadcasts, so workers that wait call too.
     from_inside: bool,
-    /// By worker: whether it is still to call.
+    /// By worker: whether it has not begun its call.
     open: Vec<bool>,
 }
 
@@ -49,11 +50,12 @@ impl Broadcasts {
     fn begin(&self, call: Call) {
         let mut calls = self.calls.lock();
         calls.push(call);
-        // Relaxed: whoever must see it comes after a fence (event count), or looks again.
+        // Relaxed: the caller wakes all workers next, and passes a fence for that. A worker that is about to sleep
+        // passes one before its last look, and a worker that is awake looks again.
         self.len.store(calls.len(), Ordering::Relaxed);
     }
 
-    /// The call that `worker` is to do next, if any; taken out by this.
+    /// Takes out the call that `worker` makes next, if there is one.
     #[inline]
     fn take(&self, worker: Option<usize>, waits: bool) -> Option<Job> {
         if self.len.load(Ordering::Relaxed) == 0 { None } else { self.take_open(worker?, waits) }
@@ -86,7 +88,7 @@ impl Call {
     }
 }
 
-/// What a call came to.
+/// The result of one worker's call.
 type Called<R> = Result<R, Box<dyn Any + Send>>;
 
 /// A broadcast, on the stack of the thread that waits for it.
@@ -112,32 +114,32 @@ impl<F: Fn(usize) -> R + Sync, R: Send> Broadcast<'_, F, R> {
     #[expect(unsafe_code, reason = "reaches a broadcast by pointer")]
     unsafe fn run(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
         worker.publish_before_long_job();
-        // SAFETY: the target is the first field of a broadcast that is alive until its latch is set, which is not before
-        // this part's token is given back.
+        // SAFETY: the target is the first field of a broadcast. That lives until its latch is set, and the latch is not
+        // set before this part has given back its token.
         let broadcast: &Self = unsafe { target.cast().as_ref() };
         let number = usize::try_from(payload).expect("a worker's number");
         worker.outside(|| broadcast.call(number));
         let waiter = Arc::clone(&broadcast.waiter);
         if broadcast.open.give_back(1) {
-            // SAFETY: (1) alive until this; (2) once: by the last part.
+            // SAFETY: (1) alive until this; (2) called once: by the last part.
             unsafe { Latch::set(&raw const broadcast.latch, &waiter) };
         }
     }
 }
 
 impl Worker<'_> {
-    /// The call of a broadcast that this worker is to do next.
+    /// Takes out the call of a broadcast that this worker makes next.
     #[inline]
     pub(super) fn take_call(&self, waits: bool) -> Option<Job> {
         self.shared.broadcasts.take(self.number, waits)
     }
 
-    /// Whether there is one.
+    /// Whether there is such a call.
     pub(super) fn has_call(&self, waits: bool) -> bool {
         self.shared.broadcasts.has(self.number, waits)
     }
 
-    /// Of [`Pool::broadcast`].
+    /// Does [`Pool::broadcast`].
     fn broadcast<F: Fn(usize) -> R + Sync, R: Send>(&self, work: &F) -> Vec<R> {
         let (workers, own) = (self.shared.workers(), self.number);
         let is_job = |at: &Worker<'_>| (at.has_place() || at.runs_taken()).then_some(());
@@ -154,7 +156,7 @@ impl Worker<'_> {
         let open: Vec<bool> = (0..workers).map(|worker| Some(worker) != own).collect();
         if open.contains(&true) {
             self.shared.broadcasts.begin(Call { target, from_inside, open });
-            self.shared.idle.wake_all(); // however many are active: it is for each of them
+            self.shared.idle.wake_all(); // also those above the limit: each worker has a call to make
         }
         let mut over = false;
         if let Some(own) = own {
@@ -162,7 +164,7 @@ impl Worker<'_> {
             over = broadcast.open.give_back(1);
         }
         if !over {
-            self.wait(&broadcast.latch, Some(target.addr())); // nothing but calls: no job has this address
+            self.wait(&broadcast.latch, Some(target.addr())); // runs no job meanwhile: none has this address
         }
         let results = broadcast.results.into_inner().into_iter();
         let mut done = Vec::with_capacity(workers);
@@ -183,17 +185,19 @@ impl Worker<'_> {
 }
 
 impl Pool {
-    /// Lets every worker call `work` once, with its number, and gives the results by number.
+    /// Calls `work` once on every worker, with the worker's number, and gives the results in the order of numbers.
     ///
-    /// Each worker calls it on its own thread when it has finished what it does now, also one that is parked. So this takes
-    /// as long as the longest job that runs now, and it never ends if one of them waits for something that comes after it.
+    /// Each worker calls it on its own thread when it has finished its current job; a parked worker is woken for it. So
+    /// the broadcast takes as long as the longest job that runs now. It never ends if such a job waits for something
+    /// that comes after the broadcast.
     ///
-    /// Works from any thread. On a worker, or in a job, also those workers call it that wait for a join, scope or run,
-    /// because what they wait for may be this job: so `work` should take no lock that is held across these. From a thread
-    /// outside, a worker that waits calls it only when it does not wait any more.
+    /// Any thread may broadcast. If a worker or a job of this pool does, then workers that wait for a join, scope or
+    /// run call `work` too, because they may wait for this very job. So `work` should take no lock that is held across
+    /// such a wait. If a thread from outside broadcasts, then a waiting worker calls `work` only when its wait is over.
     ///
     /// # Panics
-    /// If `work` panics, with the payload from the lowest number, after all have ended.
+    /// If `work` panics, after all calls have ended, with the payload from the worker with the lowest number. Also in a
+    /// child process that was forked after the pool was made.
     ///
     /// ```
     /// let pool = millstream::Pool::builder().workers(3).build()?;

@@ -21,6 +21,8 @@ use crate::unwind;
 
 /// Options for a [`Pool`].
 ///
+/// Each method sets one option, and [`build`](Self::build) makes the pool.
+///
 /// ```
 /// let pool = millstream::Pool::builder().workers(2).name("render").build()?;
 /// assert_eq!(pool.workers(), 2);
@@ -49,13 +51,13 @@ struct Hooks {
 
 type Hook = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// What a thread says once it has started.
+/// What a worker's thread reports once it has started.
 struct Started {
     worker: usize,
     thread: bind::Thread,
-    /// Why it is not bound.
+    /// If it is not bound: why.
     bound: Result<(), String>,
-    /// What its hook threw.
+    /// If the start hook panicked: what the panic says.
     hook: Result<(), String>,
 }
 
@@ -74,21 +76,24 @@ impl PoolBuilder {
         }
     }
 
-    /// How many workers; without it one for every core that this process may use.
+    /// How many workers the pool has. Default: one for every core that this process may use.
     pub fn workers(mut self, workers: usize) -> Self {
         self.wish.workers = Some(workers);
         self
     }
 
-    /// Whether there is a worker for every CPU (PU, hardware thread) that this process may use, not for every core: `false`
-    /// without it.
+    /// Whether the default is a worker for every CPU (PU, hardware thread) that this process may use, not for every
+    /// core. Default: `false`.
+    ///
+    /// With [`workers`](Self::workers) it only decides how many workers [`Pinning::Auto`] takes for enough to bind
+    /// them.
     pub fn smt(mut self, smt: bool) -> Self {
         self.wish.smt = smt;
         self
     }
 
-    /// How long workers, and threads that wait for a run, scope or join, look for work before they sleep;
-    /// [`Idle::Balanced`] without it.
+    /// How long workers, and threads that wait for a run, scope or join, look for work before they sleep. Default:
+    /// [`Idle::Balanced`].
     ///
     /// ```
     /// let pool = millstream::Pool::builder().idle(millstream::Idle::Latency).build()?;
@@ -100,8 +105,10 @@ impl PoolBuilder {
         self
     }
 
-    /// Whether all workers may be active at once: without it no more than this process may use CPUs, or than its CPU
-    /// quota gives, rounded up, are woken at a time. For tests, and for operators that block.
+    /// Whether all workers may be active at once. Default: `false`.
+    ///
+    /// Without it the pool wakes no more workers at a time than this process may use CPUs, or than its CPU quota gives,
+    /// rounded up. For tests, and for operators that block.
     ///
     /// ```
     /// let pool = millstream::Pool::builder().workers(64).oversubscribe(true).build()?;
@@ -113,16 +120,17 @@ impl PoolBuilder {
         self
     }
 
-    /// Whether the pool follows what the process may use while it lives: `false` without it. Of its workers as many are
-    /// active as there are CPUs in the process's affinity mask, or as its CPU quota gives, rounded up; when those change,
-    /// workers park after the job they are at, or are woken, and keep to what is left of the CPUs they were bound to.
-    /// [`Pool::placement`] says what holds.
+    /// Whether the pool follows what the process may use while it lives. Default: `false`.
     ///
-    /// A thread of its own looks once a second, at the main thread's mask and the control group of the process. That
-    /// takes about half a millisecond of CPU time a second, 0.05 % of a CPU, on a virtual machine of two.
+    /// As many of its workers are active as there are CPUs in the process's affinity mask, or as its CPU quota gives,
+    /// rounded up. When these change, workers park after their current job, or are woken. A worker that is bound keeps
+    /// to those of its CPUs that are left, or to the whole mask if none is. [`Pool::placement`] says what holds now.
+    ///
+    /// A thread of its own looks once a second, at the main thread's mask and the control group of the process. It
+    /// takes about half a millisecond of CPU time a second, 0.05 % of a CPU, on a virtual machine with two CPUs.
     ///
     /// ```
-    /// // As many workers as there may ever be CPUs; those of now are active.
+    /// // As many workers as there may ever be CPUs. As many are active as there are CPUs now.
     /// let pool = millstream::Pool::builder().workers(16).elastic(true).build()?;
     /// assert!((1..=16).contains(&pool.placement().active()));
     /// # Ok::<(), millstream::Error>(())
@@ -132,44 +140,46 @@ impl PoolBuilder {
         self
     }
 
-    /// Which workers are bound to CPUs; [`Pinning::Auto`] without it.
+    /// Which workers are bound to CPUs. Default: [`Pinning::Auto`].
     pub fn pinning(mut self, pinning: Pinning) -> Self {
         self.wish.pinning = pinning;
         self
     }
 
-    /// Whether it is an error if the system refuses to bind a worker: `false` without it, and [`Pool::placement`] says why
-    /// which worker is not bound.
+    /// Whether [`build`](Self::build) fails if the system refuses to bind a worker. Default: `false`; then
+    /// [`Pool::placement`] says which worker is not bound, and why.
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
         self
     }
 
-    /// Places the workers on this machine in place of what [`Topology::detect`] finds. Workers are bound only if it
-    /// [is this machine](Topology::is_this_machine), and never to CPUs that the process may not use when the pool is made.
+    /// Places the workers on this machine instead of the one that [`Topology::detect`] finds.
     ///
-    /// For another machine the pool has the workers it would have there, unbound, of which no more are active at once than
-    /// can be here.
+    /// Workers are bound only if it [is this machine](Topology::is_this_machine), and never to CPUs that the process
+    /// may not use when the pool is made. For another machine the pool has the workers that it would have there,
+    /// unbound, and no more of them are active at once than this process may use CPUs.
     pub fn topology(mut self, topology: Topology) -> Self {
         self.topology = Some(topology);
         self
     }
 
-    /// What the threads are called, before their number: `millstream` without it.
+    /// The name of the pool's threads, before their number. Default: `millstream`, so that worker 0 is `millstream-0`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// How many bytes each worker's stack has; what the standard library gives a thread without it. Joins, and operators
-    /// that call themselves, take place there.
+    /// The stack size of each worker, and of each compensating thread, in bytes. Default: what the standard library
+    /// gives a thread. Joins, and operators that call themselves, take place there.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Called by each worker's thread with the worker's number, once it is bound and before it works. If it panics the pool
-    /// is not made.
+    /// Each worker's thread calls `hook` with the worker's number, when it is bound and before it works.
+    ///
+    /// If the hook panics the pool is not made. A [compensating thread](Pool::block_in_place) calls it too, with a
+    /// number from the number of workers on; a panic there goes no further.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -187,17 +197,19 @@ impl PoolBuilder {
         self
     }
 
-    /// Called by each worker's thread with the worker's number, when it has worked for the last time. A panic goes no
-    /// further. Not called by a thread whose start hook panicked.
+    /// Each worker's thread calls `hook` with the worker's number, when it has worked for the last time.
+    ///
+    /// A panic of the hook goes no further. A worker whose start hook panicked does not call it. A
+    /// [compensating thread](Pool::block_in_place) calls it in any case, with the number that it gave its start hook.
     pub fn on_thread_exit(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.hooks.exit = Some(Arc::new(hook));
         self
     }
 
-    /// Says where the workers would run, and makes no pool.
+    /// Says where the workers would run, without making a pool.
     ///
     /// # Errors
-    /// If there are no workers, or more than 32 760.
+    /// If the machine cannot be read, or there are no workers, or more than 32 760.
     ///
     /// ```
     /// use millstream::{Pool, Topology};
@@ -220,8 +232,9 @@ impl PoolBuilder {
         Ok(placement)
     }
 
-    /// What a panic of a [spawned](Pool::spawn) closure is given to, on the worker that called the closure; without it the
-    /// payload is dropped. A panic of the handler goes no further.
+    /// Gives `handler` the payload when a [spawned](Pool::spawn) closure panics, on the worker that called the closure.
+    ///
+    /// Default: the payload is dropped. A panic of the handler goes no further.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -237,12 +250,16 @@ impl PoolBuilder {
         self
     }
 
-    /// Makes the pool and waits until its threads run.
+    /// Makes the pool, and waits until its threads run.
     ///
     /// # Errors
-    /// If there are no workers, or more than 32 760, or a name that a thread cannot have; if the system refuses a thread;
-    /// if [a hook](Self::on_thread_start) panics; if it is [strict](Self::strict) and a worker of this machine cannot be
-    /// bound where it was to be. Then no thread is left.
+    /// In each case no thread is left:
+    /// * the machine cannot be read;
+    /// * there are no workers, or more than 32 760;
+    /// * the name has a zero byte, which a thread's name cannot have;
+    /// * the system refuses a thread;
+    /// * the [start hook](Self::on_thread_start) of a worker panics;
+    /// * the pool is [strict](Self::strict), and a worker of this machine cannot be bound to its CPUs.
     pub fn build(self) -> Result<Pool, Error> {
         if self.name.contains('\0') {
             return Err(PoolError::name(&self.name).into());
@@ -301,7 +318,7 @@ impl PoolBuilder {
         Ok(pool)
     }
 
-    /// The machine to place workers on, if so many workers can be.
+    /// The machine on which to place the workers, if a pool may have as many as are wanted there.
     fn machine(&self) -> Result<Topology, Error> {
         let topology = self.topology.clone().map_or_else(Topology::detect, Ok)?;
         match self.wish.workers_on(&topology) {
@@ -313,11 +330,11 @@ impl PoolBuilder {
     /// What the process may use here and now.
     fn usable(&self, topology: &Topology) -> Usable {
         let of_machine = || Usable { cpus: topology.allowed_cpus().clone(), quota: topology.cpu_quota() };
-        // One that was not given has just been read.
+        // A topology that was not given has just been detected: what it says holds here and now.
         self.topology.as_ref().and_then(|_| Usable::read(ROOT.as_ref())).unwrap_or_else(of_machine)
     }
 
-    /// Decides where the workers go, and claims it.
+    /// Decides where the workers go, and claims their CPUs.
     fn claim(&self, topology: &Topology, here: &Usable) -> (Placement, Claim) {
         let decide = |claims: &CpuClaims| {
             let mut placement = Placement::decide(&self.wish, topology, claims);
@@ -346,7 +363,7 @@ impl PoolBuilder {
             let bound = cpus.map_or(Ok(()), |cpus| thread.bind(&cpus));
             let hook = Hooks::call(hooks.start.as_ref(), worker);
             let is_well = hook.is_ok();
-            let _ = report.send(Started { worker, thread, bound, hook }); // nobody listens if a later thread failed to start
+            let _ = report.send(Started { worker, thread, bound, hook }); // nobody receives if a later thread failed
             drop(report);
             if is_well {
                 Worker::at(&shared, &shared.seats[worker], Worker::live);
@@ -356,13 +373,13 @@ impl PoolBuilder {
         self.spawn(worker, body)
     }
 
-    /// Lets the pool make spares: their threads are like workers', on any of these CPUs.
+    /// Lets the pool make compensating threads. They are like workers' threads, and may run on any of these CPUs.
     fn open_spares(self, shared: &Arc<Shared>, cpus: CpuSet) {
         let workers = shared.workers();
         shared.open_spares(move |spare, live| {
             let (hooks, cpus) = (self.hooks.clone(), cpus.clone());
             let body = move || {
-                let _ = bind::Thread::current().bind(&cpus); // else where the thread is that made it
+                let _ = bind::Thread::current().bind(&cpus); // if not, it stays where the thread is that made it
                 let _ = Hooks::call(hooks.start.as_ref(), workers + spare);
                 live();
                 let _ = Hooks::call(hooks.exit.as_ref(), workers + spare);
@@ -371,7 +388,7 @@ impl PoolBuilder {
         });
     }
 
-    /// Starts a thread whose name ends in `suffix`. Its naps ([`super::work::raid`]) take no longer than they are meant to.
+    /// Starts a thread whose name ends in `suffix`. The system hardly prolongs its naps ([`super::work::raid`]).
     fn spawn(
         &self,
         suffix: impl fmt::Display,
@@ -395,14 +412,14 @@ fn l3_of(place: &WorkerPlace, topology: &Topology) -> Option<usize> {
 /// Where the system's files are.
 const ROOT: &str = "/";
 
-/// Why no worker is bound by the plan of another machine.
+/// Why no worker is bound if the topology is of another machine.
 const ANOTHER_MACHINE: &str = "another machine";
 
 const MAX_WORKERS: usize = MAX_THREADS - super::GUESTS;
 
 impl Drop for Hooks {
     fn drop(&mut self) {
-        // The last of those who have them drops what the hooks hold.
+        // A value that the hooks hold is dropped with the last copy of them: a panic of its drop goes no further.
         unwind::drop_value(self.start.take());
         unwind::drop_value(self.exit.take());
     }

@@ -1,4 +1,4 @@
-//! A pool that one can keep and give away, but not keep alive.
+//! A pool that can be kept and given away. It does not keep the pool's threads alive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use crate::error::Closed;
 
 /// A pool, for threads and closures that cannot borrow it.
 ///
-/// It has the pool's methods, which give [`Closed`] once the pool is being dropped, and [`with`](Self::with) for all the
-/// others. It does not keep the pool: dropping that waits for what handles have begun, and then ends its threads.
+/// It has the pool's most used methods, which give [`Closed`] once the pool is being dropped, and [`with`](Self::with)
+/// for all others. It does not keep the pool open. Dropping the pool waits for what handles have begun, and then ends
+/// its threads.
 ///
 /// ```
 /// use millstream::{Closed, Pool};
@@ -26,12 +27,12 @@ use crate::error::Closed;
 /// ```
 #[derive(Clone)]
 pub struct PoolHandle {
-    /// Not the owner: its drop closes nothing.
+    /// Not the owner of the threads: its drop closes nothing.
     pool: Arc<Pool>,
 }
 
 impl Pool {
-    /// A pool that can be kept and given away; see [`PoolHandle`].
+    /// Gives a pool that can be kept and given away; see [`PoolHandle`].
     #[must_use]
     pub fn handle(&self) -> PoolHandle {
         let pool = Self {
@@ -48,12 +49,14 @@ impl Pool {
 }
 
 impl PoolHandle {
-    /// Does `work` with the pool, which stays open meanwhile: its drop waits.
+    /// Does `work` with the pool, which stays open meanwhile: dropping the pool waits for `work`.
     ///
-    /// The other methods do the same for one call. Each takes a lock for a moment: recursion belongs into one `with`.
+    /// The other methods do the same for one call each. Each call takes a lock for a moment, at its begin and at its
+    /// end: a recursion is cheaper inside one `with`.
     ///
     /// # Errors
-    /// If the pool was dropped; then `work` is not called.
+    /// If the pool was dropped, or this is a child process that was forked after the pool was made. Then `work` is not
+    /// called.
     ///
     /// ```
     /// fn fib(pool: &millstream::Pool, n: u64) -> u64 {
@@ -73,10 +76,10 @@ impl PoolHandle {
         self.pool.shared.visit(|| work(&self.pool)).ok_or(Closed)
     }
 
-    /// [`Pool::join`].
+    /// Calls both closures, as [`Pool::join`] does.
     ///
     /// # Errors
-    /// If the pool was dropped; then no closure is called.
+    /// As [`with`](Self::with). Then no closure is called.
     pub fn join<A, B, RA, RB>(&self, first: A, second: B) -> Result<(RA, RB), Closed>
     where
         A: FnOnce() -> RA + Send,
@@ -87,34 +90,34 @@ impl PoolHandle {
         self.with(|pool| pool.join(first, second))
     }
 
-    /// [`Pool::scope`].
+    /// Calls `body` with a scope, as [`Pool::scope`] does.
     ///
     /// # Errors
-    /// If the pool was dropped; then `body` is not called.
+    /// As [`with`](Self::with). Then `body` is not called.
     pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope, '_>) -> R + Send) -> Result<R, Closed> {
         self.with(|pool| pool.scope(body))
     }
 
-    /// [`Pool::spawn`].
+    /// Lets a worker call `work` later, as [`Pool::spawn`] does.
     ///
     /// # Errors
-    /// If the pool was dropped; then `work` is not called, but dropped.
+    /// As [`with`](Self::with). Then `work` is dropped without being called.
     pub fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
         self.with(|pool| pool.spawn(work))
     }
 
-    /// [`Pool::broadcast`].
+    /// Calls `work` once on every worker, as [`Pool::broadcast`] does.
     ///
     /// # Errors
-    /// If the pool was dropped; then `work` is not called.
+    /// As [`with`](Self::with). Then `work` is not called.
     pub fn broadcast<R: Send>(&self, work: impl Fn(usize) -> R + Sync) -> Result<Vec<R>, Closed> {
         self.with(|pool| pool.broadcast(work))
     }
 
-    /// [`Pool::block_in_place`]. The pool's drop waits for `work`.
+    /// Calls `work`, which may block, as [`Pool::block_in_place`] does. Dropping the pool waits for `work`.
     ///
     /// # Errors
-    /// If the pool was dropped; then `work` is not called.
+    /// As [`with`](Self::with). Then `work` is not called.
     pub fn block_in_place<R>(&self, work: impl FnOnce() -> R) -> Result<R, Closed> {
         self.with(|pool| pool.block_in_place(work))
     }

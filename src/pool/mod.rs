@@ -1,27 +1,33 @@
 //! The threads, and what they share.
 //!
-//! A [`Pool`] owns worker threads that take jobs from each other and from outside ([`work`]), and sleep when there are none
-//! ([`crate::sync::event_count`]). A thread from outside that waits for something takes a guest seat and works for just
-//! that.
+//! A [`Pool`] owns worker threads. They take jobs from each other and from outside ([`work`]), and sleep when there
+//! are none ([`crate::sync::event_count`]). A thread from outside that waits for something takes a guest seat, and
+//! works only for what it waits for.
 //!
 //! # Where to read on
 //! | what a pool does | where |
 //! |---|---|
 //! | queues, finds and runs jobs | [`work`]: seats, workers, how jobs come to others |
-//! | two closures at once | [`join`]; any number, [`scope`]; that nobody waits for, [`spawn`]; on every worker, [`broadcast`] |
+//! | two closures at once | [`join`] |
+//! | any number of closures that borrow; that nobody waits for; on every worker | [`scope`]; [`spawn`]; [`broadcast`] |
 //! | items by number | [`loops`] |
 //! | where workers sit, and why | [`placement`], from the options in [`builder`] |
-//! | who works while somebody blocks, and when the machine changes | [`threads`] |
+//! | which threads work while others block, and when the machine changes | [`threads`] |
 //! | what the threads share, and how one from outside comes in | [`shared`]; a pool to keep, [`handle`] |
-//! | what a thread without a seat has a worker do | [`remote_call`] |
+//! | what a worker does for a thread that found no seat | [`remote_call`] |
 //! | the runs under way | [`runs`] |
 //!
 //! # Closing
-//! (C1) No run may begin any more, and handles refuse; runs that are under way are cancelled. (C2) Wait until they have ended,
-//! and what handles have begun has, too. (C3) Tell the workers to end once they find nothing, and wake them all. They look
-//! again after they have read that: so all that was spawned is run. (C4) Join every thread, workers first, for they may still
-//! make spares. If a thread of the pool's own, or one that is in a handle's call or in the middle of something else here, drops
-//! it, nothing is waited for: the last one to end does (C3), and the threads end by themselves.
+//! * (C1) No run may begin any more, and handles refuse. The runs under way are cancelled.
+//! * (C2) The closing thread waits until the runs and the calls of handles have ended.
+//! * (C3) It tells the workers to end once they find nothing, and wakes them all. A worker looks for jobs again after
+//!   it has read this, so every spawned closure is run.
+//! * (C4) It joins every thread, the workers first: a worker may still make compensating threads.
+//!
+//! The pool may be dropped by one of its own threads, or by a thread that is in a handle's call or has a run under
+//! way. That thread must not wait for itself, so it skips the waiting of (C2) and (C4), and the pool's threads end by
+//! themselves. If a run or a handle's call is still under way, the last of them to end does (C3). Otherwise the
+//! dropping thread does it.
 
 mod broadcast;
 mod builder;
@@ -58,23 +64,27 @@ pub(crate) use shared::{GUESTS, Shared};
 use threads::elastic::Watcher;
 use work::worker::Worker;
 
-/// Worker threads that run graphs, joins and scopes.
+/// Worker threads that run graphs, joins, scopes and loops.
 ///
 /// Each worker sits on a core of its own where that is possible ([`Pool::placement`]), keeps its work near, and steals
 /// when it has none. An idle pool uses no CPU. Any number of threads may use a pool at once.
 ///
-/// Whatever is queued is begun by any active worker that has nothing else to do, within 100 us in the median and 2 ms at worst
-/// (and one wake-up), whatever the thread that queued it does meanwhile; for one exception see [`join`](Self::join).
+/// An active worker that has nothing else to do begins a queued job within 100 us in the median and 2 ms at worst, and
+/// one wake-up. What the thread that queued the job does meanwhile makes no difference; for one exception see
+/// [`join`](Self::join).
 ///
-/// Dropping it cancels the runs under way, lets all that was [spawned](Self::spawn) be called, and returns when all its
-/// threads have ended; on a thread of its own it waits for nothing, and they end by themselves.
+/// Dropping a pool cancels the runs under way, lets every [spawned](Self::spawn) closure be called, waits for what
+/// handles have begun, and returns when all threads of the pool have ended. Dropped on a thread of its own, or inside
+/// a handle's call, it waits for nothing, and the threads end by themselves.
 ///
 /// # Forks
-/// The child of a `fork` has none of its parent's threads, so a pool made before is of no use there: runs fail with
-/// [`RunErrorKind::Forked`](crate::RunErrorKind::Forked), handles give [`Closed`](crate::Closed), all other calls that need
-/// the pool's threads panic and say why, and dropping it just forgets them. The child may make a pool of its own. A child that
-/// was forked inside a job of the pool, or inside a scope, must not come back from there: what it would wait for may have been
-/// under way on a thread that it does not have.
+/// The child of a `fork` has none of its parent's threads, so a pool made before the fork is of no use there. Runs
+/// fail with [`RunErrorKind::Forked`](crate::RunErrorKind::Forked), handles give [`Closed`](crate::Closed), and all
+/// other calls that need the pool's threads panic and say why. Dropping the pool there just forgets it. The child may
+/// make a pool of its own.
+///
+/// A child that was forked inside a job of the pool, or inside a scope, must not return from there. It would wait for
+/// jobs that may have been under way on threads that it does not have.
 ///
 /// ```
 /// use millstream::{Graph, Pool};
@@ -90,35 +100,35 @@ pub struct Pool {
     threads: Vec<thread::JoinHandle<()>>,
     placement: Arc<Mutex<Placement>>,
     topology: Arc<Topology>,
-    /// Of an elastic pool.
+    /// Of an elastic pool alone.
     watcher: Option<Watcher>,
-    /// Given up when the threads have ended.
+    /// The claimed CPUs. They are given up with the pool, when its threads have ended.
     _claim: Claim,
-    /// Its drop closes the pool: this is not just the pool that a [`PoolHandle`] gives.
+    /// Whether its drop closes the pool. The one inside a [`PoolHandle`] does not.
     closes: bool,
 }
 
 impl Pool {
-    /// A pool with one worker for every core that this process may use.
+    /// Makes a pool with one worker for every core that this process may use.
     ///
     /// # Errors
-    /// If a thread cannot be made.
+    /// If the machine cannot be read, or the system refuses a thread.
     pub fn new() -> Result<Self, crate::Error> {
         Self::builder().build()
     }
 
-    /// Options for a pool.
+    /// Gives the options for a pool, each at its default.
     pub fn builder() -> PoolBuilder {
         PoolBuilder::new()
     }
 
-    /// How many workers the pool has.
+    /// How many workers the pool has, parked ones too.
     #[must_use]
     pub fn workers(&self) -> usize {
         self.shared.workers
     }
 
-    /// Where the workers run, and why there; in an [elastic](PoolBuilder::elastic) pool, where they run now.
+    /// Where the workers run, and why there. In an [elastic](PoolBuilder::elastic) pool: where they run now.
     #[must_use]
     pub fn placement(&self) -> Placement {
         self.placement.lock().clone()
@@ -145,7 +155,7 @@ impl Pool {
         let (shared, me) = (&self.shared, thread::current().id());
         let closed = shared.runs.close(|| Worker::is_inside(shared)); // (C1), (C2)
         if closed == Closing::WhenRunsEnd {
-            return; // the last of them to end does (C3)
+            return; // the last visitor to end does (C3)
         }
         shared.idle.end(); // (C3)
         let mut threads = std::mem::take(&mut self.threads);
@@ -157,7 +167,7 @@ impl Pool {
         }
     }
 
-    /// In a child process: its threads are not there to be told or waited for, and who has its locks may be one of them.
+    /// In a child process the pool's threads cannot be told or waited for, and one of them may have held its locks.
     fn forget_threads(&mut self) {
         std::mem::forget(std::mem::take(&mut self.threads));
         std::mem::forget(self.watcher.take());

@@ -1,4 +1,4 @@
-//! A closure that one job calls on another thread, while the stack that it lies on waits.
+//! A closure on the stack of a waiting thread, which one job calls on another thread.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -37,7 +37,7 @@ where
         Self { latch: Latch::new(), waiter, state: UnsafeCell::new(CallState::Waiting(work)) }
     }
 
-    /// The one job that calls the closure. The remote call stays where it is until the latch is set.
+    /// The one job that calls the closure. The remote call must stay in place until the latch is set.
     pub(super) fn job(&self) -> Job {
         Job::about(Self::TARGET, self)
     }
@@ -51,7 +51,7 @@ where
         // SAFETY: the job is about a remote call that is alive until its latch is set.
         let call: &Self = unsafe { &*pointer(payload) };
         let take = |state: *mut CallState<F, R>| {
-            // SAFETY: only the one job touches the state before the latch is set.
+            // SAFETY: before the latch is set only the one job touches the state.
             std::mem::replace(unsafe { &mut *state }, CallState::Taken)
         };
         let CallState::Waiting(work) = call.state.with_mut(take) else { unreachable!("a remote call is run once") };
@@ -59,11 +59,11 @@ where
         // SAFETY: as above.
         call.state.with_mut(|state| unsafe { *state = CallState::Done(result) });
         let waiter = Arc::clone(&call.waiter);
-        // SAFETY: (1) alive until this; (2) once: by the one job.
+        // SAFETY: (1) alive until this; (2) called once: by the one job.
         unsafe { Latch::set(&raw const call.latch, &waiter) };
     }
 
-    /// The result; the panic goes on if the closure panicked. The latch is set.
+    /// Gives the result once the latch is set. If the closure panicked, the panic goes on here.
     pub(super) fn result(mut self) -> R {
         match std::mem::replace(self.state.get_mut(), CallState::Taken) {
             CallState::Done(result) => result.unwrap_or_else(|panic| resume_unwind(panic)),

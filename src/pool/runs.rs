@@ -1,4 +1,4 @@
-//! The runs under way in a pool, and how it closes in spite of them.
+//! The runs under way in a pool, and how the pool closes while there are some.
 
 use super::Shared;
 use crate::error::Closed;
@@ -8,16 +8,16 @@ use crate::sync::{Condvar, Mutex, thread};
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     state: Mutex<RunsState>,
-    /// Somebody has left.
+    /// Told when a visitor has left.
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct RunsState {
     closed: bool,
-    /// The pool was dropped by an operator of one of them: the last one to end ends the workers.
+    /// The pool was dropped while a visitor waits for the dropping thread. The last visitor to leave ends the workers.
     abandoned: bool,
-    /// Threads that are about to begin a run, or have one under way; one may be several times.
+    /// Threads that are in a run or in a handle's call, or about to begin one. A thread may be in here several times.
     visitors: Vec<thread::ThreadId>,
     active: Vec<ActiveRun>,
 }
@@ -32,12 +32,14 @@ pub(crate) struct ActiveRun {
 }
 
 #[expect(unsafe_code, reason = "the registry is used from the thread that drops the pool")]
-// SAFETY: (1) `run` is only given to `cancel`, which may be called from any thread; (2) a run is taken out before it ends.
+// SAFETY: (1) `run` is only given to `cancel`, which may be called from any thread; (2) a run is taken out before it
+// ends.
 unsafe impl Send for ActiveRun {}
 
 impl Runs {
-    /// (C1) and (C2) of the pool: no run may begin any more, those under way are cancelled, and the calling thread waits until
-    /// they have ended. It does not wait if one of them waits for this very thread. `is_inside`: whether it is a worker's.
+    /// Does (C1) and (C2) of the pool: no run may begin any more, those under way are cancelled, and the calling thread
+    /// waits until all visitors have left. It does not wait if it is a visitor, or `is_inside` (a thread of the pool):
+    /// then a visitor may wait for this very thread.
     pub(super) fn close(&self, is_inside: impl FnOnce() -> bool) -> Closing {
         let mut state = self.state.lock();
         state.closed = true;
@@ -60,19 +62,19 @@ impl Runs {
     }
 }
 
-/// How far a pool is closed.
+/// How far a pool is closed, and what the closing thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closing {
-    /// Runs have ended, and nobody waits for this thread.
+    /// All visitors have left, and nobody waits for this thread: it ends the workers and joins them.
     FromOutside,
-    /// Runs have ended; this thread is one of the pool's.
+    /// All visitors have left. This thread is one of the pool's, so it ends the workers but does not join them.
     FromInside,
-    /// Runs go on: one of them, or another visitor, waits for this thread.
+    /// Visitors are left, and one of them may wait for this thread. The last of them ends the workers.
     WhenRunsEnd,
 }
 
 impl Shared {
-    /// Keeps the pool's threads alive while `work` runs; `None`: the pool is closed, or this is a child process.
+    /// Keeps the pool's threads alive while `work` runs. `None`: the pool is closed, or this is a child process.
     pub(crate) fn visit<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         struct Visit<'a>(&'a Shared);
         impl Drop for Visit<'_> {
@@ -104,7 +106,7 @@ impl Shared {
     /// Registers a run, so that it is cancelled when the pool closes.
     ///
     /// # Errors
-    /// If the pool closes already.
+    /// If the pool is closed already.
     pub(crate) fn begin_run(&self, run: ActiveRun) -> Result<(), Closed> {
         let mut state = self.runs.state.lock();
         if state.closed {

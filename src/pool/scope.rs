@@ -1,4 +1,4 @@
-//! Any number of closures that borrow, all done when the scope ends.
+//! Any number of closures that borrow. All of them have ended when the scope ends.
 
 use std::any::Any;
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct Scope<'scope, 'pool> {
     jobs: Awaited,
     shared: &'pool Shared,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
-    /// Invariant: a longer-lived scope is no shorter-lived one.
+    /// Invariant in `'scope`: a longer-lived scope is no shorter-lived one.
     marker: PhantomData<fn(&'scope ()) -> &'scope ()>,
 }
 
@@ -30,13 +30,14 @@ struct Spawned<'scope, F> {
 }
 
 impl Pool {
-    /// Calls `body` with a scope, and returns when it and everything spawned in the scope has ended.
+    /// Calls `body` with a scope, and returns when `body` and everything spawned in the scope has ended.
     ///
-    /// While it waits the calling thread runs spawned closures of this scope and nothing else. Works from any thread,
-    /// also inside operators.
+    /// While it waits, the calling thread runs closures spawned in this scope and nothing else, but for the calls that
+    /// [`broadcast`](Self::broadcast) makes of waiting workers. Works from any thread, also inside operators.
     ///
     /// # Panics
-    /// If `body` or a spawned closure panics, with the payload that came first in time, after all have ended.
+    /// After all closures have ended: if `body` panics, with its payload; otherwise, if spawned closures panic, with
+    /// the payload of the first one in time. Also in a child process that was forked after the pool was made.
     ///
     /// ```
     /// let pool = millstream::Pool::new()?;
@@ -75,9 +76,10 @@ impl Pool {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Makes `work` a job of this scope. It may run at once on another worker, or when the scope waits.
+    /// Makes `work` a job of this scope.
     ///
-    /// Allocates once.
+    /// Another worker may run it at once; otherwise this thread does when the scope waits. Jobs of a scope may run in
+    /// any order. Allocates once.
     pub fn spawn(&self, work: impl FnOnce(&Scope<'scope, '_>) + Send + 'scope) {
         let spawned = Box::new(Spawned {
             target: Target::new(run_spawned(&work), Some(self.jobs.group())),
@@ -88,7 +90,7 @@ impl<'scope> Scope<'scope, '_> {
         if let Some(worker) = Worker::here(self.shared) {
             worker.push(job);
         } else {
-            self.jobs.take(); // the scope's body, or a spawned closure, is running: it holds a token
+            self.jobs.take(); // the scope's body or a spawned closure is running, so a token is out
             self.shared.inject(job);
         }
     }

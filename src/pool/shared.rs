@@ -24,13 +24,13 @@ use crate::sync::fork;
 use crate::sync::parker::Parker;
 use crate::topology::bind;
 
-/// Threads from outside that can work in a pool at the same time; more of them wait.
+/// How many threads from outside can work in a pool at once. A further one waits while a worker does its work.
 pub(crate) const GUESTS: usize = 8;
 
 /// What a pool's threads share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Workers first, then guests, then spares.
+    /// Workers first, then guests, then compensating threads.
     pub(crate) seats: Box<[Seat]>,
     pub(super) workers: usize,
     pub(super) guests: Claims,
@@ -39,12 +39,12 @@ pub(crate) struct Shared {
     pub(super) victims: Victims,
     /// One for each NUMA node where workers are.
     pub(super) injectors: Box<[Injector]>,
-    /// Jobs from outside without a home go to the nodes in turn.
+    /// Counts jobs from outside that have no home: they go to the nodes in turn.
     pub(super) next_node: AtomicUsize,
     pub(crate) idle: EventCount,
     pub(super) spares: Spares,
     pub(super) broadcasts: Broadcasts,
-    /// Of the closures that nobody waits for.
+    /// The group of the closures that nobody waits for.
     pub(super) detached: Group,
     pub(super) panic_handler: Option<PanicHandler>,
     /// How long workers look for work before they sleep.
@@ -52,12 +52,12 @@ pub(crate) struct Shared {
     pub(super) raids: Raids,
     pub(super) stand_by: StandBy,
     pub(super) runs: Runs,
-    /// The process that its threads are in.
+    /// The process in which its threads are.
     pub(super) process: u32,
 }
 
 impl Shared {
-    /// For the workers of `layout`, of whom at most `active` are woken to be active at once.
+    /// For the workers of `layout`, of which at most `active` are woken to be active at once.
     pub(super) fn new(layout: Layout, active: usize) -> Self {
         let workers = layout.workers();
         let spares = Spares::new(workers);
@@ -85,17 +85,17 @@ impl Shared {
         }
     }
 
-    /// Whether this process is a child of the one that the pool was made in: it has no threads here, and what they had locked
-    /// stays so.
+    /// Whether this process is a child of the one in which the pool was made. The pool has no threads here, and a lock
+    /// that one of them held at the fork stays locked.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         self.process != fork::process()
     }
 
-    /// Before a call that others of the pool must take part in.
+    /// Comes before a call in which other threads of the pool must take part.
     ///
     /// # Panics
-    /// If there are no others.
+    /// If there are none, because this is a child process.
     #[inline]
     pub(super) fn check_process(&self) {
         if self.is_forked() {
@@ -108,19 +108,20 @@ impl Shared {
         self.workers
     }
 
-    /// Changes how many are to be active at once: those who are too many park after the job they are at, those who may be
-    /// active again are woken if there is work.
+    /// Changes how many workers may be active at once. One that is too many parks after its current job; one that may
+    /// be active again is woken if there is work.
     pub(crate) fn set_active(&self, active: usize) {
         self.idle.set_limit(active);
         self.pay(0);
     }
 
-    /// The workers' NUMA node with the system's number `id`, as the pool counts them; none: nobody is there, or all are.
+    /// The pool's index of the NUMA node with the system's number `id`. `None`: no worker is there, or every worker is.
     pub(crate) fn home_of(&self, id: usize) -> Option<usize> {
         if self.layout.nodes() > 1 { self.layout.index_of(id) } else { None }
     }
 
-    /// Gives a job that has its token to whoever may run it; one without a group first of all to whoever waits for it.
+    /// Gives a job whose token is taken to any thread that may run it. A job without a group wakes the thread that
+    /// waits for it first of all.
     pub(crate) fn inject(&self, job: Job) {
         let nodes = self.injectors.len();
         // Relaxed: any order will do.
@@ -128,7 +129,7 @@ impl Shared {
         self.inject_at(node, job);
     }
 
-    /// Gives a job that has its token to the workers of a node first.
+    /// Gives a job whose token is taken to the workers of a node first.
     pub(crate) fn inject_at(&self, node: usize, job: Job) {
         let id = job.id();
         let is_given_back = job.group().is_none();
@@ -140,8 +141,8 @@ impl Shared {
         self.call_stand_by(node);
     }
 
-    /// Gives a job that has its token to the workers of a node where it is at home: one of them is woken, even if others
-    /// look for work elsewhere.
+    /// Gives a job whose token is taken to the workers of its home node. It wakes one of them, even if threads
+    /// elsewhere look for work already.
     pub(super) fn send_home(&self, node: usize, job: Job) {
         let id = job.id();
         self.injectors[node].push([job]);
@@ -149,24 +150,24 @@ impl Shared {
         self.call_stand_by(node);
     }
 
-    /// Whom to wake for what lies at `node`.
+    /// Which sleepers to wake first for a job at `node`.
     pub(super) fn prefer(&self, node: usize) -> Prefer<'_> {
-        // A thread of the pool goes on working here; one from outside is about to block, as a rule.
+        // A thread of the pool goes on working on its CPU; one from outside usually blocks next.
         let stays = self.layout.is_bound() && self.idle.can_wake() && Worker::here(self).is_some();
         let busy = if stays { bind::current_cpu() } else { None };
         Prefer { near: self.layout.near(node), busy }
     }
 
-    /// Wakes a thread that may run a job of `group`, the nearest to `node` first, if fewer look for work than there are
-    /// `jobs` in sight. Call it after the jobs are visible.
+    /// Wakes a thread that may run a job of `group`, the nearest to `node` first, unless at least `jobs` threads look
+    /// for work already. Call it after the jobs are visible.
     pub(super) fn notify(&self, node: usize, group: Only, jobs: usize) {
         if self.idle.notify(self.prefer(node), group, jobs, 1) {
             self.miss_spare();
         }
     }
 
-    /// As [`notify`](Self::notify), for pending joins that are public at `seat`: threads that wait for an ancestor of theirs may
-    /// run them too.
+    /// As [`notify`](Self::notify), for pending joins that are public at `seat`. Threads that wait for an ancestor of
+    /// one of them may run it too.
     pub(super) fn notify_descendants(&self, seat: &Seat, jobs: usize) {
         let may = |only: Only| only.is_none_or(|ancestor| seat.signals.ancestors.has(ancestor));
         if self.idle.pass_on(self.prefer(seat.node), jobs, 1, may) {
@@ -190,13 +191,13 @@ impl Shared {
         self.injectors.iter().for_each(|injector| injector.unplan(group.addr()));
     }
 
-    /// Does `work` on a thread of this pool: on this one if it is one, or has a seat below, else on this one in a guest
-    /// seat, else, if all seats are taken, on a worker while this thread waits.
+    /// Does `work` at a seat of this pool. A thread that has a seat here uses it, also one further down on its stack.
+    /// Any other thread takes a guest seat. If all guest seats are taken, it waits while a worker does the work.
     pub(crate) fn on_worker<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
         if let Some(worker) = Worker::here(self) {
             return work(worker);
         }
-        // It has a seat, but is away from it, or in the middle of what it does in another pool.
+        // The thread has a seat here, but it blocks in place, or is in the middle of a call of another pool.
         if let Some((seat, is_away)) = Worker::find_inside(self, |at| Some((at.seat.index, at.is_away()))) {
             return Worker::at(self, &self.seats[seat], |worker| {
                 let _back = is_away.then(|| Back::new(worker));
@@ -220,8 +221,8 @@ impl Shared {
         injected || self.seats_in_use().iter().any(|seat| worker::may_hold(seat, only))
     }
 
-    /// Asks all seats for jobs, as a look was perhaps owed to others that sleep; whether there is a job in sight for a worker
-    /// that is about to sleep.
+    /// The look of a worker that is about to sleep: asks all seats for jobs, and tells whether one is in sight. This is
+    /// a look at everything, so it takes away the note that a look is owed.
     pub(super) fn asks_for_work(&self) -> bool {
         self.idle.settle();
         self.ask_all();
@@ -236,7 +237,7 @@ impl Shared {
         }
     }
 
-    /// Asks the seats that are in the middle of what is waited for to publish descendants of it, when they have some.
+    /// Asks the seats that are in the middle of what is waited for to publish the descendants that they have.
     pub(super) fn ask_for_descendants(&self, ancestor: Only) {
         for seat in self.seats_in_use().iter().filter(|seat| raid::may_be_for(seat, ancestor)) {
             seat.signals.request.ask();
@@ -244,7 +245,7 @@ impl Shared {
         }
     }
 
-    /// Runs `work` on some worker, and blocks this thread until it is done.
+    /// Runs `work` on a worker, and blocks this thread until it is done.
     fn elsewhere<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
         let parker = Arc::new(Parker::new());
         let begun = |worker: &Worker<'_>| {
@@ -275,7 +276,7 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// Leaves nothing private behind at a guest seat.
+/// Publishes everything that is private at a guest seat before the guest leaves it.
 struct HandOver<'a, 'p>(&'a Worker<'p>);
 
 impl Drop for HandOver<'_, '_> {
@@ -285,7 +286,7 @@ impl Drop for HandOver<'_, '_> {
     }
 }
 
-/// Not a worker's call: it would wait for ever.
+/// Refuses a call that would wait for ever.
 #[cold]
 fn forked() -> ! {
     panic!("this pool was made before a fork: it has no threads in the child process, which may make a pool of its own")

@@ -1,12 +1,14 @@
 //! Closures that nobody waits for.
 //!
-//! A spawned closure is a job of a group of its own, which nobody waits for: so no thread that waits for something takes
-//! one. The group is never quiescent, because the pool itself keeps a token of it: a job may come from anywhere at any time.
+//! All spawned closures of a pool are jobs of one group. No thread waits for that group, so a thread that waits for
+//! something else never takes one. The group is never quiescent: the pool keeps a token of it, because a closure may
+//! be spawned from anywhere at any time.
 //!
 //! # When the pool closes
-//! What came before the workers were told to end is visible to those who read that, and they end only when they have looked
-//! for jobs after it and found none ([`crate::sync::event_count`], E1 to E3). What comes later comes from a job, and the
-//! thread that runs it looks once more behind it. So all is run.
+//! The race: a closure is spawned while the workers are told to end. If it came before they are told, it is visible to
+//! a worker that has read that they are to end. A worker ends only if it has looked for jobs after that, and found
+//! none ([`crate::sync::event_count`], E1 to E3). If it came later, a job spawned it, and the thread that ran this job
+//! looks for jobs once more. So every spawned closure is run.
 
 use std::any::Any;
 use std::fmt;
@@ -20,7 +22,7 @@ use super::{Pool, Shared};
 use crate::sync::quiescence::Quiescence;
 use crate::unwind;
 
-/// What a panic of a spawned closure is given to.
+/// Gets the payload when a spawned closure panics.
 #[derive(Clone)]
 pub(super) struct PanicHandler(pub(super) Arc<dyn Fn(Box<dyn Any + Send>) + Send + Sync>);
 
@@ -37,7 +39,7 @@ struct Detached<F> {
     work: F,
 }
 
-/// There is always room for so many spawned closures from outside: a few pages for each NUMA node.
+/// For this many spawned closures from outside there is always room: two pages for each NUMA node.
 const ROOM: usize = 512;
 
 /// The group of all spawned closures of a pool.
@@ -51,7 +53,7 @@ unsafe fn never(_: NonNull<Group>, _: &Worker<'_>) {
 }
 
 impl Shared {
-    /// Makes room for spawned closures, in a pool that has come to its place.
+    /// Makes room for spawned closures. The pool does not move any more.
     pub(super) fn plan_spawns(&self) {
         self.plan_jobs(NonNull::from(&self.detached), ROOM);
     }
@@ -61,9 +63,9 @@ impl Shared {
         let group = NonNull::from(&self.detached);
         let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), work });
         let job = Job { target: NonNull::from(Box::leak(detached)).cast(), payload: 0 };
-        // Guests call none, and may take all the places there are.
+        // A guest waits for something else, so it calls no spawned closure: its own must go to others.
         if let Some(worker) = Worker::here(self).filter(|worker| worker.has_place()) {
-            worker.push_last(job); // behind all that somebody waits for
+            worker.push_last(job); // behind all jobs that somebody waits for
         } else {
             self.detached.tokens.take(1);
             self.inject(job);
@@ -73,7 +75,7 @@ impl Shared {
 
 #[expect(unsafe_code, reason = "takes the closure back from the heap")]
 unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
-    worker.publish_all(); // nobody who waits for what this worker has is to wait for this
+    worker.publish_all(); // a thread that waits for one of these jobs must not wait for this closure
     // SAFETY: the target is the first field of a leaked `Detached`, and each job is run once.
     let detached = unsafe { Box::from_raw(target.cast::<Detached<F>>().as_ptr()) };
     let Err(panic) = catch_unwind(AssertUnwindSafe(detached.work)) else { return };
@@ -88,21 +90,27 @@ unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, worker: &Worker<'_>)
 }
 
 impl Pool {
-    /// Lets a worker call `work` some time; returns at once.
+    /// Lets a worker call `work` later, and returns at once.
     ///
-    /// It begins within 10 ms, plus the longest that a worker is in one closure of a job, task, batch or leaf of a loop, plus
-    /// those spawned before it, however many other threads and closures keep the pool busy. Spawned on a worker it comes behind
-    /// what that worker has queued for others that wait.
+    /// `work` begins within 10 ms, plus the longest time that a worker spends in one closure of a job, task, batch or
+    /// leaf of a loop, plus the time of the closures spawned before it. This holds however many other threads and
+    /// closures keep the pool busy. Spawned on a worker, it comes behind all that the worker has queued for threads
+    /// that wait.
     ///
-    /// Nobody waits for it: no thread that waits for a join, scope or run calls it meanwhile. Closures may be called in any
-    /// order. A closure that is to spawn more keeps a [`PoolHandle`](crate::PoolHandle), as it cannot borrow the pool.
+    /// Nobody waits for `work`, and no thread that waits for a join, scope or run calls it meanwhile. Spawned closures
+    /// may be called in any order. One that is to spawn more keeps a [`PoolHandle`](crate::PoolHandle), because it
+    /// cannot borrow the pool.
     ///
-    /// A panic ends the closure and nothing else: the panic hook has said so, and the payload is given to the pool's
-    /// [`panic_handler`](crate::PoolBuilder::panic_handler), or dropped.
+    /// A panic of `work` ends only this closure. The panic hook has reported it; the payload goes to the pool's
+    /// [`panic_handler`](crate::PoolBuilder::panic_handler), or is dropped.
     ///
-    /// Dropping the pool waits until all that was spawned was called. A handle refuses more from then on.
+    /// Dropping the pool waits until every spawned closure was called. A handle refuses to spawn from then on.
     ///
-    /// Costs an allocation, and a lock for a moment if the calling thread is none of the pool's.
+    /// Costs an allocation, and a lock for a moment: the worker's own, or a shared one if the calling thread is no
+    /// worker.
+    ///
+    /// # Panics
+    /// If this is a child process that was forked after the pool was made.
     ///
     /// ```
     /// use std::sync::Arc;

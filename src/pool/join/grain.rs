@@ -1,61 +1,63 @@
-//! Guesses which joins are too short to be worth offering: those run as two plain calls.
+//! Guesses which joins are too short to be worth offering to others. Those run as two plain calls.
 //!
-//! When a thief takes a pending join over, thief and victim lose about a microsecond together. So a join whose closures take
-//! less than [`SHORT`] is better called than offered. The seat measures how long they take:
-//! * It times one in [`SAMPLE`] queued joins. A time counts unless something was taken from this thread meanwhile.
-//! * When [`SURE`] joins of the same code (its *site*) were short, and had at least [`MANY`] joins inside, the seat takes
-//!   others for short that lie as deep on the stack as these, or deeper: in a recursion they are like them, or inside them.
-//!   Where there are only a few joins it is not worth guessing.
-//! * From then on a join that was short moves the mark to where it lies, and one that was not moves it deeper. So the upper
-//!   joins of a recursion are queued, and the many below them cost a look at a few words.
-//! * A join that was taken for short and took [`WRONG`] undoes all of it, and then twice as many must be short.
+//! When a thief takes a pending join over, thief and victim lose about a microsecond together. So a join whose closures
+//! take less than [`SHORT`] is better called than offered. The seat measures how long they take:
+//! * It times one in [`SAMPLE`] queued joins. A time counts unless a pending join was taken from this thread meanwhile.
+//! * It learns per *site*, the code of the join. When [`SURE`] timed joins of a site were short, with at least [`MANY`]
+//!   joins inside each, it sets a mark at the deepest of them on the stack. It takes joins of this site for short that
+//!   lie at the mark or deeper: in a recursion they are like the timed ones, or inside them. Where there are only a few
+//!   joins a guess is not worth it.
+//! * From then on, a timed join that was short moves the mark to where it lies, and one that was not short moves the
+//!   mark deeper. So the upper joins of a recursion are queued, and the many below them cost a look at a few words.
+//! * If a join that was taken for short took [`WRONG`], the seat forgets the mark. Then twice as many must be short.
 //!
-//! The guess is wrong where the same code does something else at the same depth. Then it hides a little work for a while
-//! ([`super::shield`]), and joins more than [`SPAN`] deeper than the mark are queued and timed again. Results do not depend
-//! on the guess.
+//! The guess is wrong where the same code does something else at the same depth. Then it hides a little work for a
+//! while ([`super::shield`]). Joins that lie more than [`SPAN`] deeper than the mark are queued and timed again.
+//! Results do not depend on the guess.
 //!
-//! After the idea of Acar, Aksenov, Charguéraud, Rainey, "Provably and practically efficient granularity control", 2019:
-//! to predict from measured times. Here the depth of the stack stands for the size of the input.
+//! After the idea of Acar, Aksenov, Charguéraud, Rainey, "Provably and practically efficient granularity control",
+//! 2019: to predict from measured times. Here the depth of the stack stands for the size of the input.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// A join that takes less is not worth offering.
+/// A join that takes less time is not worth offering.
 pub(in crate::pool) const SHORT: Duration = Duration::from_micros(4);
-/// One that was taken for short and takes more shows that the guess was wrong.
+/// If a join that was taken for short takes this long, the guess was wrong.
 pub(super) const WRONG: Duration = Duration::from_micros(64);
-/// Joins inside one, of those by which others are judged.
+/// A short join counts for a guess only if this many joins were queued inside it.
 const MANY: usize = 16;
 /// One in this many queued joins is timed.
 const SAMPLE: usize = 8;
 /// How many timed joins must have been short before others are taken for short: at first, and at most.
 const SURE: u32 = 16;
 const MOST_SURE: u32 = 1024;
-/// Bytes of stack below the mark in which joins are taken for short.
+/// Joins at the mark, or fewer than this many bytes of stack deeper, are taken for short.
 const SPAN: usize = 4096;
-/// Bytes by which the mark moves deeper when a join was not short.
+/// Bytes by which the mark moves deeper when a timed join was not short.
 const STEP: usize = 256;
-/// Bytes of stack above the mark in which a join counts as one of the same recursion.
+/// Joins of a site that lie less than this many bytes of stack apart count as one recursion.
 const REACH: usize = 1 << 20;
 
-/// Where a join is: its code and its depth in one number. Sites lie so far apart in it that no depth of a stack takes one for
-/// another.
+/// Where a join is: its code and its depth in one number. The numbers of two sites lie so far apart that no depth of a
+/// stack takes one for the other.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::pool) struct JoinSite(usize);
 
 impl JoinSite {
-    /// Of a join whose code is at `site` and whose frame is at `frame`.
+    /// A join whose code is at `site` and whose frame is at `frame`.
     #[inline]
     pub(in crate::pool) fn new(site: usize, frame: usize) -> Self {
         Self((site << (usize::BITS / 2)).wrapping_add(frame))
     }
 
-    /// Whether it is of the same recursion as another one.
+    /// Whether it is of the same recursion as the join at `other`.
     fn is_near(self, other: usize) -> bool {
         self.0.abs_diff(other) < REACH
     }
 
-    /// Whether a join here is taken for short by a seat whose word is `word`. As cheap as it can be.
+    /// Whether a join here is taken for short by a seat whose word is `word`. Every join asks this, so it is one
+    /// subtraction and one comparison.
     #[inline]
     pub(in crate::pool) fn is_short(self, word: usize) -> bool {
         word.wrapping_sub(self.0) < SPAN
@@ -65,13 +67,13 @@ impl JoinSite {
 /// What a seat knows about the joins made there; see the module.
 #[derive(Debug)]
 pub(in crate::pool) struct Grain {
-    /// The spot of a join that was short; deeper ones of its site have smaller numbers.
+    /// Where a join lies that was short. Deeper joins of its site have smaller numbers.
     mark: Cell<usize>,
-    /// The deepest of some joins that were short, how many, and how many must have been.
+    /// Of short joins that a mark may come from: the deepest, how many there were, and how many there must be.
     candidate: Cell<usize>,
     count: Cell<u32>,
     needed: Cell<u32>,
-    /// Pending joins that were taken.
+    /// How many pending joins were taken from this seat.
     taken: Cell<u32>,
 }
 
@@ -79,7 +81,7 @@ pub(in crate::pool) struct Grain {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     begin: Instant,
-    /// Pending joins that had been taken by then, and joins that had been queued.
+    /// How many pending joins had been taken by then, and how many joins had been queued.
     taken: u32,
     queued: usize,
 }
@@ -95,27 +97,27 @@ impl Grain {
         }
     }
 
-    /// What is known, in one word that is not zero: see [`JoinSite::is_short`].
+    /// What the seat knows, in one word that is not zero: see [`JoinSite::is_short`].
     pub(in crate::pool) fn word(&self) -> usize {
         self.mark.get().max(1)
     }
 
-    /// A join is queued, the `queued`th of its seat: when it begins, if it is to be timed.
+    /// A join is queued, the `queued`th of its seat. Gives the time at which it begins, if it is to be timed.
     #[inline]
     pub(super) fn begin(&self, queued: usize) -> Option<Timing> {
         queued.is_multiple_of(SAMPLE).then(|| Timing { begin: Instant::now(), taken: self.taken.get(), queued })
     }
 
-    /// A pending join was taken.
+    /// A pending join was taken from this seat.
     pub(super) fn was_taken(&self) {
         self.taken.set(self.taken.get().wrapping_add(1));
     }
 
-    /// A timed join has ended, by when `queued` were queued.
+    /// A timed join has ended. By now `queued` joins were queued.
     pub(super) fn end(&self, timing: Timing, queued: usize, spot: JoinSite) {
         let took = timing.begin.elapsed();
         if timing.taken != self.taken.get() {
-            return; // who took it worked at the same time
+            return; // a thief did a part of it at the same time
         }
         let is_known = spot.is_short(self.word());
         if took < SHORT {
@@ -129,26 +131,26 @@ impl Grain {
         }
     }
 
-    /// A join was taken for short, and was not by far.
+    /// A join was taken for short, and took far longer.
     pub(super) fn was_wrong(&self) {
         self.mark.set(1);
         self.count.set(0);
         self.needed.set((2 * self.needed.get()).min(MOST_SURE));
     }
 
-    /// As if enough joins there had been short.
+    /// Sets the mark as if enough joins there had been short.
     #[cfg(all(test, not(loom)))]
     pub(in crate::pool) fn take_for_short(&self, spot: JoinSite) {
         self.mark.set(spot.0);
     }
 
-    /// A join with so many inside was short, and was not known to be.
+    /// A join that was not taken for short was short; this many joins were queued inside it.
     fn was_short(&self, spot: JoinSite, inside: usize) {
         let (candidate, count) = (self.candidate.get(), self.count.get());
         if spot.is_near(self.mark.get()) {
             self.mark.set(spot.0);
         } else if inside < MANY {
-            // nothing is learnt
+            // too few joins: nothing is learnt
         } else if count == 0 {
             self.candidate.set(spot.0);
             self.count.set(1);
@@ -188,7 +190,7 @@ mod tests {
             spot(site, frame).is_short(self.word())
         }
 
-        /// A join that took so long, unless this thread loses its CPU just here.
+        /// Ends a join that took this long, or longer if this thread loses its CPU just here.
         fn takes(&self, took: Duration, site: usize, frame: usize) {
             let begin = Instant::now().checked_sub(took).expect("the clock has run for a while");
             self.end(Timing { begin, taken: self.taken.get(), queued: 0 }, MANY, spot(site, frame));

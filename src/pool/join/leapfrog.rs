@@ -1,19 +1,20 @@
-//! A thread that waits for a stolen join runs descendants of it meanwhile (leapfrogging: Wagner and Calder, "Leapfrogging: A
-//! Portable Technique for Implementing Efficient Futures", 1993).
+//! A thread that waits for a stolen join runs descendants of it meanwhile. This is leapfrogging: Wagner and Calder,
+//! "Leapfrogging: A Portable Technique for Implementing Efficient Futures", 1993.
 //!
-//! While a thief runs the closure that it took, the joins in that closure queue pending joins too, and other thieves take
-//! those: they are *descendants* of the first one, and it is their *ancestor*. The thread that waits for the first one may
-//! run any of them, because it waits for all of them.
+//! A thief runs the closure that it took. The joins in that closure queue pending joins too, and other thieves take
+//! those: they are *descendants* of the first pending join, and it is their *ancestor*. The thread that waits for the
+//! first one may run any of its descendants, because it waits for all of them.
 //!
 //! # How descendants are known
-//! * T1: A pending join that is made public while its seat runs a stolen one records that one as its parent. Everything above
-//!   that call on the stack belongs to it. No older pending join of the seat is private then: the thread runs what it stole
-//!   on an empty stack, or where it waits for a pending join of its own that was taken (H2).
+//! * T1: When a seat publishes a pending join while it runs a stolen one, the pending join records the stolen one as
+//!   its parent. Everything above the stolen closure's call on the stack belongs to it. No older pending join of the
+//!   seat is private then: the thread runs what it stole on an empty stack, or where it waits for a pending join of its
+//!   own that was taken (H2).
 //! * T2: An ancestor outlives its descendants: its thread cannot leave the join that a descendant belongs to before the
-//!   descendant is done. So the thread that has a descendant in hand may follow it to its parent, and on from there.
-//! * T3: That tells exactly whether a stolen job may be run by a thread that waits for some ancestor.
-//! * T4: A seat also signals which ancestors its public jobs descend from. These are hints: they keep a waiting thread from
-//!   stealing what it may not run.
+//!   descendant is done. So a thread that has a descendant in hand may follow it to its parent, and on from there.
+//! * T3: These links tell exactly whether a thread that waits for some ancestor may run a stolen job.
+//! * T4: A seat also signals which ancestors its public jobs descend from. These are hints: they keep a waiting thread
+//!   from stealing what it may not run.
 
 use std::num::NonZeroUsize;
 use std::ptr;
@@ -24,10 +25,10 @@ use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::Only;
 
-/// The most ancestors of what a seat publishes that others see: the nearest ones.
+/// How many ancestors of what it publishes a seat signals at most: the nearest ones.
 const SEEN: usize = 6;
 
-/// The ancestors of what a seat publishes: addresses, 0 behind the last. (T4)
+/// The ancestors of what a seat publishes: their addresses, and 0 behind the last. (T4)
 #[derive(Debug)]
 pub(in crate::pool) struct Ancestors([AtomicUsize; SEEN]);
 
@@ -54,33 +55,33 @@ impl Ancestors {
 /// A pending join and its ancestors, the nearest first.
 ///
 /// # Safety
-/// (1) It was made public, and is not done as long as the result is used.
+/// (1) The pending join was published, and is not done as long as the result is used.
 #[expect(unsafe_code, reason = "follows descendants to their ancestors")]
 unsafe fn ancestors<'a>(pending: *const PendingHead) -> impl Iterator<Item = &'a PendingHead> {
     let mut next = pending;
     std::iter::from_fn(move || {
         // SAFETY: null, or alive by (1) and (T2).
         let ancestor = unsafe { next.as_ref() }?;
-        // SAFETY: (1) it was taken, so it was made public; (2) alive by (T2).
+        // SAFETY: (1) it was taken, so it was published; (2) alive by (T2).
         next = unsafe { ancestor.linked() }.ancestor;
         Some(ancestor)
     })
 }
 
-/// Whether a job that was stolen from a seat descends from the pending join `ancestor`. (T3)
+/// Whether a job that was taken from a public deque descends from the pending join `ancestor`. (T3)
 pub(in crate::pool) fn is_descendant(job: &Job, ancestor: Only) -> bool {
     let Some(ancestor) = ancestor else { return false };
     if job.group().is_some() {
         return false;
     }
     #[expect(unsafe_code, reason = "follows descendants to their ancestors")]
-    // SAFETY: (1) what lies in public deques without a group is a pending join; it is in hand, so it is not done.
+    // SAFETY: (1) a job without a group in a public deque is a pending join; this one is in hand, so it is not done.
     let mut ancestors = unsafe { ancestors(pointer(job.payload)) };
     ancestors.any(|pending| ptr::from_ref(pending).addr() == ancestor.get())
 }
 
 impl Worker<'_> {
-    /// Whether this thread is in the middle of a stolen join, as a guest may be too: then others may wait for it.
+    /// Whether this thread is in the middle of a stolen join. Then others may wait for it, also if it is a guest.
     pub(in crate::pool) fn runs_taken(&self) -> bool {
         !self.own.far_end().ancestor.is_null()
     }
@@ -88,7 +89,7 @@ impl Worker<'_> {
     /// Runs a stolen join. (T1)
     pub(in crate::pool) fn inside<R>(&self, pending: &PendingHead, run: impl FnOnce() -> R) -> R {
         let mut seen = [0; SEEN];
-        // What is public already would be taken first, and does not descend from this.
+        // Public jobs are taken first, and those that are public already do not descend from this: it signals nothing.
         if self.seat.stealer.is_empty() {
             #[expect(unsafe_code, reason = "follows descendants to their ancestors")]
             // SAFETY: (1) it was taken to be run by this thread, and is not done before that.
@@ -98,14 +99,14 @@ impl Worker<'_> {
         self.within(pending, seen, run)
     }
 
-    /// Runs what descends from nothing, though a stolen join may be under way here: a call of a broadcast. All that is private
-    /// is published first, so that it keeps its ancestor.
+    /// Runs a call of a broadcast. It descends from nothing, though a stolen join may be under way here. All private
+    /// jobs are published first, so that they keep their ancestor.
     pub(in crate::pool) fn outside<R>(&self, run: impl FnOnce() -> R) -> R {
         self.publish_all();
         self.within(ptr::null(), [0; SEEN], run)
     }
 
-    /// `run` does not unwind.
+    /// Runs `run` with this ancestor, and puts the outer one back. `run` does not unwind.
     fn within<R>(&self, pending: *const PendingHead, seen: [usize; SEEN], run: impl FnOnce() -> R) -> R {
         let lineage = &self.seat.signals.ancestors;
         let replace = |pending| std::mem::replace(&mut self.own.far_end().ancestor, pending);
@@ -134,9 +135,9 @@ mod tests {
 
     const PENDING: &Target = &Target { run: nothing, group: None, publish: Some(PendingHead::publish) };
 
-    /// A pending join that this seat has made public, and that nobody has taken yet.
+    /// A pending join that this seat has published, and that nobody has taken yet.
     fn published(seat: &Seat, head: &PendingHead) -> Job {
-        // SAFETY: (1) nobody else is there; (2) nor was.
+        // SAFETY: (1) no other thread is there; (2) nor was.
         let far = unsafe { seat.ring.owner() }.far_end();
         let job = Job::about(PENDING, head);
         // SAFETY: (1) as if it was an entry; (2) the owner is the caller; (3) it is a head.
@@ -160,8 +161,8 @@ mod tests {
         });
     }
 
-    /// A seat still signals an ancestor that it is not in the middle of any more. A thread that waits for that one steals what
-    /// is there; it runs only descendants, and gives all else back.
+    /// A seat still signals an ancestor, though it is not in the middle of that any more. A thread that waits for this
+    /// ancestor steals what is there, runs only descendants, and gives everything else back.
     #[test]
     fn what_an_old_hint_has_promised_is_not_run() {
         let shared = Shared::new(Layout::flat(2), 2);
@@ -169,7 +170,7 @@ mod tests {
         let [ancestor, descendant, other] = [(); 3].map(|()| PendingHead::new());
         let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));
         let id = published(publisher, &ancestor).id();
-        // SAFETY: (1) nobody else is there; (2) nor was.
+        // SAFETY: (1) no other thread is there; (2) nor was.
         let own = unsafe { publisher.ring.owner() };
         publisher.signals.ancestors.set([id.get(), 0, 0, 0, 0, 0]);
         let finds = |job: Job| {
@@ -186,8 +187,8 @@ mod tests {
         assert_eq!(finds(descendant), Some(descendant.payload));
     }
 
-    /// Two threads wait for what one seat has published, and are woken for one descendant, which is taken back. A job from
-    /// outside, for which nobody else was woken, must not be forgotten.
+    /// Two threads wait for what one seat has published. They are woken for one descendant, which the seat takes back.
+    /// A job from outside must not be forgotten, though no other thread was woken for it.
     #[test]
     fn who_is_woken_in_vain_passes_on() {
         let shared = Shared::new(Layout::flat(5), 5);
@@ -201,7 +202,7 @@ mod tests {
         publisher.signals.ancestors.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
         let descendant = PendingHead::new();
         let job = published(publisher, &descendant);
-        // SAFETY: (1) nobody else is there; (2) nor was.
+        // SAFETY: (1) no other thread is there; (2) nor was.
         let own = unsafe { publisher.ring.owner() };
         own.far_end().deque.push(job);
         shared.idle.search();

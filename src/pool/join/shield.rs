@@ -1,20 +1,23 @@
-//! Short joins are shielded from thieves, and from what a join costs, for as long as a short join takes.
+//! Shields short joins from thieves, and from the cost of a join, for as long as a short join takes.
 //!
-//! A thief that takes over a join of 2 us gains nothing: thief and joiner pay about a microsecond for it, and if the thief loses
-//! its CPU the joiner waits until the thief has one again. But that a join is short is a guess ([`super::grain`]), and a
-//! guess must not hide work. So:
-//! * Z1: The outermost short join queues its pending join as every join does, so that it can be raided. It publishes it only if
-//!   all threads that are hungry are asleep. The joins inside are two plain calls: they look at a word of the thread that
-//!   holds the mark of what is short. While nothing is short the word is zero.
-//! * Z2: A stamp says that the seat is shielded, and whether all that it has published is of this join. It is another one each
-//!   time.
-//! * Z3: A thief that finds the seat shielded leaves the short join alone, and remembers the stamp. If it sees the same stamp
-//!   [`SHORT`] later the guess was wrong: it sets the word to zero, and takes what is public. If it sees the same stamp
-//!   [`WRONG`] later it also says so by the word. A thread that goes to sleep sets the word to zero in any case.
-//! * Z4: When the join ends the shield ends. If a thief has said that the guess was wrong it is not made again soon.
+//! A thief that takes over a join of 2 us gains nothing. Thief and joining thread pay about a microsecond for it, and
+//! if the thief loses its CPU, the joining thread waits until the thief has one again. But that a join is short is a
+//! guess ([`super::grain`]), and a wrong guess must not hide work. So:
+//! * Z1: The outermost short join queues its pending join as every join does, so that it can be raided. It publishes
+//!   the pending join only if all hungry threads are asleep. The joins inside are two plain calls: they look at a word
+//!   of the seat that holds the mark of what is short. While there is no shield the word is zero, and no join is short
+//!   by it.
+//! * Z2: A stamp says that the seat is shielded, and whether all that it has published belongs to the short join. Each
+//!   shield has another stamp.
+//! * Z3: If all that a shielded seat has published belongs to the short join, a thief leaves it alone, and remembers
+//!   the stamp. If it sees the same stamp [`SHORT`] later, the guess was wrong: the thief sets the word to zero, and
+//!   takes what is public. If it sees the same stamp [`WRONG`] later, it also says so by the word. A thread that is
+//!   about to sleep, and asks the seat for jobs, sets the word to zero at once.
+//! * Z4: When the join ends the shield ends. If a thief has said that the guess was wrong, the seat drops the guess.
 //!
-//! So a wrong guess hides the joins inside the one that was taken for short, those that begin before a thief has noticed.
-//! Stamps and the word are hints: a thief that reads an old one takes a pending join too early, or ends the next shield.
+//! So a wrong guess hides only joins inside the one that was taken for short, and only those that begin before a thief
+//! has noticed. Stamps and the word are hints. A thief that reads an old one takes a pending join too early, or ends
+//! the next shield.
 
 use std::cell::Cell;
 use std::ptr;
@@ -24,14 +27,14 @@ use super::grain::{Grain, JoinSite, SHORT, WRONG};
 use crate::pool::work::seat::Seat;
 use crate::pool::work::worker::Worker;
 
-/// The word of a shield that was there for far too long: no join is short by it.
+/// The word of a shield that was up for far too long: no join is short by it.
 const BY_FAR: usize = 1;
-/// All that is published is of the short join.
+/// The bit of a stamp that says: all that is published belongs to the short join.
 const ALL_IS_SHORT: u64 = 1;
 
 impl Worker<'_> {
-    /// Begins a shield for a join at `spot` that was just queued, if the join is short and the seat has no shield yet; whether
-    /// it did. (Z1), (Z2)
+    /// Begins a shield for a join at `spot` that was just queued, if the join is short and the seat has no shield yet.
+    /// Gives whether it did. (Z1), (Z2)
     #[inline]
     pub(in crate::pool) fn begin_shield(&self, spot: JoinSite) -> bool {
         let (shield, mark) = (&self.seat.signals.shield, self.grain(Grain::word));
@@ -43,7 +46,7 @@ impl Worker<'_> {
         begins
     }
 
-    /// Ends it. (Z4)
+    /// Ends the shield. (Z4)
     #[inline]
     pub(in crate::pool) fn end_shield(&self) {
         let shield = &self.seat.signals.shield;
@@ -54,7 +57,8 @@ impl Worker<'_> {
         shield.set_stamp(0);
     }
 
-    /// Publishes the pending join of a short join, if nobody is awake who would see that it is not short. (Z1), (Z2)
+    /// Publishes the pending join of a short join, if no awake thread looks for jobs: such a thread would see that the
+    /// join is not short. (Z1), (Z2)
     #[cold]
     #[inline(never)]
     pub(super) fn answer_shielded(&self) {
@@ -68,7 +72,7 @@ impl Worker<'_> {
     }
 }
 
-/// The shield that a thief has seen last, and since when.
+/// The shield that a thief remembers, and since when it has seen it.
 #[derive(Debug)]
 pub(in crate::pool) struct StampWatch(Cell<Option<SeenStamp>>);
 
@@ -84,7 +88,7 @@ impl StampWatch {
         Self(Cell::new(None))
     }
 
-    /// Whether what `seat` has published is to be left alone; ends its shield if that is there for too long. (Z3)
+    /// Whether to leave alone what `seat` has published. Lowers the seat's shield if it is up for too long. (Z3)
     pub(in crate::pool) fn spares(&self, seat: &Seat) -> bool {
         let stamp = seat.signals.shield.stamp();
         if stamp == 0 {
@@ -99,7 +103,8 @@ impl StampWatch {
         age < SHORT && stamp & ALL_IS_SHORT != 0
     }
 
-    /// Since when this shield was seen. It is remembered, unless another one still holds that was, and is not over.
+    /// For how long this thread has seen this shield. Remembers it, unless another one that it remembers is still up
+    /// and is younger than [`SHORT`].
     fn age(&self, seat: &Seat, stamp: u64) -> Duration {
         let Some(seen) = self.0.get() else { return self.remember(seat, stamp) };
         let age = seen.since.elapsed();

@@ -1,8 +1,8 @@
-//! What a loop goes over: items that any thread can have by number.
+//! What a loop goes over: items that any thread can get by their number.
 
 use std::ops::Range;
 
-/// The integers that a range of items may be of.
+/// The types of integers of which a range can be looped over.
 pub trait Integer: Copy + Send + Sync + private::Sealed {
     #[doc(hidden)]
     fn distance(start: Self, end: Self) -> u64;
@@ -10,15 +10,17 @@ pub trait Integer: Copy + Send + Sync + private::Sealed {
     fn plus(self, distance: u64) -> Self;
 }
 
-/// What [`Pool::for_each`](crate::Pool::for_each), [`map_collect`](crate::Pool::map_collect) and
-/// [`aggregate`](crate::Pool::aggregate) go over: a range of integers gives these, a slice, or a reference to an array or a
-/// vector, references to its items.
+/// The items that [`Pool::for_each`](crate::Pool::for_each), [`map_collect`](crate::Pool::map_collect) and
+/// [`aggregate`](crate::Pool::aggregate) go over.
+///
+/// A range of integers gives the integers. A slice, or a reference to an array or a vector, gives references to the
+/// items.
 pub trait Indexed: Sync + private::Sealed {
-    /// What the closure gets.
+    /// The type that the closure gets.
     type Item;
     #[doc(hidden)]
     fn count(&self) -> u64;
-    /// Those of these numbers, all below the count.
+    /// The items with these numbers, which are all below the count.
     #[doc(hidden)]
     fn part(&self, numbers: Range<u64>) -> impl Iterator<Item = Self::Item>;
 }
@@ -81,7 +83,7 @@ slices! {
     [const N: usize] [T; N];
 }
 
-/// Numbers of items that are in memory.
+/// The numbers of items that are in memory, as indices.
 #[inline]
 pub(in crate::pool) fn places(numbers: &Range<u64>) -> Range<usize> {
     let place = |number| usize::try_from(number).expect("below the length of a slice");

@@ -1,14 +1,16 @@
 //! Parallel iterators: those of the crate `paralight`, with the leaves, the stealing and the panics of a loop.
 //!
-//! That crate makes of an iterator what is to be done with the numbers of its items, and asks a pool to deal them out. Here
-//! they are cut into the leaves of a loop ([`Leaves`]), by their number alone. Each leaf makes a part of its own, and
-//! in the end the parts are given in the order of leaves: so an answer does not depend on who did what.
+//! That crate turns an iterator into a closure over the numbers of its items, and asks a pool to deal out the numbers.
+//! Here the numbers are cut into the leaves of a loop ([`Leaves`]), by their count alone. Each leaf makes a part of its
+//! own, and in the end the parts are given in the order of leaves. So an answer does not depend on the schedule.
 //!
 //! # Every number is accounted for
-//! A source gives items away, and a vector that is collected gets them, by number and without a look: unsafe code relies
-//! on every number being either taken or cleaned up, exactly once, also when something panics. A [`Rest`] sees to that.
-//! Each leaf gets one, and leaves that were not begun because of a panic get theirs afterwards. What cleans up drops items
-//! of the user's. A panic there aborts: it leaves the numbers half cleaned up, and the vector would take them for items.
+//! A source gives its items away by number, and a vector that is collected gets them by number, both without a check.
+//! Unsafe code relies on every number being either taken or cleaned up, exactly once, also when something panics. A
+//! [`Rest`] sees to that. Each leaf gets one. Leaves that were not begun because of a panic get theirs afterwards.
+//!
+//! The cleanup drops items of the user's. A panic there aborts the process: it would leave the numbers half cleaned up,
+//! and the vector would take the rest for items.
 
 use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,7 +25,7 @@ use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind;
 
-/// The numbers of a leaf's items, as an iterator; those that are not taken are cleaned up.
+/// The numbers of a leaf's items, as an iterator. Those that are not taken are cleaned up when it is dropped.
 struct Rest<'a, C: SourceCleanup> {
     items: Range<usize>,
     source: &'a C,
@@ -58,7 +60,7 @@ impl<C: SourceCleanup> Drop for Rest<'_, C> {
     }
 }
 
-/// What has come of a leaf.
+/// What has become of a leaf.
 enum Part<A> {
     Open,
     Begun,
@@ -66,7 +68,7 @@ enum Part<A> {
 }
 
 impl Pool {
-    /// What `leaf` makes of each leaf, in the order of leaves.
+    /// Calls `leaf` for each leaf, and gives the results in the order of leaves.
     fn parts<C: SourceCleanup + Sync, A: Send>(
         &self,
         len: usize,
@@ -97,8 +99,8 @@ impl Pool {
 }
 
 #[expect(unsafe_code, reason = "sources and sinks rely on every number being seen once")]
-// SAFETY: (1) the leaves are below the length and cover it, each number once; (2) each leaf has one `Rest`, in the loop or, if
-// it was not begun, after it, which gives a number to the closure or to the cleanup.
+// SAFETY: (1) the leaves are below the length and cover it, each number once; (2) each leaf has one `Rest`: in the
+// loop, or after the loop if it was not begun. A `Rest` gives each number to the closure or to the cleanup.
 unsafe impl GenericThreadPool for &Pool {
     fn upper_bounded_pipeline<Output: Send, Accum>(
         self,
@@ -109,7 +111,7 @@ unsafe impl GenericThreadPool for &Pool {
         reduce: impl Fn(Output, Output) -> Output,
         cleanup: &(impl SourceCleanup + Sync),
     ) -> Output {
-        // Numbers from it on need not be seen. Relaxed: whether one is makes no difference.
+        // Numbers from the bound on need not be seen. Relaxed: whether one is seen makes no difference.
         let bound = CachePadded::new(AtomicUsize::new(usize::MAX));
         let leaf = |mut rest: Rest<'_, _>| {
             let mut made = init();

@@ -1,13 +1,13 @@
-//! A loop: a range of leaves that is split while others could take more.
+//! A loop: a range of leaves that is split while other workers could take more.
 //!
 //! The items of a loop are cut into leaves, at most [`MAX_LEAVES`], by their number alone ([`Leaves`]). A job of the
-//! loop is a range of leaves, and whoever runs it goes through them as a [`Span`]. The loop lives on the stack of the thread
-//! that called it, which waits for its jobs, and runs no others meanwhile.
+//! loop is a range of leaves, and the thread that runs it goes through them as a [`Span`]. The loop lives on the stack
+//! of the thread that called it. That thread waits for the loop's jobs, and runs no others meanwhile.
 //!
 //! # Panics
-//! A call that panics *at* a leaf cuts the loop there: leaves behind it are not begun any more, those before it are all
-//! the same. So the first panic of the loop in the order of its leaves, which is thrown again in the end, does not depend
-//! on the schedule: nothing before it was left out, and nothing behind it counts.
+//! A call that panics *at* a leaf cuts the loop there: no leaf behind it is begun any more, but all leaves before it
+//! are. In the end the loop throws its first panic again, the first in the order of leaves. This does not depend on
+//! the schedule: no leaf before it was left out, and no panic behind it counts.
 
 use std::any::Any;
 use std::ops::Range;
@@ -21,9 +21,9 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::unwind;
 
-/// About so many leaves has a loop of many items: enough to balance 64 workers.
+/// A loop of many items has at least this many leaves: enough to balance 64 workers.
 const ENOUGH: u32 = 1024;
-/// No loop has more.
+/// No loop has more leaves.
 pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;
 
 /// How the items of a loop are cut.
@@ -35,7 +35,7 @@ pub(in crate::pool) struct Leaves {
 }
 
 impl Leaves {
-    /// Depends on the number of items alone: so the answer of a reduction does.
+    /// Cuts by the number of items alone, so the answer of a reduction depends on nothing else.
     pub(in crate::pool) fn new(items: u64) -> Self {
         let size = (items / u64::from(ENOUGH)).max(1);
         let count = u32::try_from(items.div_ceil(size)).expect("fewer than twice as many as are enough");
@@ -51,12 +51,12 @@ impl Leaves {
     }
 }
 
-/// What a loop does. What it keeps while it goes through adjacent leaves is a run.
+/// What a loop does at its leaves. A *run* is what a thread keeps while it goes through adjacent leaves.
 pub(super) trait Body: Sync {
     type Run: Default;
-    /// The next leaf of a run.
+    /// Does the next leaf of a run.
     fn leaf(&self, run: &mut Self::Run, leaf: u32, items: Range<u64>);
-    /// There are no more leaves in this run. Called again if it has panicked.
+    /// Ends a run: it has no more leaves. Called again if it has panicked.
     fn end(&self, run: &mut Self::Run);
 }
 
@@ -71,11 +71,11 @@ struct Loop<'a, B> {
     cut: AtomicU32,
     /// See [`Of`].
     pace: AtomicU64,
-    /// The first panic in the order of leaves so far.
+    /// The first panic so far, in the order of leaves.
     panic: Mutex<Option<(u32, Box<dyn Any + Send>)>>,
 }
 
-/// Goes through all leaves of a loop; what its first panic threw, if there was one.
+/// Goes through all leaves of a loop. The error is what its first panic threw.
 pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Result<(), Box<dyn Any + Send>> {
     let jobs = Awaited::new(worker);
     let this = Loop {
@@ -95,17 +95,17 @@ pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Res
 impl<B: Body> Loop<'_, B> {
     #[expect(unsafe_code, reason = "finds the loop that a job is of")]
     unsafe fn run(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
-        // SAFETY: the target is the first field of a loop that is alive until its jobs have ended.
+        // SAFETY: the target is the first field of a loop, which is alive until its jobs have ended.
         let this: &Self = unsafe { target.cast().as_ref() };
         this.work(worker, unpack(payload));
     }
 
-    /// Goes through some leaves, but for those that others take.
+    /// Goes through these leaves, except those that others take.
     fn work(&self, worker: &Worker<'_>, leaves: Range<u32>) {
         let of = Of { jobs: NonNull::from(self).cast(), group: self.group, pace: &self.pace };
         let (span, mut run) = (Span::new(worker, of, &leaves), B::Run::default());
         span.enter(worker);
-        // Each time a leaf or a part of the run less is left.
+        // This ends: each time there is one leaf less, or one part of the run.
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go_on(worker, &span, &mut run))) {
             self.fail(span.next() - 1, panic);
         }
@@ -117,7 +117,7 @@ impl<B: Body> Loop<'_, B> {
 
     #[inline]
     fn wants(&self, leaf: u32) -> bool {
-        // Relaxed: whether a leaf behind a panic is begun makes no difference.
+        // Relaxed: it makes no difference whether a leaf behind a panic is begun.
         leaf <= self.cut.load(Ordering::Relaxed)
     }
 
@@ -131,7 +131,7 @@ impl<B: Body> Loop<'_, B> {
         self.body.end(run);
     }
 
-    /// User code has panicked at a leaf, or behind it but before the next one of its run.
+    /// A closure of the user's has panicked at a leaf, or behind it but before the next leaf of its run.
     #[cold]
     fn fail(&self, at: u32, panic: Box<dyn Any + Send>) {
         let mut first = self.panic.lock();

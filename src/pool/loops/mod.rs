@@ -26,23 +26,26 @@ use indexed::{Indexed, places};
 use leaves::{Body, Leaves};
 use tree::Tree;
 
-/// A part that is larger is kept on the heap: a thread has up to 28 of them at once.
+/// A part with more bytes is kept on the heap: a thread has up to 28 parts on its stack at once.
 const LARGE: usize = 256;
 
 impl Pool {
     /// Calls `f` with every item, from all workers at once.
     ///
-    /// `items` is a range of integers, or a slice or a reference to an array or vector: then `f` gets references. The
-    /// items are cut into about 1000 leaves, more than there are workers, by their number alone; workers that have nothing
-    /// to do take half of what is left. Where none has, the calling thread does all of it at the cost of a plain loop, a
-    /// few nanoseconds a leaf: there is no grain size to tune. Allocates nothing.
+    /// `items` is a range of integers; or a slice, or a reference to an array or vector, and then `f` gets references.
     ///
-    /// While it waits the calling thread runs parts of this loop and nothing else: a lock held across it is safe. Works
-    /// from any thread, also inside operators, joins and other loops.
+    /// The items are cut into leaves by their number alone: each item is one if there are fewer than 1024, else there
+    /// are 1024 to 2047 of them. A worker that has nothing to do takes half of the leaves that are left. If no worker
+    /// does, the calling thread goes through all leaves at the cost of a plain loop and a few nanoseconds a leaf, so
+    /// there is no grain size to tune. Allocates nothing.
+    ///
+    /// While it waits, the calling thread runs parts of this loop and nothing else, but for the calls that
+    /// [`broadcast`](Self::broadcast) makes of waiting workers. So a lock held across the loop is safe. Works from any
+    /// thread, also inside operators, joins and other loops. The order of the calls is not specified.
     ///
     /// # Panics
-    /// If a call panics, with the payload of the first one in the order of items. Calls behind that one may not be made;
-    /// those before it are.
+    /// If a call panics, with the payload of the first one in the order of items. All calls before that one are made;
+    /// calls behind it may not be. Also in a child process that was forked after the pool was made.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,10 +66,10 @@ impl Pool {
 
     /// Calls `f` with the index of every item and the item, to be changed, from all workers at once.
     ///
-    /// As [`for_each`](Self::for_each) in every other way.
+    /// Otherwise as [`for_each`](Self::for_each).
     ///
     /// # Panics
-    /// If a call panics, as [`for_each`](Self::for_each) does.
+    /// As [`for_each`](Self::for_each).
     ///
     /// ```
     /// let pool = millstream::Pool::new()?;
@@ -79,7 +82,7 @@ impl Pool {
         let (first, f) = (ItemPlace(items.as_mut_ptr()), Kept::new(f));
         self.each_leaf(items.len() as u64, |numbers| {
             let places = places(&numbers);
-            // SAFETY: (1) below the length; (2) a leaf's items are its own, and the slice is borrowed for the whole loop.
+            // SAFETY: (1) below the length; (2) a leaf's items are its own; the slice is borrowed until the loop ends.
             #[expect(unsafe_code, reason = "each leaf changes a part of its own")]
             let items = unsafe { first.part(places.clone()) };
             places.zip(items).for_each(|(place, item)| f(place, item));
@@ -87,12 +90,13 @@ impl Pool {
         drop(f.into_inner());
     }
 
-    /// Collects what `f` makes of every item, in the order of items, from all workers at once.
+    /// Collects the results of `f` for every item, in the order of items, from all workers at once.
     ///
-    /// As [`for_each`](Self::for_each) in every other way; allocates the vector alone.
+    /// Otherwise as [`for_each`](Self::for_each), but it allocates the vector.
     ///
     /// # Panics
-    /// If a call panics, as [`for_each`](Self::for_each) does; what was made is dropped.
+    /// As [`for_each`](Self::for_each); the results made so far are dropped. Also if no vector can hold this many
+    /// results.
     ///
     /// ```
     /// let pool = millstream::Pool::new()?;
@@ -126,17 +130,19 @@ impl Pool {
         all
     }
 
-    /// Folds the items of each leaf, and combines what comes out in the order of items, from all workers at once.
+    /// Folds the items of each leaf, and combines the results in the order of items, from all workers at once.
     ///
-    /// There are leaves as [`for_each`](Self::for_each) says, and each is folded in order, beginning with what `identity`
-    /// gives. What comes out of adjacent leaves is combined as a tree. Both depend on the number of items alone: the answer
-    /// is the same, bit for bit, on any number of workers, floats included, even if `combine` is not associative. A sum of
-    /// floats may differ in its last bits from that of a plain loop, which adds in another order. Allocates nothing, as a
-    /// rule, for parts of up to 256 bytes.
+    /// The leaves are those of [`for_each`](Self::for_each). Each is folded in order, beginning with what `identity`
+    /// gives. The results of adjacent leaves are combined as a tree. Leaves and tree depend on the number of items
+    /// alone. So the answer is the same, bit for bit, on any number of workers, floats included, even if `combine` is
+    /// not associative. A sum of floats may differ in its last bits from that of a plain loop, which adds in another
+    /// order.
+    ///
+    /// As a rule this allocates nothing for results of up to 256 bytes.
     ///
     /// # Panics
-    /// If a call panics, as [`for_each`](Self::for_each) does: a `combine` counts as if it was made behind the last of its
-    /// items. What was made is dropped.
+    /// As [`for_each`](Self::for_each). A call of `combine` counts as if it was made behind the last of its items. The
+    /// results made so far are dropped.
     ///
     /// ```
     /// let pool = millstream::Pool::new()?;
@@ -172,7 +178,7 @@ impl Pool {
         self.run_leaves(Leaves::new(items), &Each(leaf)).unwrap_or_else(|panic| resume_unwind(panic));
     }
 
-    /// Makes a part of every leaf, and combines them all; none if there are no items.
+    /// Makes a part of every leaf, and combines them all. `None`: there are no items.
     fn tree<A: Send>(
         &self,
         items: u64,
@@ -205,7 +211,7 @@ impl<L: Fn(Range<u64>) + Sync> Body for Each<L> {
     fn end(&self, (): &mut ()) {}
 }
 
-/// The first of many items in memory, of which each leaf of a loop has a part.
+/// The first of many items in memory. Each leaf of a loop has a part of them.
 struct ItemPlace<T>(*mut T);
 
 impl<T> Clone for ItemPlace<T> {
@@ -216,7 +222,7 @@ impl<T> Clone for ItemPlace<T> {
 impl<T> Copy for ItemPlace<T> {}
 
 #[expect(unsafe_code, reason = "items move to the thread of their leaf, or are changed there")]
-// SAFETY: (1) `T: Send`; (2) who uses the pointer says why nobody else uses the same item.
+// SAFETY: (1) `T: Send`; (2) the code that uses the pointer says why no other thread uses the same item.
 unsafe impl<T: Send> Send for ItemPlace<T> {}
 #[expect(unsafe_code, reason = "items move to the thread of their leaf, or are changed there")]
 // SAFETY: as `Send`.
@@ -224,7 +230,7 @@ unsafe impl<T: Send> Sync for ItemPlace<T> {}
 
 impl<T> ItemPlace<T> {
     /// # Safety
-    /// (1) There are items at these places. (2) Nobody else uses them as long as the result lives.
+    /// (1) There are items at these places. (2) No other code uses them as long as the result lives.
     #[expect(unsafe_code, reason = "each leaf changes a part of its own")]
     #[inline]
     unsafe fn part<'a>(self, places: Range<usize>) -> &'a mut [T] {
@@ -235,17 +241,17 @@ impl<T> ItemPlace<T> {
     }
 }
 
-/// Items of a vector that are made; they are its own until they are the vector's.
+/// Items that are made in a vector's room. This owns them until they are the vector's.
 struct MadeItems<R> {
     room: ItemPlace<MaybeUninit<R>>,
     places: Range<usize>,
 }
 
 impl<R> MadeItems<R> {
-    /// Fills these places with items, of which there are as many.
+    /// Fills these places with the items, which are as many as the places.
     ///
     /// # Safety
-    /// (1) There is room at these places. (2) Nobody else uses it as long as the result lives.
+    /// (1) There is room at these places. (2) No other code uses it as long as the result lives.
     #[expect(unsafe_code, reason = "fills a part of a vector's room")]
     #[inline]
     unsafe fn fill(room: ItemPlace<MaybeUninit<R>>, places: Range<usize>, items: impl Iterator<Item = R>) -> Self {
@@ -259,7 +265,7 @@ impl<R> MadeItems<R> {
         made
     }
 
-    /// Two adjacent parts are one.
+    /// Makes two adjacent parts one.
     fn join(mut self, right: Self) -> Self {
         let right = ManuallyDrop::new(right);
         debug_assert_eq!(self.places.end, right.places.start, "adjacent");

@@ -1,16 +1,22 @@
-//! A span: a range of leaves that somebody goes through, and from whose end others take.
+//! A span: a range of leaves that one thread goes through, and from whose end others take.
 //!
-//! Whoever runs a job that is a range of leaves, of a loop or of a source, goes through the range from its front, and has it as
-//! an entry in the ring of its seat meanwhile. So whoever publishes what is private there, the seat's occupant or a raider,
-//! takes the upper half of what is left, again and again if more is wanted, unless that would take less than [`WORTH`] by what
-//! the leaves before took. It costs next to nothing where nobody is hungry, all that cannot be taken is the one leaf that runs,
-//! and what is stolen is the largest part there is.
+//! A job may be a range of leaves, of a loop or of a source. The thread that runs it goes through the range from its
+//! front. Meanwhile the span is an entry in the ring of the thread's seat. So a thread that publishes what is private
+//! there, the seat's occupant or a raider, takes the upper half of the leaves that are left, again and again if more
+//! is wanted. An occupant that answers others keeps a half that would take less than [`WORTH`], judged by the leaves
+//! before. A raider takes such a half too, and an occupant that is about to block gives it away.
+//!
+//! This costs next to nothing where nobody is hungry. The one leaf that runs is all that cannot be taken. And what is
+//! stolen is the largest part there is.
 //!
 //! # Protocol
-//! The occupant begins a leaf: (B1) advance `next`. (B2) Light fence. (B3) If a raider has claimed the entry of the span, wait
-//! until it is done. (B4) The leaf is its own if it lies before `end`. A raider that has claimed the entry: (G1) heavy fence.
-//! (G2) Lower `end`, not below `next`. If B3 misses the claim, then B2 comes before G1 in the order of the fences, and G2 sees B1.
-//! Else B4 sees G2.
+//! The race is for a leaf that the occupant begins while a raider takes it away.
+//! * The occupant begins a leaf: (B1) advance `next`. (B2) Light fence. (B3) If a raider has claimed the entry of the
+//!   span, wait until the raider is done. (B4) The leaf is the occupant's if it lies before `end`.
+//! * A raider has claimed the entry: (G1) heavy fence. (G2) Lower `end`, but not below `next`.
+//!
+//! If B3 misses the claim, then B2 comes before G1 in the order of the fences. So G2 sees B1, and leaves the leaf to
+//! the occupant. Otherwise the occupant has waited, and B4 sees G2.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -23,11 +29,11 @@ use crate::pool::work::seat::{Public, Seat};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// A part that takes fewer nanoseconds is not worth giving away: that costs about as much.
+/// A half that takes fewer nanoseconds is not worth giving away: giving it away takes about as long.
 const WORTH: u64 = 2000;
 
-/// What the jobs are that go through the leaves: their target and group, and what a leaf took when that was last measured, in
-/// nanoseconds; 0: it never was. A hint.
+/// What the jobs that go through the leaves have in common: their target, their group, and their pace. The pace is the
+/// nanoseconds that a leaf took when that was last measured, or 0 if it never was: a hint.
 #[derive(Clone, Copy)]
 pub(crate) struct Of<'a> {
     pub(crate) jobs: NonNull<Target>,
@@ -35,19 +41,20 @@ pub(crate) struct Of<'a> {
     pub(crate) pace: &'a AtomicU64,
 }
 
-/// A range of leaves under way, on the stack of whoever goes through it; see the module.
+/// A range of leaves under way, on the stack of the thread that goes through it; see the module.
 pub(crate) struct Span<'a> {
     /// The first leaf that was not begun. Written by the occupant of the seat.
     next: AtomicU32,
-    /// Behind the last leaf of the range. Written by whoever has the far end of the seat's ring.
+    /// Behind the last leaf of the range. Written by the thread that has the far end of the seat's ring.
     end: AtomicU32,
     of: Of<'a>,
-    /// Its worker has nothing else under way: it may leave what is left for later, for jobs here.
+    /// There if its worker has nothing else under way. Then it may leave the rest of the range for later, if jobs here
+    /// are overdue.
     stops_for: Option<&'a Injector>,
-    /// Its place in the ring, if it is there.
+    /// Its place in the ring, while it is there.
     place: Cell<Option<usize>>,
-    /// Since when leaves were gone through that were not timed yet, and the first of them: for whoever has the far end.
-    /// Virtual workers have no time.
+    /// Which leaves were not timed yet: when the first of them began, and its number. For the thread that has the far
+    /// end. Virtual workers have no time.
     since: Cell<Option<Instant>>,
     first: Cell<u32>,
 }
@@ -68,7 +75,7 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Makes it an entry of the seat's ring, if there is something to take from it: it stays where it is until
+    /// Makes it an entry of the seat's ring, if more than one leaf is there. It must stay in place until
     /// [`leave`](Self::leave).
     pub(crate) fn enter(&self, worker: &Worker<'_>) {
         if self.end.load(Ordering::Relaxed) - self.next() > 1 {
@@ -77,7 +84,7 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Nobody takes parts any more; what is left.
+    /// Ends the taking of parts, and gives the leaves that are left.
     pub(crate) fn leave(&self, worker: &Worker<'_>) -> Range<u32> {
         if let Some(place) = self.place.take() {
             worker.own.take_back(place);
@@ -91,13 +98,13 @@ impl<'a> Span<'a> {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Whether what is left is to be queued again, as something else has waited for too long.
+    /// Whether to queue the rest of the range again, because something else has waited for too long.
     #[inline]
     pub(crate) fn stops(&self, worker: &Worker<'_>) -> bool {
         self.stops_for.is_some_and(|injector| !injector.is_empty()) && worker.owes_injected()
     }
 
-    /// Begins this leaf, the next one, if it is there; then others get what they ask for. (B1) to (B4)
+    /// Begins this leaf, the next one, if nobody has taken it. Then gives others what they ask for. (B1) to (B4)
     #[inline]
     pub(crate) fn begin(&self, leaf: u32, worker: &Worker<'_>) -> bool {
         self.next.store(leaf + 1, Ordering::Relaxed); // (B1)
@@ -118,7 +125,7 @@ impl<'a> Span<'a> {
         unreachable!("an entry of the ring, taken back by whoever has made it")
     }
 
-    /// The upper half of what is left is made public.
+    /// Gives the upper half of the leaves that are left, to be published.
     ///
     /// # Safety
     /// (1), (2) of [`crate::pool::work::job::Publish`]. (3) The payload is the address of a span.
@@ -135,18 +142,18 @@ impl<'a> Span<'a> {
         }
         let middle = middle(next, end);
         span.end.store(middle, Ordering::Relaxed); // (G2)
-        // SAFETY: the job that goes through the range has a token, and comes to its end only when the far end is free.
+        // SAFETY: the job that goes through the range has a token, and it ends only when the far end is free.
         unsafe { span.of.group.as_ref() }.tokens.take(1);
         Published::Part(Job { target: span.of.jobs, payload: pack(&(middle..end)) })
     }
 
-    /// Whether half of these leaves, which were not begun, is worth giving away, as far as is known.
+    /// Whether half of these leaves, which were not begun, is worth giving away. If their pace is not known it is.
     fn is_worth_it(&self, next: u32, end: u32) -> bool {
         let half = u64::from(end - next).div_ceil(2);
         self.time(next).is_none_or(|leaf| leaf.saturating_mul(half) >= WORTH)
     }
 
-    /// Nanoseconds that a leaf takes, if that is known; the last one before `next` has just begun.
+    /// Nanoseconds that a leaf takes, if that is known. The last leaf before `next` has just begun, so it is not timed.
     fn time(&self, next: u32) -> Option<u64> {
         let done = next.saturating_sub(self.first.get() + 1);
         if let Some(since) = self.since.get()
@@ -163,8 +170,8 @@ impl<'a> Span<'a> {
     }
 }
 
-/// Where some leaves are cut in two: at a round number, so that few parts of a tree lie on both sides. Of a single one there
-/// is no lower half.
+/// Where to cut some leaves in two: at a round number, so that few parts of a tree lie on both sides. A single leaf has
+/// no lower half.
 fn middle(next: u32, end: u32) -> u32 {
     let count = end - next;
     if count == 1 {

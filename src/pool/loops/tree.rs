@@ -1,13 +1,15 @@
-//! Puts the parts of a loop's leaves together in their order, as a fixed tree, by whoever has them.
+//! Puts the parts of a loop's leaves together in their order, as a fixed tree.
 //!
 //! The tree is that of a knock-out of the leaves ([`crate::knockout`]).
 //!
-//! Whoever goes through adjacent leaves (a run) puts together what it has both sides of, in memory of its own: at most
-//! one left node a level waits there. A right node whose left neighbour is of another run, and what is left at the end of
-//! the run, goes to a table that all share: who comes second finds the other side there, and goes on upwards.
+//! A thread that goes through adjacent leaves (a run) puts together the nodes of which it has both sides, in memory of
+//! its own. At most one left node a level waits there. Two kinds of nodes go to a table that all threads share: a right
+//! node whose left neighbour is of another run, and the nodes that are left at the end of the run. The thread that
+//! comes second finds the other side there, and goes on upwards.
 //!
-//! What panics while a node is put together counts at the last leaf of the run that does it. That is a leaf of the node,
-//! and which one makes no difference: all of the node has gone well, so the other panics are before it or behind it.
+//! A panic while a node is put together counts at the last leaf of the run that does it. That is a leaf of the node,
+//! and it makes no difference which one: all leaves of the node have gone well, so the other panics are before it or
+//! behind it.
 
 use std::ops::Range;
 
@@ -18,10 +20,10 @@ use crate::unwind;
 
 /// Levels of the largest tree, from a leaf to the root.
 const LEVELS: usize = MAX_LEAVES.next_power_of_two().ilog2() as usize + 1;
-/// So many parts wait for their other side without an allocation: few do.
+/// This many parts wait for their other side without an allocation. Few do.
 const NEAR: usize = 16;
 
-/// Left nodes of a run that wait for their right neighbour, by level. None is left when the run has ended.
+/// The left nodes of a run that wait for their right neighbour, by level. None is left when the run has ended.
 pub(in crate::pool) struct LeafRun<A>([Option<(Node, A)>; LEVELS]);
 
 impl<A> Default for LeafRun<A> {
@@ -31,7 +33,7 @@ impl<A> Default for LeafRun<A> {
     }
 }
 
-/// Nodes that wait for a neighbour of another run; in the end the root.
+/// Nodes that wait for a neighbour of another run, and in the end the root.
 struct WaitingNodes<A> {
     near: [Option<(Node, A)>; NEAR],
     far: Vec<(Node, A)>,
@@ -62,7 +64,7 @@ impl<A> Drop for WaitingNodes<A> {
 /// Makes a part of each leaf and puts them together; see the module.
 pub(super) struct Tree<L, C, A> {
     leaves: Leaves,
-    /// The part of a leaf's items.
+    /// Makes the part of a leaf from the numbers of its items.
     leaf: L,
     combine: C,
     table: Mutex<WaitingNodes<A>>,
@@ -92,7 +94,7 @@ where
         Node { level: self.leaves.count.next_power_of_two().ilog2(), index: 0 }
     }
 
-    /// Takes a part up the tree, as far as the other sides are there.
+    /// Takes a part up the tree while the other sides are there.
     #[cold]
     fn climb(&self, run: &mut LeafRun<A>, mut node: Node, mut part: A) {
         while node != self.root() {
@@ -105,7 +107,7 @@ where
         self.table.lock().put(node, part);
     }
 
-    /// Both sides, if the other one is there: in the run, or in the table; else this one waits there.
+    /// Gives both sides if the other one is there, in the run or in the table. Otherwise this side waits in the table.
     fn meet(&self, run: &mut LeafRun<A>, node: Node, part: A) -> Option<(A, A)> {
         let neighbour = node.neighbour();
         let mut other = run.take(neighbour);

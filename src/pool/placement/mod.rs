@@ -1,7 +1,7 @@
 //! Where the workers run, and why there.
 //!
-//! The decision is here. Which CPU or node each worker gets is in [`spots`], and what other pools of the process have claimed
-//! in [`register`].
+//! The decision is made here. [`spots`] finds the CPU or node of each worker, and [`register`] knows what other pools
+//! of the process have claimed.
 
 pub(super) mod register;
 pub(super) mod spots;
@@ -16,15 +16,16 @@ use register::CpuClaims;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pinning {
-    /// [`Cores`](Self::Cores) if the pool has a worker for every allowed core, no more workers than allowed CPUs, and no
-    /// CPU quota is below those: else every pool of a host would sit on the same first cores. Otherwise
-    /// [`Nodes`](Self::Nodes), or [`Off`](Self::Off) where there is one node only.
+    /// [`Cores`](Self::Cores) if three things hold: the pool has a worker for every allowed core (for every CPU, with
+    /// [`smt`](crate::PoolBuilder::smt)); it has no more workers than there are allowed CPUs; and no CPU quota is below
+    /// the number of these. In all other cases every pool of a host would sit on the same first cores, so it is
+    /// [`Nodes`](Self::Nodes), or [`Off`](Self::Off) where there is only one node.
     #[default]
     Auto,
-    /// Each worker on one CPU, of a core of its own as far as there are cores. Cores that no other pool of this process
-    /// has claimed come first, then those near each other.
+    /// Each worker is on one CPU, on a core of its own while there are enough cores. Cores that no other pool of this
+    /// process has claimed come first; of equal ones, those that are near each other.
     Cores,
-    /// Each worker on the CPUs of one NUMA node, as many on each as its share of the allowed cores is.
+    /// Each worker is on the CPUs of one NUMA node. A node gets workers by its share of the allowed cores.
     Nodes,
     /// No worker is bound.
     Off,
@@ -50,7 +51,9 @@ pub struct Placement {
     workers: Vec<WorkerPlace>,
 }
 
-/// Where one worker runs. Written out: `worker 0: cpu 0, node 0, bound`.
+/// Where one worker runs.
+///
+/// Its `Display` reads, for example, `worker 0: cpu 0, node 0, bound`.
 #[derive(Clone, Debug)]
 pub struct WorkerPlace {
     worker: usize,
@@ -59,7 +62,7 @@ pub struct WorkerPlace {
     why_not: Option<String>,
 }
 
-/// What is asked of a placement.
+/// What the pool's options ask of its placement.
 #[derive(Clone, Debug, Default)]
 pub(in crate::pool) struct Wish {
     pub(in crate::pool) workers: Option<usize>,
@@ -74,12 +77,12 @@ impl Wish {
         self.workers.unwrap_or(self.places(topology).0)
     }
 
-    /// How many places for a worker there are, and what they are called.
+    /// How many places for a worker the machine has, and what such a place is called.
     fn places(&self, topology: &Topology) -> (usize, &'static str) {
         if self.smt { (topology.allowed_cpus().len(), "CPU") } else { (topology.cores().len(), "core") }
     }
 
-    /// Why workers should not have a CPU each.
+    /// Why the workers should not have a CPU each. `None`: they should.
     fn against_cores(&self, topology: &Topology) -> Option<String> {
         let workers = self.workers_on(topology);
         let (places, name) = self.places(topology);
@@ -97,7 +100,7 @@ impl Wish {
 }
 
 impl Placement {
-    /// Decides where workers go on `topology`, where others have made `claims`.
+    /// Decides where the workers go on `topology`, where other pools have made `claims`.
     pub(in crate::pool) fn decide(wish: &Wish, topology: &Topology, claims: &CpuClaims) -> Self {
         let workers = wish.workers_on(topology);
         let (pinning, mut reason) = match (wish.pinning, wish.against_cores(topology)) {
@@ -139,7 +142,7 @@ impl Placement {
         }
     }
 
-    /// Keeps to what this process may use here and now, if the topology is of another machine or time.
+    /// Keeps to what this process may use here and now, as the topology may be of another machine or an earlier time.
     pub(in crate::pool) fn confine(&mut self, wish: &Wish, here: &Usable) {
         if !wish.oversubscribe {
             self.active = self.active.min(parallelism(&here.cpus, here.quota));
@@ -151,7 +154,7 @@ impl Placement {
         }
     }
 
-    /// Binds no worker, and says why.
+    /// Binds no worker that was to be bound, and gives `why` as the reason.
     pub(in crate::pool) fn leave_unbound(&mut self, why: &str) {
         let asked = self.workers.iter_mut().filter(|place| place.cpus.is_some());
         asked.for_each(|place| place.why_not = Some(why.to_owned()));
@@ -161,12 +164,12 @@ impl Placement {
         self.workers[worker].why_not = Some(why);
     }
 
-    /// From now on so many are woken to be active at once.
+    /// From now on at most this many workers are woken to be active at once.
     pub(in crate::pool) fn set_active(&mut self, active: usize) {
         self.active = active;
     }
 
-    /// From now on this worker, which was asked to go where `asked` says, runs on `cpus`, or was to.
+    /// From now on this worker, which `asked` placed, runs on `cpus`; `bound` says if binding it failed, and why.
     pub(in crate::pool) fn moved(&mut self, asked: &WorkerPlace, cpus: &CpuSet, bound: Result<(), String>) {
         let is_within = asked.cpus().is_some_and(|wanted| cpus.is_subset(wanted));
         self.workers[asked.worker] = WorkerPlace {
@@ -177,7 +180,7 @@ impl Placement {
         };
     }
 
-    /// The CPUs that a worker each has for itself.
+    /// The CPU of each worker that is bound to one CPU as its own.
     fn own_cpus(&self) -> impl Iterator<Item = usize> {
         let is_on_cores = self.pinning == Pinning::Cores;
         self.workers
@@ -186,28 +189,31 @@ impl Placement {
             .filter_map(|place| place.cpus()?.first())
     }
 
-    /// What was decided; never [`Pinning::Auto`].
+    /// Which workers are bound, as it was decided; never [`Pinning::Auto`].
     #[must_use]
     pub fn pinning(&self) -> Pinning {
         self.pinning
     }
 
-    /// Why.
+    /// Why the workers are bound so, in words.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// How many workers are woken to be active at once; the others sleep. No more than CPUs are allowed, or than the CPU
-    /// quota gives, rounded up; all of them in a pool with [`oversubscribe`](crate::PoolBuilder::oversubscribe).
+    /// How many workers are woken to be active at once; the others sleep.
+    ///
+    /// This is at most the number of CPUs that the process may use, or what the CPU quota gives, rounded up. With
+    /// [`oversubscribe`](crate::PoolBuilder::oversubscribe) it is the number of workers.
     #[must_use]
     pub fn active(&self) -> usize {
         self.active
     }
 
-    /// How what a thread keeps private is reached while it is in user code: the call of the system by which a worker that needs
-    /// a job does so (`"membarrier"`, say). None: this system offers none, or refuses it, and so each `join` pays for a full
-    /// fence.
+    /// The system call (`"membarrier"`, say) by which a worker that has no job gets at the private jobs of a thread
+    /// that is in user code.
+    ///
+    /// `None`: the system has no such call, or refuses it. Then each `join` pays for a full fence.
     #[must_use]
     pub fn fence(&self) -> Option<&'static str> {
         match asymmetric::prepare() {
@@ -216,7 +222,7 @@ impl Placement {
         }
     }
 
-    /// The workers, by number.
+    /// Where each worker runs, by the worker's number.
     #[must_use]
     pub fn workers(&self) -> &[WorkerPlace] {
         &self.workers
@@ -230,25 +236,26 @@ impl WorkerPlace {
         self.worker
     }
 
-    /// The CPUs it was to be bound to; none if it was not to be bound.
+    /// The CPUs to which the worker was to be bound. `None`: it was not to be bound.
     #[must_use]
     pub fn cpus(&self) -> Option<&CpuSet> {
         self.cpus.as_ref()
     }
 
-    /// The NUMA node it runs on, by the system's number; none if it may run on several, or if its core is on none.
+    /// The system's number of the NUMA node on which the worker runs. `None`: it may run on several, or its core is on
+    /// none.
     #[must_use]
     pub fn node(&self) -> Option<usize> {
         self.node
     }
 
-    /// Whether it is bound.
+    /// Whether the worker is bound to its CPUs.
     #[must_use]
     pub fn is_bound(&self) -> bool {
         self.cpus.is_some() && self.why_not.is_none()
     }
 
-    /// Why it is not bound, if it was to be.
+    /// Why the worker is not bound. `None`: it is bound, or was not to be.
     #[must_use]
     pub fn why_not(&self) -> Option<&str> {
         self.why_not.as_deref()

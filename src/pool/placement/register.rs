@@ -1,7 +1,7 @@
-//! Which CPUs the pools of this process have claimed, so that a new one sits elsewhere while others are free.
+//! The CPUs that the pools of this process have claimed, so that a new pool sits elsewhere while other CPUs are free.
 //!
-//! A pool that binds each worker to a CPU of its own claims them when it is made, and gives them up when its threads have
-//! ended. Claims are counted: where all are taken, pools share.
+//! A pool that binds each worker to a CPU of its own claims these CPUs when it is made, and gives them up when its
+//! threads have ended. Claims are counted, because pools share a CPU when all are taken.
 
 use super::Placement;
 use crate::sync::{LazyLock, Mutex};
@@ -25,11 +25,11 @@ impl CpuClaims {
     }
 }
 
-/// What a pool has claimed; given up when dropped.
+/// The CPUs that a pool has claimed. It gives them up when this is dropped.
 #[derive(Debug, Default)]
 pub(in crate::pool) struct Claim(Vec<usize>);
 
-/// Decides by what is claimed now, and claims what that gives.
+/// Decides by the claims of now, and claims the CPUs that come out.
 pub(in crate::pool) fn claim(decide: impl FnOnce(&CpuClaims) -> Placement) -> (Placement, Claim) {
     let mut claims = REGISTER.lock();
     let placement = decide(&claims);
@@ -38,7 +38,7 @@ pub(in crate::pool) fn claim(decide: impl FnOnce(&CpuClaims) -> Placement) -> (P
     (placement, Claim(cpus))
 }
 
-/// Decides by what is claimed now.
+/// Decides by the claims of now, and claims nothing.
 pub(in crate::pool) fn look<R>(decide: impl FnOnce(&CpuClaims) -> R) -> R {
     decide(&REGISTER.lock())
 }

@@ -1,4 +1,4 @@
-//! Which CPU each worker of a pool gets, or which NUMA node.
+//! Finds the CPU or the NUMA node of each worker of a pool.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,9 @@ pub(in crate::pool) struct WorkerCpu {
     pub(in crate::pool) core: usize,
 }
 
-/// A CPU for each worker. Cores that nobody has claimed come first, then their other CPUs, then those with the fewest
-/// claims; of equal ones those that are near each other: in as few packages, nodes and L3 domains as possible.
+/// A CPU for each worker. Cores without a claim come first, then free CPUs of claimed cores, then the CPUs with the
+/// fewest claims. Of equal ones it takes those that are near each other: in as few packages, nodes and L3 domains as
+/// possible.
 pub(in crate::pool) fn on_cores(topology: &Topology, workers: usize, claims: &CpuClaims) -> Vec<WorkerCpu> {
     let cores = topology.cores();
     let claimed = |core: &Core| core.cpus().iter().map(|cpu| (claims.of(cpu), cpu)).collect();
@@ -43,15 +44,15 @@ fn total(cpus: &[(usize, usize)]) -> usize {
 /// The part of the machine that a core is in.
 type Part = [Option<usize>; 3];
 
-/// L3 domains, nodes and packages: parts inside parts, from the innermost.
+/// L3 domains, nodes and packages: each part lies inside one of the next level.
 const LEVELS: &[fn(&Core) -> Part] = &[
     |core| [core.package(), core.node(), core.l3()],
     |core| [core.package(), core.node(), None],
     |core| [core.package(), None, None],
 ];
 
-/// At most `count` of some cores: all in the smallest part that has enough of them, at the innermost of the levels that has
-/// one.
+/// Chooses at most `count` of some cores. If a part has enough of them, all are of one part: of the innermost level
+/// that has such a part, and there of the part with the fewest cores.
 fn nearest(cores: &[Core], from: Vec<usize>, count: usize, levels: &[fn(&Core) -> Part]) -> Vec<usize> {
     if from.len() <= count {
         return from;
@@ -65,7 +66,7 @@ fn nearest(cores: &[Core], from: Vec<usize>, count: usize, levels: &[fn(&Core) -
     fill(cores, from, count, levels)
 }
 
-/// `count` of some cores, of which no part of these levels has enough: the largest part as a whole, then of the others.
+/// Chooses `count` of some cores when no part of these levels has enough: the largest part as a whole, then others.
 fn fill(cores: &[Core], mut from: Vec<usize>, count: usize, levels: &[fn(&Core) -> Part]) -> Vec<usize> {
     let Some(part_of) = levels.last() else {
         from.truncate(count);
@@ -85,7 +86,7 @@ fn parts(cores: &[Core], from: &[usize], part_of: fn(&Core) -> Part) -> BTreeMap
     parts
 }
 
-/// The nodes that have cores, each with its allowed CPUs. Cores that are on none count as one.
+/// The nodes that have cores, each with its number of cores and its allowed CPUs. Cores on no node count as one node.
 fn nodes(topology: &Topology) -> BTreeMap<Option<usize>, (usize, CpuSet)> {
     let mut nodes: BTreeMap<Option<usize>, (usize, CpuSet)> = BTreeMap::new();
     for core in topology.cores() {
@@ -101,13 +102,13 @@ pub(super) fn node_count(topology: &Topology) -> usize {
     nodes(topology).len()
 }
 
-/// A node for each worker, with its CPUs: to each as many as its share of the cores is (after Sainte-Laguë), those of a
-/// node one after the other.
+/// A node for each worker, with the node's CPUs. Each node gets workers by its share of the cores (after
+/// Sainte-Laguë), and the workers of a node follow each other.
 pub(super) fn on_nodes(topology: &Topology, workers: usize) -> Vec<(Option<usize>, CpuSet)> {
     let nodes: Vec<_> = nodes(topology).into_iter().map(|(node, (cores, cpus))| (node, cores, cpus)).collect();
     let mut counts = vec![0; nodes.len()];
     for _ in 0..workers {
-        // The most cores for each worker, with the next one counted by half: compared without a division.
+        // The node with the most cores for each worker, if the next worker counts by half. Compared without a division.
         let needier = |a: usize, b: usize| nodes[a].1 * (2 * counts[b] + 1) > nodes[b].1 * (2 * counts[a] + 1);
         let next = (1..nodes.len()).fold(0, |best, node| if needier(node, best) { node } else { best });
         counts[next] += 1;

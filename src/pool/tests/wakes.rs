@@ -284,7 +284,8 @@ fn what_came_while_a_spare_was_refused_is_looked_at() {
     shared.injectors[0].take(None).expect("the job");
 }
 
-/// A thread that waits has looked, and found nothing; then a job for it comes, and whoever brings it has not seen it asleep yet.
+/// A thread that waits has looked, and has found nothing. Then a job for it comes, and the pusher does not see it
+/// asleep yet. So the thread must look once more.
 #[test]
 fn who_waits_looks_once_more_before_it_sleeps() {
     let shared = &Shared::by_hand(2, 2);

@@ -1,13 +1,15 @@
-//! Threads that block lend their places to spare threads.
+//! A thread that blocks lends its slot to a compensating thread.
 //!
-//! A worker that is in [`Pool::block_in_place`], or waits for longer than a [nap](crate::pool::work::raid), takes no core. Its place is *lent*:
-//! another worker that is parked goes on in it, or else a *spare*, a thread at a seat of its own that works only while more
-//! places are lent than spares are about ([`crate::sync::event_count`]). When the place is taken back a spare publishes what it
-//! has and sleeps behind its job.
+//! A worker's right to be active is its *slot*. A worker that is in [`Pool::block_in_place`], or that waits for longer
+//! than a [nap](crate::pool::work::raid), uses no core, so it lends its slot. Another worker that is parked goes on in
+//! the slot, or else a *compensating thread* (a spare, in names). That is a thread at a seat of its own. It works only
+//! while no more compensating threads are awake than slots are lent ([`crate::sync::event_count`]). When the slot is
+//! taken back, a compensating thread publishes its private jobs after its current job, and sleeps.
 //!
-//! A spare is made when a job is in sight, a place is free, nobody sleeps who may take it, and more places are lent than
-//! spares were made; so a pool in which nobody blocks has none. There are at most as many as workers. They end with the
-//! pool. If the system refuses a thread the pool goes on without it, and asks again after a while.
+//! A compensating thread is made if four things hold: a job is in sight, a slot is free, no thread sleeps that may take
+//! it, and more slots are lent than compensating threads were made. So a pool in which nobody blocks has none. There
+//! are at most as many as workers, and they end with the pool. If the system refuses a thread, the pool goes on without
+//! it, and asks again after a while.
 
 use std::io;
 use std::ptr;
@@ -23,32 +25,32 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread::JoinHandle;
 
-/// Makes the spare with this number; its thread, unless it is a virtual one.
+/// Makes the compensating thread with this number. Gives its thread, unless it is a virtual one.
 type Make = Box<dyn Fn(usize) -> io::Result<Option<JoinHandle<()>>> + Send>;
 
-/// The spare threads of a pool.
+/// The compensating threads of a pool.
 #[derive(Debug)]
 pub(in crate::pool) struct Spares {
     most: usize,
     /// Changes under the lock; read without it as a hint.
     made: AtomicUsize,
     refused: AtomicUsize,
-    /// When the pool was made, and how many nanoseconds after that the system is asked for a thread again that it has refused.
+    /// When the pool was made, and how many nanoseconds later the system may be asked for a thread again. 0: at once.
     since: Instant,
     again_at: AtomicU64,
     pub(in crate::pool) crew: Mutex<Crew>,
 }
 
-/// How long the system is left alone after it has refused a thread: at first, and at most.
+/// For how long the system is not asked again after it has refused a thread: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Who makes the threads, and those that were made.
+/// What makes the threads, and the threads that were made.
 #[derive(Default)]
 pub(in crate::pool) struct Crew {
     pub(in crate::pool) make: Option<Make>,
     threads: Vec<JoinHandle<()>>,
-    /// How often the system has refused one since it gave one.
+    /// How often the system has refused a thread since it last gave one.
     refusals: u32,
 }
 
@@ -59,7 +61,7 @@ impl std::fmt::Debug for Crew {
 }
 
 impl Spares {
-    /// At most as many as there are workers.
+    /// There may be as many as workers, or fewer if an event count cannot have as many threads.
     pub(in crate::pool) fn new(workers: usize) -> Self {
         let most = workers.min((MAX_THREADS - GUESTS).saturating_sub(workers));
         Self {
@@ -72,13 +74,13 @@ impl Spares {
         }
     }
 
-    /// Whether the system is left alone for now.
+    /// Whether the system is not to be asked for now.
     fn is_paused(&self) -> bool {
         let again_at = self.again_at.load(Ordering::Relaxed);
         again_at > 0 && self.since.elapsed() < Duration::from_nanos(again_at)
     }
 
-    /// The system has refused a thread once more.
+    /// The system has refused a thread once more, `refusals` times in a row before this.
     fn pause(&self, refusals: u32) {
         let pause = PAUSE.saturating_mul(1 << refusals.min(10)).min(LONGEST_PAUSE);
         let again_at = u64::try_from((self.since.elapsed() + pause).as_nanos()).unwrap_or(u64::MAX);
@@ -89,38 +91,38 @@ impl Spares {
         self.most
     }
 
-    /// How many there are: all that there were.
+    /// How many were made. They live as long as the pool.
     pub(in crate::pool) fn made(&self) -> usize {
-        // Relaxed: a spare's own jobs are found by fences that come after it was made.
+        // Relaxed: the jobs of a compensating thread are found by fences that come after it was made.
         self.made.load(Ordering::Relaxed)
     }
 
-    /// The threads that nobody has asked for yet.
+    /// Takes the threads that were made since the last call.
     pub(in crate::pool) fn take_threads(&self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut self.crew.lock().threads)
     }
 }
 
 impl Shared {
-    /// The seats at which there is, or was, or may come somebody soon.
+    /// The seats at which a thread is, or was, or may soon be.
     #[inline]
     pub(in crate::pool) fn seats_in_use(&self) -> &[Seat] {
         &self.seats[..self.workers + GUESTS + self.spares.made()]
     }
 
-    /// Whether who sits at a seat is a worker or a spare, and no guest.
+    /// Whether the thread at this seat has a slot: it is a worker or a compensating thread, and no guest.
     pub(in crate::pool) fn has_place(&self, seat: &Seat) -> bool {
         !(self.workers..self.workers + GUESTS).contains(&seat.index)
     }
 
-    /// Whether a place is lent for which there is no spare, and there may be one more.
+    /// Whether a slot is lent for which there is no compensating thread, and there may be one more.
     #[inline]
     pub(in crate::pool) fn misses_spare(&self) -> bool {
         let made = self.spares.made();
         made < self.spares.most && (made as u64) < self.idle.lent() && !self.spares.is_paused()
     }
 
-    /// There is a place for one more, and work that nobody is there for: makes a spare, if that place is a lent one.
+    /// A slot is free, and no thread is there for the work. Makes a compensating thread, if the slot is a lent one.
     #[inline]
     pub(in crate::pool) fn miss_spare(&self) {
         if self.misses_spare() {
@@ -128,12 +130,12 @@ impl Shared {
         }
     }
 
-    /// Whether there is somebody who makes spares.
+    /// Whether this pool can make compensating threads.
     pub(in crate::pool) fn makes_spares(&self) -> bool {
         self.spares.crew.lock().make.is_some()
     }
 
-    /// From now on there may be spares: `thread` starts the thread of one, which lives by what it is given.
+    /// From now on there may be compensating threads. `thread` starts the thread of one, which calls what it is given.
     pub(crate) fn open_spares(
         self: &Arc<Self>,
         thread: impl Fn(usize, Box<dyn FnOnce() + Send>) -> io::Result<Option<JoinHandle<()>>> + Send + 'static,
@@ -151,7 +153,7 @@ impl Shared {
         let mut crew = self.spares.crew.lock();
         let Some(make) = crew.make.as_ref().filter(|_| self.misses_spare()) else { return };
         let spare = self.spares.made();
-        // It counts from here on: so nobody makes one more for the same work. It looks at all queues when it begins.
+        // It counts from here on, so no other thread makes one more for the same work. It looks at all queues first.
         self.spares.made.store(spare + 1, Ordering::Relaxed);
         self.idle.enter_spare();
         match make(spare) {
@@ -172,7 +174,7 @@ impl Shared {
     }
 }
 
-/// A thread's absence from its place.
+/// A thread's absence from its seat, while it blocks in place.
 struct Away<'a, 'p>(&'a Worker<'p>);
 
 impl<'a, 'p> Away<'a, 'p> {
@@ -190,7 +192,7 @@ impl Drop for Away<'_, '_> {
     }
 }
 
-/// What a thread that is away calls of its pool all the same: for that time it has its place.
+/// What a thread that blocks in place calls of its own pool: for that time it has its slot back.
 pub(in crate::pool) struct Back<'a, 'p>(&'a Worker<'p>);
 
 impl<'a, 'p> Back<'a, 'p> {
@@ -208,17 +210,17 @@ impl Drop for Back<'_, '_> {
 }
 
 impl Worker<'_> {
-    /// Whether this is a worker or a spare, and no guest.
+    /// Whether this is a worker or a compensating thread, and no guest.
     pub(in crate::pool) fn has_place(&self) -> bool {
         self.shared.has_place(self.seat)
     }
 
-    /// Whether this thread has left its place.
+    /// Whether this thread blocks in place.
     pub(in crate::pool) fn is_away(&self) -> bool {
         self.serves.get().is_null()
     }
 
-    /// Leaves the place to others.
+    /// Stops counting as active, and lends its slot if it has one.
     fn leave(&self) {
         if self.lends {
             self.shared.idle.lend(true);
@@ -227,7 +229,7 @@ impl Worker<'_> {
         self.shared.pay(self.seat.node);
     }
 
-    /// Takes the place again: who is one too many parks when its job is done.
+    /// Counts as active again, and takes its slot back. If that makes one thread too many, one parks after its job.
     fn come_back(&self) {
         self.shared.idle.enter();
         if self.lends {
@@ -235,7 +237,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Parks this thread, which sleeps already as the event count sees it, and lends its place; whether it has done so.
+    /// Lends the slot of this thread, which the event count takes for asleep already, and parks. Gives whether it did:
+    /// it does not if it has no slot.
     pub(in crate::pool) fn park_lending(&self) -> bool {
         if !self.lends {
             return false;
@@ -247,7 +250,7 @@ impl Worker<'_> {
         true
     }
 
-    /// The life of a spare thread, which counts as about already: until the pool closes.
+    /// The life of a compensating thread, until the pool closes. It counts as awake from when it was made.
     fn live_as_spare(&self) {
         let idle = &self.shared.idle;
         let mut patience = Patience::new(self.shared.patience);
@@ -268,7 +271,7 @@ impl Worker<'_> {
         idle.exit_spare(self.searching.get());
     }
 
-    /// Sleeps until there is a place, and something to do; whether it was woken for a job.
+    /// Sleeps until a slot is free for it and there is something to do. Gives whether it was woken for a job.
     pub(in crate::pool) fn sleep_as_spare(&self) -> bool {
         let Shared { idle, .. } = self.shared;
         Counts::bump(&self.seat.counts.parks);
@@ -276,15 +279,15 @@ impl Worker<'_> {
             let stays = idle.is_ending() || (has_place && self.must_stay());
             stays || {
                 if !has_place {
-                    idle.owe(); // it has not looked, and pushes have counted on its search
+                    idle.owe(); // it has not looked, and pushers have counted on its search
                 }
-                self.shared.pay(self.seat.node); // the place is free again, for a worker
+                self.shared.pay(self.seat.node); // its slot is free again, for a worker
                 has_place && self.nap(None)
             }
         })
     }
 
-    /// Leaves the work to others, as if it had looked for it in vain.
+    /// Leaves the work to others, as if it had looked for work in vain.
     fn stop(&self) -> Step {
         self.hand_over();
         if !self.searching.replace(true) {
@@ -293,7 +296,7 @@ impl Worker<'_> {
         Step::Idle
     }
 
-    /// Of [`Pool::block_in_place`].
+    /// Does [`Pool::block_in_place`].
     fn block<R>(&self, work: impl FnOnce() -> R) -> R {
         self.publish_all();
         let _away = Away::new(self);
@@ -302,19 +305,24 @@ impl Worker<'_> {
 }
 
 impl Pool {
-    /// Calls `work`, which may block: meanwhile another thread works in the place of this one.
+    /// Calls `work`, which may block. Meanwhile another thread works in the slot of this one.
     ///
-    /// On a worker, all jobs that only it could reach are made visible to others first, and a parked worker takes its place,
-    /// or a spare thread, which is made when there is work for it. When `work` ends this thread goes on at once; who is then
-    /// one too many parks when its job is done. On any other thread, and inside another `block_in_place`, this just calls
-    /// `work`.
+    /// On a worker, all jobs that only it could reach are published first. Then a parked worker takes its slot, or a
+    /// *compensating thread*, which is made when there is work for it. When `work` ends this thread goes on at once. If
+    /// that makes one active thread too many, one parks after its job.
     ///
-    /// What `work` spawns is given to others; when it waits in a join, scope or run this thread takes its place for that
-    /// time. There are
-    /// at most as many spare threads as workers: if `work` waits for what another job gives, and so do all of these, nobody
-    /// is left to run that job. Blocking without this costs a worker for that time, on any thread that works here.
+    /// A thread from outside that is in a join, scope or loop of this pool publishes its jobs too. It lends no slot,
+    /// but it does not count as active while `work` runs. On any other thread, and inside another `block_in_place`,
+    /// this just calls `work`.
     ///
-    /// Costs a few atomic operations, and microseconds if a thread must be woken.
+    /// What `work` spawns goes to other threads. If `work` waits in a join, scope or run, this thread has its slot back
+    /// for that time.
+    ///
+    /// There are at most as many compensating threads as workers. If `work` waits for the result of another job, and
+    /// all of these threads wait likewise, no thread is left to run that job. Code that blocks without this method
+    /// costs a worker for that time, on any thread that works here.
+    ///
+    /// Costs a few atomic operations, and microseconds if a thread must be woken or made.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -335,14 +343,17 @@ impl Pool {
         }
     }
 
-    /// How many spare threads there are: one for each thread that was ever blocked at the same time as others, as far as
-    /// there was work for it, at most as many as workers. They sleep unless somebody blocks.
+    /// How many compensating threads the pool has made.
+    ///
+    /// This is at most the number of workers, and at most the largest number of threads that were blocked at the same
+    /// time: one is made only if there is work, and no parked worker that could do it. They sleep unless a thread
+    /// blocks, and end with the pool.
     #[must_use]
     pub fn spare_threads(&self) -> usize {
         self.shared.spares.made()
     }
 
-    /// How often the system refused a spare thread. The pool goes on without it.
+    /// How often the system has refused a compensating thread. The pool goes on without it, and asks again later.
     #[must_use]
     pub fn spare_threads_refused(&self) -> usize {
         self.shared.spares.refused.load(Ordering::Relaxed)
@@ -355,7 +366,7 @@ mod tests {
     use crate::pool::work::victims::Layout;
     use crate::sync::thread;
 
-    /// For how long the system is left alone after `refused`: not less, and not longer than that takes.
+    /// For how long the system is left alone after `refused`: at least, and at most.
     fn pause(spares: &Spares, refused: impl FnOnce()) -> std::ops::RangeInclusive<Duration> {
         let before = spares.since.elapsed();
         refused();

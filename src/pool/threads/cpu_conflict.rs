@@ -1,12 +1,13 @@
 //! A CPU conflict: a guest is on the one CPU that a worker is bound to. The worker makes way.
 //!
-//! A guest is where the system puts it. If that is the CPU that a worker is bound to, the two take turns there, while another
-//! CPU, and the worker that is bound to it, may have nothing to do. The system parts them late: only the guest can be moved.
-//! And it brings them together, for it wakes a thread near the one that wakes it; under KVM on the very same CPU, because to
-//! the guest system a halted CPU looks like one that somebody else has taken.
+//! A guest is where the system puts it. If that is the CPU that a worker is bound to, the two take turns there, while
+//! another CPU, and the worker that is bound to it, may have nothing to do. The system parts them late, because it can
+//! move only the guest. And the system brings them together: it wakes a thread near the thread that wakes it. Under KVM
+//! this is the very same CPU, because a halted CPU looks to the guest system like one that another machine has taken.
 //!
-//! So guests say where they are, when they sit down and when they were woken, until they sleep or leave. A worker on such a CPU
-//! that is about to look for jobs at other seats gives its place to one that sleeps and is bound to a CPU without a guest.
+//! So a guest says where it is when it sits down and when it was woken, until it sleeps or leaves. A worker that is
+//! about to look for jobs at other seats, and finds a guest on its CPU, gives its search to another worker: to one that
+//! sleeps and is bound to a CPU without a guest.
 
 use crate::pool::work::seat::Counts;
 use crate::pool::work::worker::Worker;
@@ -27,7 +28,7 @@ impl Whereabouts {
         Self(CachePadded::new(std::array::from_fn(|_| AtomicUsize::new(NOWHERE))))
     }
 
-    // Relaxed: hints, old ones as a rule.
+    // Relaxed: hints, and usually old ones.
     fn set(&self, guest: usize, cpu: usize) {
         self.0[guest].store(cpu, Ordering::Relaxed);
     }
@@ -38,7 +39,7 @@ impl Whereabouts {
 }
 
 impl Worker<'_> {
-    /// The guest seat where this thread sits, if workers are bound.
+    /// The number of this thread's guest seat, if it has one and workers are bound.
     fn bound_guest(&self) -> Option<usize> {
         let is_bound = self.shared.layout.is_bound() && !self.has_place();
         is_bound.then(|| self.seat.index - self.shared.workers)
@@ -51,15 +52,15 @@ impl Worker<'_> {
         }
     }
 
-    /// A guest leaves, or is about to sleep.
+    /// A guest leaves, or is about to sleep: it is on no CPU.
     pub(in crate::pool) fn say_gone(&self) {
         if let Some(guest) = self.bound_guest() {
             self.shared.whereabouts.set(guest, NOWHERE);
         }
     }
 
-    /// If a guest is on the CPU that this worker is bound to, sleeps while another worker looks for jobs in its place;
-    /// `false`: there is no such guest, or no such worker.
+    /// If a guest is on the CPU that this worker is bound to, this worker sleeps while another worker looks for jobs in
+    /// its place. `false`: there is no such guest, or no such worker.
     pub(in crate::pool) fn makes_way(&self) -> bool {
         let Shared { whereabouts, idle, .. } = self.shared;
         let is_free = |at: &At| at.cpu.is_some_and(|cpu| !whereabouts.has(cpu));
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
     use crate::pool::work::victims::Layout;
 
-    /// Two workers, bound to these CPUs, the second of which sleeps, and what the first one does where these guests are.
+    /// Two workers are bound to these CPUs, and the second one sleeps. Whether the first makes way for these guests.
     fn makes_way(cpus: [Option<usize>; 2], guests: &[usize]) -> bool {
         let shared = Shared::new(Layout::flat(2).bound_to(cpus.to_vec()), 2);
         (0..).zip(guests).for_each(|(guest, cpu)| shared.whereabouts.set(guest, *cpu));

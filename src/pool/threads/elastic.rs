@@ -1,9 +1,10 @@
-//! Follows what the process may use, as long as an elastic pool lives.
+//! Follows what the process may use, while an elastic pool lives.
 //!
-//! A thread of its own, the watcher, reads the process's affinity mask and CPU quota every [`PERIOD`]. From them comes how
-//! many workers are to be active: who is too many publishes what it has and parks after the job it is at, who may be active
-//! again is woken if there is work ([`Shared::set_active`]). When the mask changes, workers that were bound keep to those
-//! of their CPUs that are left, or to the whole mask if none is, and the others keep to the mask.
+//! A thread of its own, the watcher, reads the process's affinity mask and CPU quota every [`PERIOD`]. They decide how
+//! many workers may be active ([`Shared::set_active`]). A worker that is too many publishes its private jobs and parks
+//! after its current job. A worker that may be active again is woken if there is work. When the mask changes, a worker
+//! that was bound keeps to those of its CPUs that are left, or to the whole mask if none is. The others keep to the
+//! mask.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use crate::topology::{Usable, bind, parallelism};
 /// How long the watcher sleeps between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What the watcher looks after.
+/// What the watcher compares, and what it changes.
 #[derive(Debug)]
 pub(in crate::pool) struct Watch {
     /// Where the system's files are.
@@ -28,7 +29,7 @@ pub(in crate::pool) struct Watch {
     pub(in crate::pool) placement: Arc<Mutex<Placement>>,
     /// Where they were asked to be when the pool was made.
     pub(in crate::pool) asked: Placement,
-    /// By number.
+    /// The workers' threads, by number.
     pub(in crate::pool) threads: Vec<bind::Thread>,
     pub(in crate::pool) oversubscribe: bool,
     /// What was found at the last look.
@@ -36,7 +37,7 @@ pub(in crate::pool) struct Watch {
 }
 
 impl Watch {
-    /// Looks once, and does what follows.
+    /// Looks once, and follows what has changed.
     pub(in crate::pool) fn look(&mut self) {
         let Some(now) = Usable::read(&self.root).filter(|now| *now != self.last) else { return };
         if now.cpus != self.last.cpus {
@@ -48,7 +49,7 @@ impl Watch {
                 self.shared.seats[asked.worker()].move_to(cpus.first().filter(|_| is_on_one));
                 self.placement.lock().moved(asked, &cpus, bound);
             }
-            self.shared.idle.wake_all(); // who goes to sleep again says where it is now
+            self.shared.idle.wake_all(); // a worker that goes to sleep again says on which CPU it is now
         }
         if !self.oversubscribe {
             let active = parallelism(&now.cpus, now.quota).min(self.asked.workers().len());
@@ -59,7 +60,7 @@ impl Watch {
     }
 }
 
-/// The watcher's thread; ends at once when dropped.
+/// The watcher's thread. It ends at once when this is dropped.
 #[derive(Debug)]
 pub(in crate::pool) struct Watcher {
     end: Arc<End>,
