@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::pool::work::job::{Job, Target, pointer};
 use crate::pool::work::seat::Seat;
 use crate::pool::work::victims::Layout;
-use crate::pool::work::worker::Worker;
+use crate::pool::work::worker::{Step, Worker};
 use crate::pool::{GUESTS, Shared, without_threads};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
@@ -260,6 +260,28 @@ fn who_waits_for_long_has_a_spare_made() {
     });
     assert!(ends && pool.spare_threads_refused() == 1, "nobody comes for the job");
     shared.injectors[0].take(None).expect("the job");
+}
+
+/// A worker stood by until a job was overdue. Then a guest left, and the worker took the job as any worker does. It must
+/// not count as standing by any more when it has found nothing else.
+#[test]
+fn who_stood_by_does_so_no_more_when_there_is_room() {
+    let shared = &Shared::by_hand(2, 1);
+    let ([stands, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.sleeps(sleeps);
+    shared.idle.enter(); // a guest
+    shared.idle.enter(); // the worker, which was called
+    shared.detached.tokens.take(1); // of the job that is run
+    shared.injectors[0].push([job(&target)]);
+    Worker::at(shared, stands, |worker| {
+        assert!(worker.stands_by(), "the job is overdue");
+        shared.idle.exit(false); // the guest
+        assert_eq!((worker.step(), worker.step()), (Step::Ran, Step::Idle));
+        shared.idle.enter(); // another guest
+        shared.inject(job(&target));
+        assert!(is_woken(sleeps), "nobody stands by");
+        shared.injectors[0].take(None).expect("the job");
+    });
 }
 
 /// While a spare is being made it counts as active, and a job for a thread that waits comes: nobody can be woken. Then the

@@ -100,7 +100,7 @@ impl Worker<'_> {
 
     /// The worker is about to sleep because `limit` threads are active, though there may be jobs. If there are jobs in
     /// injectors and no other worker stands by, it does. Returns whether it was woken, or there are overdue jobs.
-    pub(super) fn stands_by(&self) -> bool {
+    pub(in crate::pool) fn stands_by(&self) -> bool {
         let Shared { stand_by, .. } = self.shared;
         while self.shared.has_injected() && !self.driven && stand_by.change(NOBODY, THERE) {
             let noted = Noted::new(self.shared.taken(), self.shared.injected());
@@ -129,10 +129,18 @@ impl Worker<'_> {
         let near = self.shared.layout.near(self.seat.node);
         let job = near.iter().find_map(|node| self.shared.injectors[*node].take(None));
         if job.is_none() {
-            self.takes_overdue.set(false);
-            self.shared.stand_by.change(THERE, NOBODY);
+            self.stands_down();
         }
         job
+    }
+
+    /// A worker that stood by stands by no more: nothing is overdue, or it is not one thread too many, and so works as any
+    /// worker does.
+    #[inline]
+    pub(super) fn stands_down(&self) {
+        if self.takes_overdue.replace(false) {
+            self.shared.stand_by.change(THERE, NOBODY);
+        }
     }
 
     /// Whether the injector of this seat's node has overdue jobs. One of them comes before all other jobs.

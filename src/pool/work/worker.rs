@@ -246,6 +246,7 @@ impl<'p> Worker<'p> {
             // A guest came while this worker searched, or this worker stood by: it is one thread too many.
             return self.take_overdue().map_or(Step::Idle, |job| self.run_found(job));
         }
+        self.stands_down();
         if self.makes_way() {
             return Step::Ran;
         }
