@@ -1,16 +1,19 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Map
-//! * [`Graph`] describes, [`Stream`] and [`Data`] are what it is made of, [`Keyed`] and [`Table`] what `key_by` leads to.
-//! * [`Plan`] is a graph that was checked and laid out for a pool; it runs, and keeps the results. [`Explain`] says what it
-//!   is, [`Report`] what it did. A [`Blueprint`] is the same for a machine that need not be here; it only explains itself.
+//! * [`Graph`] describes, [`Stream`] and [`Data`] are what it is made of, [`Keyed`] and [`Table`] what `key_by` leads
+//!   to.
+//! * [`Plan`] is a graph that was checked and laid out for a pool; it runs, and keeps the results. [`Explain`] says
+//!   what it is, [`Report`] what it did. A [`Blueprint`] is the same for a machine that need not be here; it only
+//!   explains itself.
 //! * [`Place`] says on which NUMA node data, a task or a source is at home.
-//! * [`Pool`] has the threads, joins, scopes and loops; [`PoolBuilder`] its options ([`Pinning`], [`Idle`]), [`Placement`] where they run; [`PoolHandle`] is a
-//!   pool to keep.
+//! * [`Pool`] has the threads, joins, scopes and loops; [`PoolBuilder`] its options ([`Pinning`], [`Idle`]),
+//!   [`Placement`] where they run; [`PoolHandle`] is a pool to keep.
 //! * `iterators`, with the feature of that name, has parallel iterators that a pool does.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
 //! * [`memory`] is about the memory of NUMA nodes: to have it, to find it, to move it.
-//! * [`Error`] is one of [`TopologyError`], [`MemoryError`], [`PoolError`], [`BuildError`], [`RunError`] and [`Closed`].
+//! * [`Error`] is one of [`TopologyError`], [`MemoryError`], [`PoolError`], [`BuildError`], [`RunError`] and
+//!   [`Closed`].
 
 #[cfg(all(test, not(loom)))]
 mod check;
@@ -73,22 +76,22 @@ pub mod memory {
 
 /// Parallel iterators over slices, vectors and ranges, done by a [`Pool`]; with the feature `iterators`.
 ///
-/// They are those of the crate [`paralight`], which leaves it to a pool who does what: `.with_thread_pool(&pool)` says which.
-/// Its traits are here, so that a program need not name that crate, nor its version.
+/// They are those of the crate [`paralight`], which leaves it to a pool who does what: `.with_thread_pool(&pool)` says
+/// which. Its traits are here, so that a program need not name that crate, nor its version.
 ///
-/// The items are cut into leaves as [`Pool::for_each`] says, by their number alone, and what comes out of the leaves is put
-/// together in their order: on any number of workers the answer is the same, bit for bit, sums of floats included. Only
-/// what the crate itself leaves open stays so: which item `find_any` finds, which error `try_for_each` gives. What it
-/// calls per thread is here per leaf: `fold_per_thread`, `map_init` and `collect_per_thread` begin about 1000 times.
+/// The items are cut into leaves as [`Pool::for_each`] says, by their number alone, and what comes out of the leaves is
+/// put together in their order: on any number of workers the answer is the same, bit for bit, sums of floats included.
+/// Only what the crate itself leaves open stays so: which item `find_any` finds, which error `try_for_each` gives. What
+/// it calls per thread is here per leaf: `fold_per_thread`, `map_init` and `collect_per_thread` begin about 1000 times.
 ///
 /// While it waits the calling thread does items of this iterator and nothing else, if need be all of them: so it works
 /// from any thread, also inside operators, joins and other iterators, and while all workers are busy. Without a
 /// [`Pool`] at hand, [`PoolHandle::with`] has one. Allocates one vector, of a place for each leaf.
 ///
 /// # Panics
-/// If a call panics, with the payload of the first one in the order of items. Items that were not come to are dropped, and
-/// so is what was made. If the drop of an item that was not come to panics, after a panic or an early end, the process is
-/// aborted.
+/// If a call panics, with the payload of the first one in the order of items. Items that were not come to are dropped,
+/// and so is what was made. If the drop of an item that was not come to panics, after a panic or an early end, the
+/// process is aborted.
 ///
 /// ```
 /// use millstream::Pool;

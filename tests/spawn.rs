@@ -337,11 +337,11 @@ fn calls(pool: &Pool) {
 }
 
 #[test]
-fn a_spare_works_while_all_workers_block() {
+fn a_compensator_works_while_all_workers_block() {
     within_patience(|| {
         for workers in [1, 2, 4] {
             let pool = pool(workers);
-            assert_eq!(pool.spare_threads(), 0);
+            assert_eq!(pool.compensating_threads(), 0);
             for _ in 0..20 {
                 calls(&pool);
                 if workers > 1 {
@@ -350,36 +350,37 @@ fn a_spare_works_while_all_workers_block() {
             }
             for _ in 0..20 {
                 block(&pool, workers, || (0..10).for_each(|_| calls(&pool)));
-                assert!((1..=workers).contains(&pool.spare_threads()), "{}", pool.spare_threads());
+                assert!((1..=workers).contains(&pool.compensating_threads()), "{}", pool.compensating_threads());
                 assert_eq!(pool.join(|| 1, || 2), (1, 2));
                 calls(&pool);
             }
-            assert_eq!(pool.spare_threads_refused(), 0);
+            assert_eq!(pool.compensating_threads_refused(), 0);
         }
     });
 }
 
 #[test]
-fn there_are_at_most_as_many_spares_as_workers() {
+fn there_are_at_most_as_many_compensators_as_workers() {
     within_patience(|| {
         for workers in [1, 2, 4] {
             let pool = pool(workers);
             let (called, calls) = mpsc::channel();
             block(&pool, 2 * workers, || {
-                assert_eq!(pool.spare_threads(), workers);
+                assert_eq!(pool.compensating_threads(), workers);
                 pool.spawn(move || called.send(()).expect("somebody waits"));
                 assert!(calls.try_recv().is_err(), "nobody is left to call it");
             });
             calls.recv().expect("it is called");
-            assert_eq!(pool.spare_threads(), workers);
+            assert_eq!(pool.compensating_threads(), workers);
             drop(pool);
         }
     });
 }
 
-/// One worker waits for what another one does, and that one blocks without saying so: a spare is there for the rest.
+/// One worker waits for what another one does, and that one blocks without saying so: a compensating thread is there
+/// for the rest.
 #[test]
-fn a_long_wait_lends_its_place() {
+fn a_long_wait_lends_its_slot() {
     within_patience(|| {
         for _ in 0..10 {
             let pool = pool(2);
@@ -399,7 +400,7 @@ fn a_long_wait_lends_its_place() {
             });
             pool.spawn(move || give.send(7).expect("somebody waits"));
             assert_eq!(ends.recv(), Ok(Ok(((), Ok(7)))));
-            assert!(pool.spare_threads() <= 1);
+            assert!(pool.compensating_threads() <= 1);
         }
     });
 }
@@ -427,7 +428,7 @@ fn what_blocks_calls_the_pool_from_outside() {
             let spawned = AtomicUsize::new(0);
             for _ in 0..20 {
                 pool.scope(|s| {
-                    // No more than that: if all workers and all spares block, nobody is left.
+                    // No more than that: if all workers and all compensating threads block, nobody is left.
                     for _ in 0..workers {
                         s.spawn(|s| assert_eq!(pool.block_in_place(|| use_pool(&pool, s, &spawned)), 4950 + 3 + 3));
                     }
@@ -438,7 +439,8 @@ fn what_blocks_calls_the_pool_from_outside() {
     });
 }
 
-/// More threads from outside than there are seats for guests: each has its one seat, also for what it calls while it blocks.
+/// More threads from outside than there are seats for guests: each has its one seat, also for what it calls while it
+/// blocks.
 #[test]
 fn guests_that_block_need_no_second_seat() {
     within_patience(|| {
@@ -471,9 +473,9 @@ fn a_panic_while_blocking_takes_the_place_back() {
     });
 }
 
-/// The pool closes while its workers block, and spares are about.
+/// The pool closes while its workers block, and compensating threads are about.
 #[test]
-fn a_pool_with_spares_ends_with_them() {
+fn a_pool_with_compensators_ends_with_them() {
     within_patience(|| {
         for _ in 0..50 {
             let pool = pool(2);

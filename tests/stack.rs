@@ -1,5 +1,5 @@
-//! What runs on a stack that waits: only what is waited for. A lock held across a parallel call is safe, loops do not run
-//! into each other, stacks do not grow beyond what the program nests, and foreign jobs hold nobody up.
+//! What runs on a stack that waits: only what is waited for. A lock held across a parallel call is safe, loops do not
+//! run into each other, stacks do not grow beyond what the program nests, and foreign jobs hold nobody up.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use millstream::{Graph, Pool};
 mod patience;
 use patience::within_patience;
 
-/// With spares, and with guests without a seat, these are more threads than the machine has cores.
+/// With compensating threads, and with guests without a seat, these are more threads than the machine has cores.
 const WORKERS: [usize; 3] = [1, 2, 4];
 
 fn pool(workers: usize) -> Pool {
@@ -61,8 +61,8 @@ impl Family {
         above.any(|family| family == other)
     }
 
-    /// Calls a closure of the family: it stands on the bottom of a stack, or on one that waits for this family, or for a join
-    /// that it is a part of.
+    /// Calls a closure of the family: it stands on the bottom of a stack, or on one that waits for this family, or for
+    /// a join that it is a part of.
     fn member<R>(self, work: impl FnOnce() -> R) -> R {
         match WAITS.with_borrow(|waits| waits.last().copied()) {
             None => BASE.set(here()),
@@ -281,9 +281,9 @@ fn nothing_foreign_runs_for_guests() {
     });
 }
 
-/// Spares are about while others wait and block: neither they nor those run anything foreign.
+/// Compensators are about while others wait and block: neither they nor those run anything foreign.
 #[test]
-fn nothing_foreign_runs_beside_spares() {
+fn nothing_foreign_runs_beside_compensators() {
     within_patience(|| {
         for workers in WORKERS {
             let pool = pool(workers);
@@ -298,7 +298,7 @@ fn nothing_foreign_runs_beside_spares() {
                     nest(&pool, 2, round / 3);
                 });
             }
-            assert!(pool.spare_threads() <= workers);
+            assert!(pool.compensating_threads() <= workers);
         }
     });
 }
@@ -362,8 +362,9 @@ fn level<R: Number>() -> usize {
 fn joins_may_be_nested_deep() {
     within_patience(|| {
         let is_known = cfg!(target_arch = "x86_64") && !cfg!(debug_assertions);
-        // With optimization, what rayon 1.12 takes for the smaller results, and six of the larger ones: how many it is depends
-        // on what else the compiler has in hand. (rayon takes a little over four where this takes three or four.)
+        // With optimization, what rayon 1.12 takes for the smaller results, and six of the larger ones: how many it is
+        // depends on what else the compiler has in hand. (rayon takes a little over four where this takes three or
+        // four.)
         let bounds = if is_known { [208, 6 * 1024] } else { [4 * 1024, 32 * 1024] };
         let levels = [level::<u64>(), level::<[u64; 128]>()];
         assert!(levels[0] <= bounds[0] && levels[1] <= bounds[1], "{levels:?} bytes a level, at most {bounds:?}");

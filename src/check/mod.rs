@@ -4,8 +4,8 @@
 //! as a thread would. An actor yields at the choice points of [`crate::sync::seam`], and where a thread would block.
 //! The loop here decides which actor goes on.
 //!
-//! Spares are actors too; one comes when an actor lends its place. There are none on the virtual clock, where a nap
-//! would have to take time.
+//! Compensators are actors too; one comes when an actor lends its slot. There are none on the virtual clock, where a
+//! nap would have to take time.
 //!
 //! # Orders
 //! * [`Order::Random`]: one actor at a time, picked at random, some of them rarely. Any interleaving of steps may come.
@@ -128,9 +128,9 @@ struct Actor {
 impl Actor {
     fn new(body: impl FnOnce()) -> Self {
         let stack = STACKS.with(|stacks| {
-            let mut spare = stacks.take();
-            let stack = spare.pop();
-            stacks.set(spare);
+            let mut compensator = stacks.take();
+            let stack = compensator.pop();
+            stacks.set(compensator);
             stack
         });
         let stack = stack.unwrap_or_else(|| DefaultStack::new(256 * 1024).expect("memory for a stack"));
@@ -217,9 +217,9 @@ pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -
     let driver = ToLoop { clock: matches!(order, Order::Clock(_)) };
     let mut stage = Stage::new(order, actors);
     if !driver.clock {
-        let spares = Arc::clone(&stage.spares);
-        shared.open_spares(move |_, live| {
-            spares.lock().push(live);
+        let compensators = Arc::clone(&stage.compensators);
+        shared.open_compensation(move |_, live| {
+            compensators.lock().push(live);
             Ok(None)
         });
     }
@@ -253,8 +253,8 @@ type Life = Box<dyn FnOnce() + Send>;
 /// All actors, and the clock.
 struct Stage {
     actors: Vec<Actor>,
-    /// Spares that were made, and are not actors yet.
-    spares: Arc<Mutex<Vec<Life>>>,
+    /// Compensators that were made, and are not actors yet.
+    compensators: Arc<Mutex<Vec<Life>>>,
     dice: Dice,
     clock: bool,
     now: u64,
@@ -269,7 +269,7 @@ impl Stage {
         };
         let mut dice = Dice::new(seed);
         actors.iter_mut().for_each(|actor| actor.weight = 1 << dice.roll(7));
-        Self { actors, spares: Arc::default(), dice, clock, now: 0, steps: 0 }
+        Self { actors, compensators: Arc::default(), dice, clock, now: 0, steps: 0 }
     }
 
     /// Lets all actors go on until those of `range` are done.
@@ -325,7 +325,7 @@ impl Stage {
         });
         self.actors[place.expect("below the sum")].resume(0);
         self.steps += 1;
-        self.let_spares_in();
+        self.let_compensators_in();
         if self.dice.roll(256) == 0 {
             let place = usize::try_from(self.dice.roll(self.actors.len() as u64)).expect("an index");
             self.actors[place].weight = 1 << self.dice.roll(7);
@@ -333,12 +333,12 @@ impl Stage {
         true
     }
 
-    /// Makes actors of the spares that this step has made.
-    fn let_spares_in(&mut self) {
-        let spares = std::mem::take(&mut *self.spares.lock());
-        for spare in spares {
+    /// Makes actors of the compensating threads that this step has made.
+    fn let_compensators_in(&mut self) {
+        let compensators = std::mem::take(&mut *self.compensators.lock());
+        for compensator in compensators {
             let weight = 1 << self.dice.roll(7);
-            self.actors.push(Actor { weight, ..Actor::new(spare) });
+            self.actors.push(Actor { weight, ..Actor::new(compensator) });
         }
     }
 
@@ -352,9 +352,9 @@ impl Stage {
 
     fn give_stacks_back(self) {
         STACKS.with(|stacks| {
-            let mut spare = stacks.take();
-            spare.extend(self.actors.into_iter().map(|actor| actor.coroutine.into_stack()));
-            stacks.set(spare);
+            let mut compensator = stacks.take();
+            compensator.extend(self.actors.into_iter().map(|actor| actor.coroutine.into_stack()));
+            stacks.set(compensator);
         });
     }
 }

@@ -8,9 +8,9 @@
 //! * A source: the place that the user named; the node of its memory, part by part if that lies on several nodes; the
 //!   home of the data whose items it gives.
 //!
-//! A plan turns nodes into groups of its pool's workers. A run queues a job that has a home for the workers of that group
-//! (`Worker::push_home`). [`crate::run::dag`] says how tasks follow each other then, [`crate::run::flow::source`] how homes
-//! cut a source.
+//! A plan turns nodes into groups of its pool's workers. A run queues a job that has a home for the workers of that
+//! group (`Worker::push_home`). [`crate::run::dag`] says how tasks follow each other then, [`crate::run::flow::source`]
+//! how homes cut a source.
 //!
 //! Tasks and sources need CPUs. If their node has none, they are at home on the nearest node that has some. The kernel
 //! is asked only about this machine, only if it has more than one node, and only about [`LEAST`] bytes or more.

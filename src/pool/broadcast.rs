@@ -142,7 +142,7 @@ impl Worker<'_> {
     /// Does [`Pool::broadcast`].
     fn broadcast<F: Fn(usize) -> R + Sync, R: Send>(&self, work: &F) -> Vec<R> {
         let (workers, own) = (self.shared.workers(), self.number);
-        let is_job = |at: &Worker<'_>| (at.has_place() || at.runs_taken()).then_some(());
+        let is_job = |at: &Worker<'_>| (at.has_slot() || at.runs_taken()).then_some(());
         let from_inside = Worker::find_inside(self.shared, is_job).is_some();
         let broadcast = Broadcast {
             target: Target::new(Broadcast::<F, R>::run, None),

@@ -314,7 +314,7 @@ impl PoolBuilder {
             };
             pool.watcher = Some(Watcher::start(&self.name, watch).map_err(PoolError::watcher)?);
         }
-        self.open_spares(&pool.shared, cpus);
+        self.open_compensation(&pool.shared, cpus);
         Ok(pool)
     }
 
@@ -374,17 +374,17 @@ impl PoolBuilder {
     }
 
     /// Lets the pool make compensating threads. They are like workers' threads, and may run on any of these CPUs.
-    fn open_spares(self, shared: &Arc<Shared>, cpus: CpuSet) {
+    fn open_compensation(self, shared: &Arc<Shared>, cpus: CpuSet) {
         let workers = shared.workers();
-        shared.open_spares(move |spare, live| {
+        shared.open_compensation(move |compensator, live| {
             let (hooks, cpus) = (self.hooks.clone(), cpus.clone());
             let body = move || {
                 let _ = bind::Thread::current().bind(&cpus); // if not, it stays where the thread is that made it
-                let _ = Hooks::call(hooks.start.as_ref(), workers + spare);
+                let _ = Hooks::call(hooks.start.as_ref(), workers + compensator);
                 live();
-                let _ = Hooks::call(hooks.exit.as_ref(), workers + spare);
+                let _ = Hooks::call(hooks.exit.as_ref(), workers + compensator);
             };
-            self.spawn(format_args!("spare-{spare}"), body).map(Some)
+            self.spawn(format_args!("compensator-{compensator}"), body).map(Some)
         });
     }
 

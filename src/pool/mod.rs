@@ -163,7 +163,7 @@ impl Pool {
             for thread in threads.drain(..).filter(|thread| thread.thread().id() != me) {
                 thread.join().expect("a worker thread does not unwind"); // (C4)
             }
-            threads = shared.spares.take_threads();
+            threads = shared.compensators.take_threads();
         }
     }
 

@@ -7,7 +7,7 @@ use super::broadcast::Broadcasts;
 use super::remote_call::RemoteCall;
 use super::runs::Runs;
 use super::spawn::{self, PanicHandler};
-use super::threads::blocking::{Back, Spares};
+use super::threads::blocking::{Back, Compensators};
 use super::threads::cpu_conflict::Whereabouts;
 use super::work::injector::Injector;
 use super::work::job::{Group, Job};
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     /// Counts jobs from outside that have no home: they go to the nodes in turn.
     pub(super) next_node: AtomicUsize,
     pub(crate) idle: EventCount,
-    pub(super) spares: Spares,
+    pub(super) compensators: Compensators,
     pub(super) broadcasts: Broadcasts,
     /// The group of the closures that nobody waits for.
     pub(super) detached: Group,
@@ -60,8 +60,8 @@ impl Shared {
     /// For the workers of `layout`, of which at most `active` are woken to be active at once.
     pub(super) fn new(layout: Layout, active: usize) -> Self {
         let workers = layout.workers();
-        let spares = Spares::new(workers);
-        let seats = workers + GUESTS + spares.most();
+        let compensators = Compensators::new(workers);
+        let seats = workers + GUESTS + compensators.most();
         fork::watch();
         Self {
             seats: (0..seats).map(|index| Seat::new(index, layout.at(index), index as u64 + 1)).collect(),
@@ -73,7 +73,7 @@ impl Shared {
             next_node: AtomicUsize::new(0),
             layout,
             idle: EventCount::new(active, seats),
-            spares,
+            compensators,
             broadcasts: Broadcasts::default(),
             detached: spawn::group(),
             panic_handler: None,
@@ -162,7 +162,7 @@ impl Shared {
     /// for work already. Call it after the jobs are visible.
     pub(super) fn notify(&self, node: usize, group: Only, jobs: usize) {
         if self.idle.notify(self.prefer(node), group, jobs, 1) {
-            self.miss_spare();
+            self.miss_compensator();
         }
     }
 
@@ -171,7 +171,7 @@ impl Shared {
     pub(super) fn notify_descendants(&self, seat: &Seat, jobs: usize) {
         let may = |only: Only| only.is_none_or(|ancestor| seat.signals.ancestors.has(ancestor));
         if self.idle.pass_on(self.prefer(seat.node), jobs, 1, may) {
-            self.miss_spare();
+            self.miss_compensator();
         }
     }
 

@@ -64,7 +64,7 @@ impl Shared {
         let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), work });
         let job = Job { target: NonNull::from(Box::leak(detached)).cast(), payload: 0 };
         // A guest waits for something else, so it calls no spawned closure: its own must go to others.
-        if let Some(worker) = Worker::here(self).filter(|worker| worker.has_place()) {
+        if let Some(worker) = Worker::here(self).filter(|worker| worker.has_slot()) {
             worker.push_last(job); // behind all jobs that somebody waits for
         } else {
             self.detached.tokens.take(1);

@@ -90,7 +90,7 @@ impl Report {
         &self.stages
     }
 
-    /// The workers, then those threads from outside and spare threads that ran a job.
+    /// The workers, then those threads from outside and compensating threads that ran a job.
     #[must_use]
     pub fn workers(&self) -> &[WorkerReport] {
         &self.workers
@@ -166,8 +166,8 @@ impl OperatorReport {
 }
 
 impl WorkerReport {
-    /// Its name: `worker 0` for a worker, `guest 0` for a thread from outside, `spare 0` for a thread that stood in for
-    /// a blocked one.
+    /// Its name: `worker 0` for a worker, `guest 0` for a thread from outside, `compensator 0` for one that stood in
+    /// for a blocked one.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -190,8 +190,9 @@ impl WorkerReport {
     /// the workers of other nodes.
     ///
     /// A worker counts as having an L3 cache if all CPUs that it is [bound](crate::Pinning) to share one. If not all
-    /// workers are bound, all count as on one node, and none as having an L3 cache. Guests and spares may run anywhere.
-    /// Every worker has them in its second tier, and each of them looks around as if it were on some node.
+    /// workers are bound, all count as on one node, and none as having an L3 cache. Guests and compensating threads may
+    /// run anywhere. Every worker has them in its second tier, and each of them looks around as if it were on some
+    /// node.
     ///
     /// ```
     /// use std::sync::Barrier;

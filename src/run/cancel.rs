@@ -10,8 +10,8 @@
 //!   a sequential program would not have asked for that item;
 //! * an ordered operator in the middle, such as `scan` or `zip`, lets the failure through in its turn, and ends.
 //!
-//! A failure that reaches a sink cuts the sink's sequence. Workers drop the batches behind the cut where they meet them,
-//! and go on with the batches before it. So an ordered sink has seen exactly the items before the failure. Of two
+//! A failure that reaches a sink cuts the sink's sequence. Workers drop the batches behind the cut where they meet
+//! them, and go on with the batches before it. So an ordered sink has seen exactly the items before the failure. Of two
 //! failures, the one that lies earlier in the order of the sink wins.
 //!
 //! The other cases:
@@ -20,12 +20,12 @@
 //! * between sinks that do not share an order, and between streams and tasks, the first failure in time wins.
 //!
 //! A failure that counts stops all sources from issuing more batches. What is in flight ends as above, and then the run
-//! is quiescent. A worker drops a range of numbers behind the failure by arithmetic, and item by item only if items must be
-//! dropped ([`super::flow::leaves`]). So the end of a run does not take longer the more is left.
+//! is quiescent. A worker drops a range of numbers behind the failure by arithmetic, and item by item only if items
+//! must be dropped ([`super::flow::leaves`]). So the end of a run does not take longer the more is left.
 //!
-//! Which failure a run has, and what an ordered sink has seen before it, do not depend on the schedule, also through `zip`,
-//! `chain` and `scan`. What a source throws while a batch is pulled is thrown again when that batch is driven. Which item
-//! failed is exact, because counts are kept by place in the stream ([`super::flow::ledger`]).
+//! Which failure a run has, and what an ordered sink has seen before it, do not depend on the schedule, also through
+//! `zip`, `chain` and `scan`. What a source throws while a batch is pulled is thrown again when that batch is driven.
+//! Which item failed is exact, because counts are kept by place in the stream ([`super::flow::ledger`]).
 
 use std::any::Any;
 use std::cmp::Reverse;

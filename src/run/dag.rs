@@ -5,12 +5,12 @@
 //! with a single predecessor needs no count.
 //!
 //! The worker that finishes a node continues with the first task that this made ready, and queues the others.
-//! Successors that wait for this node alone are adjacent in the list, so the worker queues them as one range. The worker
-//! that takes a range splits it until one task is left, and queues the rest.
+//! Successors that wait for this node alone are adjacent in the list, so the worker queues them as one range. The
+//! worker that takes a range splits it until one task is left, and queues the rest.
 //!
 //! If tasks have homes, each part of the list is sorted by home, and each home gets a range of its own. The worker that
-//! finishes a task continues only with a task that has the same home or none. Tasks that wait for nothing are queued in the same way.
-//! If nothing has a home the lists of homes are empty, and a finished task costs one branch more.
+//! finishes a task continues only with a task that has the same home or none. Tasks that wait for nothing are queued in
+//! the same way. If nothing has a home the lists of homes are empty, and a finished task costs one branch more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;

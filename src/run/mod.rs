@@ -197,7 +197,8 @@ impl<'env> Seated<'env> {
         ran.map_or_else(|Closed| Err(closed()), |()| run.over())
     }
 
-    /// Runs from this worker's seat, unless the pool is closing. Other threads share the run from `begin_run` to `end_run`.
+    /// Runs from this worker's seat, unless the pool is closing. Other threads share the run from `begin_run` to
+    /// `end_run`.
     fn execute_on(&mut self, worker: &Worker<'_>) -> Result<(), Closed> {
         let place = self.0.as_ptr().cast_const().cast();
         let run = self.get_mut();

@@ -104,7 +104,7 @@ impl Run<'_> {
             } else if jobs > 0 {
                 let name = match seat - workers {
                     guest if guest < GUESTS => format!("guest {guest}"),
-                    spare => format!("spare {}", spare - GUESTS),
+                    compensator => format!("compensator {}", compensator - GUESTS),
                 };
                 reports.push(WorkerReport { name, jobs, steals, parks });
             }

@@ -2,8 +2,8 @@
 //!
 //! The counters of a seat only ever grow, so a run reads them before and after, and reports the difference. A pool may
 //! have hundreds of seats, and reading them all would dominate a short run. Two facts save that work. While no thread
-//! is active in the pool, no counter changes. While a thread from outside runs a plan alone, only the counters of its own
-//! seat change. So a short run in an idle pool reads one seat.
+//! is active in the pool, no counter changes. While a thread from outside runs a plan alone, only the counters of its
+//! own seat change. So a short run in an idle pool reads one seat.
 
 use crate::pool::Shared;
 use crate::sync::atomic::Ordering;

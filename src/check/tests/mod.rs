@@ -1,5 +1,6 @@
 //! Whole runs on virtual workers and on real ones.
 
+mod compensators;
 mod elastic;
 mod failures;
 mod fairness;
@@ -8,7 +9,6 @@ mod loops;
 mod nodes;
 mod programs;
 mod shapes;
-mod spares;
 mod steps;
 
 use std::sync::Once;

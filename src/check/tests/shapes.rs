@@ -132,8 +132,9 @@ fn a_join_gets_back_what_a_waiting_guest_has_stolen() {
     }
 }
 
-/// The joining worker holds a lock and sleeps. A guest that has stolen its pending join gives it back, and goes on with a job
-/// that needs the lock. Then as many threads are active as the limit allows, and all of them wait for the sleeper.
+/// The joining worker holds a lock and sleeps. A guest that has stolen its pending join gives it back, and goes on with
+/// a job that needs the lock. Then as many threads are active as the limit allows, and all of them wait for the
+/// sleeper.
 #[test]
 fn who_sleeps_in_a_join_is_woken_though_all_who_are_active_wait_for_it() {
     for seed in 0..50 {

@@ -1,10 +1,10 @@
 //! Tests of the pool's private parts.
 
+mod compensators;
 mod elastic;
 #[cfg(target_os = "linux")]
 mod naps;
 mod queues;
 mod shield;
-mod spares;
 mod spots;
 mod wakes;

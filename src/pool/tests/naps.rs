@@ -26,6 +26,6 @@ fn threads_of_a_pool_wake_on_time() {
     });
     is_done.recv().expect("it is called").expect("an open pool").expect_err("the sender goes");
     let slacks: Vec<_> = slacks.try_iter().collect();
-    assert_eq!(slacks, [(0, 1000), (1, 1000)], "a worker and a spare");
+    assert_eq!(slacks, [(0, 1000), (1, 1000)], "a worker and a compensator");
     assert_ne!(slack(), 1000, "threads of the user are left alone");
 }

@@ -103,19 +103,19 @@ fn who_finds_something_at_the_limit_owes_a_look() {
 /// A job comes, and its pusher counts on a compensating thread that searches. That thread has to give its slot back,
 /// and sleeps without a look. A worker is woken for the job.
 #[test]
-fn a_spare_that_has_to_make_room_passes_on_what_counts_on_it() {
+fn a_compensator_that_has_to_make_room_passes_on_what_counts_on_it() {
     let shared = &Shared::by_hand(2, 2);
-    let ([sleeps, spare], target) = ([&shared.seats[1], &shared.seats[2 + GUESTS]], shared.target());
+    let ([sleeps, compensator], target) = ([&shared.seats[1], &shared.seats[2 + GUESTS]], shared.target());
     shared.sleeps(sleeps);
     shared.idle.lend(true);
-    shared.idle.enter_spare();
+    shared.idle.enter_compensator();
     shared.idle.search();
     shared.comes(job(&target));
-    assert!(!is_woken(sleeps), "the spare searches");
+    assert!(!is_woken(sleeps), "the compensator searches");
     shared.idle.enter();
     shared.idle.lend(false);
-    spare.parker.unpark(); // it does not sleep long
-    Worker::at(shared, spare, Worker::sleep_as_spare);
+    compensator.parker.unpark(); // it does not sleep long
+    Worker::at(shared, compensator, Worker::sleep_as_compensator);
     assert!(is_woken(sleeps), "nobody comes for the job");
     shared.injectors[0].take(None).expect("the job");
 }
@@ -123,10 +123,10 @@ fn a_spare_that_has_to_make_room_passes_on_what_counts_on_it() {
 /// Two jobs come, and a thread that searches finds one. No thread sleeps that it could wake for the other one. Then it
 /// lends its slot, and a compensating thread is made.
 #[test]
-fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
+fn who_finds_something_beside_nobody_and_blocks_has_a_compensator_made() {
     let pool = without_threads(1);
     let (shared, target) = (&pool.shared, pool.shared.target());
-    shared.spares.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
+    shared.compensators.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
     shared.idle.enter();
     shared.idle.search();
     (0..2).for_each(|_| shared.comes(job(&target)));
@@ -134,8 +134,8 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
         shared.injectors[0].take(None).expect("two jobs");
         shared.idle.found();
         worker.wake_for_rest();
-        assert_eq!(pool.spare_threads_refused(), 0);
-        pool.block_in_place(|| assert_eq!(pool.spare_threads_refused(), 1, "nobody is there for the other job"));
+        assert_eq!(pool.compensating_threads_refused(), 0);
+        pool.block_in_place(|| assert_eq!(pool.compensating_threads_refused(), 1, "nobody is there for the other job"));
     });
     shared.injectors[0].take(None).expect("the other one");
 }
@@ -143,21 +143,21 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_spare_made() {
 /// No thread sleeps, but another thread has lent its slot. A compensating thread comes for the rest at once, and not
 /// only when this thread blocks.
 #[test]
-fn who_finds_something_beside_one_that_blocks_has_a_spare_made() {
+fn who_finds_something_beside_one_that_blocks_has_a_compensator_made() {
     let pool = without_threads(2);
     let (shared, target) = (&pool.shared, pool.shared.target());
-    shared.spares.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
+    shared.compensators.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
     shared.idle.lend(true);
     shared.idle.enter();
     shared.idle.search();
     (0..2).for_each(|_| shared.comes(job(&target)));
-    assert_eq!(pool.spare_threads_refused(), 0, "one is looking");
+    assert_eq!(pool.compensating_threads_refused(), 0, "one is looking");
     Worker::at(shared, &shared.seats[0], |worker| {
         shared.injectors[0].take(None).expect("two jobs");
         shared.idle.found();
         worker.wake_for_rest();
     });
-    assert_eq!(pool.spare_threads_refused(), 1, "nobody is there for the other job");
+    assert_eq!(pool.compensating_threads_refused(), 1, "nobody is there for the other job");
     shared.injectors[0].take(None).expect("the other one");
 }
 
@@ -244,12 +244,12 @@ fn who_sleeps_while_it_waits_makes_room() {
 
 /// A thread that waits for long lends its slot. So a compensating thread is made for a job that has come before.
 #[test]
-fn who_waits_for_long_has_a_spare_made() {
+fn who_waits_for_long_has_a_compensator_made() {
     let pool = &without_threads(1);
     let (shared, target) = (&pool.shared, pool.shared.target());
     let waits = &shared.seats[0];
     let parker = Arc::clone(&waits.parker);
-    shared.spares.crew.lock().make = Some(Box::new(move |_| {
+    shared.compensators.crew.lock().make = Some(Box::new(move |_| {
         parker.unpark(); // it does not wait any longer
         Err(std::io::Error::other("counted"))
     }));
@@ -258,12 +258,12 @@ fn who_waits_for_long_has_a_spare_made() {
     let ends = ends_by_itself(&waits.parker, || {
         Worker::at(shared, waits, |worker| _ = worker.sleep_for(&Latch::new(), Some(something()), false));
     });
-    assert!(ends && pool.spare_threads_refused() == 1, "nobody comes for the job");
+    assert!(ends && pool.compensating_threads_refused() == 1, "nobody comes for the job");
     shared.injectors[0].take(None).expect("the job");
 }
 
-/// A worker stood by until a job was overdue. Then a guest left, and the worker took the job as any worker does. It must
-/// not count as standing by any more when it has found nothing else.
+/// A worker stood by until a job was overdue. Then a guest left, and the worker took the job as any worker does. It
+/// must not count as standing by any more when it has found nothing else.
 #[test]
 fn who_stood_by_does_so_no_more_when_there_is_room() {
     let shared = &Shared::by_hand(2, 1);
@@ -284,10 +284,10 @@ fn who_stood_by_does_so_no_more_when_there_is_room() {
     });
 }
 
-/// While a spare is being made it counts as active, and a job for a thread that waits comes: nobody can be woken. Then the
-/// system refuses the thread.
+/// While a compensating thread is being made it counts as active, and a job for a thread that waits comes: nobody can
+/// be woken. Then the system refuses the thread.
 #[test]
-fn what_came_while_a_spare_was_refused_is_looked_at() {
+fn what_came_while_a_compensator_was_refused_is_looked_at() {
     let pool = without_threads(1);
     let (shared, target) = (&pool.shared, pool.shared.target());
     let (waits, id) = (&shared.seats[1], job(&target).id());
@@ -296,12 +296,12 @@ fn what_came_while_a_spare_was_refused_is_looked_at() {
     shared.idle.lend(true); // the worker's
     shared.injectors[0].push([job(&target)]);
     let pusher = Arc::downgrade(shared);
-    shared.spares.crew.lock().make = Some(Box::new(move |_| {
+    shared.compensators.crew.lock().make = Some(Box::new(move |_| {
         pusher.upgrade().expect("it is there").notify(0, Some(id), 1);
         Err(std::io::Error::other("counted"))
     }));
-    shared.miss_spare();
-    assert_eq!(pool.spare_threads_refused(), 1);
+    shared.miss_compensator();
+    assert_eq!(pool.compensating_threads_refused(), 1);
     assert!(is_woken(waits), "nobody comes for the job");
     shared.injectors[0].take(None).expect("the job");
 }

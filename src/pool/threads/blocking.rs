@@ -2,9 +2,9 @@
 //!
 //! A worker's right to be active is its *slot*. A worker that is in [`Pool::block_in_place`], or that waits for longer
 //! than a [nap](crate::pool::work::raid), uses no core, so it lends its slot. Another worker that is parked goes on in
-//! the slot, or else a *compensating thread* (a spare, in names). That is a thread at a seat of its own. It works only
-//! while no more compensating threads are awake than slots are lent ([`crate::sync::event_count`]). When the slot is
-//! taken back, a compensating thread publishes its private jobs after its current job, and sleeps.
+//! the slot, or else a *compensating thread* (a compensator, in names). That is a thread at a seat of its own. It works
+//! only while no more compensating threads are awake than slots are lent ([`crate::sync::event_count`]). When the slot
+//! is taken back, a compensating thread publishes its private jobs after its current job, and sleeps.
 //!
 //! A compensating thread is made if four things hold: a job is in sight, a slot is free, no thread sleeps that may take
 //! it, and more slots are lent than compensating threads were made. So a pool in which nobody blocks has none. There
@@ -30,7 +30,7 @@ type Make = Box<dyn Fn(usize) -> io::Result<Option<JoinHandle<()>>> + Send>;
 
 /// The compensating threads of a pool.
 #[derive(Debug)]
-pub(in crate::pool) struct Spares {
+pub(in crate::pool) struct Compensators {
     most: usize,
     /// Changes under the lock; read without it as a hint.
     made: AtomicUsize,
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Crew {
     }
 }
 
-impl Spares {
+impl Compensators {
     /// There may be as many as workers, or fewer if an event count cannot have as many threads.
     pub(in crate::pool) fn new(workers: usize) -> Self {
         let most = workers.min((MAX_THREADS - GUESTS).saturating_sub(workers));
@@ -107,67 +107,67 @@ impl Shared {
     /// The seats at which a thread is, or was, or may soon be.
     #[inline]
     pub(in crate::pool) fn seats_in_use(&self) -> &[Seat] {
-        &self.seats[..self.workers + GUESTS + self.spares.made()]
+        &self.seats[..self.workers + GUESTS + self.compensators.made()]
     }
 
     /// Whether the thread at this seat has a slot: it is a worker or a compensating thread, and no guest.
-    pub(in crate::pool) fn has_place(&self, seat: &Seat) -> bool {
+    pub(in crate::pool) fn has_slot(&self, seat: &Seat) -> bool {
         !(self.workers..self.workers + GUESTS).contains(&seat.index)
     }
 
     /// Whether a slot is lent for which there is no compensating thread, and there may be one more.
     #[inline]
-    pub(in crate::pool) fn misses_spare(&self) -> bool {
-        let made = self.spares.made();
-        made < self.spares.most && (made as u64) < self.idle.lent() && !self.spares.is_paused()
+    pub(in crate::pool) fn misses_compensator(&self) -> bool {
+        let made = self.compensators.made();
+        made < self.compensators.most && (made as u64) < self.idle.lent() && !self.compensators.is_paused()
     }
 
     /// A slot is free, and no thread is there for the work. Makes a compensating thread, if the slot is a lent one.
     #[inline]
-    pub(in crate::pool) fn miss_spare(&self) {
-        if self.misses_spare() {
-            self.make_spare();
+    pub(in crate::pool) fn miss_compensator(&self) {
+        if self.misses_compensator() {
+            self.make_compensator();
         }
     }
 
     /// Whether this pool can make compensating threads.
-    pub(in crate::pool) fn makes_spares(&self) -> bool {
-        self.spares.crew.lock().make.is_some()
+    pub(in crate::pool) fn makes_compensators(&self) -> bool {
+        self.compensators.crew.lock().make.is_some()
     }
 
     /// From now on there may be compensating threads. `thread` starts the thread of one, which calls what it is given.
-    pub(crate) fn open_spares(
+    pub(crate) fn open_compensation(
         self: &Arc<Self>,
         thread: impl Fn(usize, Box<dyn FnOnce() + Send>) -> io::Result<Option<JoinHandle<()>>> + Send + 'static,
     ) {
         let shared = Arc::downgrade(self);
-        self.spares.crew.lock().make = Some(Box::new(move |spare| {
+        self.compensators.crew.lock().make = Some(Box::new(move |compensator| {
             let shared = shared.upgrade().expect("a thread of the pool asks");
-            let seat = shared.workers + GUESTS + spare;
-            thread(spare, Box::new(move || Worker::at(&shared, &shared.seats[seat], Worker::live_as_spare)))
+            let seat = shared.workers + GUESTS + compensator;
+            thread(compensator, Box::new(move || Worker::at(&shared, &shared.seats[seat], Worker::live_as_compensator)))
         }));
     }
 
     #[cold]
-    fn make_spare(&self) {
-        let mut crew = self.spares.crew.lock();
-        let Some(make) = crew.make.as_ref().filter(|_| self.misses_spare()) else { return };
-        let spare = self.spares.made();
+    fn make_compensator(&self) {
+        let mut crew = self.compensators.crew.lock();
+        let Some(make) = crew.make.as_ref().filter(|_| self.misses_compensator()) else { return };
+        let compensator = self.compensators.made();
         // It counts from here on, so no other thread makes one more for the same work. It looks at all queues first.
-        self.spares.made.store(spare + 1, Ordering::Relaxed);
-        self.idle.enter_spare();
-        match make(spare) {
+        self.compensators.made.store(compensator + 1, Ordering::Relaxed);
+        self.idle.enter_compensator();
+        match make(compensator) {
             Ok(thread) => {
                 crew.threads.extend(thread);
                 crew.refusals = 0;
             }
             Err(_) => {
-                self.spares.made.store(spare, Ordering::Relaxed);
-                self.spares.refused.fetch_add(1, Ordering::Relaxed);
-                self.spares.pause(crew.refusals);
+                self.compensators.made.store(compensator, Ordering::Relaxed);
+                self.compensators.refused.fetch_add(1, Ordering::Relaxed);
+                self.compensators.pause(crew.refusals);
                 crew.refusals += 1;
                 drop(crew);
-                self.idle.exit_spare(false);
+                self.idle.exit_compensator(false);
                 self.pay(0); // meanwhile it counted as active, and work may have come that nobody was woken for
             }
         }
@@ -211,8 +211,8 @@ impl Drop for Back<'_, '_> {
 
 impl Worker<'_> {
     /// Whether this is a worker or a compensating thread, and no guest.
-    pub(in crate::pool) fn has_place(&self) -> bool {
-        self.shared.has_place(self.seat)
+    pub(in crate::pool) fn has_slot(&self) -> bool {
+        self.shared.has_slot(self.seat)
     }
 
     /// Whether this thread blocks in place.
@@ -251,38 +251,38 @@ impl Worker<'_> {
     }
 
     /// The life of a compensating thread, until the pool closes. It counts as awake from when it was made.
-    fn live_as_spare(&self) {
+    fn live_as_compensator(&self) {
         let idle = &self.shared.idle;
         let mut patience = Patience::new(self.shared.patience);
         loop {
             let ending = idle.is_ending();
-            let over = !ending && idle.has_too_many_spares();
+            let over = !ending && idle.has_too_many_compensators();
             match if over { self.stop() } else { self.step() } {
                 Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
                 Step::Idle if over || !self.goes_on_looking(&mut patience) => {
-                    if self.sleep_as_spare() {
+                    if self.sleep_as_compensator() {
                         patience.renew();
                     }
                 }
                 Step::Idle => {}
             }
         }
-        idle.exit_spare(self.searching.get());
+        idle.exit_compensator(self.searching.get());
     }
 
     /// Sleeps until a slot is free for it and there is something to do. Gives whether it was woken for a job.
-    pub(in crate::pool) fn sleep_as_spare(&self) -> bool {
+    pub(in crate::pool) fn sleep_as_compensator(&self) -> bool {
         let Shared { idle, .. } = self.shared;
         Counts::bump(&self.seat.counts.parks);
-        idle.sleep_spare(&self.seat.parker, self.seat.at(), |has_place| {
-            let stays = idle.is_ending() || (has_place && self.must_stay());
+        idle.sleep_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
+            let stays = idle.is_ending() || (has_slot && self.must_stay());
             stays || {
-                if !has_place {
+                if !has_slot {
                     idle.owe(); // it has not looked, and pushers have counted on its search
                 }
                 self.shared.pay(self.seat.node); // its slot is free again, for a worker
-                has_place && self.nap(None)
+                has_slot && self.nap(None)
             }
         })
     }
@@ -349,14 +349,14 @@ impl Pool {
     /// time: one is made only if there is work, and no parked worker that could do it. They sleep unless a thread
     /// blocks, and end with the pool.
     #[must_use]
-    pub fn spare_threads(&self) -> usize {
-        self.shared.spares.made()
+    pub fn compensating_threads(&self) -> usize {
+        self.shared.compensators.made()
     }
 
     /// How often the system has refused a compensating thread. The pool goes on without it, and asks again later.
     #[must_use]
-    pub fn spare_threads_refused(&self) -> usize {
-        self.shared.spares.refused.load(Ordering::Relaxed)
+    pub fn compensating_threads_refused(&self) -> usize {
+        self.shared.compensators.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -367,47 +367,47 @@ mod tests {
     use crate::sync::thread;
 
     /// For how long the system is left alone after `refused`: at least, and at most.
-    fn pause(spares: &Spares, refused: impl FnOnce()) -> std::ops::RangeInclusive<Duration> {
-        let before = spares.since.elapsed();
+    fn pause(compensators: &Compensators, refused: impl FnOnce()) -> std::ops::RangeInclusive<Duration> {
+        let before = compensators.since.elapsed();
         refused();
-        let until = Duration::from_nanos(spares.again_at.load(Ordering::Relaxed));
-        until.saturating_sub(spares.since.elapsed())..=until.saturating_sub(before)
+        let until = Duration::from_nanos(compensators.again_at.load(Ordering::Relaxed));
+        until.saturating_sub(compensators.since.elapsed())..=until.saturating_sub(before)
     }
 
     #[test]
     fn the_system_is_left_alone_for_longer_each_time_but_not_for_ever() {
-        let spares = Spares::new(1);
-        assert!(!spares.is_paused());
+        let compensators = Compensators::new(1);
+        assert!(!compensators.is_paused());
         for (refusals, millis) in [(0, 10), (1, 20), (2, 40), (6, 640), (7, 1000), (20, 1000), (u32::MAX, 1000)] {
-            let pause = pause(&spares, || spares.pause(refusals));
+            let pause = pause(&compensators, || compensators.pause(refusals));
             assert!(pause.contains(&Duration::from_millis(millis)), "{pause:?} after {refusals} others");
         }
-        assert!(spares.is_paused());
+        assert!(compensators.is_paused());
     }
 
     #[test]
     fn a_thread_that_was_given_ends_the_row_of_refusals() {
         let shared = Shared::new(Layout::flat(2), 2);
-        let (spares, asked) = (&shared.spares, Arc::new(AtomicUsize::new(0)));
+        let (compensators, asked) = (&shared.compensators, Arc::new(AtomicUsize::new(0)));
         let asks = Arc::clone(&asked);
-        spares.crew.lock().make = Some(Box::new(move |_| match asks.fetch_add(1, Ordering::Relaxed) {
+        compensators.crew.lock().make = Some(Box::new(move |_| match asks.fetch_add(1, Ordering::Relaxed) {
             3 => thread::Builder::new().spawn(|| ()).map(Some),
             _ => Err(io::Error::other("no threads left")),
         }));
         (0..2).for_each(|_| shared.idle.lend(true));
         let refused = || {
-            spares.again_at.store(1, Ordering::Relaxed); // the pause is over
-            shared.miss_spare();
+            compensators.again_at.store(1, Ordering::Relaxed); // the pause is over
+            shared.miss_compensator();
         };
         for (number, millis) in [10, 20, 40, 0, 10, 20].into_iter().enumerate() {
-            let pause = pause(spares, refused);
+            let pause = pause(compensators, refused);
             assert_eq!(asked.load(Ordering::Relaxed), number + 1);
             assert!(pause.contains(&Duration::from_millis(millis)), "{pause:?} after {number} others");
         }
-        spares.again_at.store(u64::MAX, Ordering::Relaxed);
-        shared.miss_spare();
+        compensators.again_at.store(u64::MAX, Ordering::Relaxed);
+        shared.miss_compensator();
         assert_eq!(asked.load(Ordering::Relaxed), 6, "the system is left alone");
-        for thread in spares.take_threads() {
+        for thread in compensators.take_threads() {
             thread.join().expect("no panic");
         }
     }

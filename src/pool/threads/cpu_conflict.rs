@@ -41,7 +41,7 @@ impl Whereabouts {
 impl Worker<'_> {
     /// The number of this thread's guest seat, if it has one and workers are bound.
     fn bound_guest(&self) -> Option<usize> {
-        let is_bound = self.shared.layout.is_bound() && !self.has_place();
+        let is_bound = self.shared.layout.is_bound() && !self.has_slot();
         is_bound.then(|| self.seat.index - self.shared.workers)
     }
 

@@ -59,7 +59,7 @@ impl Worker<'_> {
         for (victim, tier) in self.shared.victims.of(self.seat.index, random) {
             let Some(victim) = in_use.get(victim) else { continue };
             let has_pending = only.is_none() || may_hold_descendants(victim, only);
-            if has_pending && self.watch.spares(victim) {
+            if has_pending && self.watch.compensators(victim) {
                 continue;
             }
             while may_hold(victim, only) {

@@ -134,8 +134,8 @@ impl Worker<'_> {
         job
     }
 
-    /// A worker that stood by stands by no more: nothing is overdue, or it is not one thread too many, and so works as any
-    /// worker does.
+    /// A worker that stood by stands by no more: nothing is overdue, or it is not one thread too many, and so works as
+    /// any worker does.
     #[inline]
     pub(super) fn stands_down(&self) {
         if self.takes_overdue.replace(false) {

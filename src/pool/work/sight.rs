@@ -54,7 +54,7 @@ impl Shared {
     /// ([`crate::sync::event_count`]): it asks all seats for jobs, and looks at everything. If there is something, it
     /// wakes one sleeper, the nearest to `node` first.
     pub(in crate::pool) fn pay(&self, node: usize) {
-        if !self.idle.pays(self.misses_spare()) {
+        if !self.idle.pays(self.misses_compensator()) {
             return;
         }
         self.ask_all();
@@ -70,7 +70,7 @@ impl Shared {
     fn pass_on(&self, sight: &Sight<'_>, node: usize, most: u32) {
         let is_missed = self.idle.pass_on(self.prefer(node), sight.jobs.max(1), most, |only| sight.suits(only));
         if is_missed && sight.jobs > 0 {
-            self.miss_spare();
+            self.miss_compensator();
         }
     }
 }
@@ -134,7 +134,7 @@ impl Worker<'_> {
     /// After the note this thread tries once more (O3).
     fn can_pass_on(&self) -> bool {
         let Shared { idle, .. } = self.shared;
-        let can = || idle.can_wake() || self.shared.misses_spare();
+        let can = || idle.can_wake() || self.shared.misses_compensator();
         can() || {
             idle.owe();
             can() // (O3)

@@ -145,7 +145,7 @@ impl<'p> Worker<'p> {
         // `Claims`, or at a thread's start.
         let own = unsafe { seat.ring.owner() };
         let (takes_overdue, waits) = (Cell::new(false), Cell::new(0));
-        let lends = shared.has_place(seat) && (!driven || shared.makes_spares());
+        let lends = shared.has_slot(seat) && (!driven || shared.makes_compensators());
         let worker = Self {
             shared,
             seat,

@@ -166,15 +166,16 @@ fn loom_event_count_end_comes_after_all_jobs() {
     });
 }
 
-/// A worker blocks, and lends its place to a spare. Meanwhile another thread makes a job for which there is no place.
+/// A worker blocks, and lends its slot to a compensating thread. Meanwhile another thread makes a job for which there
+/// is no place.
 #[test]
-fn loom_event_count_lends_a_place() {
+fn loom_event_count_lends_a_slot() {
     check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, spare) = &*shared;
-        idle.enter_spare();
+        let (idle, jobs, compensator) = &*shared;
+        idle.enter_compensator();
         idle.search();
-        idle.announce(spare, At::default(), None, true);
+        idle.announce(compensator, At::default(), None, true);
         idle.enter();
         let worker = {
             let shared = shared.clone();
@@ -188,11 +189,11 @@ fn loom_event_count_lends_a_place() {
         jobs.store(1, Ordering::Relaxed);
         idle.notify(Prefer::default(), None, 1, 1);
         worker.join().expect("no panic");
-        assert!(spare.try_take(), "one of them has woken the spare");
-        assert!(!idle.has_too_many_spares());
+        assert!(compensator.try_take(), "one of them has woken the compensator");
+        assert!(!idle.has_too_many_compensators());
         idle.lend(false);
-        assert!(idle.has_too_many_spares());
-        idle.exit_spare(true);
+        assert!(idle.has_too_many_compensators());
+        idle.exit_compensator(true);
         assert_eq!(idle.idle(), 0, "all counts are back at zero");
     });
 }
@@ -296,9 +297,9 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
     });
 }
 
-/// A thread that waits for a group sleeps, and the pool is full. A guest leaves. Meanwhile one thread owes a look for work of
-/// its own, and another one pushes a job of the group: the guest may miss the first one's note, which has no fence behind it
-/// yet, so the pusher must not rely on it.
+/// A thread that waits for a group sleeps, and the pool is full. A guest leaves. Meanwhile one thread owes a look for
+/// work of its own, and another one pushes a job of the group: the guest may miss the first one's note, which has no
+/// fence behind it yet, so the pusher must not rely on it.
 #[test]
 fn loom_event_count_nobody_relies_on_the_note_of_another() {
     check(&["event_count.owed", "event_count.freed"], || {

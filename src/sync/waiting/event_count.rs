@@ -31,7 +31,7 @@
 //!   ask for them.
 //!
 //! **Pay**, when a thread may be woken that could not be woken before: a thread leaves (X1), waits for a group and goes
-//! to sleep (S1), or lends its place (L1); the limit is raised (R1); a searcher has a job (F1) and sees no more.
+//! to sleep (S1), or lends its slot (L1); the limit is raised (R1); a searcher has a job (F1) and sees no more.
 //! * (P1) Fence.
 //! * (P2) If no look is owed, or nobody can be woken, or a thread searches: done.
 //! * (P3) Take the note away. (P4) Fence.
@@ -128,8 +128,8 @@ struct Sleeper {
     parker: Arc<Parker>,
     only: Only,
     at: At,
-    /// It is a spare that waits for a place.
-    spare: bool,
+    /// It is a compensating thread that waits for a place.
+    compensator: bool,
 }
 
 /// Sleep and wake for workers; see the module.
@@ -146,11 +146,11 @@ pub(crate) struct EventCount {
     most: u64,
     /// How many jobs are there for which the limit does not hold.
     urgent: AtomicU64,
-    /// How many places are lent to spares.
+    /// How many slots are lent to compensating threads.
     lent: AtomicU64,
-    /// How many spares are about. One that sleeps, for want of work or of a place, is not; one that waits for a group
-    /// is. It changes under the lock of the list.
-    spares: AtomicU64,
+    /// How many compensating threads are about. One that sleeps, for want of work or of a slot, is not; one that waits
+    /// for a group is. It changes under the lock of the list.
+    compensators: AtomicU64,
     ending: AtomicBool,
 }
 
@@ -167,7 +167,7 @@ impl EventCount {
             most: limit as u64,
             urgent: AtomicU64::new(0),
             lent: AtomicU64::new(0),
-            spares: AtomicU64::new(0),
+            compensators: AtomicU64::new(0),
             ending: AtomicBool::new(false),
         }
     }
@@ -188,21 +188,22 @@ impl EventCount {
         self.stirs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A spare begins to work here, in a lent place.
-    pub(crate) fn enter_spare(&self) {
+    /// A compensating thread begins to work here, in a lent slot.
+    pub(crate) fn enter_compensator(&self) {
         let _list = self.sleepers.lock();
-        self.count_spare(true);
+        self.count_compensator(true);
         self.enter();
     }
 
-    /// A spare stops working here, or could not begin; see [`exit`](Self::exit).
-    pub(crate) fn exit_spare(&self, searching: bool) {
+    /// A compensating thread stops working here, or could not begin; see [`exit`](Self::exit).
+    pub(crate) fn exit_compensator(&self, searching: bool) {
         let _list = self.sleepers.lock();
-        self.count_spare(false);
+        self.count_compensator(false);
         self.exit(searching);
     }
 
-    /// A thread that blocks lends its place to a spare, and pays after this (L1); or it takes the place back.
+    /// A thread that blocks lends its slot to a compensating thread, and pays after this (L1); or it takes the slot
+    /// back.
     pub(crate) fn lend(&self, more: bool) {
         // Relaxed: the fences order it, as they order the jobs.
         if more {
@@ -212,22 +213,22 @@ impl EventCount {
         }
     }
 
-    /// How many places are lent.
+    /// How many slots are lent.
     pub(crate) fn lent(&self) -> u64 {
         self.lent.load(Ordering::Relaxed)
     }
 
-    /// Whether more spares are about than places are lent.
-    pub(crate) fn has_too_many_spares(&self) -> bool {
-        self.spares.load(Ordering::Relaxed) > self.lent()
+    /// Whether more compensating threads are about than slots are lent.
+    pub(crate) fn has_too_many_compensators(&self) -> bool {
+        self.compensators.load(Ordering::Relaxed) > self.lent()
     }
 
-    fn has_place_for_spare(&self) -> bool {
-        self.spares.load(Ordering::Relaxed) < self.lent()
+    fn has_slot_for_compensator(&self) -> bool {
+        self.compensators.load(Ordering::Relaxed) < self.lent()
     }
 
-    fn count_spare(&self, more: bool) {
-        self.spares.fetch_add(if more { 1 } else { u64::MAX }, Ordering::Relaxed);
+    fn count_compensator(&self, more: bool) {
+        self.compensators.fetch_add(if more { 1 } else { u64::MAX }, Ordering::Relaxed);
     }
 
     /// Whether no job will come any more except from jobs under way. If so, all jobs that came before are visible. (E3)
@@ -265,8 +266,8 @@ impl EventCount {
         self.owed.load(Ordering::Relaxed)
     }
 
-    /// Notes that a look is owed. The caller then checks whether a thread can be woken by now. It does so also where a look is
-    /// owed already: the thread that owes that may not have passed O2 yet. (O1), (O2)
+    /// Notes that a look is owed. The caller then checks whether a thread can be woken by now. It does so also where a
+    /// look is owed already: the thread that owes that may not have passed O2 yet. (O1), (O2)
     pub(crate) fn owe(&self) {
         self.note(true); // (O1)
         fence_edge!("event_count.owed"); // (O2)
@@ -288,13 +289,13 @@ impl EventCount {
         }
     }
 
-    /// A thread may be woken now that could not be before, or there can be one more spare (`misses_spare`). `true`: a
-    /// look was owed, and the note is taken away. Then the caller looks at everything; if there is something it owes a
-    /// look again, and wakes one. (P1) to (P4)
-    pub(crate) fn pays(&self, misses_spare: bool) -> bool {
+    /// A thread may be woken now that could not be before, or there can be one more compensating thread
+    /// (`misses_compensator`). `true`: a look was owed, and the note is taken away. Then the caller looks at
+    /// everything; if there is something it owes a look again, and wakes one. (P1) to (P4)
+    pub(crate) fn pays(&self, misses_compensator: bool) -> bool {
         fence_edge!("event_count.freed"); // (P1)
         let word = self.load();
-        let can = word.searching() == 0 && (misses_spare || (word.sleeping() > 0 && !self.is_full(word)));
+        let can = word.searching() == 0 && (misses_compensator || (word.sleeping() > 0 && !self.is_full(word)));
         let pays = can && self.has_debt(); // (P2)
         if pays {
             self.settle();
@@ -472,11 +473,11 @@ impl EventCount {
         self.sleep_on(parker, must_stay)
     }
 
-    /// As [`sleep`](Self::sleep), for a spare. A notifier wakes it only if a place is lent for it. `must_stay` is told
-    /// whether that is so now.
-    pub(crate) fn sleep_spare(&self, parker: &Arc<Parker>, at: At, must_stay: impl FnOnce(bool) -> bool) -> bool {
+    /// As [`sleep`](Self::sleep), for a compensating thread. A notifier wakes it only if a slot is lent for it.
+    /// `must_stay` is told whether that is so now.
+    pub(crate) fn sleep_compensator(&self, parker: &Arc<Parker>, at: At, must_stay: impl FnOnce(bool) -> bool) -> bool {
         self.announce(parker, at, None, true); // (S1)
-        self.sleep_on(parker, || must_stay(self.has_place_for_spare()))
+        self.sleep_on(parker, || must_stay(self.has_slot_for_compensator()))
     }
 
     /// The calling thread, which may run anything and searches, goes to sleep. A sleeper that `suits` searches in its
@@ -498,10 +499,10 @@ impl EventCount {
     /// Enters the list in the place of a sleeper that `suits`, and wakes that one. `false`: there is none. (W1), (W2)
     pub(in crate::sync) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
         let mut sleepers = self.sleepers.lock();
-        let may = |sleeper: &Sleeper| sleeper.only.is_none() && !sleeper.spare && suits(&sleeper.at);
+        let may = |sleeper: &Sleeper| sleeper.only.is_none() && !sleeper.compensator && suits(&sleeper.at);
         let Some(place) = sleepers.iter().rposition(may) else { return false };
         let other = sleepers.remove(place); // (W1)
-        sleepers.push(Sleeper { parker: Arc::clone(parker), only: None, at, spare: false });
+        sleepers.push(Sleeper { parker: Arc::clone(parker), only: None, at, compensator: false });
         drop(sleepers);
         self.stir();
         other.parker.unpark(); // (W2)
@@ -527,11 +528,11 @@ impl EventCount {
     }
 
     /// Enters the list of sleepers. (S1)
-    pub(crate) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, spare: bool) {
+    pub(crate) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, compensator: bool) {
         let mut sleepers = self.sleepers.lock();
-        sleepers.push(Sleeper { parker: Arc::clone(parker), only, at, spare });
-        if spare {
-            self.count_spare(false);
+        sleepers.push(Sleeper { parker: Arc::clone(parker), only, at, compensator });
+        if compensator {
+            self.count_compensator(false);
         }
         self.add(SLEEPING.wrapping_sub(Self::awake(only)));
     }
@@ -540,8 +541,8 @@ impl EventCount {
     /// of the waking thread.
     fn take_sleeper(&self, prefer: Prefer<'_>, may: impl Fn(Only) -> bool) -> Option<Arc<Parker>> {
         let mut sleepers = self.sleepers.lock();
-        let has_place = |sleeper: &Sleeper| !sleeper.spare || self.has_place_for_spare();
-        let may = |sleeper: &Sleeper| has_place(sleeper) && may(sleeper.only);
+        let has_slot = |sleeper: &Sleeper| !sleeper.compensator || self.has_slot_for_compensator();
+        let may = |sleeper: &Sleeper| has_slot(sleeper) && may(sleeper.only);
         let last = |more: &dyn Fn(&At) -> bool| sleepers.iter().rposition(|sleeper| more(&sleeper.at) && may(sleeper));
         let is_free = |at: &At| prefer.busy.is_none() || at.cpu != prefer.busy;
         let place = match prefer.near {
@@ -556,8 +557,8 @@ impl EventCount {
 
     /// Counts a thread that was taken out of the list as awake.
     fn wakes(&self, sleeper: &Sleeper) {
-        if sleeper.spare {
-            self.count_spare(true);
+        if sleeper.compensator {
+            self.count_compensator(true);
         }
         self.stir();
         self.word.fetch_add(Self::awake(sleeper.only).wrapping_sub(SLEEPING), Ordering::Relaxed);

@@ -11,7 +11,7 @@
 //! says which threads sleep. Both change together under the list's lock; a pusher reads the word without it.
 //!
 //! * A *worker* searches from the time it runs out of jobs until it has found one or sleeps.
-//! * A *spare* is one more worker, for the time that another thread blocks and lends its place.
+//! * A *compensating thread* is one more worker, while another thread blocks and lends its slot.
 //! * A thread that *waits for a group* (a run, a scope, a join) may run the jobs of that group only. It is active or it
 //!   sleeps, and never counts as searching.
 //! * A *guest* is a thread from outside that sits at a seat while it waits. It counts as active too.
@@ -115,14 +115,14 @@
 //! A thread leaves a note
 //! * when it has pushed a job and can wake nobody for it (N2);
 //! * when it has found a job, or was woken for one, and can wake nobody for the rest: then it does not look (F2, S5);
-//! * when it goes to sleep without a look: a worker does so while `limit` threads are active, and a spare does so if
-//!   its place was taken back;
+//! * when it goes to sleep without a look: a worker does so while `limit` threads are active, and a compensating thread
+//!   does so if its slot was taken back;
 //! * when it leaves while it searches (X1);
 //! * when it takes down the flag by which others ask it for jobs, though a thread sleeps.
 //!
 //! A thread pays
-//! * when it leaves (X1), or blocks and lends its place (L1), or raises the limit (R1);
-//! * when it waits for a group and goes to sleep (S1), or is a spare and goes to sleep;
+//! * when it leaves (X1), or blocks and lends its slot (L1), or raises the limit (R1);
+//! * when it waits for a group and goes to sleep (S1), or is a compensating thread and goes to sleep;
 //! * when it has found a job and sees nothing more (F1), because payers did nothing while it searched.
 //!
 //! A worker that goes to sleep below the limit frees a slot as well. It looks at all queues in any case (S3). So it
@@ -168,9 +168,9 @@
 //!    comes before P1. The searcher stops after P2, so its fence comes after P1, and its last look sees the job. If it
 //!    can wake nobody then, it leaves a note itself.
 //!
-//! A thread that finds the note of another passes O2 and O3 all the same. The maker of that note may still be between O1
-//! and O2, and a thread that frees a slot may miss it then. The maker sees the slot at O3, but wakes a sleeper for its own
-//! job only (model `loom_event_count_nobody_relies_on_the_note_of_another`).
+//! A thread that finds the note of another passes O2 and O3 all the same. The maker of that note may still be between
+//! O1 and O2, and a thread that frees a slot may miss it then. The maker sees the slot at O3, but wakes a sleeper for
+//! its own job only (model `loom_event_count_nobody_relies_on_the_note_of_another`).
 //!
 //! # The end
 //! A worker that ends must not leave a job behind. The thread that ends the pool says so after the last job from

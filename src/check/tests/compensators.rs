@@ -1,4 +1,4 @@
-//! Threads that block, and the spares that work in their places.
+//! Threads that block, and the compensating threads that work in their places.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,12 +20,12 @@ fn block_until_called(handle: &PoolHandle, rounds: u64) {
     handle.block_in_place(|| until(&|| calls.load(Ordering::Relaxed) > 0)).expect("it is open");
 }
 
-/// As many closures block as there are workers, each for another one: there are spares for those.
+/// As many closures block as there are workers, each for another one: there are compensating threads for those.
 #[test]
 fn who_blocks_for_another_closure_goes_on_in_the_end() {
     for seed in 0..400 {
         let workers = 1 + usize::try_from(seed % 4).expect("few");
-        let spares = once(workers, seed, |pool: &Pool| {
+        let compensators = once(workers, seed, |pool: &Pool| {
             let done = Arc::new(AtomicUsize::new(0));
             for one in 0..workers {
                 let (handle, done) = (pool.handle(), Arc::clone(&done));
@@ -35,9 +35,12 @@ fn who_blocks_for_another_closure_goes_on_in_the_end() {
                 });
             }
             until(&|| done.load(Ordering::Relaxed) == workers);
-            pool.spare_threads()
+            pool.compensating_threads()
         });
-        assert!((usize::from(workers == 1)..=workers).contains(&spares), "{spares} spares, {workers} workers");
+        assert!(
+            (usize::from(workers == 1)..=workers).contains(&compensators),
+            "{compensators} compensators, {workers} workers"
+        );
     }
 }
 

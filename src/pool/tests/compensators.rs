@@ -6,9 +6,9 @@ use std::sync::mpsc;
 use crate::pool::Pool;
 
 #[test]
-fn a_refused_spare_is_counted_and_not_needed() {
+fn a_refused_compensator_is_counted_and_not_needed() {
     let pool = Pool::builder().workers(1).build().expect("a pool");
-    pool.shared.spares.crew.lock().make = Some(Box::new(|_| Err(io::Error::other("no threads left"))));
+    pool.shared.compensators.crew.lock().make = Some(Box::new(|_| Err(io::Error::other("no threads left"))));
     let (handle, shared) = (pool.handle(), std::sync::Arc::clone(&pool.shared));
     let (begun, begins) = mpsc::channel();
     let (open, gate) = mpsc::channel::<()>();
@@ -22,7 +22,7 @@ fn a_refused_spare_is_counted_and_not_needed() {
     begins.recv().expect("it begins");
     let (called, calls) = mpsc::channel();
     pool.spawn(move || called.send(()).expect("somebody waits"));
-    assert_eq!((pool.spare_threads(), pool.spare_threads_refused()), (0, 1));
+    assert_eq!((pool.compensating_threads(), pool.compensating_threads_refused()), (0, 1));
     drop(open);
     calls.recv().expect("the worker calls it when it is back");
     assert_eq!(pool.join(|| 1, || 2), (1, 2));
