@@ -156,7 +156,7 @@ impl Worker<'_> {
         let open: Vec<bool> = (0..workers).map(|worker| Some(worker) != own).collect();
         if open.contains(&true) {
             self.shared.broadcasts.begin(Call { target, from_inside, open });
-            self.shared.idle.wake_all(); // also those above the limit: each worker has a call to make
+            self.shared.sleep.wake_all(); // also those above the limit: each worker has a call to make
         }
         let mut over = false;
         if let Some(own) = own {

@@ -157,7 +157,7 @@ impl Pool {
         if closed == Closing::WhenRunsEnd {
             return; // the last visitor to end does (C3)
         }
-        shared.idle.end(); // (C3)
+        shared.sleep.end(); // (C3)
         let mut threads = std::mem::take(&mut self.threads);
         while closed == Closing::FromOutside && !threads.is_empty() {
             for thread in threads.drain(..).filter(|thread| thread.thread().id() != me) {

@@ -84,7 +84,7 @@ impl Shared {
                 state.visitors.swap_remove(place);
                 if state.visitors.is_empty() && state.abandoned {
                     drop(state);
-                    return self.0.idle.end(); // (C3) on behalf of the thread that dropped the pool
+                    return self.0.sleep.end(); // (C3) on behalf of the thread that dropped the pool
                 }
                 self.0.runs.ended.notify_one();
             }

@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(super) injectors: Box<[Injector]>,
     /// Counts jobs from outside that have no home: they go to the nodes in turn.
     pub(super) next_node: AtomicUsize,
-    pub(crate) idle: EventCount,
+    pub(crate) sleep: EventCount,
     pub(super) compensators: Compensators,
     pub(super) broadcasts: Broadcasts,
     /// The group of the closures that nobody waits for.
@@ -72,7 +72,7 @@ impl Shared {
             injectors: (0..layout.nodes()).map(|_| Injector::default()).collect(),
             next_node: AtomicUsize::new(0),
             layout,
-            idle: EventCount::new(active, seats),
+            sleep: EventCount::new(active, seats),
             compensators,
             broadcasts: Broadcasts::default(),
             detached: spawn::group(),
@@ -111,7 +111,7 @@ impl Shared {
     /// Changes how many workers may be active at once. One that is too many parks after its current job; one that may
     /// be active again is woken if there is work.
     pub(crate) fn set_active(&self, active: usize) {
-        self.idle.set_limit(active);
+        self.sleep.set_limit(active);
         self.pay(0);
     }
 
@@ -135,7 +135,7 @@ impl Shared {
         let is_given_back = job.group().is_none();
         self.injectors[node].push([job]);
         if is_given_back {
-            self.idle.give_back(id);
+            self.sleep.give_back(id);
         }
         self.notify(node, Some(id), 1);
         self.call_stand_by(node);
@@ -153,7 +153,7 @@ impl Shared {
     /// Which sleepers to wake first for a job at `node`.
     pub(super) fn prefer(&self, node: usize) -> Prefer<'_> {
         // A thread of the pool goes on working on its CPU; one from outside usually blocks next.
-        let stays = self.layout.is_bound() && self.idle.can_wake() && Worker::here(self).is_some();
+        let stays = self.layout.is_bound() && self.sleep.can_wake() && Worker::here(self).is_some();
         let busy = if stays { bind::current_cpu() } else { None };
         Prefer { near: self.layout.near(node), busy }
     }
@@ -161,7 +161,7 @@ impl Shared {
     /// Wakes a thread that may run a job of `group`, the nearest to `node` first, unless at least `jobs` threads look
     /// for work already. Call it after the jobs are visible.
     pub(super) fn notify(&self, node: usize, group: Only, jobs: usize) {
-        if self.idle.notify(self.prefer(node), group, jobs, 1) {
+        if self.sleep.notify(self.prefer(node), group, jobs, 1) {
             self.miss_compensator();
         }
     }
@@ -170,7 +170,7 @@ impl Shared {
     /// one of them may run it too.
     pub(super) fn notify_descendants(&self, seat: &Seat, jobs: usize) {
         let may = |only: Only| only.is_none_or(|ancestor| seat.signals.ancestors.has(ancestor));
-        if self.idle.pass_on(self.prefer(seat.node), jobs, 1, may) {
+        if self.sleep.pass_on(self.prefer(seat.node), jobs, 1, may) {
             self.miss_compensator();
         }
     }
@@ -207,7 +207,7 @@ impl Shared {
         self.check_process();
         let Some(place) = self.guests.take() else { return self.elsewhere(work) };
         let _leave = Leave { shared: self, place };
-        self.idle.enter();
+        self.sleep.enter();
         Worker::at(self, &self.seats[self.workers + place as usize], |worker| {
             let _hand_over = HandOver(worker);
             worker.say_where();
@@ -224,7 +224,7 @@ impl Shared {
     /// The look of a worker that is about to sleep: asks all seats for jobs, and tells whether one is in sight. This is
     /// a look at everything, so it takes away the note that a look is owed.
     pub(super) fn asks_for_work(&self) -> bool {
-        self.idle.settle();
+        self.sleep.settle();
         self.ask_all();
         self.has_work(None)
     }
@@ -249,11 +249,11 @@ impl Shared {
     fn elsewhere<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
         let parker = Arc::new(Parker::new());
         let begun = |worker: &Worker<'_>| {
-            self.idle.set_urgent(false);
+            self.sleep.set_urgent(false);
             work(worker)
         };
         let call = RemoteCall::new(begun, Arc::clone(&parker));
-        self.idle.set_urgent(true);
+        self.sleep.set_urgent(true);
         self.inject(call.job());
         while !call.latch().is_set() {
             parker.park();
@@ -271,7 +271,7 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.shared.guests.release(self.place);
-        self.shared.idle.exit(false);
+        self.shared.sleep.exit(false);
         self.shared.pay(self.shared.layout.node(self.shared.workers + self.place as usize));
     }
 }

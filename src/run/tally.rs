@@ -30,7 +30,7 @@ impl Tally {
 
     /// Reads what has changed since the last run. Called before the calling thread sits down.
     pub(super) fn begin(&mut self, pool: &Shared) {
-        let rest = pool.idle.rest();
+        let rest = pool.sleep.rest();
         let same = rest.is_some() && rest == self.rest;
         match self.own {
             Some(own) if same => self.before[own] = self.after[own],
@@ -46,7 +46,7 @@ impl Tally {
 
     /// Reads what the run has changed. Called after the calling thread has left `seat`.
     pub(super) fn end(&mut self, pool: &Shared, seat: usize) {
-        let rest = pool.idle.rest();
+        let rest = pool.sleep.rest();
         let alone = self.rest.is_some_and(|before| rest == Some(before + 1));
         if alone {
             self.after[seat] = read(pool, seat);

@@ -194,21 +194,21 @@ mod tests {
         let shared = Shared::new(Layout::flat(5), 5);
         let [publisher, one, two, free, finds] = [0, 1, 2, 3, 4].map(|seat| &shared.seats[seat]);
         let ancestors = [1, 2].map(|ancestor| NonZeroUsize::new(ancestor << 12));
-        (0..5).for_each(|_| shared.idle.enter());
-        shared.idle.search();
-        shared.idle.announce(&free.parker, free.at(), None, false);
-        shared.idle.announce(&one.parker, one.at(), ancestors[0], false);
-        shared.idle.announce(&two.parker, two.at(), ancestors[1], false);
+        (0..5).for_each(|_| shared.sleep.enter());
+        shared.sleep.search();
+        shared.sleep.announce(&free.parker, free.at(), None, false);
+        shared.sleep.announce(&one.parker, one.at(), ancestors[0], false);
+        shared.sleep.announce(&two.parker, two.at(), ancestors[1], false);
         publisher.signals.ancestors.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
         let descendant = PendingHead::new();
         let job = published(publisher, &descendant);
         // SAFETY: (1) no other thread is there; (2) nor was.
         let own = unsafe { publisher.ring.owner() };
         own.far_end().deque.push(job);
-        shared.idle.search();
+        shared.sleep.search();
         let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));
         shared.inject(Job { target: NonNull::from(&target), payload: 0 });
-        shared.idle.found(); // something else
+        shared.sleep.found(); // something else
         Worker::at(&shared, finds, Worker::wake_for_rest);
         assert!(one.parker.try_take() && two.parker.try_take() && !free.parker.try_take());
         own.far_end().deque.pop();

@@ -100,7 +100,7 @@ fn who_may_be_active_again_is_woken() {
     let (mut watch, target, sleeps) = (system.watch(&pool), pool.shared.target(), &pool.shared.seats[0]);
     system.quota("100000");
     watch.look();
-    pool.shared.idle.enter();
+    pool.shared.sleep.enter();
     pool.shared.sleeps(sleeps);
     pool.shared.comes(job(&target));
     assert!(!is_woken(sleeps), "one is active");

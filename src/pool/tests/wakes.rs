@@ -32,9 +32,9 @@ impl Shared {
 
     /// The thread at this seat, which may run anything, has gone through S1 to S3, and is parked.
     pub(super) fn sleeps(&self, seat: &Seat) {
-        self.idle.enter();
-        self.idle.search();
-        self.idle.announce(&seat.parker, seat.at(), None, false);
+        self.sleep.enter();
+        self.sleep.search();
+        self.sleep.announce(&seat.parker, seat.at(), None, false);
     }
 
     /// A job comes to the injector, as from a full ring. A thread is woken for it if one may be.
@@ -86,16 +86,16 @@ fn something() -> NonZeroUsize {
 fn who_finds_something_at_the_limit_owes_a_look() {
     let shared = &Shared::by_hand(2, 2);
     let ([finds, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
-    shared.idle.enter();
-    shared.idle.search();
+    shared.sleep.enter();
+    shared.sleep.search();
     shared.sleeps(sleeps);
-    shared.idle.enter(); // a guest
+    shared.sleep.enter(); // a guest
     (0..2).for_each(|_| shared.comes(job(&target)));
     shared.injectors[0].take(None).expect("two jobs");
-    shared.idle.found();
+    shared.sleep.found();
     Worker::at(shared, finds, Worker::wake_for_rest);
     assert!(!is_woken(sleeps), "two are active");
-    shared.idle.exit(false);
+    shared.sleep.exit(false);
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the other job");
 }
@@ -107,13 +107,13 @@ fn a_compensator_that_has_to_make_room_passes_on_what_counts_on_it() {
     let shared = &Shared::by_hand(2, 2);
     let ([sleeps, compensator], target) = ([&shared.seats[1], &shared.seats[2 + GUESTS]], shared.target());
     shared.sleeps(sleeps);
-    shared.idle.lend(true);
-    shared.idle.enter_compensator();
-    shared.idle.search();
+    shared.sleep.lend(true);
+    shared.sleep.enter_compensator();
+    shared.sleep.search();
     shared.comes(job(&target));
     assert!(!is_woken(sleeps), "the compensator searches");
-    shared.idle.enter();
-    shared.idle.lend(false);
+    shared.sleep.enter();
+    shared.sleep.lend(false);
     compensator.parker.unpark(); // it does not sleep long
     Worker::at(shared, compensator, Worker::sleep_as_compensator);
     assert!(is_woken(sleeps), "nobody comes for the job");
@@ -127,12 +127,12 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_compensator_made() {
     let pool = without_threads(1);
     let (shared, target) = (&pool.shared, pool.shared.target());
     shared.compensators.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
-    shared.idle.enter();
-    shared.idle.search();
+    shared.sleep.enter();
+    shared.sleep.search();
     (0..2).for_each(|_| shared.comes(job(&target)));
     Worker::at(shared, &shared.seats[0], |worker| {
         shared.injectors[0].take(None).expect("two jobs");
-        shared.idle.found();
+        shared.sleep.found();
         worker.wake_for_rest();
         assert_eq!(pool.compensating_threads_refused(), 0);
         pool.block_in_place(|| assert_eq!(pool.compensating_threads_refused(), 1, "nobody is there for the other job"));
@@ -147,14 +147,14 @@ fn who_finds_something_beside_one_that_blocks_has_a_compensator_made() {
     let pool = without_threads(2);
     let (shared, target) = (&pool.shared, pool.shared.target());
     shared.compensators.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
-    shared.idle.lend(true);
-    shared.idle.enter();
-    shared.idle.search();
+    shared.sleep.lend(true);
+    shared.sleep.enter();
+    shared.sleep.search();
     (0..2).for_each(|_| shared.comes(job(&target)));
     assert_eq!(pool.compensating_threads_refused(), 0, "one is looking");
     Worker::at(shared, &shared.seats[0], |worker| {
         shared.injectors[0].take(None).expect("two jobs");
-        shared.idle.found();
+        shared.sleep.found();
         worker.wake_for_rest();
     });
     assert_eq!(pool.compensating_threads_refused(), 1, "nobody is there for the other job");
@@ -166,7 +166,7 @@ fn who_finds_something_beside_one_that_blocks_has_a_compensator_made() {
 fn who_blocks_has_published_all() {
     let pool = without_threads(2);
     let (seat, target) = (&pool.shared.seats[0], pool.shared.target());
-    pool.shared.idle.enter();
+    pool.shared.sleep.enter();
     let job = job(&target);
     Worker::at(&pool.shared, seat, |worker| {
         seat.signals.request.answer(|| false); // no thread asks
@@ -220,7 +220,7 @@ fn a_limit_that_is_raised_wakes_one_for_what_has_come() {
     let shared = &Shared::by_hand(2, 2);
     let ([sleeps], target) = ([&shared.seats[0]], shared.target());
     shared.set_active(1);
-    shared.idle.enter();
+    shared.sleep.enter();
     shared.sleeps(sleeps);
     shared.comes(job(&target));
     assert!(!is_woken(sleeps), "one is active");
@@ -233,7 +233,7 @@ fn a_limit_that_is_raised_wakes_one_for_what_has_come() {
 fn who_sleeps_while_it_waits_makes_room() {
     let shared = &Shared::by_hand(2, 1);
     let ([waits, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
-    shared.idle.enter();
+    shared.sleep.enter();
     shared.sleeps(sleeps);
     shared.comes(job(&target));
     assert!(!is_woken(sleeps), "one is active");
@@ -253,7 +253,7 @@ fn who_waits_for_long_has_a_compensator_made() {
         parker.unpark(); // it does not wait any longer
         Err(std::io::Error::other("counted"))
     }));
-    shared.idle.enter();
+    shared.sleep.enter();
     shared.comes(job(&target));
     let ends = ends_by_itself(&waits.parker, || {
         Worker::at(shared, waits, |worker| _ = worker.sleep_for(&Latch::new(), Some(something()), false));
@@ -269,15 +269,15 @@ fn who_stood_by_does_so_no_more_when_there_is_room() {
     let shared = &Shared::by_hand(2, 1);
     let ([stands, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
     shared.sleeps(sleeps);
-    shared.idle.enter(); // a guest
-    shared.idle.enter(); // the worker, which was called
+    shared.sleep.enter(); // a guest
+    shared.sleep.enter(); // the worker, which was called
     shared.detached.tokens.take(1); // of the job that is run
     shared.injectors[0].push([job(&target)]);
     Worker::at(shared, stands, |worker| {
         assert!(worker.stands_by(), "the job is overdue");
-        shared.idle.exit(false); // the guest
+        shared.sleep.exit(false); // the guest
         assert_eq!((worker.step(), worker.step()), (Step::Ran, Step::Idle));
-        shared.idle.enter(); // another guest
+        shared.sleep.enter(); // another guest
         shared.inject(job(&target));
         assert!(is_woken(sleeps), "nobody stands by");
         shared.injectors[0].take(None).expect("the job");
@@ -291,9 +291,9 @@ fn what_came_while_a_compensator_was_refused_is_looked_at() {
     let pool = without_threads(1);
     let (shared, target) = (&pool.shared, pool.shared.target());
     let (waits, id) = (&shared.seats[1], job(&target).id());
-    shared.idle.enter();
-    shared.idle.announce(&waits.parker, waits.at(), Some(id), false);
-    shared.idle.lend(true); // the worker's
+    shared.sleep.enter();
+    shared.sleep.announce(&waits.parker, waits.at(), Some(id), false);
+    shared.sleep.lend(true); // the worker's
     shared.injectors[0].push([job(&target)]);
     let pusher = Arc::downgrade(shared);
     shared.compensators.crew.lock().make = Some(Box::new(move |_| {
@@ -313,7 +313,7 @@ fn who_waits_looks_once_more_before_it_sleeps() {
     let shared = &Shared::by_hand(2, 2);
     let (seat, target) = (&shared.seats[0], shared.target());
     let job = job(&target);
-    shared.idle.enter();
+    shared.sleep.enter();
     let sleeps = || {
         ends_by_itself(&seat.parker, || {
             Worker::at(shared, seat, |worker| _ = worker.sleep_for(&Latch::new(), Some(job.id()), false));
@@ -335,8 +335,8 @@ fn who_waits_looks_once_more_before_it_sleeps() {
 fn a_worker_looks_once_more_before_it_sleeps() {
     let shared = &Shared::by_hand(2, 2);
     let ([seat, other], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
-    shared.idle.enter();
-    shared.idle.search();
+    shared.sleep.enter();
+    shared.sleep.search();
     let stays = || Worker::at(shared, seat, Worker::must_stay);
     assert!(!stays());
     shared.injectors[0].push([job(&target)]);
@@ -355,25 +355,25 @@ fn who_takes_the_note_away_asks_all_seats() {
     let shared = &Shared::by_hand(3, 3);
     let ([owner, stays, sleeps], target) = ([0, 1, 2].map(|seat| &shared.seats[seat]), shared.target());
     let job = job(&target);
-    (0..3).for_each(|_| shared.idle.enter()); // one of them is a guest
+    (0..3).for_each(|_| shared.sleep.enter()); // one of them is a guest
     shared.sleeps(sleeps);
     Worker::at(shared, owner, |worker| {
         worker.publish_surplus();
         assert!(!worker.is_asked(), "nobody may be woken");
     });
-    shared.idle.search();
-    shared.idle.exit(false);
+    shared.sleep.search();
+    shared.sleep.exit(false);
     shared.pay(0); // one searches
     shared.injectors[0].push([job]);
     Worker::at(shared, stays, |worker| {
         let mut has_seen = false;
-        shared.idle.sleep(&stays.parker, stays.at(), None, || {
+        shared.sleep.fall_asleep(&stays.parker, stays.at(), None, || {
             has_seen = worker.must_stay();
             true
         });
         assert!(has_seen, "there is a job");
         shared.injectors[0].take(None).expect("it is there");
-        shared.idle.found();
+        shared.sleep.found();
         worker.wake_for_rest();
     });
     assert!(!is_woken(sleeps), "there is nothing");
@@ -387,7 +387,7 @@ fn who_takes_the_note_away_asks_all_seats() {
 fn who_takes_the_flag_down_owes_a_look() {
     let shared = &Shared::by_hand(2, 1);
     let ([owner, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
-    shared.idle.enter();
+    shared.sleep.enter();
     shared.sleeps(sleeps);
     Worker::at(shared, owner, |worker| {
         worker.publish_surplus();
@@ -395,7 +395,7 @@ fn who_takes_the_flag_down_owes_a_look() {
         worker.push_counted(job(&target));
         assert!(owner.hides());
     });
-    shared.idle.exit(false); // it blocks
+    shared.sleep.exit(false); // it blocks
     shared.pay(0);
     assert!(is_woken(sleeps) && owner.signals.request.is_up(), "nobody comes for the private job");
 }
@@ -405,11 +405,11 @@ fn who_takes_the_flag_down_owes_a_look() {
 fn who_sleeps_at_the_limit_is_owed_a_look() {
     let shared = &Shared::by_hand(2, 1);
     let ([sleeps], target) = ([&shared.seats[1]], shared.target());
-    shared.idle.enter();
+    shared.sleep.enter();
     shared.injectors[0].push([job(&target)]); // the pusher wakes nobody
     shared.sleeps(sleeps);
     assert!(!Worker::at(shared, sleeps, Worker::must_stay), "one is active");
-    shared.idle.exit(false);
+    shared.sleep.exit(false);
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the job");
 }
@@ -420,11 +420,11 @@ fn who_ends_a_search_owes_a_look() {
     let shared = &Shared::by_hand(2, 2);
     let ([sleeps], target) = ([&shared.seats[1]], shared.target());
     shared.sleeps(sleeps);
-    shared.idle.enter();
-    shared.idle.search();
+    shared.sleep.enter();
+    shared.sleep.search();
     shared.comes(job(&target));
     assert!(!is_woken(sleeps), "one searches");
-    shared.idle.exit(true);
+    shared.sleep.exit(true);
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the job");
 }
@@ -436,11 +436,11 @@ fn who_finds_the_last_job_pays() {
     let shared = &Shared::by_hand(3, 3);
     let ([finds, hides, sleeps], target) = ([0, 1, 2].map(|seat| &shared.seats[seat]), shared.target());
     shared.sleeps(sleeps);
-    shared.idle.enter();
-    shared.idle.search();
+    shared.sleep.enter();
+    shared.sleep.search();
     Worker::at(shared, hides, |worker| _ = worker.own.push(job(&target)));
-    shared.idle.owe();
-    shared.idle.found();
+    shared.sleep.owe();
+    shared.sleep.found();
     Worker::at(shared, finds, Worker::wake_for_rest);
     assert!(is_woken(sleeps), "nobody comes for the private job");
 }
@@ -458,7 +458,7 @@ fn who_finds_what_it_waits_for_wakes_others_for_the_rest() {
     const SETS: &Target = &Target::new(set, None);
     let shared = &Shared::by_hand(2, 2);
     let ([waits, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
-    shared.idle.enter();
+    shared.sleep.enter();
     shared.sleeps(sleeps);
     let latch = Latch::new();
     let sets = Job::about(SETS, &latch);
@@ -474,12 +474,12 @@ fn who_finds_what_it_waits_for_wakes_others_for_the_rest() {
 fn who_is_woken_in_vain_and_goes_on_passes_on() {
     let shared = &Shared::by_hand(2, 2);
     let ([waits, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
-    shared.idle.enter();
+    shared.sleep.enter();
     shared.sleeps(sleeps);
     let (latch, job) = (&Latch::new(), job(&target));
     thread::scope(|scope| {
         scope.spawn(move || {
-            while shared.idle.is_anybody_active() {
+            while shared.sleep.is_anybody_active() {
                 thread::yield_now(); // the waiting thread does not sleep yet
             }
             thread::sleep(Duration::from_millis(10)); // now the waiting thread does not look any more

@@ -119,7 +119,7 @@ impl Shared {
     #[inline]
     pub(in crate::pool) fn misses_compensator(&self) -> bool {
         let made = self.compensators.made();
-        made < self.compensators.most && (made as u64) < self.idle.lent() && !self.compensators.is_paused()
+        made < self.compensators.most && (made as u64) < self.sleep.lent() && !self.compensators.is_paused()
     }
 
     /// A slot is free, and no thread is there for the work. Makes a compensating thread, if the slot is a lent one.
@@ -155,7 +155,7 @@ impl Shared {
         let compensator = self.compensators.made();
         // It counts from here on, so no other thread makes one more for the same work. It looks at all queues first.
         self.compensators.made.store(compensator + 1, Ordering::Relaxed);
-        self.idle.enter_compensator();
+        self.sleep.enter_compensator();
         match make(compensator) {
             Ok(thread) => {
                 crew.threads.extend(thread);
@@ -167,7 +167,7 @@ impl Shared {
                 self.compensators.pause(crew.refusals);
                 crew.refusals += 1;
                 drop(crew);
-                self.idle.exit_compensator(false);
+                self.sleep.exit_compensator(false);
                 self.pay(0); // meanwhile it counted as active, and work may have come that nobody was woken for
             }
         }
@@ -223,17 +223,17 @@ impl Worker<'_> {
     /// Stops counting as active, and lends its slot if it has one.
     fn leave(&self) {
         if self.lends {
-            self.shared.idle.lend(true);
+            self.shared.sleep.lend(true);
         }
-        self.shared.idle.exit(false);
+        self.shared.sleep.exit(false);
         self.shared.pay(self.seat.node);
     }
 
     /// Counts as active again, and takes its slot back. If that makes one thread too many, one parks after its job.
     fn come_back(&self) {
-        self.shared.idle.enter();
+        self.shared.sleep.enter();
         if self.lends {
-            self.shared.idle.lend(false);
+            self.shared.sleep.lend(false);
         }
     }
 
@@ -243,20 +243,20 @@ impl Worker<'_> {
         if !self.lends {
             return false;
         }
-        self.shared.idle.lend(true);
+        self.shared.sleep.lend(true);
         self.shared.pay(self.seat.node);
         self.seat.parker.park();
-        self.shared.idle.lend(false);
+        self.shared.sleep.lend(false);
         true
     }
 
     /// The life of a compensating thread, until the pool closes. It counts as awake from when it was made.
     fn live_as_compensator(&self) {
-        let idle = &self.shared.idle;
+        let sleep = &self.shared.sleep;
         let mut patience = Patience::new(self.shared.patience);
         loop {
-            let ending = idle.is_ending();
-            let over = !ending && idle.has_too_many_compensators();
+            let ending = sleep.is_ending();
+            let over = !ending && sleep.has_too_many_compensators();
             match if over { self.stop() } else { self.step() } {
                 Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
@@ -268,18 +268,18 @@ impl Worker<'_> {
                 Step::Idle => {}
             }
         }
-        idle.exit_compensator(self.searching.get());
+        sleep.exit_compensator(self.searching.get());
     }
 
     /// Sleeps until a slot is free for it and there is something to do. Gives whether it was woken for a job.
     pub(in crate::pool) fn sleep_as_compensator(&self) -> bool {
-        let Shared { idle, .. } = self.shared;
+        let Shared { sleep, .. } = self.shared;
         Counts::bump(&self.seat.counts.parks);
-        idle.sleep_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
-            let stays = idle.is_ending() || (has_slot && self.must_stay());
+        sleep.fall_asleep_as_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
+            let stays = sleep.is_ending() || (has_slot && self.must_stay());
             stays || {
                 if !has_slot {
-                    idle.owe(); // it has not looked, and pushers have counted on its search
+                    sleep.owe(); // it has not looked, and pushers have counted on its search
                 }
                 self.shared.pay(self.seat.node); // its slot is free again, for a worker
                 has_slot && self.nap(None)
@@ -291,7 +291,7 @@ impl Worker<'_> {
     fn stop(&self) -> Step {
         self.hand_over();
         if !self.searching.replace(true) {
-            self.shared.idle.search();
+            self.shared.sleep.search();
         }
         Step::Idle
     }
@@ -394,7 +394,7 @@ mod tests {
             3 => thread::Builder::new().spawn(|| ()).map(Some),
             _ => Err(io::Error::other("no threads left")),
         }));
-        (0..2).for_each(|_| shared.idle.lend(true));
+        (0..2).for_each(|_| shared.sleep.lend(true));
         let refused = || {
             compensators.again_at.store(1, Ordering::Relaxed); // the pause is over
             shared.miss_compensator();

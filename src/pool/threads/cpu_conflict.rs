@@ -62,13 +62,13 @@ impl Worker<'_> {
     /// If a guest is on the CPU that this worker is bound to, this worker sleeps while another worker looks for jobs in
     /// its place. `false`: there is no such guest, or no such worker.
     pub(in crate::pool) fn makes_way(&self) -> bool {
-        let Shared { whereabouts, idle, .. } = self.shared;
+        let Shared { whereabouts, sleep, .. } = self.shared;
         let is_free = |at: &At| at.cpu.is_some_and(|cpu| !whereabouts.has(cpu));
         if self.seat.at().cpu.is_none() || is_free(&self.seat.at()) {
             return false;
         }
-        let must_stay = || idle.is_ending() || self.has_call(false);
-        let swapped = idle.swap(&self.seat.parker, self.seat.at(), is_free, must_stay);
+        let must_stay = || sleep.is_ending() || self.has_call(false);
+        let swapped = sleep.swap(&self.seat.parker, self.seat.at(), is_free, must_stay);
         if swapped {
             Counts::bump(&self.seat.counts.parks);
         }
@@ -87,10 +87,10 @@ mod tests {
         (0..).zip(guests).for_each(|(guest, cpu)| shared.whereabouts.set(guest, *cpu));
         let [first, second] = [&shared.seats[0], &shared.seats[1]];
         for _ in 0..2 {
-            shared.idle.enter();
-            shared.idle.search();
+            shared.sleep.enter();
+            shared.sleep.search();
         }
-        shared.idle.announce(&second.parker, second.at(), None, false);
+        shared.sleep.announce(&second.parker, second.at(), None, false);
         first.parker.unpark(); // it does not sleep long
         let makes_way = Worker::at(&shared, first, Worker::makes_way);
         assert_eq!(second.parker.try_take(), makes_way, "who makes way wakes the other one");
@@ -104,10 +104,10 @@ mod tests {
         let [first, second] = [&shared.seats[0], &shared.seats[1]];
         shared.whereabouts.set(0, 4);
         for _ in 0..2 {
-            shared.idle.enter();
-            shared.idle.search();
+            shared.sleep.enter();
+            shared.sleep.search();
         }
-        shared.idle.announce(&second.parker, second.at(), None, false);
+        shared.sleep.announce(&second.parker, second.at(), None, false);
         let makes_way = || Worker::at(&shared, first, Worker::makes_way);
         first.move_to(Some(5));
         assert!(!makes_way(), "the guest is where it was before");

@@ -49,7 +49,7 @@ impl Watch {
                 self.shared.seats[asked.worker()].move_to(cpus.first().filter(|_| is_on_one));
                 self.placement.lock().moved(asked, &cpus, bound);
             }
-            self.shared.idle.wake_all(); // a worker that goes to sleep again says on which CPU it is now
+            self.shared.sleep.wake_all(); // a worker that goes to sleep again says on which CPU it is now
         }
         if !self.oversubscribe {
             let active = parallelism(&now.cpus, now.quota).min(self.asked.workers().len());

@@ -67,9 +67,9 @@ impl Shared {
     /// A job has come to an injector. If `limit` threads are active, no thread could be woken for it, and one worker is
     /// woken to stand by.
     pub(in crate::pool) fn call_stand_by(&self, node: usize) {
-        if self.idle.is_at_limit()
+        if self.sleep.is_at_limit()
             && self.stand_by.change(NOBODY, CALLED)
-            && !self.idle.wake_one_more(self.prefer(node))
+            && !self.sleep.wake_one_more(self.prefer(node))
         {
             self.stand_by.change(CALLED, NOBODY); // all workers are awake
         }

@@ -159,7 +159,7 @@ impl Worker<'_> {
     pub(in crate::pool) fn answer(&self) {
         if !self.local(|local| local.unpublished) {
             if self.hides() {
-                self.publish_up_to(self.shared.idle.idle().clamp(1, PUBLIC), Wanted::Surplus);
+                self.publish_up_to(self.shared.sleep.available().clamp(1, PUBLIC), Wanted::Surplus);
             }
             self.take_flag_down();
         }
@@ -168,9 +168,9 @@ impl Worker<'_> {
     /// Takes down the flag by which others ask, if nobody is hungry. Threads may sleep all the same, because `limit`
     /// threads are active: these are owed a look.
     fn take_flag_down(&self) {
-        let idle = &self.shared.idle;
-        if !idle.is_hungry() {
-            self.seat.signals.request.answer(|| idle.is_hungry() || idle.owes_sleepers());
+        let sleep = &self.shared.sleep;
+        if !sleep.is_hungry() {
+            self.seat.signals.request.answer(|| sleep.is_hungry() || sleep.owes_sleepers());
         }
     }
 

@@ -168,7 +168,7 @@ impl Worker<'_> {
     fn raid(&self, only: Only) -> bool {
         let begin = |seat| Some((seat, Seat::raid(seat)?));
         let mut raids = [const { None }; VICTIMS];
-        let hungry = self.shared.idle.idle().clamp(1, VICTIMS);
+        let hungry = self.shared.sleep.available().clamp(1, VICTIMS);
         raids
             .iter_mut()
             .zip(self.victims(only).filter_map(begin))
@@ -200,7 +200,7 @@ impl Worker<'_> {
         if self.driven {
             return sees();
         }
-        let naps = only.is_some() || self.shared.idle.is_anybody_active();
+        let naps = only.is_some() || self.shared.sleep.is_anybody_active();
         naps && (self.seat.parker.park_for(NAP) || sees())
     }
 }

@@ -54,13 +54,13 @@ impl Shared {
     /// ([`crate::sync::event_count`]): it asks all seats for jobs, and looks at everything. If there is something, it
     /// wakes one sleeper, the nearest to `node` first.
     pub(in crate::pool) fn pay(&self, node: usize) {
-        if !self.idle.pays(self.misses_compensator()) {
+        if !self.sleep.pays(self.misses_compensator()) {
             return;
         }
         self.ask_all();
         let sight = self.look();
         if sight.is_something() {
-            self.idle.owe();
+            self.sleep.owe();
             self.pass_on(&sight, node, 1);
         }
     }
@@ -68,7 +68,7 @@ impl Shared {
     /// Wakes up to `most` threads that may run what this look has seen, the nearest to `node` first. It stops when as
     /// many threads look for work as there are jobs.
     fn pass_on(&self, sight: &Sight<'_>, node: usize, most: u32) {
-        let is_missed = self.idle.pass_on(self.prefer(node), sight.jobs.max(1), most, |only| sight.suits(only));
+        let is_missed = self.sleep.pass_on(self.prefer(node), sight.jobs.max(1), most, |only| sight.suits(only));
         if is_missed && sight.jobs > 0 {
             self.miss_compensator();
         }
@@ -133,10 +133,10 @@ impl Worker<'_> {
     /// look, because pushers have counted on it. So the thread that frees or lends a slot knows that it must look.
     /// After the note this thread tries once more (O3).
     fn can_pass_on(&self) -> bool {
-        let Shared { idle, .. } = self.shared;
-        let can = || idle.can_wake() || self.shared.misses_compensator();
+        let Shared { sleep, .. } = self.shared;
+        let can = || sleep.can_wake() || self.shared.misses_compensator();
         can() || {
-            idle.owe();
+            sleep.owe();
             can() // (O3)
         }
     }

@@ -65,7 +65,7 @@ impl Worker<'_> {
         self.publish_all();
         self.say_gone();
         Counts::bump(&self.seat.counts.parks);
-        let woken = self.shared.idle.sleep(&self.seat.parker, self.seat.at(), only, || {
+        let woken = self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), only, || {
             self.shared.pay(self.seat.node);
             if owes {
                 self.pass_on();

@@ -229,20 +229,20 @@ impl<'p> Worker<'p> {
     /// Finds one job and runs it.
     pub(crate) fn step(&self) -> Step {
         self.point(Point::Find);
-        let idle = &self.shared.idle;
+        let sleep = &self.shared.sleep;
         if let Some(call) = self.take_call(false) {
             return self.run_found(call);
         }
-        if idle.is_crowded() && !idle.is_ending() {
+        if sleep.is_crowded() && !sleep.is_ending() {
             self.publish_all(); // the limit was lowered, and this thread is one too many
         } else if let Some(job) = self.find_here(None) {
             return self.run_found(job);
         }
         self.settle();
         if !self.searching.replace(true) {
-            idle.search();
+            sleep.search();
         }
-        if idle.is_over_limit() && !idle.is_ending() {
+        if sleep.is_over_limit() && !sleep.is_ending() {
             // A guest came while this worker searched, or this worker stood by: it is one thread too many.
             return self.take_overdue().map_or(Step::Idle, |job| self.run_found(job));
         }
@@ -263,7 +263,7 @@ impl<'p> Worker<'p> {
     #[inline]
     fn found(&self) {
         if self.searching.replace(false) {
-            self.shared.idle.found();
+            self.shared.sleep.found();
             self.wake_for_rest();
         }
     }
@@ -390,19 +390,19 @@ impl<'p> Worker<'p> {
 
     /// The life of a worker thread: until the pool closes.
     pub(crate) fn live(&self) {
-        self.shared.idle.enter();
+        self.shared.sleep.enter();
         let mut patience = Patience::new(self.shared.patience);
         loop {
-            let ending = self.shared.idle.is_ending(); // read before the last look for jobs
+            let ending = self.shared.sleep.is_ending(); // read before the last look for jobs
             match self.step() {
                 Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
                 Step::Idle if !self.goes_on_looking(&mut patience) => {
                     self.publish_all(); // a raid may have given jobs back meanwhile
                     Counts::bump(&self.seat.counts.parks);
-                    let waits = || if self.shared.idle.is_at_limit() { self.stands_by() } else { self.nap(None) };
+                    let waits = || if self.shared.sleep.is_at_limit() { self.stands_by() } else { self.nap(None) };
                     let stays = || self.must_stay() || waits();
-                    if self.shared.idle.sleep(&self.seat.parker, self.seat.at(), None, stays) {
+                    if self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), None, stays) {
                         patience.renew();
                     }
                     self.heeds_call();
@@ -410,7 +410,7 @@ impl<'p> Worker<'p> {
                 Step::Idle => {}
             }
         }
-        self.shared.idle.exit(self.searching.get());
+        self.shared.sleep.exit(self.searching.get());
         self.shared.pay(self.seat.node);
     }
 
@@ -422,7 +422,7 @@ impl<'p> Worker<'p> {
     /// Whether a worker that has found nothing goes on looking. It does so if it is not yet time to sleep, or if it has
     /// just published private jobs of others. A worker that is one too many does not.
     pub(in crate::pool) fn goes_on_looking(&self, patience: &mut Patience) -> bool {
-        if self.shared.idle.is_over_limit() {
+        if self.shared.sleep.is_over_limit() {
             return false;
         }
         let is_patient = !self.driven && patience.waits(|| false);
@@ -436,9 +436,9 @@ impl<'p> Worker<'p> {
     /// Whether a worker that is about to sleep must stay awake. At the limit it does not look for work, and is owed a
     /// look.
     pub(in crate::pool) fn must_stay(&self) -> bool {
-        let idle = &self.shared.idle;
-        let has_work = || if idle.is_at_limit() { idle.owes_me() } else { self.shared.asks_for_work() };
-        idle.is_ending() || self.has_call(false) || has_work()
+        let sleep = &self.shared.sleep;
+        let has_work = || if sleep.is_at_limit() { sleep.owes_me() } else { self.shared.asks_for_work() };
+        sleep.is_ending() || self.has_call(false) || has_work()
     }
 }
 

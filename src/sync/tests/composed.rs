@@ -24,7 +24,7 @@ fn take(jobs: &AtomicUsize) -> bool {
 #[test]
 fn loom_wait_ends_with_its_group() {
     struct Wait {
-        idle: EventCount,
+        sleep: EventCount,
         jobs: AtomicUsize,
         tokens: Quiescence,
         latch: Latch,
@@ -44,7 +44,7 @@ fn loom_wait_ends_with_its_group() {
     let edges = ["event_count.asleep", "quiescence.give", "latch.set", "latch.seen"];
     check(&edges, || {
         let wait = Arc::new(Wait {
-            idle: EventCount::new(1, 2),
+            sleep: EventCount::new(1, 2),
             jobs: AtomicUsize::new(0),
             tokens: Quiescence::new(2), // the maker's own, and that of the job it makes
             latch: Latch::new(),
@@ -52,12 +52,12 @@ fn loom_wait_ends_with_its_group() {
             done: Plain::new(),
         });
         let id = NonZeroUsize::new(7);
-        wait.idle.enter();
+        wait.sleep.enter();
         let maker = {
             let wait = wait.clone();
             thread::spawn(move || {
                 wait.jobs.store(1, Ordering::Relaxed);
-                wait.idle.notify(Prefer::default(), id, 1, 1);
+                wait.sleep.notify(Prefer::default(), id, 1, 1);
                 wait.done.add();
                 end(&wait);
             })
@@ -67,13 +67,13 @@ fn loom_wait_ends_with_its_group() {
                 end(&wait);
             } else {
                 let seen = || wait.latch.is_set() || wait.jobs.load(Ordering::Relaxed) > 0;
-                wait.idle.sleep(&wait.parker, At::default(), id, seen);
+                wait.sleep.fall_asleep(&wait.parker, At::default(), id, seen);
             }
         }
         assert_eq!(wait.done.get(), 1, "what the group did is visible");
         maker.join().expect("no panic");
-        wait.idle.exit(false);
-        assert_eq!(wait.idle.idle(), 0, "all counts are back at zero");
+        wait.sleep.exit(false);
+        assert_eq!(wait.sleep.available(), 0, "all counts are back at zero");
     });
 }
 
@@ -85,23 +85,23 @@ fn loom_guests_hand_over() {
     check(&["claim.take"], || {
         let shared = Arc::new((EventCount::new(3, 3), Claims::new(1), Plain::new(), AtomicUsize::new(0)));
         let worker = Arc::new(Parker::new());
-        let (idle, claims, seat, jobs) = &*shared;
-        idle.enter();
-        idle.search();
-        idle.announce(&worker, At::default(), None, false); // through S1 to S3, and parked
-        fn visit((idle, claims, seat, jobs): &(EventCount, Claims, Plain, AtomicUsize)) -> u32 {
+        let (sleep, claims, seat, jobs) = &*shared;
+        sleep.enter();
+        sleep.search();
+        sleep.announce(&worker, At::default(), None, false); // through S1 to S3, and parked
+        fn visit((sleep, claims, seat, jobs): &(EventCount, Claims, Plain, AtomicUsize)) -> u32 {
             let Some(place) = claims.take() else {
-                idle.set_urgent(true);
+                sleep.set_urgent(true);
                 jobs.fetch_add(1, Ordering::Relaxed);
-                idle.notify(Prefer::default(), None, 1, 1);
+                sleep.notify(Prefer::default(), None, 1, 1);
                 return 0;
             };
-            idle.enter();
+            sleep.enter();
             seat.add();
             jobs.fetch_add(1, Ordering::Relaxed);
-            idle.notify(Prefer::default(), None, 1, 1);
+            sleep.notify(Prefer::default(), None, 1, 1);
             claims.release(place);
-            idle.exit(false);
+            sleep.exit(false);
             1
         }
         let other = {
@@ -126,7 +126,7 @@ fn loom_event_count_end_comes_after_all_jobs() {
         let spawner = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, visits) = &*shared;
+                let (sleep, jobs, visits) = &*shared;
                 {
                     let mut visits = visits.lock().expect("no panic");
                     if visits.0 {
@@ -138,7 +138,7 @@ fn loom_event_count_end_comes_after_all_jobs() {
                 let mut visits = visits.lock().expect("no panic");
                 visits.1 = false;
                 if visits.0 {
-                    idle.end(); // on behalf of the one who closed
+                    sleep.end(); // on behalf of the one who closed
                 }
                 true
             })
@@ -146,16 +146,16 @@ fn loom_event_count_end_comes_after_all_jobs() {
         let closer = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, _, visits) = &*shared;
+                let (sleep, _, visits) = &*shared;
                 let mut visits = visits.lock().expect("no panic");
                 visits.0 = true;
                 if !visits.1 {
-                    idle.end();
+                    sleep.end();
                 }
             })
         };
-        let (idle, jobs, _) = &*shared;
-        let ending = idle.is_ending();
+        let (sleep, jobs, _) = &*shared;
+        let ending = sleep.is_ending();
         let mut ran = take(jobs);
         let spawned = spawner.join().expect("no panic");
         closer.join().expect("no panic");
@@ -172,29 +172,29 @@ fn loom_event_count_end_comes_after_all_jobs() {
 fn loom_event_count_lends_a_slot() {
     check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, compensator) = &*shared;
-        idle.enter_compensator();
-        idle.search();
-        idle.announce(compensator, At::default(), None, true);
-        idle.enter();
+        let (sleep, jobs, compensator) = &*shared;
+        sleep.enter_compensator();
+        sleep.search();
+        sleep.announce(compensator, At::default(), None, true);
+        sleep.enter();
         let worker = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.lend(true);
-                idle.exit(false);
-                pay(idle, jobs);
+                let (sleep, jobs, _) = &*shared;
+                sleep.lend(true);
+                sleep.exit(false);
+                pay(sleep, jobs);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
+        sleep.notify(Prefer::default(), None, 1, 1);
         worker.join().expect("no panic");
         assert!(compensator.try_take(), "one of them has woken the compensator");
-        assert!(!idle.has_too_many_compensators());
-        idle.lend(false);
-        assert!(idle.has_too_many_compensators());
-        idle.exit_compensator(true);
-        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+        assert!(!sleep.has_too_many_compensators());
+        sleep.lend(false);
+        assert!(sleep.has_too_many_compensators());
+        sleep.exit_compensator(true);
+        assert_eq!(sleep.available(), 0, "all counts are back at zero");
     });
 }
 
@@ -226,31 +226,31 @@ fn loom_event_count_search_changes_hands() {
     check(&["event_count.pushed", "event_count.asleep"], || {
         let parkers = [Arc::new(Parker::new()), Arc::new(Parker::new())];
         let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0), parkers));
-        let (idle, jobs, [_, free]) = &*shared;
+        let (sleep, jobs, [_, free]) = &*shared;
         for _ in 0..2 {
-            idle.enter();
-            idle.search();
+            sleep.enter();
+            sleep.search();
         }
         // The second one has gone through S1 to S3.
-        idle.announce(free, At::default(), None, false);
+        sleep.announce(free, At::default(), None, false);
         let swap = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, _, [leaving, _]) = &*shared;
-                assert!(idle.give_search(leaving, At::default(), |_| true), "nobody else wakes it");
+                let (sleep, _, [leaving, _]) = &*shared;
+                assert!(sleep.give_search(leaving, At::default(), |_| true), "nobody else wakes it");
             })
         };
         let push = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
+                let (sleep, jobs, _) = &*shared;
                 jobs.store(1, Ordering::Relaxed);
-                idle.notify(Prefer::default(), None, 1, 1);
+                sleep.notify(Prefer::default(), None, 1, 1);
             })
         };
         free.park();
         while !take(jobs) {
-            idle.sleep(free, At::default(), None, || jobs.load(Ordering::Relaxed) > 0);
+            sleep.fall_asleep(free, At::default(), None, || jobs.load(Ordering::Relaxed) > 0);
         }
         push.join().expect("no panic");
         swap.join().expect("no panic");
@@ -263,21 +263,21 @@ fn loom_event_count_search_changes_hands() {
 fn loom_event_count_search_at_the_limit_is_handed_on() {
     check(&["event_count.found", "event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, sleeper) = &*shared;
-        idle.enter();
-        idle.search();
-        idle.announce(sleeper, At::default(), None, false);
-        idle.enter(); // the guest
-        idle.enter();
-        idle.search();
+        let (sleep, jobs, sleeper) = &*shared;
+        sleep.enter();
+        sleep.search();
+        sleep.announce(sleeper, At::default(), None, false);
+        sleep.enter(); // the guest
+        sleep.enter();
+        sleep.search();
         let searcher = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.found();
-                let looks = idle.can_wake() || {
-                    idle.owe();
-                    idle.can_wake()
+                let (sleep, jobs, _) = &*shared;
+                sleep.found();
+                let looks = sleep.can_wake() || {
+                    sleep.owe();
+                    sleep.can_wake()
                 };
                 looks && jobs.load(Ordering::Relaxed) > 0
             })
@@ -285,13 +285,13 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
         let guest = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.exit(false);
-                idle.pays(false) && jobs.load(Ordering::Relaxed) > 0
+                let (sleep, jobs, _) = &*shared;
+                sleep.exit(false);
+                sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
+        sleep.notify(Prefer::default(), None, 1, 1);
         let would_wake = [searcher, guest].map(|thread| thread.join().expect("no panic"));
         assert!(sleeper.try_take() || would_wake[0] || would_wake[1], "one of them wakes the sleeper");
     });
@@ -304,11 +304,11 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
 fn loom_event_count_nobody_relies_on_the_note_of_another() {
     check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, sleeper) = &*shared;
+        let (sleep, jobs, sleeper) = &*shared;
         let group = NonZeroUsize::new(1);
-        idle.enter();
-        idle.announce(sleeper, At::default(), group, false);
-        idle.enter(); // the guest
+        sleep.enter();
+        sleep.announce(sleeper, At::default(), group, false);
+        sleep.enter(); // the guest
         let owes = {
             let shared = shared.clone();
             thread::spawn(move || _ = shared.0.notify(Prefer::default(), NonZeroUsize::new(2), 1, 1))
@@ -316,13 +316,13 @@ fn loom_event_count_nobody_relies_on_the_note_of_another() {
         let guest = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.exit(false);
-                idle.pays(false) && jobs.load(Ordering::Relaxed) > 0
+                let (sleep, jobs, _) = &*shared;
+                sleep.exit(false);
+                sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), group, 1, 1);
+        sleep.notify(Prefer::default(), group, 1, 1);
         owes.join().expect("no panic");
         let would_wake = guest.join().expect("no panic");
         assert!(sleeper.try_take() || would_wake, "one of them wakes the sleeper");

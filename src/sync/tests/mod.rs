@@ -327,23 +327,23 @@ fn loom_event_count_loses_no_wake_up() {
         let worker = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
+                let (sleep, jobs, _) = &*shared;
                 let parker = Arc::new(Parker::new());
-                idle.enter();
-                idle.search();
+                sleep.enter();
+                sleep.search();
                 while jobs.load(Ordering::Relaxed) == 0 {
                     let seen = || jobs.load(Ordering::Relaxed) > 0;
-                    idle.sleep(&parker, At::default(), None, seen);
+                    sleep.fall_asleep(&parker, At::default(), None, seen);
                 }
-                idle.found();
-                idle.exit(false);
+                sleep.found();
+                sleep.exit(false);
             })
         };
-        let (idle, jobs, _) = &*shared;
+        let (sleep, jobs, _) = &*shared;
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
+        sleep.notify(Prefer::default(), None, 1, 1);
         worker.join().expect("no panic");
-        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+        assert_eq!(sleep.available(), 0, "all counts are back at zero");
     });
 }
 
@@ -357,20 +357,20 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
         let waiter = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, back) = &*shared;
+                let (sleep, back) = &*shared;
                 let parker = Arc::new(Parker::new());
-                idle.enter();
+                sleep.enter();
                 while back.load(Ordering::Relaxed) == 0 {
-                    idle.sleep(&parker, At::default(), Some(id), || back.load(Ordering::Relaxed) > 0);
+                    sleep.fall_asleep(&parker, At::default(), Some(id), || back.load(Ordering::Relaxed) > 0);
                 }
-                idle.exit(false);
+                sleep.exit(false);
             })
         };
         shared.1.store(1, Ordering::Relaxed);
         shared.0.give_back(id);
         waiter.join().expect("no panic");
         shared.0.exit(false);
-        assert_eq!(shared.0.idle(), 0, "all counts are back at zero");
+        assert_eq!(shared.0.available(), 0, "all counts are back at zero");
     });
 }
 
@@ -380,25 +380,25 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
 fn loom_event_count_exit_is_handed_on() {
     check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, sleeper) = &*shared;
-        idle.enter();
-        idle.search();
-        idle.announce(sleeper, At::default(), None, false);
-        idle.enter();
+        let (sleep, jobs, sleeper) = &*shared;
+        sleep.enter();
+        sleep.search();
+        sleep.announce(sleeper, At::default(), None, false);
+        sleep.enter();
         let guest = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.exit(false);
-                pay(idle, jobs);
+                let (sleep, jobs, _) = &*shared;
+                sleep.exit(false);
+                pay(sleep, jobs);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
+        sleep.notify(Prefer::default(), None, 1, 1);
         guest.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
-        idle.exit(true);
-        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+        sleep.exit(true);
+        assert_eq!(sleep.available(), 0, "all counts are back at zero");
     });
 }
 
@@ -409,15 +409,15 @@ fn loom_event_count_exit_is_handed_on() {
 fn loom_event_count_exit_beside_a_short_sleep() {
     check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, sleeper) = &*shared;
-        idle.enter();
-        idle.search();
-        idle.announce(sleeper, At::default(), None, false);
-        idle.enter();
-        idle.enter();
+        let (sleep, jobs, sleeper) = &*shared;
+        sleep.enter();
+        sleep.search();
+        sleep.announce(sleeper, At::default(), None, false);
+        sleep.enter();
+        sleep.enter();
         // Whether it would wake the sleeper.
-        fn pays((idle, jobs, _): &(EventCount, AtomicUsize, Arc<Parker>)) -> bool {
-            idle.pays(false) && jobs.load(Ordering::Relaxed) > 0
+        fn pays((sleep, jobs, _): &(EventCount, AtomicUsize, Arc<Parker>)) -> bool {
+            sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0
         }
         let waiter = {
             let shared = shared.clone();
@@ -434,7 +434,7 @@ fn loom_event_count_exit_beside_a_short_sleep() {
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
+        sleep.notify(Prefer::default(), None, 1, 1);
         let paid = [waiter, guest].map(|thread| thread.join().expect("no panic"));
         assert!(sleeper.try_take() || paid[0] || paid[1], "one of them wakes the sleeper");
     });
@@ -446,36 +446,36 @@ fn loom_event_count_exit_beside_a_short_sleep() {
 fn loom_event_count_debt_is_paid_once() {
     check(&["event_count.paid"], || {
         let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, sleeper) = &*shared;
-        idle.enter();
-        idle.search();
-        idle.announce(sleeper, At::default(), None, false);
-        idle.enter(); // one that is busy all the time
-        idle.enter();
-        idle.owe();
+        let (sleep, jobs, sleeper) = &*shared;
+        sleep.enter();
+        sleep.search();
+        sleep.announce(sleeper, At::default(), None, false);
+        sleep.enter(); // one that is busy all the time
+        sleep.enter();
+        sleep.owe();
         let payer = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.exit(false);
-                pay(idle, jobs);
+                let (sleep, jobs, _) = &*shared;
+                sleep.exit(false);
+                pay(sleep, jobs);
             })
         };
-        idle.enter();
+        sleep.enter();
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
-        idle.exit(false);
-        pay(idle, jobs);
+        sleep.notify(Prefer::default(), None, 1, 1);
+        sleep.exit(false);
+        pay(sleep, jobs);
         payer.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
     });
 }
 
 /// Pays what is owed: looks at the jobs, and wakes a thread for them.
-fn pay(idle: &EventCount, jobs: &AtomicUsize) {
-    if idle.pays(false) && jobs.load(Ordering::Relaxed) > 0 {
-        idle.owe();
-        idle.pass_on(Prefer::default(), 1, 1, |only| only.is_none());
+fn pay(sleep: &EventCount, jobs: &AtomicUsize) {
+    if sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0 {
+        sleep.owe();
+        sleep.pass_on(Prefer::default(), 1, 1, |only| only.is_none());
     }
 }
 
@@ -483,31 +483,31 @@ fn pay(idle: &EventCount, jobs: &AtomicUsize) {
 fn loom_event_count_search_is_handed_on() {
     check(&["event_count.found"], || {
         let shared = Arc::new((EventCount::new(3, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, sleeper) = &*shared;
+        let (sleep, jobs, sleeper) = &*shared;
         // The sleeper has gone through S1 to S3, and is parked.
-        idle.enter();
-        idle.search();
-        idle.announce(sleeper, At::default(), None, false);
+        sleep.enter();
+        sleep.search();
+        sleep.announce(sleeper, At::default(), None, false);
         let searcher = {
             let shared = shared.clone();
-            idle.enter();
-            idle.search();
+            sleep.enter();
+            sleep.search();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.found();
+                let (sleep, jobs, _) = &*shared;
+                sleep.found();
                 if jobs.load(Ordering::Relaxed) > 0 {
-                    idle.notify(Prefer::default(), None, 1, 2);
+                    sleep.notify(Prefer::default(), None, 1, 2);
                 }
-                idle.exit(false);
+                sleep.exit(false);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
+        sleep.notify(Prefer::default(), None, 1, 1);
         searcher.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
-        idle.found();
-        idle.exit(false);
-        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+        sleep.found();
+        sleep.exit(false);
+        assert_eq!(sleep.available(), 0, "all counts are back at zero");
     });
 }
 
@@ -520,18 +520,18 @@ fn loom_steal_request_is_not_forgotten() {
         let asker = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, request) = &*shared;
-                idle.search();
-                idle.sleep(&Arc::new(Parker::new()), At::default(), None, || {
+                let (sleep, request) = &*shared;
+                sleep.search();
+                sleep.fall_asleep(&Arc::new(Parker::new()), At::default(), None, || {
                     request.ask();
                     true
                 });
             })
         };
-        let (idle, request) = &*shared;
-        request.answer(|| idle.is_hungry());
+        let (sleep, request) = &*shared;
+        request.answer(|| sleep.is_hungry());
         asker.join().expect("no panic");
-        assert!(idle.is_hungry() && request.is_up(), "somebody is hungry: the flag is up");
+        assert!(sleep.is_hungry() && request.is_up(), "somebody is hungry: the flag is up");
     });
 }
 
@@ -549,7 +549,7 @@ fn loom_event_count_raised_limit_wakes() {
                 shared.enter();
                 shared.search();
                 while shared.is_crowded() {
-                    shared.sleep(&parker, At::default(), None, || !shared.is_at_limit() || shared.owes_me());
+                    shared.fall_asleep(&parker, At::default(), None, || !shared.is_at_limit() || shared.owes_me());
                 }
                 shared.found();
                 shared.exit(false);
@@ -561,7 +561,7 @@ fn loom_event_count_raised_limit_wakes() {
         }
         worker.join().expect("no panic");
         shared.exit(false);
-        assert_eq!(shared.idle(), 0, "all counts are back at zero");
+        assert_eq!(shared.available(), 0, "all counts are back at zero");
     });
 }
 
@@ -571,26 +571,26 @@ fn loom_event_count_raised_limit_wakes() {
 fn loom_event_count_raise_is_handed_on() {
     check(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(2, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (idle, jobs, sleeper) = &*shared;
-        idle.set_limit(1);
-        idle.enter();
-        idle.search();
-        idle.announce(sleeper, At::default(), None, false);
-        idle.enter(); // one that is busy all the time
+        let (sleep, jobs, sleeper) = &*shared;
+        sleep.set_limit(1);
+        sleep.enter();
+        sleep.search();
+        sleep.announce(sleeper, At::default(), None, false);
+        sleep.enter(); // one that is busy all the time
         let raiser = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (idle, jobs, _) = &*shared;
-                idle.set_limit(2);
-                pay(idle, jobs);
+                let (sleep, jobs, _) = &*shared;
+                sleep.set_limit(2);
+                pay(sleep, jobs);
             })
         };
         jobs.store(1, Ordering::Relaxed);
-        idle.notify(Prefer::default(), None, 1, 1);
+        sleep.notify(Prefer::default(), None, 1, 1);
         raiser.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
-        idle.exit(true);
-        idle.exit(false);
-        assert_eq!(idle.idle(), 0, "all counts are back at zero");
+        sleep.exit(true);
+        sleep.exit(false);
+        assert_eq!(sleep.available(), 0, "all counts are back at zero");
     });
 }

@@ -309,7 +309,7 @@ impl EventCount {
         fence_edge!("event_count.paid"); // (P4)
     }
 
-    /// Whether a thread could take a job now: [`idle`](Self::idle) is not zero.
+    /// Whether a thread could take a job now: [`available`](Self::available) is not zero.
     #[inline]
     pub(crate) fn is_hungry(&self) -> bool {
         let word = self.load();
@@ -324,10 +324,10 @@ impl EventCount {
 
     /// How many threads could take a job now, because they search or may be woken: a hint, one relaxed load.
     #[inline]
-    pub(crate) fn idle(&self) -> usize {
+    pub(crate) fn available(&self) -> usize {
         let word = self.load();
-        let idle = word.searching() + word.sleeping().min(self.limit().saturating_sub(word.active()));
-        usize::try_from(idle).expect("two 16-bit fields")
+        let available = word.searching() + word.sleeping().min(self.limit().saturating_sub(word.active()));
+        usize::try_from(available).expect("two 16-bit fields")
     }
 
     /// Whether a thread is active: a hint.
@@ -468,20 +468,31 @@ impl EventCount {
     /// A thread that may run anything counts as searching before and after. One that waits for something never does,
     /// and pays in `must_stay` first of all. `true`: it was woken for a job. One that waits for something, and takes
     /// none, passes on what is in sight. (S5)
-    pub(crate) fn sleep(&self, parker: &Arc<Parker>, at: At, only: Only, must_stay: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn fall_asleep(
+        &self,
+        parker: &Arc<Parker>,
+        at: At,
+        only: Only,
+        must_stay: impl FnOnce() -> bool,
+    ) -> bool {
         self.announce(parker, at, only, false); // (S1)
         self.sleep_on(parker, must_stay)
     }
 
-    /// As [`sleep`](Self::sleep), for a compensating thread. A notifier wakes it only if a slot is lent for it.
+    /// As [`fall_asleep`](Self::fall_asleep), for a compensating thread. A notifier wakes it only if a slot is lent for it.
     /// `must_stay` is told whether that is so now.
-    pub(crate) fn sleep_compensator(&self, parker: &Arc<Parker>, at: At, must_stay: impl FnOnce(bool) -> bool) -> bool {
+    pub(crate) fn fall_asleep_as_compensator(
+        &self,
+        parker: &Arc<Parker>,
+        at: At,
+        must_stay: impl FnOnce(bool) -> bool,
+    ) -> bool {
         self.announce(parker, at, None, true); // (S1)
         self.sleep_on(parker, || must_stay(self.has_slot_for_compensator()))
     }
 
     /// The calling thread, which may run anything and searches, goes to sleep. A sleeper that `suits` searches in its
-    /// place. `false`: there is none. `must_stay`: as for [`sleep`](Self::sleep).
+    /// place. `false`: there is none. `must_stay`: as for [`fall_asleep`](Self::fall_asleep).
     pub(crate) fn swap(
         &self,
         parker: &Arc<Parker>,
