@@ -9,8 +9,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::fused::{Drive, Tail};
+use super::drive::Drive;
 use super::pipe::{Feed, Head, Parcel};
+use super::tail::Tail;
 use crate::run::cancel::Carried;
 use crate::run::flow::batch::PART;
 use crate::run::flow::cx::Cx;

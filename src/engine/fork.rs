@@ -6,8 +6,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use super::drive::Drive;
 use super::edge::{Edge, Filling};
-use super::fused::{Drive, Tail};
+use super::tail::Tail;
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::stage::TailKind;

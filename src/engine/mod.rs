@@ -16,7 +16,7 @@
 //!      │ Tail::run(drive)
 //!   serial::Serial       is it this batch's turn?  no: collect its items in a packet, and leave that behind
 //!      │ Drive::drive      yes:
-//!   fused::Firing        opens a frame: counts, clock, the operator that fails
+//!   drive::Firing        opens a frame: counts, clock, the operator that fails
 //!      │ Pipe::drive
 //!   op::Op (filter)  ──► op::Op (map)  ──► pipe::Root  ──► numbered::Numbered     each asks the one before it
 //!                                                              │ a loop over the items of the batch
@@ -38,11 +38,13 @@
 //! |---|---|
 //! | where items come from | [`pulled`], [`numbered`]; packets in [`edge`] |
 //! | what is done with them on the way | [`pipe`], [`op`], [`boxed`] |
-//! | what drives them | [`fused`] |
-//! | where they go | [`serial`], [`reduce`], [`edge`] to one stage, [`fork`] to two |
+//! | the stage | [`fused`] |
+//! | where they go | [`tail`]: [`serial`], [`reduce`], [`edge`] to one stage, [`fork`] to two |
+//! | what drives them there | [`drive`] |
 //! | stages that take whole packets | [`inlet`] |
 
 pub(crate) mod boxed;
+pub(crate) mod drive;
 pub(crate) mod edge;
 pub(crate) mod fork;
 pub(crate) mod fused;
@@ -53,3 +55,4 @@ pub(crate) mod pipe;
 pub(crate) mod pulled;
 pub(crate) mod reduce;
 pub(crate) mod serial;
+pub(crate) mod tail;

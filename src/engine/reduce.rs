@@ -13,7 +13,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::fused::{Broken, BrokenBy, Drive, DriveAll, ParallelTail, Tail, put};
+use super::drive::{Broken, BrokenBy, Drive, DriveAll};
+use super::tail::{ParallelTail, Tail, put};
 use crate::knockout::Node;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::flow::cx::Cx;

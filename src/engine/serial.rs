@@ -15,8 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::drive::Drive;
 use super::edge::Edge;
-use super::fused::{Drive, Tail};
+use super::tail::Tail;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;

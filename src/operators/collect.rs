@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::engine::fused::put;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::SerialOp;
+use crate::engine::tail::put;
 use crate::graph::Stream;
 use crate::plan::Data;
 use crate::run::slot::Slot;

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::engine::fused::{Drive, DriveAll, ParallelTail, Tail, consume, consume_all, put};
+use crate::engine::drive::{Drive, DriveAll};
 use crate::engine::pipe::Pipe;
+use crate::engine::tail::{ParallelTail, Tail, consume, consume_all, put};
 use crate::graph::{Entries, Keyed, PARTITIONS, Table};
 use crate::plan::Data;
 use crate::run::cancel::{Cause, Fault, Index};

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::engine::fused::{Drive, DriveAll, ParallelTail, Tail, consume, consume_all, put};
+use crate::engine::drive::{Drive, DriveAll};
 use crate::engine::pipe::Pipe;
+use crate::engine::tail::{ParallelTail, Tail, consume, consume_all, put};
 use crate::graph::Stream;
 use crate::plan::Data;
 use crate::run::flow::cx::Cx;

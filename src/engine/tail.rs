@@ -1,0 +1,76 @@
+//! Tails: where the items of a stage go.
+//!
+//! A tail drives the pipe, not the other way round: it is given each piece as a [`Drive`]. So the tail can first check
+//! whether the piece may go in, and then put the items where they belong: into a table of its own, or straight into an
+//! operator. An ordered sink needs no buffer for a piece whose turn it is.
+//!
+//! [`super::fused`] calls tails, from many workers at once, each with a piece of its own.
+
+use super::drive::{Broken, BrokenBy, Drive, DriveAll};
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::Ticket;
+use crate::run::flow::stage::{Capacity, Ended, OwnJob, TailKind};
+use crate::run::slot::Slot;
+use crate::unwind;
+
+/// Takes what comes out of a pipe.
+pub(crate) trait Tail<T>: Send + Sync {
+    const KIND: TailKind;
+    /// What it queues for itself.
+    type Own: OwnJob;
+    /// Takes the items of one piece, which `drive` drives. It must retire the piece, or send it on and let it arrive.
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>);
+    /// Runs a job that it has queued for itself.
+    fn own(&self, cx: &Cx<'_>, job: Self::Own);
+    /// Ends the stage, after the last piece has retired.
+    fn end(&self, _cx: &Cx<'_>) -> Ended {
+        Ended::Now
+    }
+    fn prepare(&mut self, _capacity: Capacity) {}
+    fn reset(&mut self) {}
+    /// Drops what a failed run left, and returns how many items of the stage's input were dropped.
+    fn clear(&mut self) -> u64 {
+        0
+    }
+    fn waiting(&self) -> Option<String> {
+        None
+    }
+    /// The numbers of items that a serial operator was given, made, and dropped.
+    fn serial_counts(&self) -> Option<[u64; 3]> {
+        None
+    }
+}
+
+/// A tail for which the order of batches makes no difference, and which keeps none of them. A free source may feed it.
+pub(crate) trait ParallelTail<T>: Tail<T> {
+    /// Takes the items of adjacent batches, which `drive` drives one after the other.
+    fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>);
+}
+
+/// Puts the result of a sink into its slot.
+pub(crate) fn put<T>(slot: &Slot<T>, value: Option<T>) {
+    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+    // SAFETY: (1) only the end of the sink's stage calls this, and the task graph puts it before every other access to
+    // the slot.
+    let old = unsafe { slot.replace(value) };
+    unwind::drop_value(old);
+}
+
+/// Gives the items of a piece to `each`, lets a failure count, and retires the piece.
+pub(crate) fn consume<T>(cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>, mut each: impl FnMut(T)) {
+    let ((), failure) = drive.drive((), |(), item| each(item));
+    if let Some(failure) = failure {
+        cx.fail(&ticket, failure);
+    }
+    cx.retire(&ticket);
+}
+
+/// Does the same for adjacent batches of a free source.
+pub(crate) fn consume_all<T>(cx: &Cx<'_>, drive: impl DriveAll<T>, mut each: impl FnMut(T)) {
+    let mut count = 0;
+    let broken = drive.drive_all(|| count += 1, |(), item| each(item), |_, ()| ());
+    if let Some(Broken { number, cause: BrokenBy::Operator(failure) }) = broken {
+        cx.fail(&Ticket::at(number, 0), failure);
+    }
+    cx.arrive_all(count);
+}
