@@ -1,6 +1,6 @@
 //! Numbered sources: any worker can make a batch from its number alone.
 //!
-//! The sources in [`crate::sources`] implement [`Indexed`]. [`Numbered`] cuts them into batches for the run
+//! The sources in [`crate::sources`] implement [`ByNumber`]. [`Numbered`] cuts them into batches for the run
 //! ([`NumberedItems`]), and is the head of the stage's pipe ([`Feed`]). The run asks for each batch once, from any
 //! worker, after `begin`.
 
@@ -19,7 +19,7 @@ use crate::unwind;
 /// A collection whose items any thread can reach by index.
 ///
 /// The unit of length is an item for most sources, and a byte for records of a text.
-pub(crate) trait Indexed: Send + Sync {
+pub(crate) trait ByNumber: Send + Sync {
     type Item;
     /// Its length in this run. It may call user code.
     fn len(&self) -> u64;
@@ -104,7 +104,7 @@ impl<C> Numbered<C> {
     }
 }
 
-impl<C: Indexed> NumberedItems for Numbered<C> {
+impl<C: ByNumber> NumberedItems for Numbered<C> {
     fn begin(&self, size: BatchSize) -> u64 {
         let sizes = AssertUnwindSafe(|| (self.items.len(), self.items.batch(size))); // data's length is user code
         if let Some(stale) = self.thrown.lock().take() {
@@ -140,7 +140,7 @@ impl<C: Indexed> NumberedItems for Numbered<C> {
     }
 }
 
-impl<C: Indexed> Head for Numbered<C> {
+impl<C: ByNumber> Head for Numbered<C> {
     fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
         (self.items.count(&self.batch(parcel.ticket.number)), None)
     }
@@ -149,7 +149,7 @@ impl<C: Indexed> Head for Numbered<C> {
     }
 }
 
-impl<C: Indexed> Feed for Numbered<C> {
+impl<C: ByNumber> Feed for Numbered<C> {
     type Item = C::Item;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(C::Item)) {

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::error::Error;
 
-use super::pipe::{Head, Meter, Parcel, Pipe, Spot, Tally, guard};
+use super::pipe::{Counter, Head, Meter, Parcel, Pipe, Position, guard};
 use crate::run::flow::frame::Frame;
 
 /// What a fused operator does with an item. All workers may call it at the same time.
@@ -50,11 +50,11 @@ pub(crate) trait Emit<T> {
 pub(crate) struct Op<P, O> {
     inner: P,
     op: O,
-    spot: Spot,
+    spot: Position,
 }
 
 impl<P, O> Op<P, O> {
-    pub(crate) fn new(inner: P, op: O, spot: Spot) -> Self {
+    pub(crate) fn new(inner: P, op: O, spot: Position) -> Self {
         Self { inner, op, spot }
     }
 }
@@ -70,7 +70,7 @@ impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(O::Out)) {
         let at = self.spot.position;
         let mut batch = self.op.begin();
-        let counted = Tally::new(frame, self.spot.columns.out.filter(|_| O::RESIZES));
+        let counted = Counter::new(frame, self.spot.columns.out.filter(|_| O::RESIZES));
         // Items that it was given, if the number of items that it made does not tell.
         let counts_given = O::FAILS && O::MAKES != Makes::One;
         let given = Cell::new(if counts_given { frame.count(self.spot.columns.given) } else { 0 });

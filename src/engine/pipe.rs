@@ -137,13 +137,13 @@ pub(crate) fn guard<R>(frame: &Frame<'_>, position: usize, call: impl FnOnce() -
 
 /// Counts items in a local variable, starting from the count in the frame, and writes the count back when the batch
 /// ends or breaks off. Without a column the count goes nowhere.
-pub(crate) struct Tally<'a> {
+pub(crate) struct Counter<'a> {
     frame: &'a Frame<'a>,
     column: Option<usize>,
     count: Cell<u64>,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> Counter<'a> {
     #[inline]
     pub(crate) fn new(frame: &'a Frame<'a>, column: Option<usize>) -> Self {
         Self { frame, column, count: Cell::new(column.map_or(0, |column| frame.count(column))) }
@@ -159,7 +159,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-impl Drop for Tally<'_> {
+impl Drop for Counter<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(column) = self.column {
@@ -170,7 +170,7 @@ impl Drop for Tally<'_> {
 
 /// Where an operator stands in its stage: its position, and the columns that count the items it is given and hands on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spot {
+pub(crate) struct Position {
     pub(crate) position: usize,
     pub(crate) columns: Columns,
 }
@@ -194,7 +194,7 @@ impl<H: Feed> Pipe for Root<H> {
     }
     #[inline]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(H::Item)) {
-        let fed = Tally::new(frame, Some(0));
+        let fed = Counter::new(frame, Some(0));
         let each = &mut |item| {
             M::at(frame, 0);
             fed.add();

@@ -28,7 +28,7 @@ pub(crate) trait MakeIter: Send {
 
 /// A pulled source; see the module documentation.
 pub(crate) struct Pulled<O: MakeIter> {
-    state: UnsafeCell<State<O>>,
+    state: UnsafeCell<PulledState<O>>,
     buffers: UnsafeCell<Buffers<Item<O>>>,
 }
 
@@ -52,7 +52,7 @@ impl<T> Buffer<T> {
 
 type Item<O> = <<O as MakeIter>::Iter as Iterator>::Item;
 
-struct State<O: MakeIter> {
+struct PulledState<O: MakeIter> {
     make: O,
     iter: Option<O::Iter>,
     /// The payload of a panic while the iterator was made.
@@ -72,7 +72,7 @@ unsafe impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {
 impl<O: MakeIter> Pulled<O> {
     pub(crate) fn new(make: O) -> Self {
         Self {
-            state: UnsafeCell::new(State { make, iter: None, thrown: None, largest: 0 }),
+            state: UnsafeCell::new(PulledState { make, iter: None, thrown: None, largest: 0 }),
             buffers: UnsafeCell::new(Box::default()),
         }
     }
@@ -104,7 +104,7 @@ impl<O: MakeIter> Pulled<O> {
     }
 
     /// Works on the state that belongs to the holder of the turn.
-    fn with_state<R>(&self, work: impl FnOnce(&mut State<O>) -> R) -> R {
+    fn with_state<R>(&self, work: impl FnOnce(&mut PulledState<O>) -> R) -> R {
         #[expect(unsafe_code, reason = "one owner at a time")]
         // SAFETY: (1) of `Sync`.
         self.state.with_mut(|state| work(unsafe { &mut *state }))

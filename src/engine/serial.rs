@@ -127,7 +127,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
 
     /// Ends the turn of a piece that has gone through, and sends on what was made of it. The caller must not touch
     /// `inside` afterwards.
-    fn leave(&self, cx: &Cx<'_>, ticket: Ticket, made: Made<O::Out>) {
+    fn leave(&self, cx: &Cx<'_>, ticket: Ticket, made: PieceMade<O::Out>) {
         self.advance(cx, &ticket);
         match &self.out {
             None => cx.retire(&ticket),
@@ -177,7 +177,7 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
         failure: Option<Carried>,
         cx: &Cx<'_>,
         ticket: &Ticket,
-    ) -> Made<O::Out> {
+    ) -> PieceMade<O::Out> {
         let ended = visit.as_ref().is_some_and(|visit| visit.closed);
         let packet = visit.and_then(|visit| {
             self.given += visit.given;
@@ -199,12 +199,12 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
         {
             cx.fail(ticket, failure);
         }
-        Made { packet, failure }
+        PieceMade { packet, failure }
     }
 }
 
 /// What was made of a piece on its way through the operator. A sink makes nothing.
-struct Made<U> {
+struct PieceMade<U> {
     packet: Option<Box<Packet<U>>>,
     /// A failure that comes in place of further items.
     failure: Option<Carried>,

@@ -20,27 +20,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::access::slot_of;
-use super::{Graph, Shared, Stream};
+use super::{Graph, SharedDraft, Stream};
 use crate::engine::edge::{Boundary, Edge, SendOn};
 use crate::engine::fork::Fork;
 use crate::engine::fused::Fused;
 use crate::engine::inlet::{Inlet, Shape};
-use crate::engine::numbered::{Indexed, Numbered};
+use crate::engine::numbered::{ByNumber, Numbered};
 use crate::engine::op::{FusedOp, Op};
-use crate::engine::pipe::{Feed, Pipe, Root, Spot};
+use crate::engine::pipe::{Feed, Pipe, Position, Root};
 use crate::engine::pulled::{MakeIter, Pulled};
 use crate::engine::reduce::{Reduce, Reduction};
 use crate::engine::serial::{Serial, SerialOp};
 use crate::engine::tail::{ParallelTail, Tail};
 use crate::plan::Data;
 use crate::plan::draft::{Body, Draft, SourceDraft};
-use crate::run::flow::leaves::Leaves;
+use crate::run::flow::leaves::FreeLeaves;
 use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::{Items, NumberedItems, Supply};
 use crate::run::slot::Slot;
 
 /// Where in the user's code an operator is added.
-type At = &'static Location<'static>;
+type Caller = &'static Location<'static>;
 
 impl<'env> Graph<'env> {
     /// Adds a source that is pulled out of an iterator.
@@ -59,7 +59,7 @@ impl<'env> Graph<'env> {
 
     /// Adds a numbered source.
     #[track_caller]
-    pub(crate) fn add_numbered<C: Indexed + 'env>(
+    pub(crate) fn add_numbered<C: ByNumber + 'env>(
         &self,
         method: &'static str,
         items: C,
@@ -71,7 +71,7 @@ impl<'env> Graph<'env> {
     fn add_source<H: Feed>(
         &self,
         method: &'static str,
-        at: At,
+        at: Caller,
         items: Items<'env>,
         head: H,
     ) -> Stream<'env, H::Item, Root<H>> {
@@ -96,7 +96,7 @@ fn slot_in<D>(draft: &Draft<'_>, data: &Data<D>) -> Arc<Slot<D>> {
 }
 
 impl<'env, T, P> Stream<'env, T, P> {
-    fn new(draft: Shared<'env>, stage: usize, op: usize, pipe: P) -> Self {
+    fn new(draft: SharedDraft<'env>, stage: usize, op: usize, pipe: P) -> Self {
         Self { draft, stage, op, pipe, spooled: false, item: PhantomData }
     }
 
@@ -116,11 +116,11 @@ impl<'env, T, P> Stream<'env, T, P> {
 
     /// Adds an operator to the stage, and returns its number and where it stands.
     #[track_caller]
-    fn add_op(&self, method: &'static str, resizes: bool) -> (usize, Spot) {
+    fn add_op(&self, method: &'static str, resizes: bool) -> (usize, Position) {
         let mut draft = self.describe(method);
         let op = draft.names.add(method, Location::caller());
         let (position, columns) = draft.add_op(self.stage, op, resizes);
-        (op, Spot { position, columns })
+        (op, Position { position, columns })
     }
 
     /// Adds a fused operator behind the others.
@@ -299,7 +299,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
     /// Sends the items over an edge to a new stage that begins with the operator `method`.
     #[track_caller]
-    fn send(self, method: &'static str, edge: Arc<Edge<T>>) -> (Shared<'env>, usize)
+    fn send(self, method: &'static str, edge: Arc<Edge<T>>) -> (SharedDraft<'env>, usize)
     where
         T: Send,
     {
@@ -314,20 +314,20 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 
     /// Ends the stage, and returns the draft and the stage.
-    fn close<K: Tail<T> + 'env>(self, tail: K) -> (Shared<'env>, usize) {
+    fn close<K: Tail<T> + 'env>(self, tail: K) -> (SharedDraft<'env>, usize) {
         self.close_with(tail, |items, body| Supply::Numbered { items, body })
     }
 
     /// Ends the stage in a tail that a free source may feed.
     fn close_free<K: ParallelTail<T> + 'env>(self, tail: K) {
-        self.close_with(tail, |items, body| Supply::Free { items, body, leaves: Leaves::default() });
+        self.close_with(tail, |items, body| Supply::Free { items, body, leaves: FreeLeaves::default() });
     }
 
     fn close_with<K: Tail<T> + 'env>(
         self,
         tail: K,
         numbered: impl FnOnce(Arc<dyn NumberedItems + 'env>, Box<Fused<P, K>>) -> Supply<'env>,
-    ) -> (Shared<'env>, usize) {
+    ) -> (SharedDraft<'env>, usize) {
         let body = Box::new(Fused { pipe: self.pipe, tail });
         let mut draft = self.draft.borrow_mut();
         let stage = &mut draft.stages[self.stage];
@@ -343,14 +343,14 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// Makes an input of a shape the typed part of a stage.
-fn set_inlet<'env>(draft: &Shared<'env>, stage: usize, inlet: Inlet<impl Shape + 'env>) {
+fn set_inlet<'env>(draft: &SharedDraft<'env>, stage: usize, inlet: Inlet<impl Shape + 'env>) {
     draft.borrow_mut().stages[stage].body = Some((Body::Packets(Box::new(inlet)), TailKind::Sends));
 }
 
 /// A stream that begins with the items that `inputs` send over `edge`, in the order of the first of these stages.
 fn receive<'env, T: Send + 'env>(
-    draft: Shared<'env>,
-    name: (&'static str, At),
+    draft: SharedDraft<'env>,
+    name: (&'static str, Caller),
     inputs: Vec<usize>,
     edge: Arc<Edge<T>>,
 ) -> Stream<'env, T, Root<Boundary<T>>> {
@@ -360,8 +360,8 @@ fn receive<'env, T: Send + 'env>(
 
 /// The same, in the order of `sequence`.
 fn receive_in<'env, T: Send + 'env>(
-    draft: Shared<'env>,
-    (method, at): (&'static str, At),
+    draft: SharedDraft<'env>,
+    (method, at): (&'static str, Caller),
     sequence: usize,
     inputs: Vec<usize>,
     edge: Arc<Edge<T>>,
@@ -375,10 +375,10 @@ fn receive_in<'env, T: Send + 'env>(
 
 /// The two inputs of one shape, each with the draft of its graph. If these are two graphs, that is a defect of both.
 pub(crate) struct Inputs<'env> {
-    draft: Shared<'env>,
-    other: Shared<'env>,
+    draft: SharedDraft<'env>,
+    other: SharedDraft<'env>,
     pub(crate) stages: [usize; 2],
-    name: (&'static str, At),
+    name: (&'static str, Caller),
 }
 
 impl<'env> Inputs<'env> {

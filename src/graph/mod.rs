@@ -32,7 +32,7 @@ use crate::run::names::Names;
 use crate::topology::Topology;
 
 /// The draft of a graph that is being described. Its streams share it.
-type Shared<'env> = Rc<RefCell<Draft<'env>>>;
+type SharedDraft<'env> = Rc<RefCell<Draft<'env>>>;
 
 /// A description of work: streams that flow through typed operators, and data that tasks access.
 ///
@@ -90,7 +90,7 @@ type Shared<'env> = Rc<RefCell<Draft<'env>>>;
 /// # Ok::<(), millstream::Error>(())
 /// ```
 pub struct Graph<'env> {
-    draft: Shared<'env>,
+    draft: SharedDraft<'env>,
     names: Arc<Names>,
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::Shared;
+use super::SharedDraft;
 use crate::engine::boxed::Boxed;
 use crate::engine::pipe::Pipe;
 use crate::plan::draft::{Draft, SourceDraft};
@@ -21,7 +21,7 @@ use crate::plan::{MAX_CREDITS, Place};
 /// Methods that add to the graph, or set something in it, panic after the graph was planned.
 #[must_use = "a stream that nothing takes is an error when the graph is planned"]
 pub struct Stream<'env, T, P = Boxed<'env, T>> {
-    pub(super) draft: Shared<'env>,
+    pub(super) draft: SharedDraft<'env>,
     pub(super) stage: usize,
     /// The operator that was added last.
     pub(super) op: usize,

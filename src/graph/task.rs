@@ -50,20 +50,20 @@ impl<'env> Graph<'env> {
         }
         let result = Arc::new(Slot::new(None));
         let slot = draft.add_slot(result.clone(), op, false);
-        draft.add_task(op, Box::new(Task { access, body, result }), &accesses, slot);
+        draft.add_task(op, Box::new(TypedTask { access, body, result }), &accesses, slot);
         Data::new(Arc::clone(&self.names), slot, op)
     }
 }
 
 /// A task with its types.
-struct Task<A, F, R> {
+struct TypedTask<A, F, R> {
     access: A,
     body: F,
     result: Arc<Slot<R>>,
 }
 
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<A, F, R> TaskBody for Task<A, F, R>
+impl<A, F, R> TaskBody for TypedTask<A, F, R>
 where
     A: Access,
     F: for<'a> FnMut(<A as AccessAt<'a>>::Ref) -> R + Send,

@@ -55,18 +55,18 @@ where
 const SMALL: usize = 8 * 1024;
 
 /// One partition of a table of counts.
-type Counts<K> = Entries<K, u64>;
+type Shard<K> = Entries<K, u64>;
 
 /// The table of one seat.
-type Local<K> = CachePadded<UnsafeCell<Table<K, u64>>>;
+type SeatTable<K> = CachePadded<UnsafeCell<Table<K, u64>>>;
 
 /// The tail of [`Keyed::count`].
 struct CountKeys<K> {
     hasher: RandomState,
     /// One table for each seat.
-    local: Box<[Local<K>]>,
+    local: Box<[SeatTable<K>]>,
     /// The tables to merge, by partition. After merging there is one table for each partition.
-    shards: Box<[Mutex<Vec<Counts<K>>>]>,
+    shards: Box<[Mutex<Vec<Shard<K>>>]>,
     /// How many partitions are not merged yet.
     unmerged: FixedCountdown,
     result: Arc<Slot<Table<K, u64>>>,

@@ -18,7 +18,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         T: Send,
         F: Fn(T, T) -> T + Send + Sync + 'env,
     {
-        self.reduction("reduce", Reduce(f))
+        self.reduction("reduce", Reducing(f))
     }
 
     /// Finds the least item, on all workers at once. Of several equal ones it is the first.
@@ -28,7 +28,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Ord + Send,
     {
-        self.reduction("min", Reduce(std::cmp::min))
+        self.reduction("min", Reducing(std::cmp::min))
     }
 
     /// Finds the greatest item, on all workers at once. Of several equal ones it is the last.
@@ -38,14 +38,14 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Ord + Send,
     {
-        self.reduction("max", Reduce(std::cmp::max))
+        self.reduction("max", Reducing(std::cmp::max))
     }
 }
 
 /// The reduction of [`Stream::reduce`], [`Stream::min`] and [`Stream::max`].
-struct Reduce<F>(F);
+struct Reducing<F>(F);
 
-impl<T: Send, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for Reduce<F> {
+impl<T: Send, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for Reducing<F> {
     type Part = Option<T>;
     type Result = Option<T>;
     #[inline]

@@ -53,7 +53,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
 /// The pieces of one side that wait. Some items of the first piece may be used already. The items of a piece are in
 /// reverse order, so that the next one is taken from the end.
-struct Queue<T> {
+struct SideQueue<T> {
     pieces: VecDeque<Box<Packet<T>>>,
     ended: bool,
 }
@@ -66,7 +66,7 @@ enum Next<'a, T> {
     Nothing,
 }
 
-impl<T> Queue<T> {
+impl<T> SideQueue<T> {
     fn new() -> Self {
         Self { pieces: VecDeque::new(), ended: false }
     }
@@ -108,34 +108,34 @@ struct Pairs<A, B> {
 }
 
 struct PairState<A, B> {
-    left: Queue<A>,
-    right: Queue<B>,
+    left: SideQueue<A>,
+    right: SideQueue<B>,
     next: u64,
     over: bool,
 }
 
 impl<A, B> PairState<A, B> {
     fn new() -> Self {
-        Self { left: Queue::new(), right: Queue::new(), next: 0, over: false }
+        Self { left: SideQueue::new(), right: SideQueue::new(), next: 0, over: false }
     }
 }
 
 /// What follows from a piece, to be done without the lock. Its memory is used again for the next piece.
-struct Outcome<A, B> {
+struct PairOutcome<A, B> {
     #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
     packets: Vec<Box<Packet<(A, B)>>>,
     used: Vec<Origin>,
-    rest: Option<Rest<A, B>>,
+    rest: Option<PairRest<A, B>>,
 }
 
 /// What is left over when a zip has ended.
-struct Rest<A, B> {
+struct PairRest<A, B> {
     total: u64,
     left: VecDeque<Box<Packet<A>>>,
     right: VecDeque<Box<Packet<B>>>,
 }
 
-impl<A, B> Default for Outcome<A, B> {
+impl<A, B> Default for PairOutcome<A, B> {
     fn default() -> Self {
         Self { packets: Vec::new(), used: Vec::new(), rest: None }
     }
@@ -146,7 +146,7 @@ impl<A: Send, B: Send> Pairs<A, B> {
     ///
     /// A packet ends where a piece of either side ends. Its origin is that of its left piece, or of the right one if
     /// the left side is spooled. So neither depends on which side came first.
-    fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>, outcome: &mut Outcome<A, B>) {
+    fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>, outcome: &mut PairOutcome<A, B>) {
         let (over, failed) = loop {
             let left = match state.left.next(&self.edges.0, &mut outcome.used) {
                 Next::Items(left) => left,
@@ -179,17 +179,17 @@ impl<A: Send, B: Send> Pairs<A, B> {
         if over {
             state.over = true;
             let (left, right) = (std::mem::take(&mut state.left.pieces), std::mem::take(&mut state.right.pieces));
-            outcome.rest = Some(Rest { total: state.next, left, right });
+            outcome.rest = Some(PairRest { total: state.next, left, right });
         }
     }
 
     /// Does what follows from [`pair`](Self::pair), without the lock.
-    fn carry_out(&self, outcome: &mut Outcome<A, B>, cx: &Cx<'_>) {
+    fn carry_out(&self, outcome: &mut PairOutcome<A, B>, cx: &Cx<'_>) {
         for packet in outcome.packets.drain(..) {
             cx.send(0, packet, true);
         }
         outcome.used.drain(..).for_each(|origin| cx.release(origin));
-        let Some(Rest { total, left, right }) = outcome.rest.take() else { return };
+        let Some(PairRest { total, left, right }) = outcome.rest.take() else { return };
         cx.run.total(self.sequence, total, cx.worker);
         let [left_stage, right_stage] = self.stages.map(|stage| cx.at(stage));
         left_stage.close();
@@ -203,16 +203,20 @@ impl<A: Send, B: Send> Pairs<A, B> {
 struct Zip<T, A, B> {
     shared: Arc<Pairs<A, B>>,
     /// Finds the queue of this side in the shared state.
-    queue: fn(&mut PairState<A, B>) -> &mut Queue<T>,
+    queue: fn(&mut PairState<A, B>) -> &mut SideQueue<T>,
     sequencer: Sequencer<Box<Packet<T>>>,
     /// What the other side is called.
     other: &'static str,
     /// An empty outcome, kept for its memory.
-    spare: Mutex<Outcome<A, B>>,
+    spare: Mutex<PairOutcome<A, B>>,
 }
 
 impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
-    fn new(shared: Arc<Pairs<A, B>>, queue: fn(&mut PairState<A, B>) -> &mut Queue<T>, other: &'static str) -> Self {
+    fn new(
+        shared: Arc<Pairs<A, B>>,
+        queue: fn(&mut PairState<A, B>) -> &mut SideQueue<T>,
+        other: &'static str,
+    ) -> Self {
         Self { shared, queue, sequencer: Sequencer::new(0), other, spare: Mutex::default() }
     }
 
@@ -266,7 +270,7 @@ impl<T: Send, A: Send, B: Send> Shape for Zip<T, A, B> {
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
-        let mut outcome = Outcome::default();
+        let mut outcome = PairOutcome::default();
         let mut state = self.shared.state.lock();
         (self.queue)(&mut state).ended = true;
         if !state.over {

@@ -25,14 +25,14 @@ use std::sync::Arc;
 use crate::error::{BuildError, RunError, RunErrorKind};
 use crate::pool::Pool;
 use crate::report::Report;
-use crate::run::dag::{Dag, Home, Node};
+use crate::run::dag::{Dag, DagNode, Home};
 use crate::run::flow::batch::BatchSize;
 use crate::run::flow::order::Sequence;
 use crate::run::flow::source::Source;
 use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts};
 use crate::run::names::Names;
 use crate::run::slot::{AnySlot, Slot};
-use crate::run::{Parts, Seated};
+use crate::run::{RunParts, Seated};
 use blueprint::Checked;
 use draft::{Body, Draft, NodeDraft};
 use explain::Facts;
@@ -110,9 +110,9 @@ impl<'env> Plan<'env> {
         let slots = slots.collect();
 
         let nodes = draft.nodes.into_iter().zip(tasks).map(|(node, home)| match node {
-            NodeDraft::Task { op, body } => Node::Task { op, body, home },
-            NodeDraft::Gate { stage } => Node::Gate { stage },
-            NodeDraft::End { .. } => Node::End,
+            NodeDraft::Task { op, body } => DagNode::Task { op, body, home },
+            NodeDraft::Gate { stage } => DagNode::Gate { stage },
+            NodeDraft::End { .. } => DagNode::End,
         });
         let dag = Dag::new(nodes.collect(), edges.list);
         let mut numbered = vec![Vec::new(); draft.sequences.len()];
@@ -144,7 +144,8 @@ impl<'env> Plan<'env> {
             };
             stages.push(StageCell::new(index, parts, capacity));
         }
-        let run = Seated::new(Parts { pool: Arc::clone(shared), names: draft.names, sequences, sources, stages, dag });
+        let run =
+            Seated::new(RunParts { pool: Arc::clone(shared), names: draft.names, sequences, sources, stages, dag });
         Ok(Self { run, slots, facts })
     }
 

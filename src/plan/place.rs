@@ -188,7 +188,7 @@ pub(super) enum Why {
 
 /// The home of an operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Home {
+pub(super) struct HomeAndWhy {
     /// None if there is no home, or if there are several.
     pub(super) node: Option<usize>,
     pub(super) why: Why,
@@ -198,7 +198,7 @@ pub(super) struct Home {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Homes {
     /// The home of each operator. Empty if the user has named no place and no memory is known.
-    list: Vec<Home>,
+    list: Vec<HomeAndWhy>,
     /// The sources with several homes, by operator, and the nodes of their equal parts.
     parts: Vec<(usize, Vec<Option<usize>>)>,
     /// Places that cannot be kept, by operator.
@@ -219,7 +219,7 @@ impl Homes {
         Self { list: finder.list, parts, defects: finder.defects }
     }
 
-    pub(super) fn get(&self, op: usize) -> Home {
+    pub(super) fn get(&self, op: usize) -> HomeAndWhy {
         self.list.get(op).copied().unwrap_or_default()
     }
 
@@ -260,7 +260,7 @@ struct Finder<'a> {
     kinds: Vec<Kind>,
     told: Vec<Option<Told>>,
     searches: Vec<Search>,
-    list: Vec<Home>,
+    list: Vec<HomeAndWhy>,
     defects: Vec<(usize, String)>,
 }
 
@@ -273,7 +273,7 @@ impl<'a> Finder<'a> {
             kinds: vec![Kind::Other; count],
             told: vec![None; count],
             searches: vec![Search::New; count],
-            list: vec![Home::default(); count],
+            list: vec![HomeAndWhy::default(); count],
             defects: Vec::new(),
         };
         draft.slots.iter().for_each(|slot| finder.kinds[slot.op] = Kind::Data);
@@ -298,7 +298,7 @@ impl<'a> Finder<'a> {
         }
         for (op, nodes) in memory {
             let node = nodes[0].filter(|first| nodes.iter().all(|node| *node == Some(*first)));
-            finder.list[*op] = Home { node, why: Why::Memory };
+            finder.list[*op] = HomeAndWhy { node, why: Why::Memory };
         }
         draft.names.places().into_iter().for_each(|(op, told)| finder.told[op] = Some(told));
         finder
@@ -364,27 +364,27 @@ impl<'a> Finder<'a> {
         }
     }
 
-    fn home(&mut self, op: usize) -> Home {
+    fn home(&mut self, op: usize) -> HomeAndWhy {
         match self.told[op] {
-            Some(Told::Node(node)) => Home { node: self.check(op, node), why: Why::Told },
-            Some(Told::Near(other)) => Home { node: self.near(op, self.list[other].node), why: Why::Near(other) },
+            Some(Told::Node(node)) => HomeAndWhy { node: self.check(op, node), why: Why::Told },
+            Some(Told::Near(other)) => HomeAndWhy { node: self.near(op, self.list[other].node), why: Why::Near(other) },
             Some(Told::NearForeign) => {
                 self.defect(op, "it is to be near data of another graph");
-                Home::default()
+                HomeAndWhy::default()
             }
-            Some(Told::Spread) => Home { node: None, why: Why::Spread },
+            Some(Told::Spread) => HomeAndWhy { node: None, why: Why::Spread },
             None if self.list[op].why == Why::Memory => {
-                Home { node: self.near(op, self.list[op].node), why: Why::Memory }
+                HomeAndWhy { node: self.near(op, self.list[op].node), why: Why::Memory }
             }
             None => {
                 let known = |(other, mode): (usize, Mode)| self.list[other].node.map(|node| (node, other, mode));
                 let written = self.others(op).filter(|(_, mode)| *mode == Mode::Write).find_map(known);
                 match written.or_else(|| self.others(op).find_map(known)) {
                     Some((node, other, Mode::Write)) => {
-                        Home { node: self.near(op, Some(node)), why: Why::Writes(other) }
+                        HomeAndWhy { node: self.near(op, Some(node)), why: Why::Writes(other) }
                     }
-                    Some((node, other, _)) => Home { node: self.near(op, Some(node)), why: Why::Accesses(other) },
-                    None => Home::default(),
+                    Some((node, other, _)) => HomeAndWhy { node: self.near(op, Some(node)), why: Why::Accesses(other) },
+                    None => HomeAndWhy::default(),
                 }
             }
         }
@@ -392,8 +392,9 @@ impl<'a> Finder<'a> {
 
     /// The sources that have several homes, and the nodes of their equal parts.
     fn parts(&self, memory: Vec<(usize, Vec<Option<usize>>)>) -> Vec<(usize, Vec<Option<usize>>)> {
-        let is =
-            |op: usize, why| matches!(self.kinds[op], Kind::Source(_)) && self.list[op] == Home { node: None, why };
+        let is = |op: usize, why| {
+            matches!(self.kinds[op], Kind::Source(_)) && self.list[op] == HomeAndWhy { node: None, why }
+        };
         let mut parts: Vec<_> = memory.into_iter().filter(|(op, _)| is(*op, Why::Memory)).collect();
         for node in parts.iter_mut().flat_map(|(_, nodes)| nodes) {
             *node = node.and_then(|node| with_cpus(self.machine, node));

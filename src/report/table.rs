@@ -20,7 +20,7 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         time(busy),
         ratio(busy, report.wall).min(workers)
     )?;
-    let mut rows = Table::new(["stage", "operator", "in", "out", "dropped", "batches", "time", "share"]);
+    let mut rows = Grid::new(["stage", "operator", "in", "out", "dropped", "batches", "time", "share"]);
     for (i, _) in report.stages.iter().enumerate() {
         for operator in report.operators.iter().filter(|operator| operator.stage == Some(i)) {
             rows.add(row(i.to_string(), operator, busy));
@@ -35,7 +35,7 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         rows.add(row("task".to_owned(), task, busy));
     }
     rows.write(f, 2)?;
-    let mut rows = Table::new(["worker", "jobs", "steals", "L3", "node", "remote", "parks"]);
+    let mut rows = Grid::new(["worker", "jobs", "steals", "L3", "node", "remote", "parks"]);
     for worker in &report.workers {
         let [l3, node, remote] = worker.steals.map(number);
         let all = number(worker.steals());
@@ -123,11 +123,11 @@ fn number(number: u64) -> String {
 }
 
 /// Rows of cells under titles, in columns as wide as they need.
-struct Table<const N: usize> {
+struct Grid<const N: usize> {
     rows: Vec<[String; N]>,
 }
 
-impl<const N: usize> Table<N> {
+impl<const N: usize> Grid<N> {
     fn new(titles: [&str; N]) -> Self {
         Self { rows: vec![titles.map(str::to_owned)] }
     }

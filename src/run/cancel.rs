@@ -92,7 +92,7 @@ impl Site {
 
 /// What is known so far of the item on which an operator failed. Its index in the stream is found when the run is over.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Item {
+pub(crate) struct FailedItem {
     pub(crate) stage: usize,
     pub(crate) index: Index,
     /// The items of all pieces before this place come before the item.
@@ -107,7 +107,7 @@ pub(crate) struct Failure {
     /// The operator.
     pub(crate) op: usize,
     /// None if the order at this operator depends on timing: then an index would mean nothing.
-    pub(crate) item: Option<Item>,
+    pub(crate) item: Option<FailedItem>,
     cause: Mutex<Option<Cause>>,
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct Failure {
 pub(crate) type Carried = Arc<Failure>;
 
 impl Failure {
-    pub(crate) fn new(op: usize, item: Option<Item>, cause: Cause) -> Carried {
+    pub(crate) fn new(op: usize, item: Option<FailedItem>, cause: Cause) -> Carried {
         Arc::new(Self { op, item, cause: Mutex::new(Some(cause)) })
     }
 

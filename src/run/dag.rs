@@ -50,7 +50,7 @@ pub(crate) trait TaskBody: Send {
 pub(crate) type Home = Option<u16>;
 
 /// What a node stands for.
-pub(crate) enum Node<'env> {
+pub(crate) enum DagNode<'env> {
     /// Fires once in a run: the operator, what it does, and where.
     Task { op: usize, body: Box<dyn TaskBody + 'env>, home: Home },
     /// Opens the gate of a stage.
@@ -60,7 +60,7 @@ pub(crate) enum Node<'env> {
 }
 
 /// A task's operator, and what it does.
-struct Task<'env> {
+struct DagTask<'env> {
     op: usize,
     body: UnsafeCell<Box<dyn TaskBody + 'env>>,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Dag<'env> {
     /// The target of the jobs of this graph. The payload of a job is a range of `list`.
     target: Target,
     run: *const Run<'static>,
-    tasks: Box<[Task<'env>]>,
+    tasks: Box<[DagTask<'env>]>,
     kinds: Box<[Kind]>,
     /// How many predecessors each node has.
     before: Box<[u32]>,
@@ -113,14 +113,14 @@ unsafe impl Send for Dag<'_> {}
 
 impl<'env> Dag<'env> {
     /// Lays out a graph of `nodes` and `edges`. An edge is a pair (from, to), and may occur several times.
-    pub(crate) fn new(nodes: Vec<Node<'env>>, mut edges: Vec<(u32, u32)>) -> Self {
+    pub(crate) fn new(nodes: Vec<DagNode<'env>>, mut edges: Vec<(u32, u32)>) -> Self {
         edges.sort_unstable();
         edges.dedup();
         let mut before = vec![0_u32; nodes.len()];
         edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
-        let is_task = |node: u32| matches!(nodes[node as usize], Node::Task { .. });
+        let is_task = |node: u32| matches!(nodes[node as usize], DagNode::Task { .. });
         let alone = |node: u32| before[node as usize] == 1 && is_task(node);
-        let home = |node: &Node<'_>| if let Node::Task { home, .. } = node { *home } else { None };
+        let home = |node: &DagNode<'_>| if let DagNode::Task { home, .. } = node { *home } else { None };
         let homes: Box<[Home]> = match nodes.iter().any(|node| home(node).is_some()) {
             true => nodes.iter().map(home).collect(),
             false => Box::default(),
@@ -143,12 +143,12 @@ impl<'env> Dag<'env> {
         list[roots as usize..].sort_by_key(|node| home(*node));
         let mut tasks = Vec::new();
         let kinds = nodes.into_iter().map(|node| match node {
-            Node::Task { op, body, .. } => {
-                tasks.push(Task { op, body: UnsafeCell::new(body) });
+            DagNode::Task { op, body, .. } => {
+                tasks.push(DagTask { op, body: UnsafeCell::new(body) });
                 Kind::Task(u32::try_from(tasks.len() - 1).expect("fewer than 2^32 nodes"))
             }
-            Node::Gate { stage } => Kind::Gate(u32::try_from(stage).expect("fewer than 2^32 stages")),
-            Node::End => Kind::End,
+            DagNode::Gate { stage } => Kind::Gate(u32::try_from(stage).expect("fewer than 2^32 stages")),
+            DagNode::End => Kind::End,
         });
         Self {
             target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),

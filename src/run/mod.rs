@@ -101,7 +101,7 @@ unsafe impl Sync for Run<'_> {}
 unsafe impl Send for Run<'_> {}
 
 /// The parts of a run, as the plan laid them out.
-pub(crate) struct Parts<'env> {
+pub(crate) struct RunParts<'env> {
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
     pub(crate) sequences: Vec<Sequence>,
@@ -119,7 +119,7 @@ unsafe impl Send for Seated<'_> {}
 
 impl<'env> Seated<'env> {
     /// Moves the parts to their final address, then gives them pointers to the run.
-    pub(crate) fn new(parts: Parts<'env>) -> Self {
+    pub(crate) fn new(parts: RunParts<'env>) -> Self {
         let tally = Tally::new(&parts.pool);
         let pieces: usize = parts.sources.iter().map(Source::jobs).sum();
         let jobs = parts.dag.jobs() + pieces + parts.stages.len();

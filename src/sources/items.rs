@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::plan::Data;
@@ -50,7 +50,7 @@ impl<T, D: Deref<Target = [T]> + Send + Sync> DataItems<D> {
     }
 }
 
-impl<T: Clone + Sync, D: Deref<Target = [T]> + Send + Sync> Indexed for DataItems<D> {
+impl<T: Clone + Sync, D: Deref<Target = [T]> + Send + Sync> ByNumber for DataItems<D> {
     type Item = T;
     fn len(&self) -> u64 {
         self.items().len() as u64

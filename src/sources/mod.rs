@@ -2,7 +2,7 @@
 //!
 //! Each file has one or two methods of [`Graph`](crate::Graph). Beside them stands the type that has the items. It
 //! implements [`MakeIter`](crate::engine::pulled::MakeIter) if items are pulled out of an iterator, and
-//! [`Indexed`](crate::engine::numbered::Indexed) if any worker can make a batch from its number. Each method has a row
+//! [`ByNumber`](crate::engine::numbered::ByNumber) if any worker can make a batch from its number. Each method has a row
 //! in the table of tests (`src/check/tests/programs/table/`).
 
 mod items;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::pool::Integer;
@@ -27,7 +27,7 @@ impl<'env> Graph<'env> {
 /// The integers of a range.
 pub(crate) struct Integers<N>(pub(crate) Range<N>);
 
-impl<N: Integer> Indexed for Integers<N> {
+impl<N: Integer> ByNumber for Integers<N> {
     type Item = N;
     fn len(&self) -> u64 {
         N::distance(self.0.start, self.0.end)

@@ -1,6 +1,6 @@
 //! `slice`: references into a slice.
 
-use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::run::flow::supply::MemoryRange;
@@ -19,7 +19,7 @@ impl<'env> Graph<'env> {
 /// References into a slice.
 pub(crate) struct SliceItems<'env, T>(pub(crate) &'env [T]);
 
-impl<'env, T: Sync> Indexed for SliceItems<'env, T> {
+impl<'env, T: Sync> ByNumber for SliceItems<'env, T> {
     type Item = &'env T;
     fn len(&self) -> u64 {
         self.0.len() as u64

@@ -6,7 +6,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::run::flow::batch::BatchSize;
@@ -99,7 +99,7 @@ impl<'env> Records<'env> {
     }
 }
 
-impl<'env> Indexed for Records<'env> {
+impl<'env> ByNumber for Records<'env> {
     type Item = &'env [u8];
     fn len(&self) -> u64 {
         *self.starts.last().expect("one more than buffers")

@@ -11,7 +11,7 @@
 use std::mem::needs_drop;
 use std::ops::Range;
 
-use crate::engine::numbered::{Batch, Indexed};
+use crate::engine::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::run::flow::supply::MemoryRange;
@@ -72,17 +72,17 @@ impl<T> Moved<T> {
     /// # Safety
     /// (1) The run has begun. (2) The items in `range` are taken once.
     #[expect(unsafe_code, reason = "each batch is moved out once")]
-    unsafe fn take(&self, range: Range<usize>) -> Rest<T> {
+    unsafe fn take(&self, range: Range<usize>) -> Moving<T> {
         // SAFETY: (1) of `Sync`: nothing changes the vector itself now.
         let items = self.items.with(|items| unsafe { &*items }).as_ptr();
         debug_assert!(range.start <= range.end, "the right way round");
         // SAFETY: `range` lies within the allocation.
         let next = unsafe { items.add(range.start) };
-        Rest { next: next.cast_mut(), left: range.len() }
+        Moving { next: next.cast_mut(), left: range.len() }
     }
 
     /// Takes the items of a batch.
-    fn take_batch(&self, batch: &Batch) -> Rest<T> {
+    fn take_batch(&self, batch: &Batch) -> Moving<T> {
         if needs_drop::<T>() {
             // Relaxed: it is read when the run is over, which orders it.
             self.asked.fetch_max(batch.indices().end, Ordering::Relaxed);
@@ -96,13 +96,13 @@ impl<T> Moved<T> {
 }
 
 /// Moves items out one by one. Dropping it drops the items that are left.
-struct Rest<T> {
+struct Moving<T> {
     next: *mut T,
     left: usize,
 }
 
 #[expect(unsafe_code, reason = "moves items out of a vector")]
-impl<T> Iterator for Rest<T> {
+impl<T> Iterator for Moving<T> {
     type Item = T;
     #[inline]
     fn next(&mut self) -> Option<T> {
@@ -115,13 +115,13 @@ impl<T> Iterator for Rest<T> {
     }
 }
 
-impl<T> Drop for Rest<T> {
+impl<T> Drop for Moving<T> {
     fn drop(&mut self) {
         self.by_ref().for_each(unwind::drop_value);
     }
 }
 
-impl<T: Send> Indexed for Moved<T> {
+impl<T: Send> ByNumber for Moved<T> {
     type Item = T;
     fn len(&self) -> u64 {
         self.len as u64

@@ -1,7 +1,7 @@
 //! Makes what a reader found fit together, whatever it was.
 //!
-//! A reader fills a [`Draft`] with sets of CPUs, level by level, as the system or a description has them.
-//! [`Draft::finish`] turns them into parts that keep the [invariants of the module](super). What does not fit is left
+//! A reader fills a [`MachineDraft`] with sets of CPUs, level by level, as the system or a description has them.
+//! [`MachineDraft::finish`] turns them into parts that keep the [invariants of the module](super). What does not fit is left
 //! out or made flat, and a note says so.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::{CpuSet, Topology};
 
 /// What a reader found.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct MachineDraft {
     /// All CPUs that are present and online.
     pub(super) online: CpuSet,
     /// The online CPUs that this process may use. Empty means all.
@@ -33,7 +33,7 @@ pub(super) struct Draft {
     pub(super) is_this_machine: bool,
 }
 
-impl Draft {
+impl MachineDraft {
     /// A draft of CPUs of which nothing else is known: each is a core, and all are on one node.
     pub(super) fn flat(cpus: CpuSet, notes: Vec<String>) -> Self {
         Self {

@@ -17,7 +17,7 @@ use hwlocality::object::types::ObjectType;
 use hwlocality::topology::Topology as Tree;
 use hwlocality::topology::builder::{BuildFlags, TopologyBuilder};
 
-use super::draft::{Draft, LOCAL};
+use super::draft::{LOCAL, MachineDraft};
 use super::parts::{L3Domain, NumaNode, Package};
 use super::{CpuSet, bind, linux};
 
@@ -25,7 +25,7 @@ use super::{CpuSet, bind, linux};
 ///
 /// # Errors
 /// Why hwloc does not read this machine.
-pub(super) fn this_machine() -> Result<Draft, String> {
+pub(super) fn this_machine() -> Result<MachineDraft, String> {
     let tree = build(TopologyBuilder::new())?;
     let mut draft = draft(&tree)?;
     draft.is_this_machine = tree.is_this_system();
@@ -42,7 +42,7 @@ pub(super) fn this_machine() -> Result<Draft, String> {
 
 /// Sets the allowed CPUs to the affinity mask. The mask is right even if hwloc, or a file that it reads, shows other
 /// CPUs.
-fn keep_to(draft: &mut Draft, mask: CpuSet) {
+fn keep_to(draft: &mut MachineDraft, mask: CpuSet) {
     let beyond = mask.difference(&draft.online);
     if !beyond.is_empty() {
         draft.notes.push(format!("hwloc does not show CPUs {beyond} of the affinity mask: each counts as a core"));
@@ -63,7 +63,7 @@ fn keep_to(draft: &mut Draft, mask: CpuSet) {
 ///
 /// # Errors
 /// Why hwloc does not take the text.
-pub(super) fn from_xml(xml: &str) -> Result<Draft, String> {
+pub(super) fn from_xml(xml: &str) -> Result<MachineDraft, String> {
     let builder = TopologyBuilder::new().from_xml(xml).map_err(|error| error.to_string())?;
     draft(&build(builder)?)
 }
@@ -73,7 +73,7 @@ fn build(builder: TopologyBuilder) -> Result<Tree, String> {
     builder.build().map_err(|error| error.to_string())
 }
 
-fn draft(tree: &Tree) -> Result<Draft, String> {
+fn draft(tree: &Tree) -> Result<MachineDraft, String> {
     let mut notes = Vec::new();
     let online = numbers(tree.cpuset().iter_set());
     let count = tree.cpuset().weight().unwrap_or(usize::MAX);
@@ -96,7 +96,18 @@ fn draft(tree: &Tree) -> Result<Draft, String> {
     let l3 = tree.objects_with_type(ObjectType::L3Cache);
     let l3 = l3.map(|object| L3Domain { cpus: cpus(object), size: size(object) }).collect();
     let (kinds, nodes) = (kinds(tree, &cores), nodes(tree, &mut notes));
-    Ok(Draft { online, allowed, cores, assumed: coreless, kinds, packages, l3, nodes, notes, ..Draft::default() })
+    Ok(MachineDraft {
+        online,
+        allowed,
+        cores,
+        assumed: coreless,
+        kinds,
+        packages,
+        l3,
+        nodes,
+        notes,
+        ..MachineDraft::default()
+    })
 }
 
 /// The rank of each core's kind. Empty if hwloc does not tell it for all cores.

@@ -41,7 +41,7 @@ pub use parts::{Core, L3Domain, NumaNode, Package};
 
 use crate::Error;
 use crate::error::TopologyError;
-use draft::Draft;
+use draft::MachineDraft;
 
 /// A machine as this process may use it: this one, a recorded one, or a made-up one.
 ///
@@ -84,7 +84,7 @@ impl Topology {
         let read = if cfg!(target_os = "linux") { linux::read(Path::new("/")) } else { None };
         let mut draft = read.unwrap_or_else(|| {
             let note = "the system shows nothing but the number of CPUs: each counts as a core";
-            Draft::flat(counted_cpus(), vec![note.to_owned()])
+            MachineDraft::flat(counted_cpus(), vec![note.to_owned()])
         });
         draft.is_this_machine = true;
         Ok(draft.finish())

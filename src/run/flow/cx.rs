@@ -12,7 +12,7 @@ use super::packet::{Packet, RawPacket};
 use super::stage::{EndJobs, Ended, OwnJob, Reads, Stage, StageCell};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
-use crate::run::cancel::{Carried, Failure, Fault, Item, Site};
+use crate::run::cancel::{Carried, FailedItem, Failure, Fault, Site};
 use crate::sync::atomic::Ordering;
 use crate::sync::gate::Gate;
 
@@ -193,7 +193,8 @@ impl<'a> Cx<'a> {
     /// Makes a failure that can travel out of the fault of an operator of this stage on a piece.
     pub(crate) fn failure(&self, ticket: &Ticket, fault: Fault) -> Carried {
         let (op, columns) = self.stage.ops[fault.op];
-        let item = Item { stage: self.stage.index, index: fault.index, before: ticket.key(), column: columns.given };
+        let item =
+            FailedItem { stage: self.stage.index, index: fault.index, before: ticket.key(), column: columns.given };
         Failure::new(op, self.sequence().ordered.then_some(item), fault.cause)
     }
 

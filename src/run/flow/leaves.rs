@@ -26,7 +26,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The numbers of a free source, cut into leaves; see the module documentation.
 #[derive(Debug, Default)]
-pub(crate) struct Leaves {
+pub(crate) struct FreeLeaves {
     /// How many numbers there are; set before any worker works on the first.
     count: AtomicU64,
     /// See [`crate::pool::loops::span::Of`].
@@ -38,7 +38,7 @@ pub(crate) struct Leaves {
 /// The payload of a job that goes on with one of the `rests`; as a range of leaves it is empty.
 const REST: Range<u32> = u32::MAX..u32::MAX;
 
-impl Leaves {
+impl FreeLeaves {
     /// Begins a run with `count` numbers.
     pub(in crate::run) fn begin(&self, count: u64) {
         // Relaxed: the queue that hands on the first job orders this store before that job.

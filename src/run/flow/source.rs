@@ -26,7 +26,7 @@ use std::ptr::NonNull;
 
 use super::batch::BatchSize;
 use super::cx::Cx;
-use super::leaves::Leaves;
+use super::leaves::FreeLeaves;
 use super::order::{Origin, Ticket};
 use super::stage::{BatchStage, Capacity, Stage};
 use super::supply::{Pull, Supply};
@@ -53,22 +53,22 @@ pub(crate) struct Source<'env> {
     size: BatchSize,
     supply: Supply<'env>,
     credits: Credits,
-    places: Box<[Place]>,
+    places: Box<[BatchInFlight]>,
     /// The homes of equal parts of the source; empty if it has none.
     homes: Box<[Home]>,
-    turn: UnsafeCell<Turn>,
+    turn: UnsafeCell<TurnState>,
 }
 
 /// One batch in flight.
 #[derive(Debug, Default)]
-struct Place {
+struct BatchInFlight {
     number: AtomicU64,
     live: ReferenceCount,
 }
 
 /// The state that only the holder of the turn touches.
 #[derive(Debug, Default)]
-struct Turn {
+struct TurnState {
     begun: bool,
     ended: bool,
     /// How many batches there are, if that is known.
@@ -103,9 +103,9 @@ impl<'env> Source<'env> {
             size: capacity.size,
             supply,
             credits: Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`")),
-            places: (0..places).map(|_| Place::default()).collect(),
+            places: (0..places).map(|_| BatchInFlight::default()).collect(),
             homes,
-            turn: UnsafeCell::new(Turn::default()),
+            turn: UnsafeCell::new(TurnState::default()),
         }
     }
 
@@ -127,7 +127,7 @@ impl<'env> Source<'env> {
 
     pub(crate) fn reset(&mut self) {
         self.credits.reset();
-        *self.turn.get_mut() = Turn::default();
+        *self.turn.get_mut() = TurnState::default();
         self.supply.reset();
     }
 
@@ -244,7 +244,7 @@ impl<'env> Source<'env> {
     }
 
     /// Queues all numbers of a free source, at the homes of their parts.
-    fn push_leaves(&self, leaves: &Leaves, cx: &Cx<'_>) {
+    fn push_leaves(&self, leaves: &FreeLeaves, cx: &Cx<'_>) {
         let leaves = leaves.len();
         if self.homes.is_empty() && leaves > 0 {
             return cx.worker.continue_with(cx.stage.fire_job(pack(&(0..leaves))));
@@ -266,7 +266,7 @@ impl<'env> Source<'env> {
     }
 
     /// The home of the chain that begins with the next batch.
-    fn next_home(&self, turn: &Turn) -> Home {
+    fn next_home(&self, turn: &TurnState) -> Home {
         let homes = self.homes.len() as u64;
         let part = match turn.batches {
             _ if homes == 0 => return None,
@@ -286,7 +286,7 @@ impl<'env> Source<'env> {
         }
     }
 
-    fn take_turn(&self, turn: &mut Turn, cx: &Cx<'_>) -> Issued {
+    fn take_turn(&self, turn: &mut TurnState, cx: &Cx<'_>) -> Issued {
         if cx.run.ending() {
             return Issued::default(); // without a total, so that the sinks do not end
         }
@@ -316,7 +316,7 @@ impl<'env> Source<'env> {
 
     /// Takes the places that came back out of the credit list, and puts them before the free ones. So they are used
     /// first: their buffers are still in the cache, and no more buffers than needed come into use.
-    fn take_places(&self, turn: &mut Turn) {
+    fn take_places(&self, turn: &mut TurnState) {
         if !self.credits.any() {
             return;
         }
@@ -329,7 +329,7 @@ impl<'env> Source<'env> {
     }
 
     /// Loads one batch for this worker and one for each idle worker, at most [`BURST`]. `pull` loads each into a place.
-    fn load_chain(&self, turn: &mut Turn, cx: &Cx<'_>, pull: impl Fn(&Turn, u32) -> Pull) -> Issued {
+    fn load_chain(&self, turn: &mut TurnState, cx: &Cx<'_>, pull: impl Fn(&TurnState, u32) -> Pull) -> Issued {
         self.take_places(turn);
         let wanted = 1 + cx.worker.shared.sleep.available().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;

@@ -337,10 +337,10 @@ impl<'env> StageCell<'env> {
 }
 
 /// What the jobs of a port do.
-type Entry = for<'a> fn(&Cx<'a>, u64);
+type EntryPoint = for<'a> fn(&Cx<'a>, u64);
 
 #[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
-unsafe fn enter(target: NonNull<Target>, payload: u64, worker: &Worker<'_>, entry: Entry) {
+unsafe fn enter(target: NonNull<Target>, payload: u64, worker: &Worker<'_>, entry: EntryPoint) {
     // SAFETY: the target is the first field of a port. The job's token keeps the run alive, and so the port.
     let port: &Port = unsafe { target.cast().as_ref() };
     // SAFETY: `link` set the run that owns the stage.

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::batch::BatchSize;
-use super::leaves::Leaves;
+use super::leaves::FreeLeaves;
 use super::stage::{BatchStage, Capacity, NumbersStage, Stage};
 
 /// Names a piece of memory, to ask the kernel where it lies. Nothing reads the memory through this.
@@ -82,7 +82,7 @@ pub(crate) enum Items<'env> {
 pub(crate) enum Supply<'env> {
     Pulled { items: Arc<dyn PulledItems + 'env>, body: Box<dyn BatchStage + 'env> },
     Numbered { items: Arc<dyn NumberedItems + 'env>, body: Box<dyn BatchStage + 'env> },
-    Free { items: Arc<dyn NumberedItems + 'env>, body: Box<dyn NumbersStage + 'env>, leaves: Leaves },
+    Free { items: Arc<dyn NumberedItems + 'env>, body: Box<dyn NumbersStage + 'env>, leaves: FreeLeaves },
 }
 
 impl<'env> Supply<'env> {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::CpuSet;
 use super::files::{list, text};
-use super::mounts::{Mounts, Sight};
+use super::mounts::{MountView, Mounts};
 
 /// What the process is allowed. None means that no limit is known.
 #[derive(Default)]
@@ -46,12 +46,12 @@ impl Limits {
         for hierarchy in [Hierarchy::Unified, Hierarchy::With("cpu"), Hierarchy::With("cpuset")] {
             let Some(path) = path(root, hierarchy) else { continue };
             let seen = match mounts.of(hierarchy, &path) {
-                Sight::Seen(places) => places,
-                Sight::Hidden => {
+                MountView::Seen(places) => places,
+                MountView::Hidden => {
                     notes.push(format!("the control group {path} is out of sight: its limits are not known"));
                     continue;
                 }
-                Sight::NotMounted => continue,
+                MountView::NotMounted => continue,
             };
             for folders in seen {
                 let quotas = folders.iter().filter_map(|folder| quota(folder, notes)).chain(limits.quota);

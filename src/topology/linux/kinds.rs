@@ -10,7 +10,7 @@ use super::files::{list, number};
 const TOLERANCE: u64 = 10;
 
 /// A source of speeds: its name, and the speed that it tells of a CPU.
-type Source<'a> = (&'static str, &'a dyn Fn(usize) -> Option<u64>);
+type KindSource<'a> = (&'static str, &'a dyn Fn(usize) -> Option<u64>);
 
 /// The rank of each core's kind by speed; 0 is the slowest. Empty if the kernel does not tell.
 pub(super) fn read(root: &Path, cores: &[CpuSet], notes: &mut Vec<String>) -> Vec<usize> {
@@ -29,7 +29,7 @@ pub(super) fn read(root: &Path, cores: &[CpuSet], notes: &mut Vec<String>) -> Ve
     };
     // The first source that tells of all cores is taken. Frequencies come last, because the kernel's capacities say
     // more.
-    let sources: [Source<'_>; 4] = [
+    let sources: [KindSource<'_>; 4] = [
         ("cpu_capacity", &of_cpu("cpu_capacity")),
         ("cpu_core and cpu_atom", &hybrid),
         ("base_frequency", &of_cpu("cpufreq/base_frequency")),

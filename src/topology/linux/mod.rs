@@ -15,14 +15,14 @@ mod process;
 
 use std::path::Path;
 
-use super::draft::Draft;
+use super::draft::MachineDraft;
 use super::parts::NumaNode;
 use super::{CpuSet, Usable};
 use cpus::Cpus;
 use process::{Process, Status};
 
 /// Reads a machine. None if there are no files about CPUs.
-pub(super) fn read(root: &Path) -> Option<Draft> {
+pub(super) fn read(root: &Path) -> Option<MachineDraft> {
     let mut notes = Vec::new();
     let Process { online, allowed, mems, quota } = Process::read(root, &mut notes)?;
     let cpus = Cpus { root: root.to_owned() };
@@ -33,7 +33,7 @@ pub(super) fn read(root: &Path) -> Option<Draft> {
     let mut nodes = nodes::read(root, &online, mems.as_ref(), &mut notes);
     nodes::find_near(root, &mut nodes);
     let is_this_machine = false;
-    Some(Draft { online, allowed, cores, assumed, kinds, packages, l3, nodes, quota, notes, is_this_machine })
+    Some(MachineDraft { online, allowed, cores, assumed, kinds, packages, l3, nodes, quota, notes, is_this_machine })
 }
 
 /// Reads what the process may use, and nothing else about the machine.

@@ -17,7 +17,7 @@ use super::files::text;
 pub(super) struct Mounts(Vec<Mount>);
 
 /// Whether a group can be seen.
-pub(super) enum Sight {
+pub(super) enum MountView {
     /// It can be seen in these mounts. For each mount: the folders of the group and of all groups above it that the
     /// mount shows, the innermost first. They need not exist.
     Seen(Vec<Vec<PathBuf>>),
@@ -57,13 +57,13 @@ impl Mounts {
     }
 
     /// Where the group with this path can be seen.
-    pub(super) fn of(&self, hierarchy: Hierarchy, path: &str) -> Sight {
+    pub(super) fn of(&self, hierarchy: Hierarchy, path: &str) -> MountView {
         let mounted = self.0.iter().filter(|mount| mount.is_of(hierarchy) && mount.folder.is_dir());
         let mounted: Vec<&Mount> = mounted.collect();
         let seen: Vec<(&Mount, PathBuf)> =
             mounted.iter().filter_map(|mount| Some((*mount, mount.inside(path)?))).collect();
         if seen.is_empty() {
-            return if mounted.is_empty() && !leads_up(path) { Sight::NotMounted } else { Sight::Hidden };
+            return if mounted.is_empty() && !leads_up(path) { MountView::NotMounted } else { MountView::Hidden };
         }
         let folders = |(mount, inside): &(&Mount, PathBuf)| -> Vec<PathBuf> {
             inside.ancestors().map(|group| mount.folder.join(group)).collect()
@@ -75,7 +75,7 @@ impl Mounts {
         let depth = |folders: &[PathBuf]| folders.iter().skip_while(|folder| !folder.is_dir()).count();
         let deepest = seen.iter().map(|(_, folders)| depth(folders)).max();
         seen.retain(|(is_guess, folders)| !is_guess || Some(depth(folders)) == deepest);
-        Sight::Seen(seen.into_iter().map(|(_, folders)| folders).collect())
+        MountView::Seen(seen.into_iter().map(|(_, folders)| folders).collect())
     }
 }
 

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::CpuSet;
-use super::draft::{Draft, LOCAL};
+use super::draft::{LOCAL, MachineDraft};
 use super::parts::{L3Domain, NumaNode, Package};
 use spec::{Attributes, Kind, Spec};
 
@@ -29,7 +29,7 @@ const FAR: u32 = 20;
 ///
 /// # Errors
 /// What is wrong with the description.
-pub(super) fn machine(description: &str) -> Result<Draft, String> {
+pub(super) fn machine(description: &str) -> Result<MachineDraft, String> {
     let spec = Spec::parse(description)?;
     let places = Places::new(&spec)?;
     let level_of = |kind| (0..spec.levels.len()).find(|level| spec.levels[*level].kind == kind);
@@ -44,14 +44,14 @@ pub(super) fn machine(description: &str) -> Result<Draft, String> {
     let core_level = level_of(Kind::Core).unwrap_or(spec.levels.len() - 1);
     let packages = of_kind(Kind::Package).map(|part| Package { id: Some(part.1), cpus: cpus(part) }).collect();
     let l3 = of_kind(Kind::L3).map(|part| L3Domain { size: spec.levels[part.0].attributes.size, cpus: cpus(part) });
-    Ok(Draft {
+    Ok(MachineDraft {
         online: places.cpus(0..spec.total()),
         cores: parts(core_level).map(cpus).collect(),
         packages,
         l3: l3.collect(),
         nodes: nodes(&spec, &places)?,
         notes,
-        ..Draft::default()
+        ..MachineDraft::default()
     })
 }
 
