@@ -10,7 +10,9 @@
 //! # The way of an item
 //! `g.range(0..n).map(f).filter(p).fold(0, add)` is one stage. Its source issues a batch; a worker runs the job:
 //! ```text
-//!   run::flow::source    the job names a batch of the source
+//!   run::flow::stage     the job names a stage, and places of its source
+//!      │ Cx::fire
+//!   run::flow::source    keeps one batch, and queues the rest
 //!      │ BatchStage::batch
 //!   fused::Fused         is the batch still wanted?
 //!      │ Tail::run(drive)

@@ -41,7 +41,7 @@ pub(crate) trait SerialOp<T>: Send {
     /// Takes an item, and puts what it makes into `made`. It breaks when it wants no more items; a sink never does.
     fn item(&mut self, state: &mut Self::State, item: T, made: &mut Vec<Self::Out>) -> ControlFlow<()>;
     /// Ends a sink after the last item, and stores its result. Not called for other operators.
-    fn end(&mut self, state: Self::State);
+    fn end(&mut self, _state: Self::State) {}
 }
 
 /// The tail with a serial operator; see the module documentation.

@@ -41,5 +41,4 @@ impl<T: Send> SerialOp<T> for Enumerate<T> {
         *next += 1;
         ControlFlow::Continue(())
     }
-    fn end(&mut self, _: u64) {}
 }

@@ -51,5 +51,4 @@ impl<T, S: Clone + Send, U, F: FnMut(&mut S, T) -> Option<U> + Send> SerialOp<T>
         made.push(next);
         ControlFlow::Continue(())
     }
-    fn end(&mut self, _: S) {}
 }

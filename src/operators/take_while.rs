@@ -49,5 +49,4 @@ impl<T: Send, F: FnMut(&T) -> bool + Send> SerialOp<T> for TakeWhile<F> {
         made.push(item);
         ControlFlow::Continue(())
     }
-    fn end(&mut self, (): ()) {}
 }

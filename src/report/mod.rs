@@ -73,6 +73,11 @@ impl Report {
     }
 
     /// The first operator with this name, in the order in which they were added to the graph.
+    ///
+    /// An operator with a stage boundary after it, before it or in it is several rows: `scan` takes its items in one stage,
+    /// and its part `scan: out` gives them to the next one; a `zip` has a row of its own name and `zip: left`, `zip: right`.
+    /// The two streams of a `partition` begin with rows `partition's true` and `partition's false`. The time of such a row
+    /// is that of handing items over.
     #[must_use]
     pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
         self.operators.iter().find(|operator| operator.name == name)

@@ -2,7 +2,7 @@
 //!
 //! A node is a task, the gate of a stage that reads data, or the end of a stage. The layout is flat. The successors of
 //! each node are a range of one list. The counts of missing predecessors are one array, which each run resets. A node
-//! with a single predecessor needs no count.
+//! with a single predecessor does not use its count.
 //!
 //! The worker that finishes a node continues with the first task that this made ready, and queues the others.
 //! Successors that wait for this node alone are adjacent in the list, so the worker queues them as one range. The

@@ -4,10 +4,13 @@
 //! streams and data by numbers, which are taken modulo the number that there are. So every list of steps is a program,
 //! and so is every part of it; failing programs shrink well. What a step adds is a row of [`super::table`].
 
-use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Deref;
 
 use proptest::prelude::*;
 
+use super::items::name;
+use super::sequential::Sequential;
 use super::table::{
     FORKS, Fork, GATHERS, Gather, ITEMS, Made, OPERATORS, Operator, SINKS, SOURCES, Sink, Source, WITH_DATA,
 };
@@ -62,6 +65,28 @@ pub(super) enum Step {
     Items(u8),
 }
 
+/// A program, which prints itself with the methods that its steps stand for.
+#[derive(Clone)]
+pub(super) struct Program(Vec<Step>);
+
+impl Deref for Program {
+    type Target = [Step];
+    fn deref(&self) -> &[Step] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:?}, which is", self.0)?;
+        for (id, methods) in walk(self, &mut Sequential::default()).methods {
+            let name = id.map_or_else(String::new, |id| format!("{}: ", name(id)));
+            writeln!(f, "    {name}{}", methods.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
 /// How a task accesses two cells or results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskKind {
@@ -110,8 +135,8 @@ pub(super) struct Walked {
     pub(super) unnamed: Vec<usize>,
     /// Whether a stream may end before all that feeds it has.
     pub(super) early_ends: bool,
-    /// The methods that its rows stand for.
-    pub(super) methods: BTreeSet<&'static str>,
+    /// The methods of each row, with the number of the operator; none: it has none.
+    pub(super) methods: Vec<(Option<usize>, &'static [&'static str])>,
 }
 
 struct Flow<S> {
@@ -164,7 +189,7 @@ impl<M: Meaning> Walk<'_, M> {
                 let cut = Cut { batch: batch.map(size), credits: credits.map(size), place };
                 let id = self.id(true);
                 let row = pick(SOURCES, row);
-                self.walked.methods.extend(row.methods);
+                self.walked.methods.push((Some(id), row.methods));
                 let stream = self.to.source(id, row, usize::from(len), cut);
                 self.open.push(Flow { stream, ordered: true });
             }
@@ -174,7 +199,7 @@ impl<M: Meaning> Walk<'_, M> {
                 let row = *pick(&rows, row);
                 let id = self.id(ordered);
                 self.walked.early_ends |= row.ends_early;
-                self.walked.methods.extend(row.methods);
+                self.walked.methods.push((Some(id), row.methods));
                 let stream = self.to.apply(stream, id, row, i64::from(k));
                 self.open.push(Flow { stream, ordered: ordered && row.keeps_order });
             }
@@ -183,7 +208,7 @@ impl<M: Meaning> Walk<'_, M> {
                 let id = self.id(ordered);
                 self.walked.unnamed.push(id);
                 let row = pick(FORKS, row);
-                self.walked.methods.extend(row.methods);
+                self.walked.methods.push((Some(id), row.methods));
                 let (left, right) = self.to.fork(stream, id, row, i64::from(k));
                 self.open.extend([left, right].map(|stream| Flow { stream, ordered }));
             }
@@ -196,7 +221,7 @@ impl<M: Meaning> Walk<'_, M> {
                 let rows: Vec<_> = GATHERS.iter().filter(|row| ordered || !row.needs_order).collect();
                 let row = *pick(&rows, row);
                 self.walked.early_ends |= row.ends_early;
-                self.walked.methods.extend(row.methods);
+                self.walked.methods.push((None, row.methods));
                 let stream = self.to.gather(left.stream, right.stream, row);
                 self.open.push(Flow { stream, ordered: ordered && row.keeps_order });
             }
@@ -215,7 +240,7 @@ impl<M: Meaning> Walk<'_, M> {
                 let Some(Flow { stream, ordered }) = self.take(stream) else { return };
                 let id = self.id(ordered);
                 let place = cell as usize % self.cells.len();
-                self.walked.methods.extend(WITH_DATA.methods);
+                self.walked.methods.push((Some(id), WITH_DATA.methods));
                 let stream = self.to.with_data(stream, id, &self.cells[place]);
                 self.open.push(Flow { stream, ordered });
                 self.end(self.open.len() - 1, COLLECT);
@@ -224,13 +249,14 @@ impl<M: Meaning> Walk<'_, M> {
                 let Some(Flow { stream, ordered }) = self.take(stream) else { return };
                 let id = self.id(ordered);
                 let place = int as usize % self.ints.len();
+                self.walked.methods.push((Some(id), WITH_DATA.methods));
                 let stream = self.to.with_data(stream, id, &self.ints[place]);
                 self.open.push(Flow { stream, ordered });
             }
             Step::Items(list) if room && !self.lists.is_empty() => {
                 let (list, ordered) = &self.lists[list as usize % self.lists.len()];
                 if *ordered {
-                    self.walked.methods.extend(ITEMS.methods);
+                    self.walked.methods.push((None, ITEMS.methods));
                     let stream = self.to.items(list);
                     self.open.push(Flow { stream, ordered: true });
                 }
@@ -252,7 +278,7 @@ impl<M: Meaning> Walk<'_, M> {
     fn end(&mut self, place: usize, row: &Sink) {
         let Flow { stream, ordered } = self.open.remove(place);
         let id = self.id(ordered);
-        self.walked.methods.extend(row.methods);
+        self.walked.methods.push((Some(id), row.methods));
         match self.to.sink(stream, id, row, ordered) {
             Made::Int(int) => self.ints.push(int),
             Made::List(list) => self.lists.push((list, ordered)),
@@ -283,7 +309,7 @@ fn pick<T>(rows: &[T], row: u8) -> &T {
 }
 
 /// Any program of up to `steps` steps; `credits`: whether sources have few of them.
-pub(super) fn programs(steps: usize, credits: bool) -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn programs(steps: usize, credits: bool) -> impl Strategy<Value = Program> {
     let number = || 0..=u8::MAX;
     let few = if credits { prop::option::of(0..4_u8).boxed() } else { Just(None).boxed() };
     let source = (number(), 0..40_u8, prop::option::of(0..9_u8), few, number())
@@ -302,6 +328,6 @@ pub(super) fn programs(steps: usize, credits: bool) -> impl Strategy<Value = Vec
     ];
     (source, prop::collection::vec(step, 0..steps)).prop_map(|(source, mut program)| {
         program.insert(0, source);
-        program
+        Program(program)
     })
 }

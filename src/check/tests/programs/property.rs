@@ -163,7 +163,8 @@ fn every_row_is_drawn() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..200 {
         let program = programs(24, false).new_tree(&mut runner).expect("no filter").current();
-        drawn.extend(walk(&program, &mut Sequential::default()).methods);
+        let methods = walk(&program, &mut Sequential::default()).methods;
+        drawn.extend(methods.into_iter().flat_map(|(_, methods)| methods));
     }
     assert_eq!(drawn, methods());
 }

@@ -3,6 +3,8 @@
 //! Random programs are drawn from these rows, and `tests/tidy.rs` checks that each method has one. A new operator needs
 //! its own file, and a row here. In a row, `graph` adds the operator, with closures that count as user code (by
 //! [`At`]), and `iter` does the same to a vector. `k` is a number from 1 to 11 that both are given.
+//! Making an item by `At::item` is not user code. An operator on other items than [`Item`] has a `map` before and behind
+//! it, as `enumerate` has.
 
 mod operators;
 mod shapes;
