@@ -23,7 +23,7 @@ use crate::run::flow::order::Ticket;
 use crate::run::flow::stage::{Capacity, EndJobs, Ended, TailKind};
 use crate::run::slot::Slot;
 use crate::sync::countdown::FixedCountdown;
-use crate::sync::{CachePadded, Mutex, UnsafeCell};
+use crate::sync::{Arrival, CachePadded, Mutex, UnsafeCell};
 use crate::unwind::{self, Kept};
 
 impl<'env, K, T, P> Keyed<'env, K, T, P>
@@ -125,7 +125,7 @@ impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
         let partition = cx.share_end(jobs);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.merge(partition as usize))) {
             fail(cx, panic);
-        } else if self.unmerged.arrive() {
+        } else if self.unmerged.arrive() == Arrival::Last {
             self.finish();
             cx.ended();
         }

@@ -12,6 +12,7 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::packet::Packet;
 use crate::run::flow::stage::Ended;
+use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 
@@ -92,7 +93,7 @@ impl<T: Send> Shape for Merge<T> {
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
         // The countdown orders the ends: the last input to end sees all numbers that the others have given out.
-        if self.shared.open.arrive() {
+        if self.shared.open.arrive() == Arrival::Last {
             let total = self.shared.next.load(Ordering::Relaxed);
             cx.run.total(self.shared.sequence, total, cx.worker);
         }

@@ -20,9 +20,9 @@ use super::Run;
 use super::cancel::{Cause, Failure, Site};
 use crate::pool::work::job::{Group, Job, Target};
 use crate::pool::work::worker::Worker;
-use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
+use crate::sync::{Arrival, UnsafeCell};
 
 /// A graph with at most this many tasks times every task; a larger one times one task in [`SAMPLE`].
 pub(crate) const TIMED: usize = 4096;
@@ -226,7 +226,7 @@ impl<'env> Dag<'env> {
         }
         for place in shared..end {
             let successor = self.list[place as usize] as usize;
-            if self.before[successor] > 1 && !self.missing[successor].arrive() {
+            if self.before[successor] > 1 && self.missing[successor].arrive() == Arrival::Earlier {
                 continue;
             }
             match self.kinds[successor] {

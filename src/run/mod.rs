@@ -47,12 +47,12 @@ use crate::pool::work::job::{Group, Job, Target, group_id};
 use crate::pool::work::worker::Worker;
 use crate::pool::{ActiveRun, Shared};
 use crate::report::Report;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
+use crate::sync::{Arrival, Mutex};
 use cancel::{Carried, Site};
 use dag::Dag;
 use flow::cx::Cx;
@@ -290,7 +290,7 @@ impl Run<'static> {
     /// Tells the stages of a sequence how many numbers the sequence has; a stage that has seen them all ends.
     pub(crate) fn total(&self, sequence: usize, total: u64, worker: &Worker<'_>) {
         for &stage in &self.sequences[sequence].stages {
-            if self.stages[stage].countdown.total(total) {
+            if self.stages[stage].countdown.total(total) == Arrival::Last {
                 self.cx(stage, worker).end();
             }
         }

@@ -70,7 +70,7 @@ pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use imp::fork;
 pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
-pub(crate) use runs::{countdown, credit, gate, quiescence, reference_count, sequencer};
+pub(crate) use runs::{Arrival, countdown, credit, gate, quiescence, reference_count, sequencer};
 pub(crate) use seats::{asymmetric, claim, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};
 

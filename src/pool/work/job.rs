@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::seat::{Public, Seat};
 use super::worker::Worker;
+use crate::sync::Arrival;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
@@ -92,7 +93,7 @@ impl Group {
     pub(crate) unsafe fn give_back(group: NonNull<Self>, tokens: u64) -> (OnQuiescent, bool) {
         // SAFETY: (1). Nothing of the group is read after the tokens were given back.
         let group = unsafe { group.as_ref() };
-        (group.on_quiescent, group.tokens.give_back(tokens))
+        (group.on_quiescent, group.tokens.give_back(tokens) == Arrival::Last)
     }
 }
 
@@ -125,7 +126,7 @@ impl Awaited {
 
     /// Gives the thread's own token back, and works for the group until all its jobs have ended.
     pub(crate) fn wait(&self, worker: &Worker<'_>) {
-        if !self.group.tokens.give_back(1) {
+        if self.group.tokens.give_back(1) == Arrival::Earlier {
             worker.wait(&self.latch, group_id(Some(self.group())));
         }
     }

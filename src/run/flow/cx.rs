@@ -13,6 +13,7 @@ use super::stage::{EndJobs, Ended, OwnJob, Reads, Stage, StageCell};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Carried, FailedItem, Failure, Fault, Site};
+use crate::sync::Arrival;
 use crate::sync::atomic::Ordering;
 use crate::sync::gate::Gate;
 
@@ -151,7 +152,7 @@ impl<'a> Cx<'a> {
 
     /// Notes that `count` pieces have gone through this stage. The last one of all ends the stage.
     pub(crate) fn arrive_all(&self, count: u64) {
-        if count > 0 && self.stage.countdown.arrive(count) {
+        if count > 0 && self.stage.countdown.arrive(count) == Arrival::Last {
             self.end();
         }
     }

@@ -35,10 +35,10 @@ use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::dag::Home;
-use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::credit::Credits;
+use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::reference_count::ReferenceCount;
+use crate::sync::{Arrival, UnsafeCell};
 
 /// The largest number of batches that one turn issues.
 const BURST: usize = 64;
@@ -164,7 +164,7 @@ impl<'env> Source<'env> {
     /// Stops the source, because no stage wants more of its items. If it sleeps for lack of credits, its issue job runs
     /// once more, and ends it.
     pub(crate) fn stop(&self, worker: &Worker<'_>) {
-        if self.credits.stop() {
+        if self.credits.stop() == IssueJob::Slept {
             self.restart(worker);
         }
     }
@@ -177,7 +177,7 @@ impl<'env> Source<'env> {
     /// Notes that a piece of the batch in `place` has ended. The last one gives the credit back, and wakes the source
     /// if it sleeps.
     pub(crate) fn release(&self, place: u32, worker: &Worker<'_>) {
-        if self.places[place as usize].live.end() && self.credits.put(place) {
+        if self.places[place as usize].live.end() == Arrival::Last && self.credits.put(place) == IssueJob::Slept {
             self.restart(worker);
         }
     }
@@ -281,7 +281,7 @@ impl<'env> Source<'env> {
         #[expect(unsafe_code, reason = "the issue job holds the turn")]
         // SAFETY: (1) of `Sync`: this job still holds the turn.
         let spare = self.turn.with(|turn| unsafe { (*turn).free.is_some() });
-        if spare || self.credits.any() || !self.credits.sleep() {
+        if spare || self.credits.any() || self.credits.sleep() == SourceTurn::Kept {
             self.restart(cx.worker);
         }
     }

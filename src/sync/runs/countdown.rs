@@ -10,6 +10,7 @@
 //! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
 //! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once` |
 
+use super::Arrival;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::edge;
 
@@ -35,16 +36,14 @@ impl Countdown {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// `count` arrivals. `true`: they were the last.
-    #[must_use]
-    pub(crate) fn arrive(&self, count: u64) -> bool {
+    /// `count` arrivals.
+    pub(crate) fn arrive(&self, count: u64) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.
-        self.0.fetch_sub(count, edge!("countdown.arrive", AcqRel)) == count
+        Arrival::last_if(self.0.fetch_sub(count, edge!("countdown.arrive", AcqRel)) == count)
     }
 
-    /// The total is known now. `true`: all have arrived.
-    #[must_use]
-    pub(crate) fn total(&self, total: u64) -> bool {
+    /// The total is known now. If all have arrived already, this counts as the last arrival.
+    pub(crate) fn total(&self, total: u64) -> Arrival {
         debug_assert!(total < UNKNOWN, "fewer than 2^62 batches");
         self.arrive(UNKNOWN - total)
     }
@@ -60,10 +59,9 @@ impl FixedCountdown {
         self.0.store(total, Ordering::Relaxed);
     }
 
-    /// One arrival. `true`: it was the last.
-    #[must_use]
-    pub(crate) fn arrive(&self) -> bool {
+    /// One arrival.
+    pub(crate) fn arrive(&self) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.
-        self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel)) == 1
+        Arrival::last_if(self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel)) == 1)
     }
 }

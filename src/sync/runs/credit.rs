@@ -43,6 +43,31 @@ pub(crate) struct Credits {
     next: Box<[AtomicU32]>,
 }
 
+/// Where a source's issue job was when its credits changed.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IssueJob {
+    /// It slept. The caller must queue it.
+    Slept,
+    /// A thread runs it, or it is in a queue.
+    Awake,
+}
+
+impl IssueJob {
+    fn of(word: u64) -> Self {
+        if word & ASLEEP != 0 { Self::Slept } else { Self::Awake }
+    }
+}
+
+/// Whether the holder of a source's turn has given it up.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceTurn {
+    GivenUp,
+    /// A place has just come, or a stop.
+    Kept,
+}
+
 impl Credits {
     /// `places` free places.
     pub(crate) fn new(places: u32) -> Self {
@@ -67,9 +92,8 @@ impl Credits {
         u32::try_from(self.next.len()).expect("made from a u32")
     }
 
-    /// Puts a place back. `true`: the source sleeps, and the caller must start it.
-    #[must_use]
-    pub(crate) fn put(&self, place: u32) -> bool {
+    /// Puts a place back.
+    pub(crate) fn put(&self, place: u32) -> IssueJob {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             self.set_next(place, first(word));
@@ -77,7 +101,7 @@ impl Credits {
             // AcqRel: releases the place. If it sees the flag, acquires the source's state.
             let order = edge!("credit.put", AcqRel);
             match self.word.compare_exchange_weak(word, new, order, Ordering::Relaxed) {
-                Ok(_) => return word & ASLEEP != 0,
+                Ok(_) => return IssueJob::of(word),
                 Err(now) => word = now,
             }
         }
@@ -106,15 +130,14 @@ impl Credits {
         first(self.word.load(Ordering::Relaxed)) != 0
     }
 
-    /// Nobody wants more from the source. `true`: it sleeps, and the caller must start it.
-    #[must_use]
-    pub(crate) fn stop(&self) -> bool {
+    /// Nobody wants more from the source.
+    pub(crate) fn stop(&self) -> IssueJob {
         // Acquire: if it sees the flag, the source is as its last holder left it.
         let order = edge!("credit.stop", Acquire);
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             match self.word.compare_exchange_weak(word, (word & !ASLEEP) | STOPPED, order, Ordering::Relaxed) {
-                Ok(_) => return word & ASLEEP != 0,
+                Ok(_) => return IssueJob::of(word),
                 Err(now) => word = now,
             }
         }
@@ -125,11 +148,13 @@ impl Credits {
         self.word.load(Ordering::Relaxed) & STOPPED != 0
     }
 
-    /// Gives the turn up for lack of places. `false`: a place has just come, or a stop. The caller still has the turn.
-    #[must_use]
-    pub(crate) fn sleep(&self) -> bool {
+    /// Gives the turn up for lack of places.
+    pub(crate) fn sleep(&self) -> SourceTurn {
         // Release: the source's state goes to the thread that starts it again.
-        self.word.compare_exchange(0, ASLEEP, edge!("credit.sleep", Release), Ordering::Relaxed).is_ok()
+        match self.word.compare_exchange(0, ASLEEP, edge!("credit.sleep", Release), Ordering::Relaxed) {
+            Ok(_) => SourceTurn::GivenUp,
+            Err(_) => SourceTurn::Kept,
+        }
     }
 
     fn set_next(&self, place: u32, first: u32) {

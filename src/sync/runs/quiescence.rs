@@ -16,6 +16,7 @@
 //! |---|---|---|---|---|
 //! | `quiescence.give` | `give_back`: RMW, AcqRel | the one that reaches zero | all that jobs of the group did, to the last one | `loom_quiescence_last_sees_all` |
 
+use super::Arrival;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::edge;
 
@@ -44,14 +45,11 @@ impl Quiescence {
         debug_assert!(before > 0, "only a token holder takes more");
     }
 
-    /// Gives `tokens` back. `true`: they were the last ones, and the caller sees all that any job of the group did.
-    ///
-    /// After `false` the group may be gone already.
-    #[must_use]
-    pub(crate) fn give_back(&self, tokens: u64) -> bool {
+    /// Gives `tokens` back. If they were not the last ones, the group may be gone already when this returns.
+    pub(crate) fn give_back(&self, tokens: u64) -> Arrival {
         // AcqRel: releases what this worker did. If it is the last, acquires what all others did.
         let before = self.0.fetch_sub(tokens, edge!("quiescence.give", AcqRel));
         debug_assert!(before >= tokens, "{before} tokens are out, {tokens} come back");
-        before == tokens
+        Arrival::last_if(before == tokens)
     }
 }

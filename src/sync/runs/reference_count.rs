@@ -6,6 +6,7 @@
 //! | `reference_count.end` | `end`: RMW, AcqRel | `end` of the last one | what was done with every piece before it ended | `loom_reference_count_last_sees_all` |
 //! | `reference_count.alone` | `end`: RMW | `end`: load, Acquire, sees 1 | the same, without an RMW of the last one | `loom_reference_count_last_sees_all` |
 
+use super::Arrival;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::edge;
 
@@ -25,12 +26,11 @@ impl ReferenceCount {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The caller's piece has ended. `true`: it was the last, and the caller sees what was done with all the others.
-    #[must_use]
-    pub(crate) fn end(&self) -> bool {
+    /// The caller's piece has ended.
+    pub(crate) fn end(&self) -> Arrival {
         // Acquire: the last piece needs no RMW, because nobody else can share. AcqRel: each releases to the last one,
         // and the last one acquires.
-        self.0.load(edge!("reference_count.alone", Acquire)) == 1
-            || self.0.fetch_sub(1, edge!("reference_count.end", AcqRel)) == 1
+        let is_alone = self.0.load(edge!("reference_count.alone", Acquire)) == 1;
+        Arrival::last_if(is_alone || self.0.fetch_sub(1, edge!("reference_count.end", AcqRel)) == 1)
     }
 }

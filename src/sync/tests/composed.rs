@@ -7,6 +7,7 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
+use super::super::Arrival;
 use super::super::claim::Claims;
 use super::super::event_count::{At, EventCount, Prefer};
 use super::super::latch::Latch;
@@ -32,7 +33,7 @@ fn loom_wait_ends_with_its_group() {
         done: Plain,
     }
     fn end(wait: &Wait) {
-        if wait.tokens.give_back(1) {
+        if wait.tokens.give_back(1) == Arrival::Last {
             #[expect(unsafe_code, reason = "the setter's contract is part of the model")]
             // SAFETY: (1) alive in the Arc; (2) once: by the last one.
             unsafe {

@@ -8,9 +8,10 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
+use super::Arrival;
 use super::claim::Claims;
 use super::countdown::{Countdown, FixedCountdown};
-use super::credit::Credits;
+use super::credit::{Credits, IssueJob, SourceTurn};
 use super::event_count::{At, EventCount, Prefer};
 use super::gate::Gate;
 use super::imp_loom::fails_without;
@@ -105,7 +106,7 @@ fn loom_quiescence_last_sees_all() {
             thread::spawn(move || {
                 shared.1.add();
                 shared.0.take(3);
-                if shared.0.give_back(4) {
+                if shared.0.give_back(4) == Arrival::Last {
                     assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
                     return 1;
                 }
@@ -114,7 +115,7 @@ fn loom_quiescence_last_sees_all() {
         };
         shared.2.add();
         let mut last = 0;
-        if shared.0.give_back(1) {
+        if shared.0.give_back(1) == Arrival::Last {
             assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
             last = 1;
         }
@@ -131,7 +132,7 @@ fn loom_reference_count_last_sees_all() {
         shared.0.share();
         let end = |shared: &(ReferenceCount, Plain, Plain), mine: &Plain| {
             mine.add();
-            let last = shared.0.end();
+            let last = shared.0.end() == Arrival::Last;
             if last {
                 assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
             }
@@ -155,10 +156,10 @@ fn loom_countdown_fires_once() {
             thread::spawn(move || {
                 shared.1.add();
                 shared.0.expect_more(1);
-                u32::from(shared.0.arrive(1)) + u32::from(shared.0.arrive(1))
+                u32::from(shared.0.arrive(1) == Arrival::Last) + u32::from(shared.0.arrive(1) == Arrival::Last)
             })
         };
-        let last = shared.0.total(1);
+        let last = shared.0.total(1) == Arrival::Last;
         if last {
             assert_eq!(shared.1.get(), 1, "the last one sees all");
         }
@@ -173,7 +174,7 @@ fn loom_fixed_countdown_fires_once() {
         shared.0.restart(2);
         let arrive = |shared: &(FixedCountdown, Plain, Plain), mine: &Plain| {
             mine.add();
-            let last = shared.0.arrive();
+            let last = shared.0.arrive() == Arrival::Last;
             if last {
                 assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
             }
@@ -225,7 +226,7 @@ fn loom_credit_is_never_lost() {
                         shared.2.add();
                         return Some(place);
                     }
-                    None if shared.0.sleep() => return None,
+                    None if shared.0.sleep() == SourceTurn::GivenUp => return None,
                     None => {}
                 }
             }
@@ -235,7 +236,7 @@ fn loom_credit_is_never_lost() {
             let shared = shared.clone();
             thread::spawn(move || {
                 shared.2.add();
-                shared.0.put(place) && turn(&shared).is_some()
+                shared.0.put(place) == IssueJob::Slept && turn(&shared).is_some()
             })
         };
         let second = turn(&shared).is_some();
@@ -257,14 +258,14 @@ fn loom_credit_stop_is_never_lost() {
                 if shared.0.is_stopped() {
                     return 1;
                 }
-                if shared.0.sleep() {
+                if shared.0.sleep() == SourceTurn::GivenUp {
                     return 0;
                 }
             }
         }
         let stopper = {
             let shared = shared.clone();
-            thread::spawn(move || if shared.0.stop() { turn(&shared) } else { 0 })
+            thread::spawn(move || if shared.0.stop() == IssueJob::Slept { turn(&shared) } else { 0 })
         };
         let ended = turn(&shared) + stopper.join().expect("no panic");
         assert_eq!(ended, 1, "the end is noted once");
