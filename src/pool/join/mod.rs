@@ -46,8 +46,10 @@ use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 use crate::sync::stack;
 use crate::unwind::{self, Kept};
-use grain::{Grain, JoinSite, Timing};
-use pending::PendingHead;
+pub(in crate::pool) use grain::Grain;
+use grain::{JoinSite, Timing};
+pub(in crate::pool) use leapfrog::Ancestors;
+pub(in crate::pool) use pending::PendingHead;
 
 /// The second closure of a join, on the stack of the thread that joins.
 #[repr(C)]

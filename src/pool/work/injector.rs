@@ -17,7 +17,7 @@ use crate::sync::event_count::Only;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Injector {
+pub(in crate::pool) struct Injector {
     len: AtomicUsize,
     /// How many jobs threads have ever taken.
     taken: AtomicUsize,
@@ -51,7 +51,7 @@ impl Injector {
     }
 
     /// Frees the room that [`plan`](Self::plan) has made. No job of the group is left.
-    pub(crate) fn unplan(&self, id: NonZeroUsize) {
+    pub(in crate::pool) fn unplan(&self, id: NonZeroUsize) {
         self.queues.lock().by_id.remove(&id);
     }
 

@@ -56,7 +56,7 @@ impl Worker<'_> {
     }
 
     /// Queues a job whose token is out already, as the newest one of this seat.
-    pub(crate) fn push_counted(&self, job: Job) {
+    pub(in crate::pool) fn push_counted(&self, job: Job) {
         self.push_own(job);
         self.publish_surplus();
     }
@@ -77,7 +77,7 @@ impl Worker<'_> {
 
     /// Queues a job behind all others of this seat. This worker takes it last, and publishes it first. If there is no
     /// room, the job goes to the injector.
-    pub(crate) fn push_last(&self, job: Job) {
+    pub(in crate::pool) fn push_last(&self, job: Job) {
         self.local(|local| take_token(&mut local.token_cache, job.group()));
         self.push_late(job);
         self.publish_surplus();

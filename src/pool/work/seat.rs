@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use super::job::{Group, Job};
 use super::overdue::Noted;
-use crate::pool::join::grain::Grain;
-use crate::pool::join::leapfrog::Ancestors;
-use crate::pool::join::pending::PendingHead;
+use crate::pool::join::{Ancestors, Grain, PendingHead};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
@@ -23,7 +21,7 @@ use crate::sync::steal_request::StealRequest;
 use crate::sync::{CachePadded, UnsafeCell};
 
 /// The most jobs in the public deque. crossbeam-deque would grow above 64.
-pub(crate) const PUBLIC: usize = 48;
+pub(super) const PUBLIC: usize = 48;
 /// The CPU of a seat whose thread is bound to no CPU, or to several.
 const NO_CPU: usize = usize::MAX;
 /// The number of places of the private ring.
@@ -32,38 +30,38 @@ const RING: usize = 1024;
 const LATE: usize = RING;
 
 /// A seat's own jobs, the newest at the near end, with what belongs to the far end.
-pub(crate) type Ring = ring::Ring<Job, Public, RING>;
+pub(in crate::pool) type Ring = ring::Ring<Job, Public, RING>;
 /// The ring for the occupant of the seat.
-pub(crate) type Own<'a> = ring::Owner<'a, Job, Public, RING>;
+pub(in crate::pool) type Own<'a> = ring::Owner<'a, Job, Public, RING>;
 /// A raid of a ring.
 type Raid<'a> = ring::Raid<'a, Job, Public, RING>;
 /// The far end of a ring.
-pub(crate) type FarEnd<'a> = ring::FarEnd<'a, Job, Public, RING>;
+pub(in crate::pool) type FarEnd<'a> = ring::FarEnd<'a, Job, Public, RING>;
 
 /// A seat; see the module.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) index: usize,
     /// The NUMA node, as the pool counts them.
-    pub(crate) node: usize,
+    pub(in crate::pool) node: usize,
     /// The one CPU that the thread of this seat is bound to now, or [`NO_CPU`].
     cpu: AtomicUsize,
     pub(crate) parker: Arc<Parker>,
     pub(crate) stealer: Stealer<Job>,
-    pub(crate) signals: CachePadded<Signals>,
+    pub(in crate::pool) signals: CachePadded<Signals>,
     pub(crate) counts: CachePadded<Counts>,
-    pub(crate) ring: Ring,
+    pub(in crate::pool) ring: Ring,
     local: UnsafeCell<Local>,
 }
 
 /// What the lock of a ring's far end protects.
 #[derive(Debug)]
-pub(crate) struct Public {
+pub(in crate::pool) struct Public {
     /// What others may steal. The occupant or a raider pushes and pops jobs under the lock. A thief takes them without
     /// it.
-    pub(crate) deque: Deque<Job>,
+    pub(in crate::pool) deque: Deque<Job>,
     /// Late jobs, which come behind all others of this seat, the oldest first.
-    pub(crate) late: VecDeque<Job>,
+    pub(in crate::pool) late: VecDeque<Job>,
     /// The stolen pending join that the occupant runs now. Null: none. It changes only while no pending join is in the
     /// ring. See [`crate::pool::join::leapfrog`].
     pub(in crate::pool) ancestor: *const PendingHead,
@@ -75,23 +73,23 @@ unsafe impl Send for Public {}
 
 impl Public {
     /// Whether no more jobs may wait behind all others.
-    pub(crate) fn is_late_full(&self) -> bool {
+    pub(super) fn is_late_full(&self) -> bool {
         self.late.len() >= LATE
     }
 }
 
 /// What the occupant of a seat and threads that look for jobs there tell each other.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub(in crate::pool) struct Signals {
     /// The group of the public jobs: a hint for threads that may run only one group's jobs.
-    pub(crate) tag: AtomicUsize,
+    pub(super) tag: AtomicUsize,
     /// How many jobs wait behind all others: a hint.
-    pub(crate) late: AtomicUsize,
+    pub(in crate::pool) late: AtomicUsize,
     /// The group of the job that runs here. Jobs of this group may be in the ring: a hint.
-    pub(crate) serves: AtomicUsize,
+    pub(in crate::pool) serves: AtomicUsize,
     /// A thread that looks for jobs raises this flag. The occupant takes it down when nobody is hungry any more.
-    pub(crate) request: StealRequest,
-    pub(crate) shield: Shield,
+    pub(in crate::pool) request: StealRequest,
+    pub(in crate::pool) shield: Shield,
     pub(in crate::pool) ancestors: Ancestors,
 }
 
@@ -107,7 +105,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// Adds one to a counter that only the caller writes.
-    pub(crate) fn bump(counter: &AtomicU64) {
+    pub(in crate::pool) fn bump(counter: &AtomicU64) {
         // Relaxed: a statistic that one thread writes.
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
@@ -115,24 +113,24 @@ impl Counts {
 
 /// Tokens that no job holds, of the group that the occupant works for now.
 #[derive(Debug, Default)]
-pub(crate) struct TokenCache {
-    pub(crate) group: Option<NonNull<Group>>,
-    pub(crate) tokens: u64,
+pub(in crate::pool) struct TokenCache {
+    pub(in crate::pool) group: Option<NonNull<Group>>,
+    pub(in crate::pool) tokens: u64,
 }
 
 /// The private part of a seat.
 #[derive(Debug)]
-pub(crate) struct Local {
+pub(in crate::pool) struct Local {
     pub(in crate::pool) grain: Grain,
-    pub(crate) token_cache: TokenCache,
+    pub(super) token_cache: TokenCache,
     /// The occupant publishes nothing that it queues now.
-    pub(crate) unpublished: bool,
+    pub(super) unpublished: bool,
     /// The job that continues the running one.
-    pub(crate) next: Option<Job>,
-    pub(crate) finds: u32,
+    pub(super) next: Option<Job>,
+    pub(super) finds: u32,
     /// What the occupant has seen in the injector. See [`super::overdue`].
     pub(super) noted: Option<Noted>,
-    pub(crate) random: u64,
+    pub(super) random: u64,
 }
 
 #[expect(unsafe_code, reason = "the private part moves between the threads that sit here one after the other")]
@@ -144,7 +142,7 @@ unsafe impl Sync for Seat {}
 unsafe impl Send for Seat {}
 
 impl Seat {
-    pub(crate) fn new(index: usize, at: At, seed: u64) -> Self {
+    pub(in crate::pool) fn new(index: usize, at: At, seed: u64) -> Self {
         let deque = Deque::new_lifo();
         Self {
             index,
@@ -175,14 +173,14 @@ impl Seat {
     }
 
     /// Where the thread of this seat works.
-    pub(crate) fn at(&self) -> At {
+    pub(in crate::pool) fn at(&self) -> At {
         // Relaxed: a hint, as the system may move threads.
         let cpu = self.cpu.load(Ordering::Relaxed);
         At { node: self.node, cpu: (cpu != NO_CPU).then_some(cpu) }
     }
 
     /// Says that from now on the thread of this seat is bound to this one CPU, or to no single one.
-    pub(crate) fn move_to(&self, cpu: Option<usize>) {
+    pub(in crate::pool) fn move_to(&self, cpu: Option<usize>) {
         self.cpu.store(cpu.unwrap_or(NO_CPU), Ordering::Relaxed);
     }
 
@@ -193,7 +191,7 @@ impl Seat {
     /// worker's other methods.
     #[expect(unsafe_code, reason = "one occupant at a time")]
     #[inline]
-    pub(crate) unsafe fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
+    pub(in crate::pool) unsafe fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
         // SAFETY: exclusive by (1) and (2).
         self.local.with_mut(|local| work(unsafe { &mut *local }))
     }
@@ -211,7 +209,7 @@ impl Seat {
 
 impl Local {
     /// The next number of a xorshift generator (Marsaglia, "Xorshift RNGs", 2003): good enough to pick a victim.
-    pub(crate) fn random(&mut self) -> u64 {
+    pub(in crate::pool) fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;

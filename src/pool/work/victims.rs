@@ -16,7 +16,7 @@ pub(super) const AFAR: usize = 2;
 
 /// The node and the L3 domain of each worker, and how far the nodes are from each other.
 #[derive(Clone, Debug)]
-pub(crate) struct Layout {
+pub(in crate::pool) struct Layout {
     /// For each worker: its node, as an index.
     nodes: Vec<usize>,
     /// For each worker: its L3 domain, if it is known and the worker stays there.
@@ -68,14 +68,14 @@ impl Layout {
     }
 
     /// The same layout with the one CPU of each worker. None: the worker is bound to no CPU, or to several.
-    pub(crate) fn bound_to(mut self, cpus: Vec<Option<usize>>) -> Self {
+    pub(in crate::pool) fn bound_to(mut self, cpus: Vec<Option<usize>>) -> Self {
         debug_assert_eq!(cpus.len(), self.workers());
         self.cpus = cpus;
         self
     }
 
     /// Whether the first worker is bound to one CPU. As a rule all workers are then.
-    pub(crate) fn is_bound(&self) -> bool {
+    pub(in crate::pool) fn is_bound(&self) -> bool {
         self.cpus.first().is_some_and(Option::is_some)
     }
 
@@ -100,7 +100,7 @@ impl Layout {
     }
 
     /// The node with the system's number `id`, if a worker is there.
-    pub(crate) fn index_of(&self, id: usize) -> Option<usize> {
+    pub(in crate::pool) fn index_of(&self, id: usize) -> Option<usize> {
         self.ids.binary_search(&id).ok()
     }
 
@@ -110,7 +110,7 @@ impl Layout {
     }
 
     /// For each of `seats` seats, the order in which a thief there goes through the others.
-    pub(crate) fn victims(&self, seats: usize) -> Victims {
+    pub(in crate::pool) fn victims(&self, seats: usize) -> Victims {
         let at = |seat: usize| (self.node(seat), self.l3.get(seat).copied().flatten());
         let mut spots: Vec<_> = (0..seats).map(at).collect();
         let by_seat = spots.clone();
@@ -144,7 +144,7 @@ impl Layout {
 
 /// The order in which a thief goes through its victims, for each spot where a thief may be.
 #[derive(Debug)]
-pub(crate) struct Victims {
+pub(in crate::pool) struct Victims {
     /// The order for each spot. A spot is a node with an L3 domain or without one.
     tiers: Box<[Tiers]>,
     /// The spot of each seat.

@@ -168,7 +168,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Whether this thread works in this pool, perhaps further down on its stack than what it does for another one.
-    pub(crate) fn is_inside(shared: &Shared) -> bool {
+    pub(in crate::pool) fn is_inside(shared: &Shared) -> bool {
         Self::find_inside(shared, |_| Some(())).is_some()
     }
 
@@ -337,7 +337,7 @@ impl<'p> Worker<'p> {
     // ---- leaving, taking back ----------------------------------------------------------------------------------
 
     /// The thread leaves the seat, and leaves nothing private behind.
-    pub(crate) fn hand_over(&self) {
+    pub(in crate::pool) fn hand_over(&self) {
         self.settle();
         self.publish_all();
     }
