@@ -59,8 +59,8 @@ struct Inside<T, O: SerialOp<T>> {
     op: O,
     /// None before the first piece, and while a piece is in the operator.
     state: Option<O::State>,
-    /// Whether the operator wants no more items.
-    closed: bool,
+    /// The number in which the operator wanted no more items.
+    closed_in: Option<u64>,
     given: u64,
     made: u64,
     dropped: u64,
@@ -84,7 +84,7 @@ unsafe impl<T: Send, O: SerialOp<T, Out: Send>> Sync for Serial<T, O> {}
 
 impl<T, O: SerialOp<T>> Serial<T, O> {
     pub(crate) fn new(op: O, out: Option<Arc<Edge<O::Out>>>) -> Self {
-        let inside = Inside { op, state: None, closed: false, given: 0, made: 0, dropped: 0 };
+        let inside = Inside { op, state: None, closed_in: None, given: 0, made: 0, dropped: 0 };
         Self { sequencer: Sequencer::new(0), inside: UnsafeCell::new(inside), early: Edge::new(), out }
     }
 
@@ -133,7 +133,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
             None => cx.retire(&ticket),
             Some(edge) => {
                 let mut packet = made.packet.unwrap_or_else(|| edge.take());
-                packet.ticket = ticket;
+                packet.ticket = Ticket { is_behind_end: ticket.is_behind_end || made.is_behind_end, ..ticket };
                 packet.failure = made.failure;
                 cx.send(0, packet, true);
                 cx.arrive();
@@ -165,7 +165,7 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
         };
         let mut packet = out.map(Edge::take);
         let made = packet.as_mut().map_or_else(Vec::new, |packet| std::mem::take(&mut packet.items));
-        Ok(Visit { state, made, packet, given: 0, dropped: 0, closed: self.closed })
+        Ok(Visit { state, made, packet, given: 0, dropped: 0, closed: self.closed_in.is_some() })
     }
 
     /// Takes back what a piece has carried through the operator. The next piece could enter before a failure is noted;
@@ -190,8 +190,9 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
             })
         });
         let mut failure = failure.filter(|_| !ended);
-        if !O::IS_SINK && (ended || failure.is_some()) && !self.closed {
-            self.closed = true;
+        let is_behind_end = self.closed_in.is_some_and(|number| ticket.number > number);
+        if !O::IS_SINK && (ended || failure.is_some()) && self.closed_in.is_none() {
+            self.closed_in = Some(ticket.number);
             cx.close();
         }
         if O::IS_SINK
@@ -199,7 +200,7 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
         {
             cx.fail(ticket, failure);
         }
-        PieceMade { packet, failure }
+        PieceMade { packet, failure, is_behind_end }
     }
 }
 
@@ -208,6 +209,8 @@ struct PieceMade<U> {
     packet: Option<Box<Packet<U>>>,
     /// A failure that comes in place of further items.
     failure: Option<Carried>,
+    /// Whether the operator had ended in an earlier number.
+    is_behind_end: bool,
 }
 
 impl<T, O: SerialOp<T>> Visit<T, O> {
@@ -301,7 +304,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         debug_assert_eq!(self.sequencer.waiting().0, 0, "the last run was cleared");
         self.sequencer.reset().for_each(drop);
         let inside = self.inside.get_mut();
-        (inside.state, inside.closed) = (None, false);
+        (inside.state, inside.closed_in) = (None, None);
         (inside.given, inside.made, inside.dropped) = (0, 0, 0);
     }
 

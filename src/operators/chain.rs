@@ -81,6 +81,12 @@ impl<T: Send> Shape for Chain<T> {
         if !cx.wants(&packet.ticket) {
             return drop_packet(cx, edge, packet);
         }
+        if self.side() == 0 && packet.ticket.is_behind_end {
+            // It is empty. If it had a number, those of the second input would depend on the schedule.
+            let ticket = packet.ticket;
+            edge.give(packet);
+            return cx.retire(&ticket);
+        }
         if self.side() == 1 {
             let first = self.shared.ends.lock()[0];
             packet.ticket.number += first.expect("the gate opens when the first input has ended");

@@ -74,12 +74,15 @@ pub(crate) struct Ticket {
     pub(crate) part: u32,
     /// Whether this is the last part of its number.
     pub(crate) last: bool,
+    /// The stream has ended in an earlier number. How many such pieces there are depends on the schedule, so nothing may be
+    /// numbered by them.
+    pub(crate) is_behind_end: bool,
     pub(crate) origin: Origin,
 }
 
 impl Ticket {
     pub(crate) fn whole(number: u64, origin: Origin) -> Self {
-        Self { number, part: 0, last: true, origin }
+        Self { number, part: 0, last: true, is_behind_end: false, origin }
     }
 
     /// A ticket without a credit: it only names a place in the order.
