@@ -20,7 +20,7 @@ pub(crate) trait FusedOp<T>: Send + Sync {
         Self: 'a;
     /// How many items it makes of an item on which it does not fail.
     const MAKES: Makes;
-    /// Whether it may [fail](Emit::fail) on an item.
+    /// Whether it may [fail](Emit::fail) on an item. Then it makes one of each other item.
     const FAILS: bool = false;
     /// Whether it may make more or fewer items than it is given.
     const RESIZES: bool = !matches!(Self::MAKES, Makes::One) || Self::FAILS;
@@ -70,10 +70,8 @@ impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(O::Out)) {
         let at = self.spot.position;
         let mut batch = self.op.begin();
-        let counted = Counter::new(frame, self.spot.columns.out.filter(|_| O::RESIZES));
-        // Items that it was given, if the number of items that it made does not tell.
-        let counts_given = O::FAILS && O::MAKES != Makes::One;
-        let given = Cell::new(if counts_given { frame.count(self.spot.columns.given) } else { 0 });
+        let counted = Counter::new(frame, O::RESIZES.then_some(self.spot.column));
+        const { assert!(!O::FAILS || matches!(O::MAKES, Makes::One), "what it has made says how many items it was given") };
         let failed = Cell::new(false);
         self.inner.drive::<M>(parcel, frame, &mut |item| {
             if O::FAILS && failed.get() {
@@ -94,12 +92,9 @@ impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
             };
             let fail = |error| {
                 failed.set(true);
-                frame.fail(at, if O::MAKES == Makes::One { counted.count() } else { given.get() }, error);
+                frame.fail(at, counted.count(), error);
             };
             guard(frame, at, || self.op.item(&mut batch, item, &mut Emitter { made, fail }));
-            if O::FAILS && O::MAKES != Makes::One {
-                given.set(given.get() + 1);
-            }
             if let Some(item) = one {
                 if O::RESIZES {
                     counted.add();

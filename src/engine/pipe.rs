@@ -27,7 +27,6 @@ use std::sync::Arc;
 use crate::run::cancel::Carried;
 use crate::run::flow::frame::Frame;
 use crate::run::flow::order::Ticket;
-use crate::run::flow::stage::Columns;
 
 /// A chain of fused operators: the type of what a [`Stream`](crate::Stream) does with its items before the next stage.
 ///
@@ -168,11 +167,11 @@ impl Drop for Counter<'_> {
     }
 }
 
-/// Where an operator stands in its stage: its position, and the columns that count the items it is given and hands on.
+/// Where an operator stands in its stage: its position, and the column that counts the items it hands on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
     pub(crate) position: usize,
-    pub(crate) columns: Columns,
+    pub(crate) column: usize,
 }
 
 /// The head as a pipe: hands the items on unchanged.

@@ -119,8 +119,8 @@ impl<'env, T, P> Stream<'env, T, P> {
     fn add_op(&self, method: &'static str, resizes: bool) -> (usize, Position) {
         let mut draft = self.describe(method);
         let op = draft.names.add(method, Location::caller());
-        let (position, columns) = draft.add_op(self.stage, op, resizes);
-        (op, Position { position, columns })
+        let (position, column) = draft.add_op(self.stage, op, resizes);
+        (op, Position { position, column })
     }
 
     /// Adds a fused operator behind the others.

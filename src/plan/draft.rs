@@ -156,15 +156,15 @@ impl<'env> Draft<'env> {
         stage
     }
 
-    /// Adds an operator behind those of a stage, and returns its position and its columns. `resizes` says whether the
-    /// operator changes the number of items; if not, it shares the column of the operator before it.
-    pub(crate) fn add_op(&mut self, stage: usize, op: usize, resizes: bool) -> (usize, Columns) {
+    /// Adds an operator behind those of a stage, and returns its position and the column of what it hands on. `resizes`
+    /// says whether the operator changes the number of items; if not, it shares the column of the operator before it.
+    pub(crate) fn add_op(&mut self, stage: usize, op: usize, resizes: bool) -> (usize, usize) {
         let ops = &mut self.stages[stage].ops;
         let given = ops.last().and_then(|(_, columns)| columns.out).unwrap_or(0);
         let widest = ops.iter().map(|(_, columns)| columns.out.unwrap_or(0)).max().unwrap_or(0);
-        let columns = Columns { given, out: Some(if resizes { widest + 1 } else { given }) };
-        ops.push((op, columns));
-        (ops.len() - 1, columns)
+        let out = if resizes { widest + 1 } else { given };
+        ops.push((op, Columns { given, out: Some(out) }));
+        (ops.len() - 1, out)
     }
 
     /// Adds a sink behind the operators of a stage.

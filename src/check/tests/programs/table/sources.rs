@@ -1,6 +1,6 @@
 //! Sources.
 
-use super::super::items::source_item;
+use super::super::items::{At, Item, source_item};
 use super::{FromList, Source};
 
 pub(in super::super) const SOURCES: &[Source] = &[
@@ -8,28 +8,15 @@ pub(in super::super) const SOURCES: &[Source] = &[
         methods: &["Graph::source_fn"],
         calls: true,
         bytes: 1,
-        graph: |g, at, len| {
-            let make = move || {
-                (0..len as u64).map(move |index| {
-                    at.env.step(at.id, source_item(index));
-                    at.item(source_item(index))
-                })
-            };
-            g.source_fn(make).named(&at.name()).boxed()
-        },
+        graph: |g, at, len| g.source_fn(move || made(at, len)).named(&at.name()).boxed(),
     },
     Source {
         methods: &["Graph::source"],
         calls: true,
         bytes: 1,
         graph: |g, at, len| {
-            let make = move || {
-                (0..len as u64).map(move |index| {
-                    at.env.step(at.id, source_item(index));
-                    at.item(source_item(index))
-                })
-            };
-            let items = if at.once { g.source(make()).boxed() } else { g.source_fn(make).boxed() };
+            let items =
+                if at.once { g.source(made(at, len)).boxed() } else { g.source_fn(move || made(at, len)).boxed() };
             items.named(&at.name())
         },
     },
@@ -77,6 +64,14 @@ pub(in super::super) const SOURCES: &[Source] = &[
 
 pub(in super::super) const ITEMS: FromList =
     FromList { methods: &["Graph::items"], graph: |g, list| g.items(list).boxed() };
+
+/// The items of an iterator that makes them one by one. Making one is user code.
+fn made<'env>(at: At<'env>, len: usize) -> impl Iterator<Item = Item<'env>> + Send {
+    (0..len as u64).map(move |index| {
+        at.env.step(at.id, source_item(index));
+        at.item(source_item(index))
+    })
+}
 
 /// Where the first `count` records of a text end.
 fn end_of(text: &[u8], count: usize) -> usize {
