@@ -170,7 +170,7 @@ pub(crate) fn renew<A>(place: &mut Option<A>, f: impl FnOnce(A) -> A) {
     std::mem::forget(lost);
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;

@@ -48,6 +48,7 @@ const DOOR: &[&str] = &[
     "std::sync",
     "std::cell::UnsafeCell",
     "std::thread",
+    "std::time::Instant",
     "std::hint",
     "parking_lot",
     "crossbeam_deque",
@@ -179,7 +180,8 @@ fn loom_stays_in_sync(file: &File) -> Vec<Finding> {
     let mut lines: Vec<usize> =
         tokens(&file.bare).iter().filter(|token| token.text == "loom").map(|t| t.line).collect();
     lines.dedup();
-    let allowed = |line: &usize| file.text.lines().nth(line - 1).map(str::trim) == Some("#[cfg(all(test, not(loom)))]");
+    let attributes = ["#[cfg(all(test, not(loom)))]", "#[cfg(all(test, not(any(loom, coherence))))]"];
+    let allowed = |line: &usize| file.text.lines().nth(line - 1).is_some_and(|line| attributes.contains(&line.trim()));
     let what = "cfg(loom): hide the difference behind src/sync; a test's attribute is #[cfg(all(test, not(loom)))]";
     lines.into_iter().filter(|line| !allowed(line)).map(|line| file.finding(line, what)).collect()
 }

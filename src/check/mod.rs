@@ -15,6 +15,8 @@
 //!
 //! If no actor can go on and some actor is not done, that is a deadlock, and the driver panics.
 
+#![cfg_attr(coherence, expect(dead_code, reason = "a simulation has a driver of its own, and no tests beside it"))]
+
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::slice::SliceIndex;
@@ -28,6 +30,10 @@ use crate::pool::{Pool, Shared, without_threads};
 use crate::sync::Mutex;
 use crate::sync::seam::{self, Driver, Point};
 
+#[cfg(coherence)]
+#[path = "tests/scale/mod.rs"]
+mod scale;
+#[cfg(not(coherence))]
 mod tests;
 
 /// The order in which virtual workers go on.
@@ -98,6 +104,10 @@ struct ToLoop {
 }
 
 impl Driver for ToLoop {
+    fn has_clock(&self) -> bool {
+        false
+    }
+
     fn block(&self, ready: &dyn Fn() -> bool) {
         let ready = NonNull::from(ready);
         #[expect(unsafe_code, reason = "the closure's lifetime is the actor's pause")]
@@ -133,7 +143,10 @@ impl Actor {
             stacks.set(compensator);
             stack
         });
-        let stack = stack.unwrap_or_else(|| DefaultStack::new(256 * 1024).expect("memory for a stack"));
+        Self::on(stack.unwrap_or_else(|| DefaultStack::new(256 * 1024).expect("memory for a stack")), body)
+    }
+
+    fn on(stack: DefaultStack, body: impl FnOnce()) -> Self {
         let main = |yielder: &Yield, ()| {
             YIELDER.set(Some(NonNull::from(yielder)));
             body();

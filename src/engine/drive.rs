@@ -7,7 +7,6 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use super::pipe::{Meter, Parcel, Pipe, Timed, Untimed, guard};
 use crate::run::cancel::Carried;
@@ -15,6 +14,7 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::frame::Frame;
 use crate::run::flow::leaves::Numbers;
 use crate::run::flow::order::{Key, Ticket};
+use crate::sync::Instant;
 use crate::unwind;
 
 /// One piece, ready to be driven through the pipe.

@@ -13,7 +13,6 @@ use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::drive::Drive;
 use super::edge::Edge;
@@ -23,8 +22,8 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, TailKind};
-use crate::sync::UnsafeCell;
 use crate::sync::sequencer::Sequencer;
+use crate::sync::{Instant, UnsafeCell};
 use crate::unwind;
 
 /// What a serial operator does with an item. Only one thread calls it at a time, in stream order.

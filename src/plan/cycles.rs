@@ -195,7 +195,7 @@ fn parts(steps: &[Vec<u32>]) -> Vec<u32> {
     parts
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use proptest::prelude::*;
 

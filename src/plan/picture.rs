@@ -250,7 +250,7 @@ fn mermaid(text: &str) -> String {
     out
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::{LABEL, LINE, dot, label, mermaid};
 

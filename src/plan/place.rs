@@ -449,7 +449,7 @@ fn with_cpus(machine: &Topology, node: usize) -> Option<usize> {
     near.min().map(|(_, id)| id)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::{LEAST, MemoryRange, PART, PARTS, nodes_of};
 

@@ -450,12 +450,29 @@ impl fmt::Debug for Hooks {
 /// A pool without threads of its own, on a machine with four nodes: the checker's driver lets its virtual workers live.
 #[cfg(all(test, not(loom)))]
 pub(crate) fn without_threads(workers: usize) -> Pool {
-    let topology = Topology::synthetic("numa:4 core:16 pu:1").expect("a machine");
+    // Spread over the nodes, however few.
+    let spread = |worker: usize, cores: usize| worker * cores / workers % cores;
+    without_threads_at("numa:4 core:16 pu:1", workers, |cores, worker| {
+        (cores[spread(worker, cores.len())].node(), None)
+    })
+}
+
+/// A pool whose workers the test drives itself, one on each of the first cores of a made-up machine.
+#[cfg(all(test, coherence))]
+pub(crate) fn without_threads_on(machine: &str, workers: usize) -> Pool {
+    without_threads_at(machine, workers, |cores, worker| (cores[worker].node(), cores[worker].l3()))
+}
+
+#[cfg(all(test, not(loom)))]
+fn without_threads_at(
+    machine: &str,
+    workers: usize,
+    at: impl Fn(&[crate::topology::Core], usize) -> (Option<usize>, Option<usize>),
+) -> Pool {
+    let topology = Topology::synthetic(machine).expect("a machine");
     let wish = Wish { workers: Some(workers), pinning: Pinning::Off, oversubscribe: true, smt: false };
     let placement = Placement::decide(&wish, &topology, &CpuClaims::default());
-    // Spread over the nodes, however few.
-    let cores = topology.cores();
-    let at = |worker: usize| (cores[worker * cores.len() / workers % cores.len()].node(), None);
+    let at = |worker| at(topology.cores(), worker);
     let layout = Layout::new(&(0..workers).map(at).collect::<Vec<_>>(), &topology);
     let shared = Arc::new(Shared::new(layout, placement.active()));
     Pool::new_empty(shared, placement, Claim::default(), Arc::new(topology))

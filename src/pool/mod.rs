@@ -49,6 +49,8 @@ use std::sync::Arc;
 pub use builder::PoolBuilder;
 #[cfg(all(test, not(loom)))]
 pub(crate) use builder::without_threads;
+#[cfg(all(test, coherence))]
+pub(crate) use builder::without_threads_on;
 pub use handle::PoolHandle;
 pub use loops::indexed::{Indexed, Integer};
 pub use placement::{Pinning, Placement, WorkerPlace};
@@ -189,5 +191,5 @@ impl fmt::Debug for Pool {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests;

@@ -14,7 +14,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Run;
 use super::cancel::{Cause, Failure, Site};
@@ -22,7 +22,7 @@ use crate::pool::work::job::{Group, Job, Target};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
-use crate::sync::{Arrival, UnsafeCell};
+use crate::sync::{Arrival, Instant, UnsafeCell};
 
 /// A graph with at most this many tasks times every task; a larger one times one task in [`SAMPLE`].
 pub(crate) const TIMED: usize = 4096;

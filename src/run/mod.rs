@@ -40,7 +40,7 @@ mod tally;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Closed, RunError, RunErrorKind};
 use crate::pool::work::job::{Group, Job, Target, group_id};
@@ -52,7 +52,7 @@ use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
-use crate::sync::{Arrival, Mutex};
+use crate::sync::{Arrival, Instant, Mutex};
 use cancel::{Carried, Site};
 use dag::Dag;
 use flow::cx::Cx;

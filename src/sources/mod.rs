@@ -12,5 +12,5 @@ mod slice;
 mod split;
 mod vec;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests;

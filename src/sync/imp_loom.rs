@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 /// No model uses a static.
 pub(crate) use std::sync::LazyLock;
 use std::time::Duration;
+pub(crate) use std::time::Instant;
 
 pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};

@@ -26,6 +26,7 @@ pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
 pub(crate) use super::waiting::futex::Futex;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use std::sync::LazyLock;
+pub(crate) use std::time::Instant;
 
 /// Waits for a condition under a [`Mutex`].
 #[derive(Debug, Default)]

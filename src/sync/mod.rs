@@ -3,7 +3,8 @@
 //! Everything that other threads can see goes through the types of this module. So one switch (`cfg(all(test, loom))`)
 //! puts [loom](https://docs.rs/loom)'s doubles in their place, and the models of this folder explore every interleaving
 //! of the real code. The switch needs `test` too: a user who sets `--cfg loom` for a crate of their own gets the real
-//! types.
+//! types. A second switch (`cfg(all(test, coherence))`) has each access take virtual time under a model of cache lines
+//! (`coherence`): so `ci/scale.sh` tells which words would hurt on many cores.
 //!
 //! # What is here
 //! | file | primitive | who waits for whom |
@@ -48,13 +49,19 @@
 //! load by the thread that stores comes in between and hides it. So a thread that alone writes a word reads it by
 //! [`owned`], which loom does not count.
 
+#[cfg(all(test, coherence))]
+pub(crate) mod coherence;
+#[cfg(all(test, coherence))]
+mod imp_coherence;
 #[cfg(all(test, loom))]
 mod imp_loom;
-#[cfg(not(all(test, loom)))]
+#[cfg(not(all(test, any(loom, coherence))))]
 mod imp_std;
+#[cfg(all(test, coherence))]
+use imp_coherence as imp;
 #[cfg(all(test, loom))]
 use imp_loom as imp;
-#[cfg(not(all(test, loom)))]
+#[cfg(not(all(test, any(loom, coherence))))]
 use imp_std as imp;
 
 #[cfg(not(all(test, loom)))]
@@ -68,7 +75,7 @@ mod waiting;
 pub(crate) use crossbeam_utils::CachePadded;
 #[cfg(all(test, loom))]
 pub(crate) use imp::fork;
-pub(crate) use imp::{Condvar, Futex, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
+pub(crate) use imp::{Condvar, Futex, Instant, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
 pub(crate) use runs::{Arrival, countdown, credit, gate, quiescence, reference_count, sequencer};
 pub(crate) use seats::{asymmetric, claim, ring, shield, steal_request};

@@ -22,6 +22,8 @@ pub(crate) enum Point {
 
 /// What drives virtual workers.
 pub(crate) trait Driver {
+    /// Whether its workers have a clock. If so, they also block as threads do, at a futex.
+    fn has_clock(&self) -> bool;
     /// Lets others go on until `ready` holds.
     fn block(&self, ready: &dyn Fn() -> bool);
     /// Lets others go on here, if the driver wants that.
@@ -32,14 +34,24 @@ thread_local! {
     static DRIVER: Cell<Option<NonNull<dyn Driver>>> = const { Cell::new(None) };
 }
 
-/// Blocks through the driver of this thread. `false`: there is none, and the caller blocks the thread itself.
+/// Blocks through the driver of this thread. `false`: there is none, or its workers have a clock. Then the caller
+/// blocks at a futex.
 pub(crate) fn block(ready: &dyn Fn() -> bool) -> bool {
-    with_driver(|driver| driver.block(ready)).is_some()
+    let is_timeless = is_timeless();
+    if is_timeless {
+        with_driver(|driver| driver.block(ready));
+    }
+    is_timeless
 }
 
 /// Passes a point where the driver may choose. It costs a read of a thread-local, so only virtual workers call it.
 pub(crate) fn point(point: Point) {
     with_driver(|driver| driver.point(point));
+}
+
+/// Whether a driver steps this thread's workers, and they have no clock.
+pub(crate) fn is_timeless() -> bool {
+    with_driver(|driver| !driver.has_clock()).unwrap_or(false)
 }
 
 /// Whether a driver steps this thread's workers.

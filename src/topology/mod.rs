@@ -275,5 +275,5 @@ fn counted_cpus() -> CpuSet {
     (0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(CpuSet::MAX)).collect()
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests;

@@ -18,8 +18,9 @@
 //! After the idea of Acar, Aksenov, Charguéraud, Rainey, "Provably and practically efficient granularity control",
 //! 2019: to predict from measured times. Here the depth of the stack stands for the size of the input.
 
+use crate::sync::Instant;
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A join that takes less time is not worth offering.
 pub(in crate::pool) const SHORT: Duration = Duration::from_micros(4);
@@ -139,7 +140,7 @@ impl Grain {
     }
 
     /// Sets the mark as if enough joins there had been short.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(all(test, not(any(loom, coherence))))]
     pub(in crate::pool) fn take_for_short(&self, spot: JoinSite) {
         self.mark.set(spot.0);
     }
@@ -177,7 +178,7 @@ impl Grain {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
 

@@ -119,7 +119,7 @@ impl Worker<'_> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 #[expect(unsafe_code, reason = "sets up seats by hand")]
 mod tests {
     use std::ptr::NonNull;

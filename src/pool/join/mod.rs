@@ -244,7 +244,7 @@ impl Worker<'_> {
     /// The time at which a queued join begins, if it is to be timed. Virtual workers have no time.
     #[inline]
     fn time_join(&self) -> Option<Timing> {
-        if self.driven { None } else { self.grain(|grain| grain.begin(self.own.beat())) }
+        if self.timeless { None } else { self.grain(|grain| grain.begin(self.own.beat())) }
     }
 
     pub(in crate::pool) fn grain<R>(&self, ask: impl FnOnce(&Grain) -> R) -> R {

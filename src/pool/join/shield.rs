@@ -21,11 +21,12 @@
 
 use std::cell::Cell;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::grain::{Grain, JoinSite, SHORT, WRONG};
 use crate::pool::work::seat::Seat;
 use crate::pool::work::worker::Worker;
+use crate::sync::Instant;
 
 /// The word of a shield that was up for far too long: no join is short by it.
 const BY_FAR: usize = 1;

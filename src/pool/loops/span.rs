@@ -21,12 +21,12 @@
 use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::time::Instant;
 
 use crate::pool::work::injector::Injector;
 use crate::pool::work::job::{Group, Job, Published, Target, Wanted, pointer, split_word, word};
 use crate::pool::work::seat::{Public, Seat};
 use crate::pool::work::worker::Worker;
+use crate::sync::Instant;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A half that takes fewer nanoseconds is not worth giving away: giving it away takes about as long.
@@ -63,7 +63,7 @@ impl<'a> Span<'a> {
     const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Self::publish) };
 
     pub(crate) fn new(worker: &'a Worker<'a>, of: Of<'a>, leaves: &Range<u32>) -> Self {
-        let may_stop = worker.number.is_some() && worker.waits.get() == 0 && !worker.driven;
+        let may_stop = worker.number.is_some() && worker.waits.get() == 0 && !worker.timeless;
         Self {
             next: AtomicU32::new(leaves.start),
             end: AtomicU32::new(leaves.end),

@@ -14,16 +14,16 @@
 use std::io;
 use std::ptr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::pool::work::patience::Patience;
 use crate::pool::work::seat::{Counts, Seat};
 use crate::pool::work::worker::{Step, Worker};
 use crate::pool::{GUESTS, Pool, Shared};
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread::JoinHandle;
+use crate::sync::{Instant, Mutex};
 
 /// Makes the compensating thread with this number. Gives its thread, unless it is a virtual one.
 type Make = Box<dyn Fn(usize) -> io::Result<Option<JoinHandle<()>>> + Send>;
@@ -360,7 +360,7 @@ impl Pool {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
     use crate::pool::work::victims::Layout;

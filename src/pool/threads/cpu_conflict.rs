@@ -76,7 +76,7 @@ impl Worker<'_> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
     use crate::pool::work::victims::Layout;

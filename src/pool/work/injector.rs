@@ -131,7 +131,7 @@ impl Queues {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 mod tests {
     use std::ptr::NonNull;

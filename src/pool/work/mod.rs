@@ -44,7 +44,7 @@ pub(super) mod overdue;
 pub(super) mod patience;
 pub(super) mod publish;
 pub(super) mod raid;
-pub(super) mod seat;
+pub(crate) mod seat;
 pub(super) mod sight;
 pub(super) mod victims;
 pub(super) mod wait;

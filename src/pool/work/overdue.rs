@@ -15,12 +15,13 @@
 //!   sleeps for [`FAIR`] at a time. If some of the jobs that it has noted are left after that, the worker takes jobs
 //!   itself, beside the active threads, until the injectors are empty.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::injector::Injector;
 use super::job::Job;
 use super::worker::Worker;
 use crate::pool::Shared;
+use crate::sync::Instant;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 /// How long a job that was noted waits before it is overdue: a tick of the system's scheduler.
@@ -102,7 +103,7 @@ impl Worker<'_> {
     /// injectors and no other worker stands by, it does. Returns whether it was woken, or there are overdue jobs.
     pub(in crate::pool) fn stands_by(&self) -> bool {
         let Shared { stand_by, .. } = self.shared;
-        while self.shared.has_injected() && !self.driven && stand_by.change(NOBODY, THERE) {
+        while self.shared.has_injected() && !self.timeless && stand_by.change(NOBODY, THERE) {
             let noted = Noted::new(self.shared.taken(), self.shared.injected());
             if self.seat.parker.park_for(FAIR) {
                 stand_by.change(THERE, NOBODY);

@@ -1,7 +1,8 @@
 //! How long a thread looks for work before it sleeps.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::sync::Instant;
 use crate::sync::thread;
 
 /// How long workers look for work before they sleep; see [`PoolBuilder::idle`](crate::pool::PoolBuilder::idle).
@@ -86,7 +87,7 @@ impl Patience {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
 

@@ -27,7 +27,7 @@
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::job::{Job, Wanted};
 use super::overdue::FAIR;
@@ -36,11 +36,11 @@ use super::seat::{Local, PUBLIC, Seat};
 use super::worker::Worker;
 use crate::pool::join::grain::SHORT;
 use crate::pool::join::leapfrog::is_descendant;
-use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
 use crate::sync::ring::raid_fence;
 use crate::sync::seam::Point;
+use crate::sync::{Instant, Mutex};
 
 /// How often a thread looks for private jobs while it looks for public ones.
 const LOOK: Duration = Duration::from_micros(20);
@@ -112,7 +112,7 @@ impl Worker<'_> {
     /// which `is_last` says, it looks in any case. The first look only notes a seat, and a later one may raid. Returns
     /// whether this thread has made jobs public.
     pub(super) fn look_for_private(&self, only: Only, is_last: bool) -> bool {
-        if self.driven {
+        if self.timeless {
             return self.sees_private(only).is_some() && self.raid(only);
         }
         let now = Instant::now();
@@ -174,7 +174,7 @@ impl Worker<'_> {
             .zip(self.victims(only).filter_map(begin))
             .take(hungry)
             .for_each(|(place, raid)| *place = Some(raid));
-        if raids[0].is_none() || !(self.driven || raid_fence()) {
+        if raids[0].is_none() || !(self.timeless || raid_fence()) {
             return false;
         }
         let mut has_made = false;
@@ -197,7 +197,7 @@ impl Worker<'_> {
     /// nap if no other one is active, because there are no private jobs then.
     pub(in crate::pool) fn nap(&self, only: Only) -> bool {
         let sees = || self.sees_private(only).is_some();
-        if self.driven {
+        if self.timeless {
             return sees();
         }
         let naps = only.is_some() || self.shared.sleep.is_anybody_active();

@@ -177,7 +177,7 @@ impl Victims {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
 

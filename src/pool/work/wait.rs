@@ -40,7 +40,7 @@ impl Worker<'_> {
                     self.had_work(&mut patience);
                 }
                 None => {
-                    let is_patient = !self.driven && patience.waits(|| latch.is_set());
+                    let is_patient = !self.timeless && patience.waits(|| latch.is_set());
                     if latch.is_set() {
                     } else if self.look_for_private(only, !is_patient) {
                         self.had_work(&mut patience);

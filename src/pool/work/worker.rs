@@ -22,7 +22,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
-use std::time::Instant;
 
 use super::job::{Group, Job, group_id};
 use super::patience::Patience;
@@ -32,6 +31,7 @@ use super::seat::{Counts, Local, Own, Seat};
 use crate::pool::Shared;
 use crate::pool::join::grain::JoinSite;
 use crate::pool::join::shield::StampWatch;
+use crate::sync::Instant;
 use crate::sync::atomic::Ordering;
 use crate::sync::event_count::Only;
 use crate::sync::seam::{self, Point};
@@ -64,6 +64,8 @@ pub(crate) struct Worker<'p> {
     pub(in crate::pool) number: Option<usize>,
     /// Whether a driver of tests steps this worker.
     pub(in crate::pool) driven: bool,
+    /// Whether that driver has no clock.
+    pub(in crate::pool) timeless: bool,
     /// Whether this thread lends its slot when it blocks. Virtual workers do so if their driver makes compensating
     /// threads.
     pub(in crate::pool) lends: bool,
@@ -153,6 +155,7 @@ impl<'p> Worker<'p> {
             searching,
             number,
             driven,
+            timeless: seam::is_timeless(),
             lends,
             serves,
             watch,
@@ -213,9 +216,9 @@ impl<'p> Worker<'p> {
         }
     }
 
-    /// The time now. Virtual workers have no time.
+    /// The time now, if there is a clock.
     pub(in crate::pool) fn clock(&self) -> Option<Instant> {
-        if self.driven { None } else { Some(Instant::now()) }
+        if self.timeless { None } else { Some(Instant::now()) }
     }
 
     pub(super) fn point(&self, point: Point) {
@@ -425,7 +428,7 @@ impl<'p> Worker<'p> {
         if self.shared.sleep.is_over_limit() {
             return false;
         }
-        let is_patient = !self.driven && patience.waits(|| false);
+        let is_patient = !self.timeless && patience.waits(|| false);
         let has_more = self.look_for_private(None, !is_patient);
         if has_more {
             self.had_work(patience);

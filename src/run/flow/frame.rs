@@ -10,10 +10,10 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::error::Error;
-use std::time::Instant;
 
 use super::stage::Columns;
 use crate::run::cancel::{Cause, Fault, Index};
+use crate::sync::Instant;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind;
 

@@ -120,7 +120,7 @@ impl Ledger {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use proptest::prelude::*;
 

@@ -119,7 +119,7 @@ mod system {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
 

@@ -179,7 +179,7 @@
 //! outside. Any other job comes from one that runs, and the thread that runs it is awake.
 
 pub(crate) mod event_count;
-#[cfg(not(all(test, loom)))]
+#[cfg(not(all(test, any(loom, coherence))))]
 pub(super) mod futex;
 pub(crate) mod latch;
 pub(crate) mod notice;

@@ -74,12 +74,12 @@ impl Parker {
     }
 
     /// Waits for the token, but no longer than `patience`, and perhaps less. Whether it took the token. Owner only. A
-    /// virtual worker has no clock: it waits until the token comes.
+    /// virtual worker without a clock waits until the token comes.
     pub(crate) fn park_for(&self, patience: Duration) -> bool {
         if self.try_take() {
             return true; // (P1)
         }
-        if seam::is_driven() {
+        if seam::is_timeless() {
             self.park();
             return true;
         }

@@ -292,5 +292,5 @@ fn usable(id: usize, nodes: &[NumaNode]) -> Result<CpuSet, MemoryError> {
     Ok(CpuSet::from_iter([id]))
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, coherence))))]
 mod tests;

@@ -1,0 +1,238 @@
+//! The loads: shapes that users have, with bodies that take virtual time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sync::coherence;
+use crate::{Data, Graph, Pool};
+
+/// A body of so many nanoseconds.
+fn work(nanos: u64) {
+    if coherence::is_on() {
+        coherence::work(nanos);
+    }
+}
+
+/// A load: what it does, and how long a greedy schedule takes at least.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    run: fn(&Pool, &dyn Fn()),
+    /// Nanoseconds of work in all, nanoseconds of the longest path, and pieces of work.
+    work: u64,
+    path: u64,
+    pub(super) pieces: u64,
+    /// In so many equal rounds, one after the other.
+    rounds: u64,
+}
+
+impl Load {
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|load| load.name == name)
+    }
+
+    /// Does it once. `begin` is called when the preparations are over.
+    pub(super) fn run(&self, pool: &Pool, begin: &dyn Fn()) {
+        (self.run)(pool, begin);
+    }
+
+    /// The nanoseconds that the best schedule takes at least: no worker waits while there is work.
+    pub(super) fn ideal(&self, workers: u64) -> u64 {
+        let piece = self.work / self.pieces;
+        let even = (self.pieces / self.rounds).div_ceil(workers) * piece * self.rounds;
+        even.max(self.path)
+    }
+}
+
+const US: u64 = 1_000;
+
+/// A load whose pieces are independent of each other within a round.
+const fn flat(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Pool, &dyn Fn()),
+    (rounds, pieces, piece): (u64, u64, u64),
+) -> Load {
+    Load { name, about, run, work: rounds * pieces * piece, path: rounds * piece, pieces: rounds * pieces, rounds }
+}
+
+pub(super) static ALL: &[Load] = &[
+    Load {
+        path: 255 * US,
+        ..flat(
+            "w3f",
+            "wavefront of 128 x 128 tasks of 1 us",
+            |pool, begin| wavefront(pool, begin, 128, US),
+            (1, 128 * 128, US),
+        )
+    },
+    Load {
+        path: 1_000_000,
+        ..flat(
+            "w4c",
+            "stream of 1 M items, two maps of 200 ns, ordered sink",
+            |pool, begin| stream(pool, begin, 1_000_000, 200),
+            (1, 1_000_000, 402),
+        )
+    },
+    flat("w9-64", "20 loops of 64 x 2 us", |pool, begin| bursts(pool, begin, 64), (20, 64, 2 * US)),
+    flat("w9", "20 loops of 1024 x 2 us", |pool, begin| bursts(pool, begin, 1024), (20, 1024, 2 * US)),
+    flat("sum-2", "10 sums of 1024 leaves of 2 us", |pool, begin| sums(pool, begin, 2 * US), (10, 1024, 2 * US)),
+    flat("sum-20", "10 sums of 1024 leaves of 20 us", |pool, begin| sums(pool, begin, 20 * US), (10, 1024, 20 * US)),
+    flat(
+        "sum-100",
+        "10 sums of 1024 leaves of 100 us",
+        |pool, begin| sums(pool, begin, 100 * US),
+        (10, 1024, 100 * US),
+    ),
+    flat("fork-1", "fork-join, 65 536 leaves of 1 us", |pool, begin| forks(pool, begin, 16, US), (1, 1 << 16, US)),
+    flat(
+        "fork-10",
+        "fork-join, 8192 leaves of 10 us",
+        |pool, begin| forks(pool, begin, 13, 10 * US),
+        (1, 1 << 13, 10 * US),
+    ),
+    flat(
+        "fork-100",
+        "fork-join, 8192 leaves of 100 us",
+        |pool, begin| forks(pool, begin, 13, 100 * US),
+        (1, 1 << 13, 100 * US),
+    ),
+    flat(
+        "fork-1000",
+        "fork-join, 4096 leaves of 1 ms",
+        |pool, begin| forks(pool, begin, 12, 1000 * US),
+        (1, 1 << 12, 1000 * US),
+    ),
+    flat("tasks", "65 536 independent tasks of 1 us", |pool, begin| tasks(pool, begin, 1 << 16), (1, 1 << 16, US)),
+    flat(
+        "keys",
+        "key_by and count, 2 M items of 20 ns, 125 000 keys",
+        |pool, begin| keys(pool, begin, 2_000_000),
+        (1, 2_000_000, 20),
+    ),
+    flat("spawn", "4096 closures of 10 us, spawned from outside", spawned, (1, 4096, 10 * US)),
+    flat("runs", "100 runs of a plan with one task of 1 us", runs, (100, 1, US)),
+];
+
+fn wavefront(pool: &Pool, begin: &dyn Fn(), side: usize, nanos: u64) {
+    let g = Graph::new();
+    let mut above: Vec<Data<()>> = Vec::new();
+    for _ in 0..side {
+        let mut row: Vec<Data<()>> = Vec::new();
+        for column in 0..side {
+            row.push(match (above.get(column), row.last()) {
+                (None, None) => g.task((), move |()| work(nanos)),
+                (Some(one), None) | (None, Some(one)) => g.task(one.read(), move |()| work(nanos)),
+                (Some(up), Some(left)) => g.task((up.read(), left.read()), move |_| work(nanos)),
+            });
+        }
+        above = row;
+    }
+    let mut plan = g.plan(pool).expect("plans");
+    begin();
+    plan.run().expect("runs");
+}
+
+fn stream(pool: &Pool, begin: &dyn Fn(), items: u64, nanos: u64) {
+    let g = Graph::new();
+    let sum = Arc::new(AtomicU64::new(0));
+    let into = Arc::clone(&sum);
+    let body = move |x| {
+        work(nanos);
+        x
+    };
+    let source = (0..items).inspect(|_| work(1));
+    g.source(source).map(body).map(body).for_each_ordered(move |x| {
+        work(1);
+        into.fetch_add(x, Ordering::Relaxed);
+    });
+    let mut plan = g.plan(pool).expect("plans");
+    begin();
+    plan.run().expect("runs");
+    assert_eq!(sum.load(Ordering::Relaxed), items * (items - 1) / 2);
+}
+
+fn bursts(pool: &Pool, begin: &dyn Fn(), items: u64) {
+    begin();
+    for _ in 0..20 {
+        pool.for_each(0..items, |_| work(2 * US));
+    }
+}
+
+/// Two items a leaf.
+fn sums(pool: &Pool, begin: &dyn Fn(), leaf: u64) {
+    let items: u64 = 2048;
+    begin();
+    for _ in 0..10 {
+        let add = |sum: u64, x: u64| {
+            work(leaf / 2);
+            sum + x
+        };
+        let sum = pool.aggregate(0..items, || 0, add, |a, b| a + b);
+        assert_eq!(sum, items * (items - 1) / 2);
+    }
+}
+
+fn forks(pool: &Pool, begin: &dyn Fn(), depth: u32, nanos: u64) {
+    begin();
+    assert_eq!(fork(pool, depth, nanos), 1 << depth);
+}
+
+fn fork(pool: &Pool, depth: u32, nanos: u64) -> u64 {
+    if depth == 0 {
+        work(nanos);
+        return 1;
+    }
+    let (left, right) = pool.join(|| fork(pool, depth - 1, nanos), || fork(pool, depth - 1, nanos));
+    left + right
+}
+
+fn tasks(pool: &Pool, begin: &dyn Fn(), count: u64) {
+    let g = Graph::new();
+    for _ in 0..count {
+        g.task((), |()| work(US));
+    }
+    let mut plan = g.plan(pool).expect("plans");
+    begin();
+    plan.run().expect("runs");
+}
+
+fn keys(pool: &Pool, begin: &dyn Fn(), items: u64) {
+    let g = Graph::new();
+    let key = move |x: u64| {
+        work(20);
+        (x.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % (items / 16)
+    };
+    let table = g.range(0..items).map(key).key_by(|key| *key).count();
+    let mut plan = g.plan(pool).expect("plans");
+    begin();
+    plan.run().expect("runs");
+    drop(table);
+}
+
+fn spawned(pool: &Pool, begin: &dyn Fn()) {
+    begin();
+    let left = Arc::new(crate::sync::atomic::AtomicU64::new(4096));
+    for _ in 0..4096 {
+        let left = Arc::clone(&left);
+        pool.spawn(move || {
+            work(10 * US);
+            left.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+    while left.load(Ordering::Relaxed) > 0 {
+        work(US);
+    }
+}
+
+fn runs(pool: &Pool, begin: &dyn Fn()) {
+    let g = Graph::new();
+    g.task((), |()| work(US));
+    let mut plan = g.plan(pool).expect("plans");
+    begin();
+    for _ in 0..100 {
+        plan.run().expect("runs");
+    }
+}

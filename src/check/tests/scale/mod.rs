@@ -1,0 +1,187 @@
+//! The real engine on virtual workers, each on a core of a made-up machine, under a model of cache coherence
+//! ([`crate::sync::coherence`]): how well it would do on many cores, and which words keep it from doing better.
+//!
+//! `ci/scale.sh` builds and runs this. [`loads`] has the loads, [`report`] prints what came of them.
+
+mod loads;
+mod report;
+
+use corosensei::stack::DefaultStack;
+
+use super::{Actor, Pause, pause};
+use crate::pool::work::seat::Counts;
+use crate::pool::work::worker::Worker;
+use crate::pool::{Pool, without_threads_on};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::coherence::books::Books;
+use crate::sync::coherence::costs::{Costs, Machine};
+use crate::sync::coherence::{self, arenas};
+use crate::sync::seam::{self, Driver, Point};
+
+/// The most workers of a made-up machine.
+const CORES: usize = 256;
+const STACK: usize = 1 << 20;
+
+/// Hands control to the loop, whose actors have a clock.
+struct OnTime;
+
+impl Driver for OnTime {
+    fn has_clock(&self) -> bool {
+        true
+    }
+
+    fn block(&self, _: &dyn Fn() -> bool) {
+        panic!("virtual workers with a clock block at futexes");
+    }
+
+    fn point(&self, point: Point) {
+        match point {
+            Point::Find => coherence::spend(|costs| costs.find),
+            Point::Steal => coherence::spend(|costs| costs.steal),
+            Point::Publish => coherence::spend(|costs| costs.publish),
+            Point::Race => pause(Pause::Busy(0)),
+        }
+    }
+}
+
+/// On what a load runs.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    workers: usize,
+    machine: Machine,
+    /// Shifts the times at which the workers begin.
+    seed: u64,
+}
+
+impl Setup {
+    /// Sockets of 32 cores, with L3 domains of 8.
+    fn new(workers: usize, seed: u64) -> Self {
+        Self { workers, machine: Machine { l3: 8, socket: 32 }, seed }
+    }
+
+    /// The machine in the language of [`crate::Topology::synthetic`].
+    fn text(&self) -> String {
+        let Machine { l3, socket } = self.machine;
+        format!("numa:{} l3:{} core:{l3} pu:1", CORES.div_ceil(socket), socket / l3)
+    }
+}
+
+/// What came of a load.
+struct Outcome {
+    /// Nanoseconds from its beginning to its end.
+    time: u64,
+    books: Books,
+    /// Jobs, parks and steals by tier.
+    engine: [u64; 5],
+}
+
+/// Measures a part of a body that [`simulate`] runs.
+struct Meter<'a> {
+    pool: &'a Pool,
+    begin: std::cell::Cell<(u64, [u64; 5])>,
+}
+
+impl Meter<'_> {
+    /// What is measured begins here.
+    fn begin(&self) {
+        coherence::open_books();
+        self.begin.set((coherence::now(), counts(self.pool)));
+    }
+
+    fn end(&self) -> Outcome {
+        let (begin, before) = self.begin.get();
+        let (time, books) = (coherence::now() - begin, coherence::close_books());
+        let after = counts(self.pool);
+        Outcome { time, books, engine: std::array::from_fn(|i| after[i] - before[i]) }
+    }
+}
+
+fn counts(pool: &Pool) -> [u64; 5] {
+    coherence::aside(|| {
+        let sum = |count: fn(&Counts) -> &AtomicU64| -> u64 {
+            pool.shared.seats.iter().map(|seat| count(&seat.counts).load(Ordering::Relaxed)).sum()
+        };
+        [
+            sum(|counts| &counts.jobs),
+            sum(|counts| &counts.parks),
+            sum(|counts| &counts.steals[0]),
+            sum(|counts| &counts.steals[1]),
+            sum(|counts| &counts.steals[2]),
+        ]
+    })
+}
+
+/// Runs `body` as a thread from outside with a pool of virtual workers, twice: the second time is measured. The body
+/// says where that begins.
+fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
+    let _open = arenas::open();
+    let Setup { workers, machine, seed } = setup;
+    let starts: Vec<u64> = (0..=workers as u64).map(|who| who * 10 + who * 7919 * seed % 97).collect();
+    // The thread from outside shares the core of the first worker: it waits most of the time.
+    let cores = std::iter::once(0).chain(0..workers).collect();
+    coherence::begin(Costs::default(), machine, cores, &starts);
+    let outer = arenas::switch(Some(0));
+    let pool = without_threads_on(&setup.text(), workers);
+    arenas::switch(outer);
+    let outcome = std::cell::Cell::new(None);
+    let stack = || DefaultStack::new(STACK).expect("memory for a stack");
+    let (here, result) = (&pool, &outcome);
+    let mut actors = vec![Actor::on(stack(), move || {
+        body(here, &|| ());
+        coherence::work(REST);
+        let meter = Meter { pool: here, begin: std::cell::Cell::default() };
+        body(here, &|| meter.begin());
+        result.set(Some(meter.end()));
+    })];
+    for worker in 0..workers {
+        let shared = &*pool.shared;
+        actors.push(Actor::on(stack(), move || Worker::at(shared, &shared.seats[worker], Worker::live)));
+    }
+    seam::drive(&OnTime, || {
+        while !actors[0].is_done() {
+            let who = coherence::next().expect("deadlock: nobody can go on");
+            coherence::run(who, || {
+                actors[who].resume(0);
+                actors[who].is_done()
+            });
+        }
+    });
+    // The workers sleep or search for ever: nobody resumes them.
+    std::mem::forget(actors);
+    let outcome = outcome.take().expect("its actor is done");
+    std::mem::forget(pool);
+    outcome
+}
+
+/// The pause before what is measured: long enough for all workers to fall asleep.
+const REST: u64 = 300_000;
+
+#[test]
+fn a_simulation_can_be_repeated() {
+    let load = loads::Load::named("w9-64").expect("a load");
+    let once = || simulate(Setup::new(8, 3), |pool, begin| load.run(pool, begin));
+    let (first, second) = (once(), once());
+    assert_eq!((first.time, first.engine, first.books.misses), (second.time, second.engine, second.books.misses));
+}
+
+#[test]
+fn one_word_for_all_is_the_collapse_that_it_is_known_to_be() {
+    use crate::sync::CachePadded;
+    const JOBS: u64 = 5000;
+    // A shared counter for all jobs of 1 us, and one for each worker.
+    let share = |own: bool| {
+        let words: Vec<CachePadded<AtomicU64>> = (0..64).map(|_| CachePadded::default()).collect();
+        let outcome = simulate(Setup::new(64, 1), |pool, begin| {
+            begin();
+            pool.broadcast(|worker| {
+                for _ in 0..JOBS {
+                    coherence::work(1000);
+                    words[if own { worker } else { 0 }].fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        });
+        (JOBS * 1000) as f64 / outcome.time as f64
+    };
+    let (shared, own) = (share(false), share(true));
+    assert!(shared < 0.4 && own > 0.8, "one word: {shared:.2} of the ideal, a word each: {own:.2}");
+}
