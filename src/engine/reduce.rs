@@ -4,6 +4,7 @@
 //! [`Reduce`] is the tail that does the rest. [`super::fused`] calls it, from many workers at once.
 
 use std::any::Any;
+use std::array;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,11 +22,15 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{MAX_PARTS, Ticket};
 use crate::run::flow::stage::{Capacity, Ended, TailKind};
 use crate::run::slot::Slot;
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{CachePadded, Mutex};
 use crate::unwind;
 
-/// How many parts can wait for their neighbours before the table allocates. Few wait, however many batches there are.
-const ROOM: usize = 64;
+/// The table is cut into so many shards. A pair of neighbours meets in one of them.
+const SHARDS: usize = 16;
+const _: () = assert!(SHARDS <= u32::BITS as usize, "a bit for each");
+/// How many parts can wait in a shard before it allocates. Few wait, however many batches there are.
+const ROOM: usize = 8;
 /// How many parts a row can hold before it allocates: one for each level of the tree over the blocks of one job.
 const ROW: usize = 16;
 
@@ -54,33 +59,55 @@ pub(crate) trait Reduction<T>: Send + Sync {
 /// A worker that goes through adjacent blocks combines all neighbours of which it has both sides, in memory of its own
 /// (a *row*). The parts that it has left at the end of its job go to a table that all workers share, and so do the
 /// parts of pieces that come one by one. Of two neighbours, the worker that comes second finds the other part in the
-/// table, combines the two, and goes on with the node above.
+/// table, combines the two, and goes on with the node above. The table is cut into shards with a lock each, so that
+/// workers seldom wait for each other. Both sides of a pair go to the same shard.
 pub(crate) struct Reduce<T, R: Reduction<T>> {
     reduction: R,
-    parts: Mutex<Parts<R::Part>>,
+    shards: [CachePadded<Mutex<Shard<R::Part>>>; SHARDS],
+    /// The shards in which parts may wait, as bits: at the end only these are looked at.
+    used: AtomicU32,
+    /// Blocks in several pieces that are not complete yet, by number.
+    split: Mutex<BTreeMap<u64, Pieces<R::Part>>>,
+    /// Room for the parts that are left over at the end; empty otherwise.
+    left_over: Mutex<Vec<(Node, Option<R::Part>)>>,
     result: Arc<Slot<R::Result>>,
 }
 
 /// The parts of a block in several pieces, by piece, and the number of pieces once the last one has come.
 type Pieces<P> = (BTreeMap<u32, Option<P>>, Option<usize>);
 
-/// The table of parts that wait for others, shared by all workers.
-struct Parts<P> {
+/// A shard of what all workers share.
+struct Shard<P> {
     /// Parts that wait for their neighbour, by node.
     tree: HashMap<Node, Option<P>, RandomState>,
-    /// Blocks in several pieces that are not complete yet, by number.
-    split: BTreeMap<u64, Pieces<P>>,
-    /// Empty rows, kept so that a run allocates nothing.
+    /// Empty rows, kept so that a run allocates nothing. A seat takes its row from the shard of its number.
     rows: Vec<Vec<P>>,
-    /// Room for the parts that are left over at the end; empty otherwise.
-    left_over: Vec<(Node, Option<P>)>,
 }
 
 impl<T, R: Reduction<T>> Reduce<T, R> {
     pub(crate) fn new(reduction: R, result: Arc<Slot<R::Result>>) -> Self {
-        let (tree, split) = (HashMap::default(), BTreeMap::new());
-        let parts = Parts { tree, split, rows: Vec::new(), left_over: Vec::new() };
-        Self { reduction, parts: Mutex::new(parts), result }
+        let shard = |_| CachePadded::new(Mutex::new(Shard { tree: HashMap::default(), rows: Vec::new() }));
+        Self {
+            reduction,
+            shards: array::from_fn(shard),
+            used: AtomicU32::new(0),
+            split: Mutex::new(BTreeMap::new()),
+            left_over: Mutex::new(Vec::new()),
+            result,
+        }
+    }
+
+    /// The number of the shard where a node meets its neighbour.
+    fn shard_of(node: Node) -> usize {
+        let pair = node.parent();
+        // Pairs that are side by side, or one above the other, go to different shards.
+        let place = (pair.index ^ (pair.index >> 4)).wrapping_add(u64::from(pair.level) * 5);
+        usize::try_from(place % SHARDS as u64).expect("below their number")
+    }
+
+    /// Where the worker's row is kept.
+    fn shard_at(&self, cx: &Cx<'_>) -> &Mutex<Shard<R::Part>> {
+        &self.shards[cx.worker.seat.index % SHARDS]
     }
 
     fn combine(&self, left: Option<R::Part>, right: Option<R::Part>) -> Option<R::Part> {
@@ -96,12 +123,17 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
     fn climb(&self, mut node: Node, mut part: Option<R::Part>, made: &Cell<Node>) {
         loop {
             made.set(node);
-            let mut parts = self.parts.lock();
-            let Some(other) = parts.tree.remove(&node.neighbour()) else {
-                parts.tree.insert(node, part);
+            let number = Self::shard_of(node);
+            let mut shard = self.shards[number].lock();
+            let Some(other) = shard.tree.remove(&node.neighbour()) else {
+                shard.tree.insert(node, part);
+                // Relaxed: the thread that looks knows that all others have arrived.
+                if self.used.load(Ordering::Relaxed) & (1 << number) == 0 {
+                    self.used.fetch_or(1 << number, Ordering::Relaxed);
+                }
                 return;
             };
-            drop(parts);
+            drop(shard);
             made.set(node.parent());
             part = if node.is_right() { self.combine(other, part) } else { self.combine(part, other) };
             node = node.parent();
@@ -123,8 +155,8 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         if ticket.is_whole() {
             return Some(part);
         }
-        let mut parts = self.parts.lock();
-        let (pieces, count) = parts.split.entry(ticket.number).or_default();
+        let mut split = self.split.lock();
+        let (pieces, count) = split.entry(ticket.number).or_default();
         pieces.insert(ticket.part, part);
         if ticket.last {
             *count = Some(ticket.part as usize + 1);
@@ -132,22 +164,24 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
         if *count != Some(pieces.len()) {
             return None;
         }
-        let (pieces, _) = parts.split.remove(&ticket.number).expect("just seen");
-        drop(parts);
+        let (pieces, _) = split.remove(&ticket.number).expect("just seen");
+        drop(split);
         let pieces = unwind::Draining::of(pieces.into_values());
         Some(pieces.fold(None, |left, right| self.combine(left, right)))
     }
 
     /// The part of the whole stream: combines the parts that are left over, from the right.
     fn whole(&self) -> Option<R::Part> {
-        let mut parts = self.parts.lock();
-        let mut left_over = std::mem::take(&mut parts.left_over);
-        left_over.extend(parts.tree.drain());
-        drop(parts);
+        let mut left_over = std::mem::take(&mut *self.left_over.lock());
+        let used = self.used.load(Ordering::Relaxed);
+        self.used.store(0, Ordering::Relaxed);
+        for shard in bits(used) {
+            left_over.extend(self.shards[shard].lock().tree.drain());
+        }
         left_over.sort_unstable_by_key(|(node, _)| std::cmp::Reverse(node.first()));
         let parts = unwind::Draining::new(&mut left_over);
         let whole = parts.fold(None, |right, (_, left)| self.combine(left, right));
-        self.parts.lock().left_over = left_over;
+        *self.left_over.lock() = left_over;
         whole
     }
 }
@@ -235,9 +269,11 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
     }
 
     fn prepare(&mut self, capacity: Capacity) {
-        let parts = self.parts.get_mut();
-        parts.tree.reserve(ROOM);
-        parts.rows.extend((0..capacity.seats).map(|_| Vec::with_capacity(ROW)));
+        for (index, shard) in self.shards.iter_mut().enumerate() {
+            let shard = shard.get_mut();
+            shard.tree.reserve(ROOM);
+            shard.rows.extend((index..capacity.seats).step_by(SHARDS).map(|_| Vec::with_capacity(ROW)));
+        }
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
@@ -255,16 +291,18 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
     }
 
     fn clear(&mut self) -> u64 {
-        let parts = self.parts.get_mut();
-        parts.tree.drain().for_each(unwind::drop_value);
-        std::mem::take(&mut parts.split).into_values().for_each(|(pieces, _)| unwind::drop_value(pieces));
+        for shard in bits(self.used.load(Ordering::Relaxed)) {
+            self.shards[shard].get_mut().tree.drain().for_each(unwind::drop_value);
+        }
+        self.used.store(0, Ordering::Relaxed);
+        std::mem::take(self.split.get_mut()).into_values().for_each(|(pieces, _)| unwind::drop_value(pieces));
         0 // all items were worked on
     }
 }
 
 impl<T, R: Reduction<T>> ParallelTail<T> for Reduce<T, R> {
     fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
-        let parts = self.parts.lock().rows.pop().unwrap_or_else(|| Vec::with_capacity(ROW));
+        let parts = self.shard_at(cx).lock().rows.pop().unwrap_or_else(|| Vec::with_capacity(ROW));
         let first = drive.first();
         let mut row = Row { parts, first, end: first, level: 0 };
         let each = |part: &mut Option<R::Part>, item| unwind::renew(part, |part| self.reduction.next(part, item));
@@ -282,9 +320,18 @@ impl<T, R: Reduction<T>> ParallelTail<T> for Reduce<T, R> {
         }
         // Combining the parts before a failure may fail too. That failure lies earlier, so it is the one that counts.
         row.drain().for_each(|(node, part)| self.climb_or_fail(cx, node, Some(part)));
-        self.parts.lock().rows.push(row.parts);
+        self.shard_at(cx).lock().rows.push(row.parts);
         cx.arrive_all(count);
     }
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut set: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (set != 0).then(|| set.trailing_zeros())?;
+        set &= set - 1;
+        Some(bit as usize)
+    })
 }
 
 /// The failure of the closure that combines parts. It belongs to no item.

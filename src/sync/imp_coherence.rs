@@ -146,6 +146,43 @@ pub(crate) mod atomic {
         )* };
     }
 
+    /// A pointer to what is made once.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub(crate) struct AtomicPtr<T>(std::sync::atomic::AtomicPtr<T>);
+
+    impl<T> AtomicPtr<T> {
+        #[inline]
+        pub(crate) const fn new(value: *mut T) -> Self {
+            Self(std::sync::atomic::AtomicPtr::new(value))
+        }
+
+        #[track_caller]
+        #[inline]
+        pub(crate) fn load(&self, order: Ordering) -> *mut T {
+            access(self, Kind::Load);
+            self.0.load(order)
+        }
+
+        #[track_caller]
+        #[inline]
+        pub(crate) fn compare_exchange(
+            &self,
+            from: *mut T,
+            to: *mut T,
+            won: Ordering,
+            lost: Ordering,
+        ) -> Result<*mut T, *mut T> {
+            access(self, Kind::Rmw);
+            self.0.compare_exchange(from, to, won, lost)
+        }
+
+        #[inline]
+        pub(crate) fn get_mut(&mut self) -> &mut *mut T {
+            self.0.get_mut()
+        }
+    }
+
     atomics!(AtomicBool bool, AtomicU32 u32, AtomicU64 u64, AtomicUsize usize);
     counters!(AtomicU32 u32, AtomicU64 u64, AtomicUsize usize);
 

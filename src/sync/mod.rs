@@ -28,8 +28,10 @@
 //! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
 //! | [`sequencer`] | hands turns out in number order | pieces of a stream for their turn |
 //! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
+//! | [`meeting`] | brings the two sides of a pair together | nobody waits: the second one goes on with both |
 //! | **here** | | |
 //! | `fork` | tells a child process from its parent | nobody |
+//! | [`once_box`] | a box that the first one who wants it makes | nobody: two may make one, and one is dropped |
 //! | [`stack`] | where this thread's stack is | nobody |
 //! | [`seam`] | where a thread blocks, or a virtual worker yields | all of the above |
 //! | [`deque`] | stealable jobs: `crossbeam-deque`, in models a small stand-in | thieves for their victim |
@@ -66,6 +68,7 @@ use imp_std as imp;
 
 #[cfg(not(all(test, loom)))]
 pub(crate) mod fork;
+pub(crate) mod once_box;
 mod runs;
 pub(crate) mod seam;
 mod seats;
@@ -77,7 +80,7 @@ pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use imp::fork;
 pub(crate) use imp::{Condvar, Futex, Instant, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
-pub(crate) use runs::{Arrival, countdown, credit, gate, quiescence, reference_count, sequencer};
+pub(crate) use runs::{Arrival, countdown, credit, gate, meeting, quiescence, reference_count, sequencer};
 pub(crate) use seats::{asymmetric, claim, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};
 

@@ -26,7 +26,7 @@ use indexed::{Indexed, places};
 use leaves::{Body, Leaves};
 use tree::Tree;
 
-/// A part with more bytes is kept on the heap: a thread has up to 28 parts on its stack at once.
+/// A part with more bytes is kept on the heap: a thread has up to 46 parts on its stack at once.
 const LARGE: usize = 256;
 
 impl Pool {
@@ -185,9 +185,12 @@ impl Pool {
         leaf: impl Fn(Range<u64>) -> A + Sync,
         combine: impl Fn(A, A) -> A + Sync,
     ) -> Option<A> {
-        let tree = Tree::new(Leaves::new(items), leaf, combine);
+        if items == 0 {
+            return None;
+        }
+        let mut tree = Tree::new(Leaves::new(items), leaf, combine);
         self.run_leaves(Leaves::new(items), &tree).unwrap_or_else(|panic| resume_unwind(panic));
-        (items > 0).then(|| tree.whole())
+        Some(tree.whole())
     }
 
     fn run_leaves(&self, leaves: Leaves, body: &impl Body) -> Result<(), Box<dyn Any + Send>> {

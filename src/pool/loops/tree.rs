@@ -3,9 +3,13 @@
 //! The tree is that of a knock-out of the leaves ([`crate::knockout`]).
 //!
 //! A thread that goes through adjacent leaves (a run) puts together the nodes of which it has both sides, in memory of
-//! its own. At most one left node a level waits there. Two kinds of nodes go to a table that all threads share: a right
-//! node whose left neighbour is of another run, and the nodes that are left at the end of the run. The thread that
-//! comes second finds the other side there, and goes on upwards.
+//! its own. At most one left node a level waits there. Two kinds of nodes have their neighbour in another run: a right
+//! node whose left neighbour is not in this run, and the nodes that are left at the end of the run. Each pair of nodes
+//! has a place of its own where its two threads meet ([`meeting`](crate::sync::meeting)). The thread that comes second
+//! finds the other side there, and goes on upwards.
+//!
+//! Pairs are numbered by the leaf between their sides. So places that are side by side are of leaves that are side by
+//! side, and as a rule of the same two threads.
 //!
 //! A panic while a node is put together counts at the last leaf of the run that does it. That is a leaf of the node,
 //! and it makes no difference which one: all leaves of the node have gone well, so the other panics are before it or
@@ -15,13 +19,12 @@ use std::ops::Range;
 
 use super::leaves::{Body, Leaves, MAX_LEAVES};
 use crate::knockout::Node;
-use crate::sync::Mutex;
+use crate::sync::CachePadded;
+use crate::sync::meeting::{self, Meeting, MeetingPlaces, Side};
 use crate::unwind;
 
 /// Levels of the largest tree, from a leaf to the root.
 const LEVELS: usize = MAX_LEAVES.next_power_of_two().ilog2() as usize + 1;
-/// This many parts wait for their other side without an allocation. Few do.
-const NEAR: usize = 16;
 
 /// The left nodes of a run that wait for their right neighbour, by level. None is left when the run has ended.
 pub(in crate::pool) struct LeafRun<A>([Option<(Node, A)>; LEVELS]);
@@ -35,29 +38,21 @@ impl<A> Default for LeafRun<A> {
 
 /// Nodes that wait for a neighbour of another run, and in the end the root.
 struct WaitingNodes<A> {
-    near: [Option<(Node, A)>; NEAR],
-    far: Vec<(Node, A)>,
+    pairs: MeetingPlaces<A>,
+    /// Nobody comes here as the right side.
+    root: Meeting<A>,
+    /// A loop that has gone well has left nothing else.
+    is_whole: bool,
 }
 
-impl<A> WaitingNodes<A> {
-    fn put(&mut self, node: Node, part: A) {
-        match self.near.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some((node, part)),
-            None => self.far.push((node, part)),
-        }
-    }
-
-    fn take(&mut self, node: Node) -> Option<A> {
-        let near = self.near.iter_mut().find_map(|place| place.take_if(|(there, _)| *there == node));
-        let far = || Some(self.far.swap_remove(self.far.iter().position(|(there, _)| *there == node)?));
-        near.or_else(far).map(|(_, part)| part)
-    }
-}
+const _: () = assert!(MAX_LEAVES <= meeting::MOST, "a place for each pair");
 
 impl<A> Drop for WaitingNodes<A> {
+    #[inline]
     fn drop(&mut self) {
-        let near = self.near.iter_mut().filter_map(Option::take);
-        near.chain(self.far.drain(..)).for_each(unwind::drop_value);
+        if !self.is_whole {
+            self.pairs.left_over().chain(self.root.left_over()).for_each(unwind::drop_value);
+        }
     }
 }
 
@@ -67,7 +62,8 @@ pub(super) struct Tree<L, C, A> {
     /// Makes the part of a leaf from the numbers of its items.
     leaf: L,
     combine: C,
-    table: Mutex<WaitingNodes<A>>,
+    /// Padded: what is above is read at each leaf.
+    waiting: CachePadded<WaitingNodes<A>>,
 }
 
 impl<L, C, A> Tree<L, C, A>
@@ -76,18 +72,25 @@ where
     C: Fn(A, A) -> A + Sync,
     A: Send,
 {
+    #[inline]
     pub(in crate::pool) fn new(leaves: Leaves, leaf: L, combine: C) -> Self {
         Self {
             leaves,
             leaf,
             combine,
-            table: Mutex::new(WaitingNodes { near: [const { None }; NEAR], far: Vec::new() }),
+            waiting: CachePadded::new(WaitingNodes {
+                pairs: MeetingPlaces::new(),
+                root: Meeting::new(),
+                is_whole: false,
+            }),
         }
     }
 
     /// The part of all leaves, once the loop has ended well.
-    pub(in crate::pool) fn whole(&self) -> A {
-        self.table.lock().take(self.root()).expect("every leaf has given its part")
+    pub(in crate::pool) fn whole(&mut self) -> A {
+        let whole = self.waiting.root.left_over().expect("every leaf has given its part");
+        self.waiting.is_whole = true;
+        whole
     }
 
     fn root(&self) -> Node {
@@ -104,22 +107,26 @@ where
             }
             node = node.parent();
         }
-        self.table.lock().put(node, part);
+        // SAFETY: (1) the root is made once, as all nodes are.
+        #[expect(unsafe_code, reason = "a node is made once")]
+        let met = unsafe { self.waiting.root.come(Side::Left, part) };
+        debug_assert!(met.is_none(), "it has no neighbour");
     }
 
-    /// Gives both sides if the other one is there, in the run or in the table. Otherwise this side waits in the table.
+    /// Gives both sides if the other one is there, in the run or at the place of the pair. Otherwise this side waits
+    /// there.
     fn meet(&self, run: &mut LeafRun<A>, node: Node, part: A) -> Option<(A, A)> {
         let neighbour = node.neighbour();
-        let mut other = run.take(neighbour);
-        if other.is_none() {
-            let mut table = self.table.lock();
-            other = table.take(neighbour);
-            if other.is_none() {
-                table.put(node, part);
-                return None;
-            }
+        let (side, right) = if node.is_right() { (Side::Right, node) } else { (Side::Left, neighbour) };
+        if let Some(other) = run.take(neighbour) {
+            return Some(if side == Side::Right { (other, part) } else { (part, other) });
         }
-        other.map(|other| if node.is_right() { (other, part) } else { (part, other) })
+        let pair = u32::try_from(right.first()).expect("the number of a leaf");
+        // SAFETY: (1) a node is made once: of a leaf, which is begun once, or of its two sides, which one thread gets.
+        #[expect(unsafe_code, reason = "a node is made once")]
+        unsafe {
+            self.waiting.pairs.of(pair).come(side, part)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod countdown;
 pub(crate) mod credit;
 pub(crate) mod gate;
+pub(crate) mod meeting;
 pub(crate) mod quiescence;
 pub(crate) mod reference_count;
 pub(crate) mod sequencer;

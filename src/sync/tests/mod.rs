@@ -23,6 +23,7 @@ use super::sequencer::{Sequencer, Turn};
 use super::steal_request::StealRequest;
 
 mod composed;
+mod meeting;
 mod notice;
 mod ring;
 
