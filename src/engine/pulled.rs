@@ -15,7 +15,7 @@ use super::pipe::{Feed, Head, Parcel};
 use crate::run::cancel::Carried;
 use crate::run::flow::batch::BATCH;
 use crate::run::flow::supply::{Pull, PulledItems};
-use crate::sync::UnsafeCell;
+use crate::sync::{CachePadded, UnsafeCell};
 use crate::unwind;
 
 /// Where a pulled source's iterator comes from.
@@ -28,7 +28,8 @@ pub(crate) trait MakeIter: Send {
 
 /// A pulled source; see the module documentation.
 pub(crate) struct Pulled<O: MakeIter> {
-    state: UnsafeCell<PulledState<O>>,
+    /// Every batch changes it, and all workers read where the buffers are.
+    state: CachePadded<UnsafeCell<PulledState<O>>>,
     buffers: UnsafeCell<Buffers<Item<O>>>,
 }
 
@@ -72,7 +73,7 @@ unsafe impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {
 impl<O: MakeIter> Pulled<O> {
     pub(crate) fn new(make: O) -> Self {
         Self {
-            state: UnsafeCell::new(PulledState { make, iter: None, thrown: None, largest: 0 }),
+            state: CachePadded::new(UnsafeCell::new(PulledState { make, iter: None, thrown: None, largest: 0 })),
             buffers: UnsafeCell::new(Box::default()),
         }
     }

@@ -56,6 +56,7 @@ use crate::sync::{Arrival, Instant, Mutex};
 use cancel::{Carried, Site};
 use dag::Dag;
 use flow::cx::Cx;
+use flow::islands::Islands;
 use flow::order::Sequence;
 use flow::source::Source;
 use flow::stage::{Reads, Stage, StageCell};
@@ -76,6 +77,8 @@ pub(crate) struct Run<'env> {
     pub(crate) sequences: Box<[Sequence]>,
     pub(crate) sources: Box<[Source<'env>]>,
     pub(crate) stages: Box<[StageCell<'env>]>,
+    /// What the pieces counted, as far as the ledgers of the stages have no room for it.
+    islands: Islands,
     pub(crate) dag: Dag<'env>,
     open_stages: AtomicUsize,
     failure: Mutex<Option<(Site, Carried)>>,
@@ -123,6 +126,8 @@ impl<'env> Seated<'env> {
         let tally = Tally::new(&parts.pool);
         let pieces: usize = parts.sources.iter().map(Source::jobs).sum();
         let jobs = parts.dag.jobs() + pieces + parts.stages.len();
+        let width = parts.stages.iter().map(|stage| stage.ledger.width()).max().unwrap_or(0);
+        let islands = Islands::new(width, if parts.stages.is_empty() { 0 } else { parts.pool.seats.len() });
         let run = Box::new(Run {
             group: Group { tokens: Quiescence::new(0), on_quiescent: Run::<'static>::quiescent },
             start: Start { target: Target::new(start, None), run: std::ptr::null() },
@@ -133,6 +138,7 @@ impl<'env> Seated<'env> {
             sequences: parts.sequences.into(),
             sources: parts.sources.into(),
             stages: parts.stages.into(),
+            islands,
             dag: parts.dag,
             open_stages: AtomicUsize::new(0),
             failure: Mutex::new(None),
@@ -236,6 +242,7 @@ impl<'env> Run<'env> {
         self.sequences.iter().for_each(Sequence::reset);
         self.sources.iter_mut().for_each(Source::reset);
         self.stages.iter_mut().for_each(StageCell::reset);
+        self.islands.reset();
         self.dag.reset();
         self.open_stages.store(self.stages.len(), Ordering::Relaxed);
         self.ending.reset();

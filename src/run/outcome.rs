@@ -3,10 +3,10 @@
 //! Everything here is called when the run is over, so no job changes what it reads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use super::Run;
-use super::cancel::{Cause, Index};
+use super::cancel::{Cause, FailedItem, Index};
+use super::flow::ledger::Sums;
 use crate::error::{RunError, RunErrorKind};
 use crate::pool::GUESTS;
 use crate::report::{OperatorReport, Report, StageReport, WorkerReport};
@@ -19,9 +19,7 @@ impl Run<'_> {
         if let Some((_, failure)) = self.failure.get_mut().take() {
             let index = failure.item.and_then(|item| match item.index {
                 Index::Stream(index) => Some(index),
-                Index::Batch(index) => {
-                    Some(self.stages[item.stage].ledger.lock().before(item.before, item.column) + index)
-                }
+                Index::Batch(index) => Some(self.before(&item) + index),
                 Index::None => None,
             });
             let error =
@@ -46,21 +44,25 @@ impl Run<'_> {
         stall.map(|message| RunError::new(RunErrorKind::Stalled, message, report(self)))
     }
 
+    /// How many items the operator that failed on `item` was given in the pieces before the one that broke off.
+    fn before(&self, item: &FailedItem) -> u64 {
+        let FailedItem { stage, before, column, .. } = *item;
+        self.stages[stage].ledger.before(before, column) + self.islands.before(stage, before, column)
+    }
+
     /// The report on the last run: counts and times of operators, stages and workers.
     pub(crate) fn report(&self) -> Report {
         let mut report = Report { wall: self.wall, ..Report::default() };
         let mut operators: Vec<(usize, OperatorReport)> = Vec::new();
         for stage in &self.stages {
-            let ledger = stage.ledger.lock();
-            let time = Duration::from_nanos(ledger.nanos);
-            let sampled: Vec<u64> = (0..stage.ops.len()).map(|position| stage.sampled(position)).collect();
+            let Sums { batches, time, dropped, sampled, counts } = stage.ledger.sums();
             let all = sampled.iter().sum::<u64>().max(1);
             for (position, (op, columns)) in stage.ops.iter().enumerate() {
                 let last = position + 1 == stage.ops.len();
-                let lost = if position == 0 { ledger.dropped } else { 0 };
+                let lost = if position == 0 { dropped } else { 0 };
                 let [items_in, items_out, dropped] = match self.body(stage.index).serial_counts() {
                     Some([given, made, dropped]) if last => [given, made, dropped + lost],
-                    _ => [ledger.total(columns.given), columns.out.map_or(0, |out| ledger.total(out)), lost],
+                    _ => [counts[columns.given], columns.out.map_or(0, |out| counts[out]), lost],
                 };
                 let share = sampled[position] as f64 / all as f64;
                 operators.push((
@@ -71,13 +73,13 @@ impl Run<'_> {
                         items_in,
                         items_out,
                         dropped,
-                        batches: ledger.batches,
+                        batches,
                         time: if stage.ops.len() == 1 { time } else { time.mul_f64(share) },
                         sampled: stage.ops.len() > 1,
                     },
                 ));
             }
-            report.stages.push(StageReport { batches: ledger.batches, time });
+            report.stages.push(StageReport { batches, time });
         }
         for (op, fired, time, sampled) in self.dag.tasks() {
             let items = u64::from(fired);

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::frame::Frame;
+use super::ledger::Row;
 use super::order::{Key, Origin, Sequence, Ticket};
 use super::packet::{Packet, RawPacket};
 use super::stage::{EndJobs, Ended, OwnJob, Reads, Stage, StageCell};
@@ -14,7 +15,7 @@ use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Carried, FailedItem, Failure, Fault, Site};
 use crate::sync::Arrival;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
 
 /// The context in which a stage works on a job; see the module documentation.
@@ -205,22 +206,19 @@ impl<'a> Cx<'a> {
         self.run.fail(site, failure);
     }
 
+    /// What this worker's seat enters into the ledger.
+    fn row(&self) -> Row<'a> {
+        self.stage.ledger.row(self.worker.seat.index)
+    }
+
     /// Counts items of this stage's input that were dropped unseen.
     pub(crate) fn drop_items(&self, count: u64) {
-        self.stage.ledger.lock().dropped += count;
+        self.row().add_dropped(count);
     }
 
     /// Opens a frame for a piece, or for several adjacent batches, on the row of this worker's seat.
     pub(crate) fn frame(&self) -> Frame<'a> {
-        let (seat, stage) = (self.worker.seat.index, self.stage);
-        let row = &stage.rows[seat * stage.stride..][..stage.stride];
-        let (samples, columns) = row.split_at(2 + stage.ops.len());
-        // Relaxed: only this seat writes the row.
-        if row[0].load(Ordering::Relaxed) != stage.runs {
-            samples.iter().for_each(|word| word.store(0, Ordering::Relaxed));
-            row[0].store(stage.runs, Ordering::Relaxed);
-        }
-        Frame::new(&columns[..stage.width], &samples[1..])
+        Frame::new(self.row())
     }
 
     /// Enters the frame of a piece into the ledger. If the piece broke off, `broken` is the number of items that it
@@ -239,19 +237,20 @@ impl<'a> Cx<'a> {
         broken: Option<u64>,
     ) {
         frame.driven(batches);
-        let mut ledger = self.stage.ledger.lock();
-        ledger.batches += batches;
-        ledger.nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        frame.row.add_time(time);
         if let Some(came) = broken {
-            ledger.dropped += came.saturating_sub(frame.count(0));
-            ledger.add_broken(frame.counts());
+            frame.row.add_dropped(came.saturating_sub(frame.count(0)));
+            frame.row.add_broken(frame);
         } else {
-            ledger.add(place.start, place.end, frame.counts());
+            let put = |place: &Range<Key>, counts: &[AtomicU64]| {
+                self.run.islands.put(self.worker.seat.index, self.stage.index, place, counts);
+            };
+            frame.row.add(place, frame, put);
         }
     }
 
     /// Adds time that was spent on a piece after its frame was entered.
     pub(crate) fn record_time(&self, time: Duration) {
-        self.stage.ledger.lock().nanos += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.row().add_time(time);
     }
 }

@@ -1,8 +1,8 @@
 //! What a worker notes while it drives a piece through a stage: counts, the operator that failed, and sometimes the
 //! time of each operator.
 //!
-//! The counts of a piece are plain stores into the row of the seat that drives it, so no two threads write the same
-//! words. The worker enters them into the stage's ledger once, when the piece is done or has broken off
+//! The counts of a piece are plain stores into the row of the seat that drives it ([`super::ledger`]), so no two threads
+//! write the same words. The worker enters them into the row once, when the piece is done or has broken off
 //! ([`super::cx::Cx::record`]).
 //!
 //! [`crate::engine::fused`] opens a frame for each piece; the operators in [`crate::engine::op`] write to it.
@@ -11,6 +11,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::error::Error;
 
+use super::ledger::{Parts, Row};
 use super::stage::Columns;
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::sync::Instant;
@@ -27,6 +28,10 @@ const SAMPLE_SWITCHES: u32 = 32;
 
 /// The notes on one piece, or on several adjacent batches that are driven in a row; see the module documentation.
 pub(crate) struct Frame<'a> {
+    /// The row that the frame lies on, and is entered into.
+    pub(super) row: Row<'a>,
+    /// The counts of the row's last island.
+    pub(super) last: &'a [AtomicU64],
     columns: &'a [AtomicU64],
     /// The number of batches that this seat has driven in this run, then sampled nanoseconds by operator.
     samples: &'a [AtomicU64],
@@ -44,12 +49,13 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Opens a frame on rows that belong to the seat of the calling thread, and sets the counts to 0.
-    pub(in crate::run) fn new(columns: &'a [AtomicU64], samples: &'a [AtomicU64]) -> Self {
+    /// Opens a frame on the row of the calling thread's seat, and sets the counts to 0.
+    pub(super) fn new(row: Row<'a>) -> Self {
+        let Parts { samples, columns, last, .. } = row.parts();
         columns.iter().for_each(|column| column.store(0, Ordering::Relaxed));
         let untimed = samples[0].load(Ordering::Relaxed).wrapping_neg() % SAMPLE_EVERY;
         let (culprit, error, has_error) = (Cell::new(None), Cell::new(None), Cell::new(false));
-        Self { columns, samples, culprit, error, has_error, timer: None, untimed, every: SAMPLE_EVERY }
+        Self { row, last, columns, samples, culprit, error, has_error, timer: None, untimed, every: SAMPLE_EVERY }
     }
 
     /// Begins the next piece, and returns whether it is timed.

@@ -1,156 +1,352 @@
-//! Exact counts of a stage, by place in the stream.
+//! What a stage counts in a run: items, batches, time. Items are counted by place in the stream.
 //!
 //! A failure report names the index of the item in the stream: the number of items in all batches *before* it, plus its
-//! index in its batch. Batches end in any order, so a single sum would not tell which batches it covers. Therefore a
-//! [`Ledger`] keeps sums over adjacent batches: one prefix from the beginning of the stream, and islands behind the
-//! batches that are still in flight. There are never more islands than batches in flight.
+//! index in its batch. Batches end in any order, so a single sum would not tell which batches it covers. Therefore sums
+//! are kept over *islands*: an island is a number of adjacent pieces that have ended.
 //!
-//! Each stage has one ledger, under a lock. A worker enters a piece into it once, when the piece is done
-//! ([`super::cx::Cx::record`]).
+//! # Rows
+//! If all workers entered their pieces into one list of islands, they would wait for its lock, once a batch. So each
+//! seat has a row in the [`Ledger`] of each stage, which only the thread at the seat writes, by plain stores. In the row
+//! are the sums for the report, the counts of the piece that is being driven ([`super::frame`]), and one island: the
+//! last of those that the seat has made. A piece that lies behind it makes it longer; any other piece begins a new one.
+//!
+//! The pieces of one seat need not be adjacent: other seats drive those in between. So a seat may make as many islands
+//! as there are batches. Those that are not the last one are kept for all stages together ([`super::islands`]), where
+//! the islands of different seats meet.
+//!
+//! Entries to a row never overlap. A thread that waits in the middle of a piece works only on what it waits for, which
+//! is not in this run, and an entry calls no user code. Threads that sit at a seat one after the other are ordered by
+//! the claim to it.
+//!
+//! # Reading
+//! While a run goes on, nobody reads a row but its seat. When the run is over, [`Ledger::sums`] and [`Ledger::before`]
+//! read all rows; the tokens of the run's jobs order that ([`crate::sync::quiescence`]). Sums do not depend on how the
+//! pieces are divided into islands. So the answers are the same in every schedule.
 
+use std::ops::Range;
+use std::time::Duration;
+
+use super::frame::Frame;
+use super::islands::{APART, load, store};
 use super::order::Key;
+use crate::sync::atomic::AtomicU64;
+
+// The first words of a row.
+/// The run that the row belongs to. A row of an earlier run counts for nothing; so no run has to begin with a walk over
+/// all seats.
+const RUN: usize = 0;
+const NANOS: usize = 1;
+/// How many items were dropped.
+const DROPPED: usize = 2;
+/// Where the last island begins; its end is the first place behind it.
+const START: usize = 3;
+const END: usize = 4;
+const HEAD: usize = 5;
 
 /// The counts of one stage; see the module documentation.
 #[derive(Debug)]
 pub(crate) struct Ledger {
+    /// One row per seat: the head, the number of batches, the sampled nanoseconds of each operator, the counts of the
+    /// piece that is being driven, those of the last island, and those of all other pieces.
+    rows: Box<[AtomicU64]>,
+    /// The distance from one row to the next, in words.
+    stride: usize,
+    /// How many words there are for batches and samples: one more than operators.
+    samples: usize,
+    /// How many columns of counts a piece has.
     width: usize,
-    prefix: Vec<u64>,
-    /// Everything before this place is in the prefix.
-    end: Key,
-    islands: Vec<Island>,
-    /// One row of `width` counts for each island, one row after the other.
-    rows: Vec<u64>,
-    /// The sums over the pieces that broke off.
-    broken: Vec<u64>,
-    pub(crate) batches: u64,
-    pub(crate) nanos: u64,
-    pub(crate) dropped: u64,
+    /// How many runs have begun.
+    runs: u64,
+    /// How many items were dropped when the run was over.
+    left: u64,
 }
 
-/// Adjacent pieces that have ended, behind a piece that has not. `end` is the first place behind them.
-#[derive(Clone, Copy, Debug)]
-struct Island {
-    start: Key,
-    end: Key,
+/// What a stage counted in the run that is over.
+#[derive(Debug)]
+pub(crate) struct Sums {
+    pub(crate) batches: u64,
+    pub(crate) time: Duration,
+    /// How many items of the stage's input were dropped.
+    pub(crate) dropped: u64,
+    /// The sampled nanoseconds of each operator.
+    pub(crate) sampled: Vec<u64>,
+    /// The counts of all pieces, broken ones included, by column.
+    pub(crate) counts: Vec<u64>,
 }
 
 impl Ledger {
-    /// A ledger of `width` counts, with room for `islands` islands before it allocates.
-    pub(crate) fn new(width: usize, islands: usize) -> Self {
-        Self {
-            width,
-            prefix: vec![0; width],
-            end: Key::FIRST,
-            islands: Vec::with_capacity(islands),
-            rows: Vec::with_capacity(islands * width),
-            broken: vec![0; width],
-            batches: 0,
-            nanos: 0,
-            dropped: 0,
-        }
+    /// A ledger for a stage of `ops` operators with `width` counts, in a pool with `seats` seats.
+    pub(crate) fn new(ops: usize, width: usize, seats: usize) -> Self {
+        let samples = 1 + ops;
+        let stride = HEAD + samples + 3 * width + APART;
+        let rows = (0..seats * stride).map(|_| AtomicU64::new(0)).collect();
+        Self { rows, stride, samples, width, runs: 0, left: 0 }
     }
 
+    /// Begins a run.
     pub(crate) fn reset(&mut self) {
-        self.prefix.fill(0);
-        self.broken.fill(0);
-        self.end = Key::FIRST;
-        self.islands.clear();
-        self.rows.clear();
-        (self.batches, self.nanos, self.dropped) = (0, 0, 0);
+        self.runs += 1;
+        self.left = 0;
     }
 
-    /// Adds the counts of the pieces in `start..end`, as one row.
-    pub(crate) fn add(&mut self, start: Key, end: Key, counts: impl Iterator<Item = u64>) {
-        if start == self.end {
-            self.prefix.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-            self.end = end;
-            if self.islands.first().is_some_and(|island| island.start == end) {
-                self.end = self.islands[0].end;
-                let row = self.rows.drain(..self.width);
-                self.prefix.iter_mut().zip(row).for_each(|(sum, count)| *sum += count);
-                self.islands.remove(0);
-            }
-            return;
+    /// Counts items that were dropped when the run was over.
+    pub(crate) fn drop_left(&mut self, count: u64) {
+        self.left += count;
+    }
+
+    /// The row of a seat, for the thread at the seat.
+    pub(super) fn row(&self, seat: usize) -> Row<'_> {
+        let row = self.row_at(seat);
+        if load(&row.head[RUN]) != self.runs {
+            row.begin_run();
         }
-        let place = self.islands.partition_point(|island| island.start < start);
-        let joins_left = place > 0 && self.islands[place - 1].end == start;
-        let joins_right = self.islands.get(place).is_some_and(|island| island.start == end);
-        if joins_left {
-            self.islands[place - 1].end = end;
-            self.add_to(place - 1, counts);
-            if joins_right {
-                self.islands[place - 1].end = self.islands[place].end;
-                self.islands.remove(place);
-                for i in 0..self.width {
-                    self.rows[(place - 1) * self.width + i] += self.rows[place * self.width + i];
-                }
-                self.rows.drain(place * self.width..(place + 1) * self.width);
-            }
-        } else if joins_right {
-            self.islands[place].start = start;
-            self.add_to(place, counts);
-        } else {
-            self.islands.insert(place, Island { start, end });
-            let at = place * self.width;
-            self.rows.splice(at..at, counts.take(self.width));
+        row
+    }
+
+    fn row_at(&self, seat: usize) -> Row<'_> {
+        let row = &self.rows[seat * self.stride..][..self.stride - APART];
+        let (head, words) = row.split_first_chunk().expect("longer than the head");
+        Row { ledger: self, head, words }
+    }
+
+    /// The rows of the run that is over.
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let rows = (0..self.rows.len() / self.stride).map(|seat| self.row_at(seat));
+        rows.filter(|row| load(&row.head[RUN]) == self.runs)
+    }
+
+    /// What was counted in the run that is over.
+    pub(crate) fn sums(&self) -> Sums {
+        let (sampled, counts) = (vec![0; self.samples - 1], vec![0; self.width]);
+        let mut sums = Sums { batches: 0, time: Duration::ZERO, dropped: self.left, sampled, counts };
+        for row in self.rows() {
+            let Parts { samples, last, others, .. } = row.parts();
+            sums.batches += load(&samples[0]);
+            sums.time += Duration::from_nanos(load(&row.head[NANOS]));
+            sums.dropped += load(&row.head[DROPPED]);
+            add(&mut sums.sampled, samples[1..].iter().map(load));
+            add(&mut sums.counts, last.iter().map(load));
+            add(&mut sums.counts, others.iter().map(load));
         }
+        sums
     }
 
-    /// Adds the counts of a piece that broke off.
-    pub(crate) fn add_broken(&mut self, counts: impl Iterator<Item = u64>) {
-        self.broken.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-    }
-
-    fn add_to(&mut self, island: usize, counts: impl Iterator<Item = u64>) {
-        let row = &mut self.rows[island * self.width..(island + 1) * self.width];
-        row.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-    }
-
-    /// The sum of one count over all pieces, broken ones included.
-    pub(crate) fn total(&self, column: usize) -> u64 {
-        let islands: u64 = self.rows.iter().skip(column).step_by(self.width).sum();
-        self.prefix[column] + self.broken[column] + islands
-    }
-
-    /// The sum of one count over the pieces before a place. The caller makes sure that all of these have ended.
+    /// The sum of one count over the pieces before a place, as far as they are in the last islands of rows, in the run
+    /// that is over. The caller makes sure that all of these have ended, and that the piece at that place broke off.
     pub(crate) fn before(&self, place: Key, column: usize) -> u64 {
-        let islands = self.islands.iter().zip(self.rows.chunks(self.width));
-        let islands: u64 = islands.filter(|(island, _)| island.end <= place).map(|(_, row)| row[column]).sum();
-        self.prefix[column] + islands
+        let before = self.rows().filter(|row| row.place().end <= place);
+        before.map(|row| load(&row.parts().last[column])).sum()
     }
+
+    /// How many columns of counts a piece has.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+}
+
+/// The row of one seat.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    ledger: &'a Ledger,
+    head: &'a [AtomicU64; HEAD],
+    /// The words behind the head.
+    words: &'a [AtomicU64],
+}
+
+/// What is behind the head of a row.
+pub(super) struct Parts<'a> {
+    /// The number of batches, then sampled nanoseconds by operator.
+    pub(super) samples: &'a [AtomicU64],
+    /// The counts of the piece that is being driven.
+    pub(super) columns: &'a [AtomicU64],
+    /// The counts of the last island.
+    pub(super) last: &'a [AtomicU64],
+    /// The counts of all other pieces: those that broke off, and those in earlier islands.
+    others: &'a [AtomicU64],
+}
+
+impl<'a> Row<'a> {
+    #[cold]
+    fn begin_run(self) {
+        let Parts { samples, last, others, .. } = self.parts();
+        let words = self.head.iter().chain(samples).chain(last).chain(others);
+        words.for_each(|word| store(word, 0));
+        store(&self.head[RUN], self.ledger.runs);
+    }
+
+    #[inline]
+    pub(super) fn parts(self) -> Parts<'a> {
+        let Ledger { samples, width, .. } = *self.ledger;
+        let (samples, rest) = self.words.split_at(samples);
+        let (columns, rest) = rest.split_at(width);
+        let (last, rest) = rest.split_at(width);
+        Parts { samples, columns, last, others: &rest[..width] }
+    }
+
+    /// The place of the last island. It is empty if there is none.
+    fn place(self) -> Range<Key> {
+        let [start, end] = [START, END].map(|word| Key::of_word(load(&self.head[word])));
+        start..end
+    }
+
+    pub(super) fn add_time(self, time: Duration) {
+        add_to(&self.head[NANOS], u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn add_dropped(self, count: u64) {
+        add_to(&self.head[DROPPED], count);
+    }
+
+    /// Enters a piece that broke off.
+    pub(super) fn add_broken(self, frame: &Frame<'_>) {
+        self.parts().others.iter().zip(frame.counts()).for_each(|(sum, count)| add_to(sum, count));
+    }
+
+    /// Enters the pieces in `place`, as one. If they begin a new island, `put` gets the last one, and its counts.
+    #[inline]
+    pub(super) fn add(self, place: &Range<Key>, frame: &Frame<'_>, put: impl FnOnce(&Range<Key>, &[AtomicU64])) {
+        if load(&self.head[END]) != place.start.word() {
+            self.begin_island(place.start, put);
+        }
+        store(&self.head[END], place.end.word());
+        frame.last.iter().zip(frame.counts()).for_each(|(sum, count)| add_to(sum, count));
+    }
+
+    #[inline(never)]
+    fn begin_island(self, start: Key, put: impl FnOnce(&Range<Key>, &[AtomicU64])) {
+        let (place, Parts { last, others, .. }) = (self.place(), self.parts());
+        if !place.is_empty() {
+            put(&place, last);
+            others.iter().zip(last).for_each(|(sum, count)| add_to(sum, load(count)));
+        }
+        store(&self.head[START], start.word());
+        last.iter().for_each(|sum| store(sum, 0));
+    }
+}
+
+/// Adds to a word of a row; for the thread at the seat.
+fn add_to(word: &AtomicU64, more: u64) {
+    store(word, load(word) + more);
+}
+
+fn add(sums: &mut [u64], more: impl Iterator<Item = u64>) {
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
 #[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
-    use super::{Key, Ledger};
+    use super::super::islands::{Islands, LEAST_JOINED, ROOM};
+    use super::{Frame, Key, Ledger};
+
+    const SEATS: usize = 4;
+    const STAGES: usize = 2;
+
+    /// The pieces of 1000 batches in stream order: one to three parts each.
+    fn pieces() -> Vec<Range<Key>> {
+        let parts = |n: u64| (0..=u32::try_from(n % 3).expect("small")).map(move |part| (n, part));
+        let ends = |(n, part)| if u64::from(part) == n % 3 { Key::new(n + 1, 0) } else { Key::new(n, part + 1) };
+        (0..1000).flat_map(parts).map(|(n, part)| Key::new(n, part)..ends((n, part))).collect()
+    }
+
+    /// What a run counts.
+    struct Books {
+        ledgers: [Ledger; STAGES],
+        islands: Islands,
+    }
+
+    impl Books {
+        fn new() -> Self {
+            Self {
+                ledgers: std::array::from_fn(|stage| Ledger::new(1, 2 + stage, SEATS)),
+                islands: Islands::new(3, SEATS),
+            }
+        }
+
+        fn reset(&mut self) {
+            self.ledgers.iter_mut().for_each(Ledger::reset);
+            self.islands.reset();
+        }
+
+        /// Enters a piece with the counts 1 and its number, at a seat.
+        fn enter(&self, stage: usize, seat: usize, piece: &Range<Key>, broken: bool) {
+            let row = self.ledgers[stage].row(seat);
+            let frame = Frame::new(row);
+            frame.set(0, 1);
+            frame.set(1, piece.start.number());
+            frame.driven(1);
+            if broken {
+                row.add_broken(&frame);
+            } else {
+                row.add(piece, &frame, |place, counts| self.islands.put(seat, stage, place, counts));
+            }
+        }
+
+        fn before(&self, stage: usize, place: Key, column: usize) -> u64 {
+            self.ledgers[stage].before(place, column) + self.islands.before(stage, place, column)
+        }
+    }
 
     proptest! {
+        /// `ways` says which of the pieces in flight ends next, and at which seat; one piece breaks off.
         #[test]
-        fn any_order_gives_the_same_sums(
-            batches in Just((0..20_u64).flat_map(|n| (0..=n % 3).map(move |part| (n, part, part == n % 3))).collect::<Vec<_>>())
-                .prop_shuffle(),
-            until in 0..20_u64,
+        fn any_order_and_any_seats_give_the_same_sums(
+            ways in prop::collection::vec((0..64_usize, 0..SEATS), 1..500),
+            in_flight in 1..64_usize,
+            broken in 0..1999_usize,
+            runs in 1..3,
         ) {
-            let mut ledger = Ledger::new(2, 4);
-            for &(n, part, last) in &batches {
-                let part = u32::try_from(part).expect("small");
-                let end = if last { Key::new(n + 1, 0) } else { Key::new(n, part + 1) };
-                ledger.add(Key::new(n, part), end, [n, 1].into_iter());
+            let pieces = pieces();
+            let numbers = |pieces: &[Range<Key>]| pieces.iter().map(|piece| piece.start.number()).sum::<u64>();
+            let mut books = Books::new();
+            for _ in 0..runs {
+                books.reset();
+                let mut coming = 0..pieces.len();
+                let mut flying: Vec<usize> = coming.by_ref().take(in_flight).collect();
+                let mut ways = ways.iter().cycle();
+                while !flying.is_empty() {
+                    let (which, seat) = ways.next().expect("a cycle");
+                    let piece = flying.remove(which % flying.len());
+                    for stage in 0..STAGES {
+                        books.enter(stage, (seat + stage) % SEATS, &pieces[piece], piece == broken);
+                    }
+                    flying.extend(coming.next());
+                    let most = STAGES * (1 + in_flight + 1 + SEATS) + SEATS * ROOM;
+                    prop_assert!(books.islands.listed() < LEAST_JOINED.max(2 * most));
+                }
+                for (stage, ledger) in books.ledgers.iter().enumerate() {
+                    let sums = ledger.sums();
+                    prop_assert_eq!(sums.batches, pieces.len() as u64);
+                    prop_assert_eq!(&sums.counts[..2], &[pieces.len() as u64, numbers(&pieces)]);
+                    prop_assert!(sums.counts[2..].iter().all(|count| *count == 0));
+                    let place = pieces[broken].start;
+                    prop_assert_eq!(books.before(stage, place, 0), broken as u64);
+                    prop_assert_eq!(books.before(stage, place, 1), numbers(&pieces[..broken]));
+                }
+                prop_assert!(books.islands.joined() <= STAGES * (2 + SEATS), "nothing is in flight");
             }
-            prop_assert_eq!(ledger.total(1), batches.len() as u64);
-            prop_assert!(ledger.islands.is_empty() && ledger.rows.is_empty());
-            let mut some = Ledger::new(2, 4);
-            for &(n, part, last) in batches.iter().filter(|(n, ..)| *n != until) {
-                let part = u32::try_from(part).expect("small");
-                let end = if last { Key::new(n + 1, 0) } else { Key::new(n, part + 1) };
-                some.add(Key::new(n, part), end, [n, 1].into_iter());
-            }
-            let before = batches.iter().filter(|(n, ..)| *n < until);
-            prop_assert_eq!(some.before(Key::new(until, 0), 0), before.clone().map(|(n, ..)| n).sum::<u64>());
-            prop_assert_eq!(some.before(Key::new(until, 0), 1), before.count() as u64);
-            prop_assert!(some.islands.len() <= 1);
+        }
+    }
+
+    #[test]
+    fn pieces_in_order_are_one_island() {
+        let mut books = Books::new();
+        books.reset();
+        pieces().iter().for_each(|piece| books.enter(0, 0, piece, false));
+        assert_eq!(books.islands.joined(), 0, "it is in the row");
+        assert_eq!(books.before(0, Key::new(1000, 0), 0), pieces().len() as u64);
+    }
+
+    #[test]
+    fn a_buffer_is_emptied_only_when_it_is_full() {
+        let mut books = Books::new();
+        books.reset();
+        for (n, piece) in pieces().iter().step_by(2).enumerate() {
+            books.enter(0, 0, piece, false);
+            assert_eq!(books.islands.listed(), n.saturating_sub(1) / ROOM * ROOM);
         }
     }
 }

@@ -10,11 +10,12 @@
 //! | the order of batches, and what travels with them | [`order`], [`packet`] |
 //! | where items come from; how batches are issued, with credits and without | [`supply`], [`source`], [`leaves`] |
 //! | what the run knows of a stage; what a stage may ask of the run | [`stage`], [`cx`] |
-//! | what is counted while a batch is worked on, and when it is done | [`frame`], [`ledger`] |
+//! | what is counted while a batch is worked on, and when it is done | [`frame`], [`ledger`], [`islands`] |
 
 pub(crate) mod batch;
 pub(crate) mod cx;
 pub(crate) mod frame;
+pub(crate) mod islands;
 pub(crate) mod leaves;
 pub(crate) mod ledger;
 pub(crate) mod order;

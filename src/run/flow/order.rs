@@ -31,6 +31,16 @@ impl Key {
         Self(number << PART_BITS | u64::from(part))
     }
 
+    /// The place as a word; words have the order of their places.
+    pub(super) fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The place from its word.
+    pub(super) fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     pub(crate) fn number(self) -> u64 {
         self.0 >> PART_BITS
     }

@@ -38,7 +38,7 @@ use crate::run::dag::Home;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::reference_count::ReferenceCount;
-use crate::sync::{Arrival, UnsafeCell};
+use crate::sync::{Arrival, CachePadded, UnsafeCell};
 
 /// The largest number of batches that one turn issues.
 const BURST: usize = 64;
@@ -52,11 +52,12 @@ pub(crate) struct Source<'env> {
     pub(crate) stage: usize,
     size: BatchSize,
     supply: Supply<'env>,
-    credits: Credits,
     places: Box<[BatchInFlight]>,
     /// The homes of equal parts of the source; empty if it has none.
     homes: Box<[Home]>,
-    turn: UnsafeCell<TurnState>,
+    /// Every batch changes this and the turn. All workers read the fields above, so these lie on other cache lines.
+    credits: CachePadded<Credits>,
+    turn: CachePadded<UnsafeCell<TurnState>>,
 }
 
 /// One batch in flight.
@@ -102,10 +103,10 @@ impl<'env> Source<'env> {
             stage,
             size: capacity.size,
             supply,
-            credits: Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`")),
+            credits: CachePadded::new(Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`"))),
             places: (0..places).map(|_| BatchInFlight::default()).collect(),
             homes,
-            turn: UnsafeCell::new(TurnState::default()),
+            turn: CachePadded::new(UnsafeCell::new(TurnState::default())),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::pool::loops::span::Of;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
-use crate::sync::Mutex;
+use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::Countdown;
 use crate::sync::gate::Gate;
@@ -213,26 +213,14 @@ pub(crate) struct StageCell<'env> {
     pub(crate) spooled: bool,
     /// The node of the task graph that stands for the end of the stage.
     pub(crate) end_node: Option<u32>,
-    pub(crate) countdown: Countdown,
-    pub(crate) ledger: Mutex<Ledger>,
+    /// Every piece changes it, so it has cache lines of its own.
+    pub(crate) countdown: CachePadded<Countdown>,
+    pub(crate) ledger: Ledger,
     /// How many outputs still want items.
     pub(super) open: AtomicU32,
     /// Whether the stage wants no more items, or no output wants what it makes.
     pub(super) closed: AtomicBool,
-    /// How many columns of counts a piece has.
-    pub(super) width: usize,
-    /// One row per seat: the run that the row belongs to, the number of batches, sampled nanoseconds for each operator,
-    /// and the `width` counts of the piece that is being driven.
-    pub(super) rows: Box<[AtomicU64]>,
-    /// How many runs have begun. A row of an earlier run counts for nothing; so no run has to begin with a walk over
-    /// all seats.
-    pub(super) runs: u64,
-    /// The distance from one row to the next, in words.
-    pub(super) stride: usize,
 }
-
-/// Unused words between the rows of two seats, so that they share no cache line and no pair of adjacent lines.
-const APART: usize = 16;
 
 /// What the plan says about a stage.
 pub(crate) struct StageParts<'env> {
@@ -250,8 +238,6 @@ impl<'env> StageCell<'env> {
     pub(crate) fn new(index: usize, parts: StageParts<'env>, capacity: Capacity) -> Self {
         let width =
             parts.ops.iter().map(|(_, columns)| columns.given.max(columns.out.unwrap_or(0)) + 1).max().unwrap_or(1);
-        let stride = 2 + parts.ops.len() + width + APART;
-        let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         let mut reads = parts.reads;
         if let Reads::Packets(body) = &mut reads {
             body.prepare(capacity);
@@ -267,14 +253,10 @@ impl<'env> StageCell<'env> {
             gate: parts.gated.then(Gate::new),
             spooled: parts.spooled,
             end_node: parts.end_node,
-            countdown: Countdown::new(),
-            ledger: Mutex::new(Ledger::new(width, capacity.credits.min(64))),
+            countdown: CachePadded::new(Countdown::new()),
+            ledger: Ledger::new(parts.ops.len(), width, capacity.seats),
             open: AtomicU32::new(0),
             closed: AtomicBool::new(false),
-            width,
-            rows: zeros(capacity.seats * stride),
-            runs: 0,
-            stride,
             ops: parts.ops,
         }
     }
@@ -305,8 +287,7 @@ impl<'env> StageCell<'env> {
 
     pub(crate) fn reset(&mut self) {
         self.countdown.restart();
-        self.ledger.get_mut().reset();
-        self.runs += 1;
+        self.ledger.reset();
         self.open.store(u32::try_from(self.outputs.len()).expect("few"), Ordering::Relaxed);
         self.closed.store(false, Ordering::Relaxed);
         if let Some(gate) = &mut self.gate {
@@ -326,13 +307,7 @@ impl<'env> StageCell<'env> {
             let held = self.gate.as_mut().map(Gate::reset).into_iter().flatten();
             dropped += held.map(|packet| body.discard(packet)).sum::<u64>() + body.clear();
         }
-        self.ledger.get_mut().dropped += dropped;
-    }
-
-    /// The sampled nanoseconds of the operator at `position`, summed over all seats.
-    pub(crate) fn sampled(&self, position: usize) -> u64 {
-        let rows = self.rows.chunks(self.stride).filter(|row| row[0].load(Ordering::Relaxed) == self.runs);
-        rows.map(|row| row[2 + position].load(Ordering::Relaxed)).sum()
+        self.ledger.drop_left(dropped);
     }
 }
 
