@@ -71,8 +71,8 @@ impl Shared {
             victims: layout.victims(seats),
             injectors: (0..layout.nodes()).map(|_| Injector::default()).collect(),
             next_node: AtomicUsize::new(0),
+            sleep: EventCount::new(active, &layout.seats_by_domain(seats)),
             layout,
-            sleep: EventCount::new(active, seats),
             compensators,
             broadcasts: Broadcasts::default(),
             detached: spawn::group(),
@@ -137,7 +137,7 @@ impl Shared {
         if is_given_back {
             self.sleep.give_back(id);
         }
-        self.notify(node, Some(id), 1);
+        self.notify(self.layout.first_domain(node), Some(id), 1);
         self.call_stand_by(node);
     }
 
@@ -146,22 +146,22 @@ impl Shared {
     pub(super) fn send_home(&self, node: usize, job: Job) {
         let id = job.id();
         self.injectors[node].push([job]);
-        self.notify(node, Some(id), usize::MAX);
+        self.notify(self.layout.first_domain(node), Some(id), usize::MAX);
         self.call_stand_by(node);
     }
 
-    /// Which sleepers to wake first for a job at `node`.
-    pub(super) fn prefer(&self, node: usize) -> Prefer<'_> {
+    /// Which sleepers to wake first for a job in the L3 domain `domain`.
+    pub(super) fn prefer(&self, domain: usize) -> Prefer<'_> {
         // A thread of the pool goes on working on its CPU; one from outside usually blocks next.
         let stays = self.layout.is_bound() && self.sleep.can_wake() && Worker::here(self).is_some();
         let busy = if stays { bind::current_cpu() } else { None };
-        Prefer { near: self.layout.near(node), busy }
+        Prefer { near: self.layout.near_domains(domain), busy }
     }
 
-    /// Wakes a thread that may run a job of `group`, the nearest to `node` first, unless at least `jobs` threads look
-    /// for work already. Call it after the jobs are visible.
-    pub(super) fn notify(&self, node: usize, group: Only, jobs: usize) {
-        if self.sleep.notify(self.prefer(node), group, jobs, 1) {
+    /// Wakes a thread that may run a job of `group`, the nearest to `domain` first, unless at least `jobs` threads look
+    /// for work there already. Call it after the jobs are visible.
+    pub(super) fn notify(&self, domain: usize, group: Only, jobs: usize) {
+        if self.sleep.notify(self.prefer(domain), group, jobs, 1) {
             self.miss_compensator();
         }
     }
@@ -169,8 +169,8 @@ impl Shared {
     /// As [`notify`](Self::notify), for pending joins that are public at `seat`. Threads that wait for an ancestor of
     /// one of them may run it too.
     pub(super) fn notify_descendants(&self, seat: &Seat, jobs: usize) {
-        let may = |only: Only| only.is_none_or(|ancestor| seat.signals.ancestors.has(ancestor));
-        if self.sleep.pass_on(self.prefer(seat.node), jobs, 1, may) {
+        let ancestors = || seat.signals.ancestors.iter();
+        if self.sleep.pass_on(self.prefer(seat.domain), jobs, 1, ancestors) {
             self.miss_compensator();
         }
     }
@@ -271,8 +271,8 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.shared.guests.release(self.place);
-        self.shared.sleep.exit(false);
-        self.shared.pay(self.shared.layout.node(self.shared.workers + self.place as usize));
+        self.shared.sleep.exit(None);
+        self.shared.pay(self.shared.seats[self.shared.workers + self.place as usize].domain);
     }
 }
 

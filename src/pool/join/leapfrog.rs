@@ -39,8 +39,12 @@ impl Ancestors {
 
     // Relaxed, all of them: hints.
     pub(in crate::pool) fn has(&self, ancestor: NonZeroUsize) -> bool {
-        let ancestors = self.0.iter().map(|ancestor| ancestor.load(Ordering::Relaxed));
-        ancestors.take_while(|other| *other != 0).any(|other| other == ancestor.get())
+        self.iter().any(|other| other == ancestor)
+    }
+
+    /// The ancestors, the nearest first.
+    pub(in crate::pool) fn iter(&self) -> impl Iterator<Item = NonZeroUsize> {
+        self.0.iter().map_while(|ancestor| NonZeroUsize::new(ancestor.load(Ordering::Relaxed)))
     }
 
     fn get(&self) -> [usize; SEEN] {
@@ -192,11 +196,9 @@ mod tests {
     #[test]
     fn who_is_woken_in_vain_passes_on() {
         let shared = Shared::new(Layout::flat(5), 5);
-        let [publisher, one, two, free, finds] = [0, 1, 2, 3, 4].map(|seat| &shared.seats[seat]);
+        let [publisher, one, two, free] = [0, 1, 2, 3].map(|seat| &shared.seats[seat]);
         let ancestors = [1, 2].map(|ancestor| NonZeroUsize::new(ancestor << 12));
-        (0..5).for_each(|_| shared.sleep.enter());
-        shared.sleep.search();
-        shared.sleep.announce(&free.parker, free.at(), None, false);
+        (0..4).for_each(|_| shared.sleep.enter());
         shared.sleep.announce(&one.parker, one.at(), ancestors[0], false);
         shared.sleep.announce(&two.parker, two.at(), ancestors[1], false);
         publisher.signals.ancestors.set([1 << 12, 2 << 12, 0, 0, 0, 0]);
@@ -205,12 +207,14 @@ mod tests {
         // SAFETY: (1) no other thread is there; (2) nor was.
         let own = unsafe { publisher.ring.owner() };
         own.far_end().deque.push(job);
-        shared.sleep.search();
+        (0..2).for_each(|_| shared.notify_descendants(publisher, 1));
+        assert!(one.parker.try_take() && two.parker.try_take());
+        (0..2).for_each(|_| shared.sleep.search(0));
+        shared.sleep.announce(&free.parker, free.at(), None, false);
         let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));
         shared.inject(Job { target: NonNull::from(&target), payload: 0 });
-        shared.sleep.found(); // something else
-        Worker::at(&shared, finds, Worker::wake_for_rest);
-        assert!(one.parker.try_take() && two.parker.try_take() && !free.parker.try_take());
+        assert!(!free.parker.try_take(), "one searches");
+        shared.sleep.found(0); // something else, and it has not looked yet
         own.far_end().deque.pop();
         for (seat, ancestor) in [one, two].into_iter().zip(ancestors) {
             seat.parker.unpark(); // it does not sleep long

@@ -63,7 +63,7 @@ impl Worker<'_> {
     #[cold]
     #[inline(never)]
     pub(super) fn answer_shielded(&self) {
-        if self.shared.sleep.has_only_sleepers() {
+        if self.shared.sleep.has_only_sleepers(self.seat.domain) {
             let shield = &self.seat.signals.shield;
             if self.seat.stealer.is_empty() {
                 shield.set_stamp(shield.stamp() | ALL_IS_SHORT);

@@ -27,5 +27,5 @@ fn a_refused_compensator_is_counted_and_not_needed() {
     calls.recv().expect("the worker calls it when it is back");
     assert_eq!(pool.join(|| 1, || 2), (1, 2));
     drop(pool);
-    assert_eq!(shared.sleep.available(), 0, "all counts are back at zero");
+    assert_eq!(shared.sleep.available(0), 0, "all counts are back at zero");
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::pool::work::job::{Job, Target, pointer};
+use crate::pool::work::job::{Job, Target};
 use crate::pool::work::seat::Seat;
 use crate::pool::work::victims::Layout;
 use crate::pool::work::worker::{Step, Worker};
@@ -33,7 +33,7 @@ impl Shared {
     /// The thread at this seat, which may run anything, has gone through S1 to S3, and is parked.
     pub(super) fn sleeps(&self, seat: &Seat) {
         self.sleep.enter();
-        self.sleep.search();
+        self.sleep.search(0);
         self.sleep.announce(&seat.parker, seat.at(), None, false);
     }
 
@@ -87,15 +87,15 @@ fn who_finds_something_at_the_limit_owes_a_look() {
     let shared = &Shared::by_hand(2, 2);
     let ([finds, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
     shared.sleep.enter();
-    shared.sleep.search();
+    shared.sleep.search(0);
     shared.sleeps(sleeps);
     shared.sleep.enter(); // a guest
     (0..2).for_each(|_| shared.comes(job(&target)));
     shared.injectors[0].take(None).expect("two jobs");
-    shared.sleep.found();
+    shared.sleep.found(0);
     Worker::at(shared, finds, Worker::wake_for_rest);
     assert!(!is_woken(sleeps), "two are active");
-    shared.sleep.exit(false);
+    shared.sleep.exit(None);
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the other job");
 }
@@ -109,7 +109,7 @@ fn a_compensator_that_has_to_make_room_passes_on_what_counts_on_it() {
     shared.sleeps(sleeps);
     shared.sleep.lend(true);
     shared.sleep.enter_compensator();
-    shared.sleep.search();
+    shared.sleep.search(0);
     shared.comes(job(&target));
     assert!(!is_woken(sleeps), "the compensator searches");
     shared.sleep.enter();
@@ -128,11 +128,11 @@ fn who_finds_something_beside_nobody_and_blocks_has_a_compensator_made() {
     let (shared, target) = (&pool.shared, pool.shared.target());
     shared.compensators.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
     shared.sleep.enter();
-    shared.sleep.search();
+    shared.sleep.search(0);
     (0..2).for_each(|_| shared.comes(job(&target)));
     Worker::at(shared, &shared.seats[0], |worker| {
         shared.injectors[0].take(None).expect("two jobs");
-        shared.sleep.found();
+        shared.sleep.found(0);
         worker.wake_for_rest();
         assert_eq!(pool.compensating_threads_refused(), 0);
         pool.block_in_place(|| assert_eq!(pool.compensating_threads_refused(), 1, "nobody is there for the other job"));
@@ -149,12 +149,12 @@ fn who_finds_something_beside_one_that_blocks_has_a_compensator_made() {
     shared.compensators.crew.lock().make = Some(Box::new(|_| Err(std::io::Error::other("counted"))));
     shared.sleep.lend(true);
     shared.sleep.enter();
-    shared.sleep.search();
+    shared.sleep.search(0);
     (0..2).for_each(|_| shared.comes(job(&target)));
     assert_eq!(pool.compensating_threads_refused(), 0, "one is looking");
     Worker::at(shared, &shared.seats[0], |worker| {
         shared.injectors[0].take(None).expect("two jobs");
-        shared.sleep.found();
+        shared.sleep.found(0);
         worker.wake_for_rest();
     });
     assert_eq!(pool.compensating_threads_refused(), 1, "nobody is there for the other job");
@@ -275,7 +275,7 @@ fn who_stood_by_does_so_no_more_when_there_is_room() {
     shared.injectors[0].push([job(&target)]);
     Worker::at(shared, stands, |worker| {
         assert!(worker.stands_by(), "the job is overdue");
-        shared.sleep.exit(false); // the guest
+        shared.sleep.exit(None); // the guest
         assert_eq!((worker.step(), worker.step()), (Step::Ran, Step::Idle));
         shared.sleep.enter(); // another guest
         shared.inject(job(&target));
@@ -336,7 +336,7 @@ fn a_worker_looks_once_more_before_it_sleeps() {
     let shared = &Shared::by_hand(2, 2);
     let ([seat, other], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
     shared.sleep.enter();
-    shared.sleep.search();
+    shared.sleep.search(0);
     let stays = || Worker::at(shared, seat, Worker::must_stay);
     assert!(!stays());
     shared.injectors[0].push([job(&target)]);
@@ -361,8 +361,8 @@ fn who_takes_the_note_away_asks_all_seats() {
         worker.publish_surplus();
         assert!(!worker.is_asked(), "nobody may be woken");
     });
-    shared.sleep.search();
-    shared.sleep.exit(false);
+    shared.sleep.search(0);
+    shared.sleep.exit(None);
     shared.pay(0); // one searches
     shared.injectors[0].push([job]);
     Worker::at(shared, stays, |worker| {
@@ -373,7 +373,7 @@ fn who_takes_the_note_away_asks_all_seats() {
         });
         assert!(has_seen, "there is a job");
         shared.injectors[0].take(None).expect("it is there");
-        shared.sleep.found();
+        shared.sleep.found(0);
         worker.wake_for_rest();
     });
     assert!(!is_woken(sleeps), "there is nothing");
@@ -395,7 +395,7 @@ fn who_takes_the_flag_down_owes_a_look() {
         worker.push_counted(job(&target));
         assert!(owner.hides());
     });
-    shared.sleep.exit(false); // it blocks
+    shared.sleep.exit(None); // it blocks
     shared.pay(0);
     assert!(is_woken(sleeps) && owner.signals.request.is_up(), "nobody comes for the private job");
 }
@@ -409,7 +409,7 @@ fn who_sleeps_at_the_limit_is_owed_a_look() {
     shared.injectors[0].push([job(&target)]); // the pusher wakes nobody
     shared.sleeps(sleeps);
     assert!(!Worker::at(shared, sleeps, Worker::must_stay), "one is active");
-    shared.sleep.exit(false);
+    shared.sleep.exit(None);
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the job");
 }
@@ -421,10 +421,10 @@ fn who_ends_a_search_owes_a_look() {
     let ([sleeps], target) = ([&shared.seats[1]], shared.target());
     shared.sleeps(sleeps);
     shared.sleep.enter();
-    shared.sleep.search();
+    shared.sleep.search(0);
     shared.comes(job(&target));
     assert!(!is_woken(sleeps), "one searches");
-    shared.sleep.exit(true);
+    shared.sleep.exit(Some(0));
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the job");
 }
@@ -437,35 +437,12 @@ fn who_finds_the_last_job_pays() {
     let ([finds, hides, sleeps], target) = ([0, 1, 2].map(|seat| &shared.seats[seat]), shared.target());
     shared.sleeps(sleeps);
     shared.sleep.enter();
-    shared.sleep.search();
+    shared.sleep.search(0);
     Worker::at(shared, hides, |worker| _ = worker.own.push(job(&target)));
-    shared.sleep.owe();
-    shared.sleep.found();
+    shared.sleep.owes_more();
+    shared.sleep.found(0);
     Worker::at(shared, finds, Worker::wake_for_rest);
     assert!(is_woken(sleeps), "nobody comes for the private job");
-}
-
-#[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
-unsafe fn set(_: NonNull<Target>, latch: u64, worker: &Worker<'_>) {
-    // SAFETY: (1) the job is about a latch for which a thread waits; (2) the job is run once.
-    unsafe { Latch::set(pointer(latch), &worker.seat.parker) };
-}
-
-/// A thread that waits finds the job that it waits for. Pushers may have counted on it for other jobs. So it wakes a
-/// sleeper for the rest.
-#[test]
-fn who_finds_what_it_waits_for_wakes_others_for_the_rest() {
-    const SETS: &Target = &Target::new(set, None);
-    let shared = &Shared::by_hand(2, 2);
-    let ([waits, sleeps], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
-    shared.sleep.enter();
-    shared.sleeps(sleeps);
-    let latch = Latch::new();
-    let sets = Job::about(SETS, &latch);
-    shared.injectors[0].push([job(&target), sets]);
-    Worker::at(shared, waits, |worker| worker.wait(&latch, Some(sets.id())));
-    assert!(latch.is_set());
-    assert!(is_woken(sleeps), "nobody comes for the other job");
 }
 
 /// A thread that waits is woken for a job that another thread has taken by then, and what it waits for is done. Of
@@ -489,7 +466,7 @@ fn who_is_woken_in_vain_and_goes_on_passes_on() {
             unsafe {
                 Latch::set(latch, &Parker::new());
             }
-            shared.notify(0, Some(something()), 1); // wakes the waiting thread, which went to sleep last
+            shared.sleep.give_back(something()); // wakes the waiting thread
         });
         Worker::at(shared, waits, |worker| worker.wait(latch, Some(something())));
     });

@@ -167,7 +167,7 @@ impl Shared {
                 self.compensators.pause(crew.refusals);
                 crew.refusals += 1;
                 drop(crew);
-                self.sleep.exit_compensator(false);
+                self.sleep.exit_compensator(None);
                 self.pay(0); // meanwhile it counted as active, and work may have come that nobody was woken for
             }
         }
@@ -225,8 +225,8 @@ impl Worker<'_> {
         if self.lends {
             self.shared.sleep.lend(true);
         }
-        self.shared.sleep.exit(false);
-        self.shared.pay(self.seat.node);
+        self.shared.sleep.exit(None);
+        self.shared.pay(self.seat.domain);
     }
 
     /// Counts as active again, and takes its slot back. If that makes one thread too many, one parks after its job.
@@ -244,7 +244,7 @@ impl Worker<'_> {
             return false;
         }
         self.shared.sleep.lend(true);
-        self.shared.pay(self.seat.node);
+        self.shared.pay(self.seat.domain);
         self.seat.parker.park();
         self.shared.sleep.lend(false);
         true
@@ -268,7 +268,7 @@ impl Worker<'_> {
                 Step::Idle => {}
             }
         }
-        sleep.exit_compensator(self.searching.get());
+        sleep.exit_compensator(self.searching.get().then_some(self.seat.domain));
     }
 
     /// Sleeps until a slot is free for it and there is something to do. Gives whether it was woken for a job.
@@ -279,9 +279,9 @@ impl Worker<'_> {
             let stays = sleep.is_ending() || (has_slot && self.must_stay());
             stays || {
                 if !has_slot {
-                    sleep.owe(); // it has not looked, and pushers have counted on its search
+                    sleep.owes_more(); // it has not looked, and pushers have counted on its search
                 }
-                self.shared.pay(self.seat.node); // its slot is free again, for a worker
+                self.shared.pay(self.seat.domain); // its slot is free again, for a worker
                 has_slot && self.nap(None)
             }
         })
@@ -291,7 +291,7 @@ impl Worker<'_> {
     fn stop(&self) -> Step {
         self.hand_over();
         if !self.searching.replace(true) {
-            self.shared.sleep.search();
+            self.shared.sleep.search(self.seat.domain);
         }
         Step::Idle
     }

@@ -88,7 +88,7 @@ mod tests {
         let [first, second] = [&shared.seats[0], &shared.seats[1]];
         for _ in 0..2 {
             shared.sleep.enter();
-            shared.sleep.search();
+            shared.sleep.search(0);
         }
         shared.sleep.announce(&second.parker, second.at(), None, false);
         first.parker.unpark(); // it does not sleep long
@@ -105,7 +105,7 @@ mod tests {
         shared.whereabouts.set(0, 4);
         for _ in 0..2 {
             shared.sleep.enter();
-            shared.sleep.search();
+            shared.sleep.search(0);
         }
         shared.sleep.announce(&second.parker, second.at(), None, false);
         let makes_way = || Worker::at(&shared, first, Worker::makes_way);

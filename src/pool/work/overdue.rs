@@ -70,7 +70,7 @@ impl Shared {
     pub(in crate::pool) fn call_stand_by(&self, node: usize) {
         if self.sleep.is_at_limit()
             && self.stand_by.change(NOBODY, CALLED)
-            && !self.sleep.wake_one_more(self.prefer(node))
+            && !self.sleep.wake_one_more(self.prefer(self.layout.first_domain(node)))
         {
             self.stand_by.change(CALLED, NOBODY); // all workers are awake
         }

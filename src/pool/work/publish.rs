@@ -134,7 +134,7 @@ impl Worker<'_> {
         drop(far);
         let count = jobs.len();
         self.injector().push(jobs);
-        self.shared.notify(self.seat.node, None, count);
+        self.shared.notify(self.seat.domain, None, count);
     }
 
     // ---- publishing --------------------------------------------------------------------------------------------
@@ -143,6 +143,11 @@ impl Worker<'_> {
     #[inline]
     pub(in crate::pool) fn is_asked(&self) -> bool {
         self.seat.signals.request.is_up()
+    }
+
+    /// How many threads could take a job now: a hint.
+    pub(crate) fn hungry(&self) -> usize {
+        self.shared.sleep.available(self.seat.domain)
     }
 
     /// If others ask, publishes the oldest private jobs until as many are public as others could take, one at least.
@@ -159,7 +164,7 @@ impl Worker<'_> {
     pub(in crate::pool) fn answer(&self) {
         if !self.local(|local| local.unpublished) {
             if self.hides() {
-                self.publish_up_to(self.shared.sleep.available().clamp(1, PUBLIC), Wanted::Surplus);
+                self.publish_up_to(self.hungry().clamp(1, PUBLIC), Wanted::Surplus);
             }
             self.take_flag_down();
         }
@@ -169,8 +174,9 @@ impl Worker<'_> {
     /// threads are active: these are owed a look.
     fn take_flag_down(&self) {
         let sleep = &self.shared.sleep;
-        if !sleep.is_hungry() {
-            self.seat.signals.request.answer(|| sleep.is_hungry() || sleep.owes_sleepers());
+        let domain = self.seat.domain;
+        if !sleep.is_hungry(domain) {
+            self.seat.signals.request.answer(|| sleep.is_hungry(domain) || sleep.owes_sleepers(domain));
         }
     }
 
@@ -230,10 +236,10 @@ impl Publication {
     /// Wakes threads that may take the jobs. The caller has set the far end free before.
     pub(in crate::pool) fn notify(self, shared: &Shared, seat: &Seat) {
         if self.displaced > 0 {
-            shared.notify(seat.node, None, self.displaced);
+            shared.notify(seat.domain, None, self.displaced);
         }
         match self.group {
-            Some(_) => shared.notify(seat.node, self.group, self.public),
+            Some(_) => shared.notify(seat.domain, self.group, self.public),
             None => shared.notify_descendants(seat, self.public),
         }
     }

@@ -168,7 +168,7 @@ impl Worker<'_> {
     fn raid(&self, only: Only) -> bool {
         let begin = |seat| Some((seat, Seat::raid(seat)?));
         let mut raids = [const { None }; VICTIMS];
-        let hungry = self.shared.sleep.available().clamp(1, VICTIMS);
+        let hungry = self.shared.sleep.available(self.seat.domain).clamp(1, VICTIMS);
         raids
             .iter_mut()
             .zip(self.victims(only).filter_map(begin))

@@ -44,6 +44,8 @@ pub(crate) struct Seat {
     pub(crate) index: usize,
     /// The NUMA node, as the pool counts them.
     pub(in crate::pool) node: usize,
+    /// The L3 domain, as the pool counts them.
+    pub(in crate::pool) domain: usize,
     /// The one CPU that the thread of this seat is bound to now, or [`NO_CPU`].
     cpu: AtomicUsize,
     pub(crate) parker: Arc<Parker>,
@@ -147,6 +149,7 @@ impl Seat {
         Self {
             index,
             node: at.node,
+            domain: at.domain,
             cpu: AtomicUsize::new(at.cpu.unwrap_or(NO_CPU)),
             parker: Arc::new(Parker::new()),
             stealer: deque.stealer(),
@@ -176,7 +179,7 @@ impl Seat {
     pub(in crate::pool) fn at(&self) -> At {
         // Relaxed: a hint, as the system may move threads.
         let cpu = self.cpu.load(Ordering::Relaxed);
-        At { node: self.node, cpu: (cpu != NO_CPU).then_some(cpu) }
+        At { node: self.node, domain: self.domain, cpu: (cpu != NO_CPU).then_some(cpu) }
     }
 
     /// Says that from now on the thread of this seat is bound to this one CPU, or to no single one.

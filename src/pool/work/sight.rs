@@ -1,143 +1,146 @@
-//! A look at everything that others could take. A thread looks once, and wakes others for what it has seen.
+//! A look at what others could take. A thread looks, the nearest seats first, and wakes others for what it has seen.
+
+use std::num::NonZeroUsize;
 
 use super::injector::Injector;
-use super::raid::may_hide;
-use super::seat::Seat;
-use super::worker::{Worker, may_hold};
+use super::publish::tag;
+
+use super::worker::Worker;
 use crate::pool::Shared;
-use crate::sync::event_count::Only;
+use crate::sync::atomic::Ordering;
 
-/// A look remembers this many seats. If more have public jobs, and a sleeper waits for one thing only, the thread looks
-/// at all seats again.
-const REMEMBERED: usize = 16;
-
-/// What a look at everything has seen.
-struct Sight<'p> {
-    shared: &'p Shared,
-    /// How many seats have public jobs, and the first of them.
-    seats: usize,
-    first: [Option<&'p Seat>; REMEMBERED],
-    /// How many jobs are public at seats or lie in injectors.
-    pub(in crate::pool) jobs: usize,
-    has_injected: bool,
+/// What a look has seen.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    /// How many jobs are public at seats or lie in injectors, as far as the look went.
+    jobs: usize,
+    /// The L3 domain of the nearest ones.
+    nearest: Option<usize>,
     /// A seat seems to have private jobs. A thread that may run anything would raid it.
     has_private: bool,
 }
 
 impl Shared {
-    /// Looks at everything.
-    fn look(&self) -> Sight<'_> {
-        let injected: usize = self.injectors.iter().map(Injector::len).sum();
-        let mut sight = Sight {
-            shared: self,
-            seats: 0,
-            first: [None; REMEMBERED],
-            jobs: injected,
-            has_injected: injected > 0,
-            has_private: false,
-        };
-        for seat in self.seats_in_use() {
-            let public = seat.stealer.len();
-            if public > 0 {
-                sight.jobs += public;
-                if let Some(place) = sight.first.get_mut(sight.seats) {
-                    *place = Some(seat);
-                }
-                sight.seats += 1;
+    /// Looks at everything, the seats nearest to `domain` first, until it has seen more than `enough` jobs.
+    fn look(&self, domain: usize, enough: usize) -> Sight {
+        let mut sight = Sight { jobs: 0, nearest: None, has_private: false };
+        let mut see = |jobs: usize, domain: usize| {
+            if jobs > 0 {
+                sight.jobs += jobs;
+                sight.nearest.get_or_insert(domain);
             }
-            sight.has_private |= seat.hides();
+            sight.jobs > enough
+        };
+        let in_use = self.seats_in_use();
+        let others = self.workers..in_use.len();
+        let mut seats = self.layout.workers_near(domain).chain(others).map(|seat| &in_use[seat]);
+        let mut has_private = false;
+        let is_enough = seats.any(|seat| {
+            has_private |= seat.hides();
+            see(seat.stealer.len(), seat.domain)
+        });
+        if !is_enough {
+            let injected = self.injectors.iter().map(Injector::len);
+            injected.enumerate().for_each(|(node, jobs)| _ = see(jobs, self.layout.first_domain(node)));
         }
+        sight.has_private = has_private;
         sight
     }
 
     /// A thread may be woken now that could not be woken before. If the sleepers are owed a look, this pays it
-    /// ([`crate::sync::event_count`]): it asks all seats for jobs, and looks at everything. If there is something, it
-    /// wakes one sleeper, the nearest to `node` first.
-    pub(in crate::pool) fn pay(&self, node: usize) {
-        if !self.sleep.pays(self.misses_compensator()) {
-            return;
-        }
-        self.ask_all();
-        let sight = self.look();
-        if sight.is_something() {
-            self.sleep.owe();
-            self.pass_on(&sight, node, 1);
+    /// ([`crate::sync::event_count`]).
+    pub(in crate::pool) fn pay(&self, domain: usize) {
+        if self.sleep.pays(domain, self.misses_compensator()) {
+            self.pay_now(domain);
         }
     }
 
-    /// Wakes up to `most` threads that may run what this look has seen, the nearest to `node` first. It stops when as
-    /// many threads look for work as there are jobs.
-    fn pass_on(&self, sight: &Sight<'_>, node: usize, most: u32) {
-        let is_missed = self.sleep.pass_on(self.prefer(node), sight.jobs.max(1), most, |only| sight.suits(only));
+    /// Asks all seats for jobs, and looks at everything. If there is something, it wakes one sleeper, the nearest to
+    /// `domain` first, and a look is owed again.
+    fn pay_now(&self, domain: usize) {
+        self.ask_all();
+        let sight = self.look(domain, 0);
+        if sight.is_something() {
+            self.sleep.owes_more();
+            self.pass_on(sight, domain);
+        }
+    }
+
+    /// Wakes one thread that may run what is in sight, the nearest to `domain` first, unless as many threads look for
+    /// work there as there are jobs.
+    fn pass_on(&self, sight: Sight, domain: usize) {
+        let is_missed = self.sleep.pass_on(self.prefer(domain), sight.jobs.max(1), 1, || self.wanted_here());
         if is_missed && sight.jobs > 0 {
             self.miss_compensator();
         }
     }
+
+    /// What a thread that waits for it could do now.
+    fn wanted_here(&self) -> impl Iterator<Item = NonZeroUsize> {
+        let at_seats = self.seats_in_use().iter().flat_map(|seat| {
+            let (is_public, hides) = (!seat.stealer.is_empty(), seat.hides());
+            let ancestors = (is_public || hides).then(|| seat.signals.ancestors.iter());
+            // Relaxed: a hint.
+            let serves = hides.then(|| NonZeroUsize::new(seat.signals.serves.load(Ordering::Relaxed))).flatten();
+            let public = is_public.then(|| tag(seat)).flatten();
+            public.into_iter().chain(serves).chain(ancestors.into_iter().flatten())
+        });
+        let is_injected = |id: &NonZeroUsize| self.injectors.iter().any(|injector| injector.has(Some(*id)));
+        at_seats.chain(self.sleep.waited_for().filter(is_injected))
+    }
 }
 
-impl Sight<'_> {
+impl Sight {
     fn is_something(&self) -> bool {
         self.jobs > 0 || self.has_private
-    }
-
-    /// Whether the look has seen something for a thread that waits for `only`.
-    fn suits(&self, only: Only) -> bool {
-        if only.is_none() {
-            return self.is_something();
-        }
-        let holds = |seat: &Seat| may_hold(seat, only);
-        let is_public = match self.seats <= REMEMBERED {
-            true => self.first.iter().flatten().any(|seat| holds(seat)),
-            false => self.shared.seats_in_use().iter().any(holds),
-        };
-        let is_injected = || self.has_injected && self.shared.injectors.iter().any(|injector| injector.has(only));
-        let is_private = || self.has_private && self.shared.seats_in_use().iter().any(|seat| may_hide(seat, only));
-        is_public || is_injected() || is_private()
-    }
-
-    /// Whether the look has seen something at a node that others could take.
-    fn is_at(&self, node: usize) -> bool {
-        !self.shared.injectors[node].is_empty() || self.first.iter().flatten().any(|seat| seat.node == node)
     }
 }
 
 impl Worker<'_> {
-    /// This thread has searched and found a job. If more jobs are in sight than threads look for one, it wakes up to
-    /// two others.
+    /// This thread has searched and found a job, and others count on that. If more jobs are in sight than threads look
+    /// for one, it wakes up to two others.
     ///
-    /// A push that counted on this search woke nobody. So this thread looks everywhere. It wakes two threads and not
-    /// more, because each of these wakes two in turn. That way 64 workers are at work after six steps, and one job more
-    /// wakes only one thread.
+    /// A push that counted on this search woke nobody. So this thread looks. It wakes two threads and not more, because
+    /// each of these wakes two in turn. That way 64 workers are at work after six steps, and one job more wakes only
+    /// one thread.
     pub(in crate::pool) fn wake_for_rest(&self) {
-        let shared = self.shared;
+        let (shared, domain) = (self.shared, self.seat.domain);
+        if shared.sleep.has_taken_over() {
+            shared.pay_now(domain);
+        }
         if !self.can_pass_on() {
             return;
         }
-        let sight = shared.look();
-        if sight.jobs == 0 {
-            return shared.pay(self.seat.node);
+        let sight = shared.look(domain, shared.sleep.searching(domain) + MOST as usize);
+        let Some(nearest) = sight.nearest else { return shared.pay(domain) };
+        if shared.sleep.pass_on(shared.prefer(nearest), sight.jobs, MOST, std::iter::empty) {
+            shared.miss_compensator();
         }
-        let near = shared.layout.near(self.seat.node);
-        let nearest = if near.len() == 1 { None } else { near.iter().copied().find(|node| sight.is_at(*node)) };
-        shared.pass_on(&sight, nearest.unwrap_or(self.seat.node), 2);
     }
 
-    /// This thread was woken for a job, and takes none. It wakes another one for what is in sight.
+    /// This thread was woken for a job. It wakes another one for what is in sight.
     pub(in crate::pool) fn pass_on(&self) {
-        if self.can_pass_on() {
-            self.shared.pass_on(&self.shared.look(), self.seat.node, 1);
+        let (shared, domain) = (self.shared, self.seat.domain);
+        if shared.sleep.can_wake() || self.can_pass_on() {
+            let sight = shared.look(domain, 0);
+            if sight.is_something() {
+                shared.pass_on(sight, domain);
+            }
         }
     }
 
-    /// Whether a thread can be woken for what is in sight, or a compensating thread be made. If not, this thread owes a
+    /// Whether a thread that may run anything can be woken, or a compensating thread be made. If not, this thread owes a
     /// look, because pushers have counted on it. So the thread that frees or lends a slot knows that it must look.
     /// After the note this thread tries once more (O3).
     fn can_pass_on(&self) -> bool {
         let Shared { sleep, .. } = self.shared;
-        let can = || sleep.can_wake() || self.shared.misses_compensator();
+        let can = || sleep.can_wake_any() || self.shared.misses_compensator();
         can() || {
-            sleep.owe();
+            sleep.owes_rest();
             can() // (O3)
         }
     }
 }
+
+/// A thread that has found a job wakes so many others.
+const MOST: u32 = 2;

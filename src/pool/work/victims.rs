@@ -27,6 +27,45 @@ pub(in crate::pool) struct Layout {
     ids: Vec<usize>,
     /// For each node: all nodes, the nearest first. The node itself comes before all.
     near: Vec<Vec<usize>>,
+    domains: Domains,
+}
+
+/// Workers by node and L3 domain. If the L3 domains are not known, each node is one.
+#[derive(Clone, Debug)]
+struct Domains {
+    /// For each worker: its domain, as an index.
+    of: Vec<usize>,
+    /// For each node: its first domain.
+    first: Vec<usize>,
+    /// For each domain: all domains, the nearest first.
+    near: Vec<Vec<usize>>,
+    /// For each domain: its workers.
+    workers: Vec<Vec<usize>>,
+}
+
+impl Domains {
+    /// `near`: for each node, all nodes.
+    fn new(nodes: &[usize], l3: &[Option<usize>], near: &[Vec<usize>]) -> Self {
+        let spots: Vec<_> = nodes.iter().copied().zip(l3.iter().copied()).collect();
+        let mut sorted = spots.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let of: Vec<usize> =
+            spots.iter().map(|spot| sorted.binary_search(spot).expect("all are in the list")).collect();
+        let node = |domain: &usize| sorted[*domain].0;
+        let first = (0..near.len()).map(|at| sorted.partition_point(|(node, _)| *node < at)).collect();
+        let count = sorted.len();
+        let order = |from: usize| {
+            let mut order: Vec<usize> = (0..count).collect();
+            let rank = |to: &usize| near[node(&from)].iter().position(|near| *near == node(to));
+            // Of those that are equally far, each domain begins at another one.
+            order.sort_by_key(|to| (*to != from, rank(to), (to + count - from) % count));
+            order
+        };
+        let workers = |domain| (0..of.len()).filter(|worker| of[*worker] == domain).collect();
+        let (near, workers) = ((0..count).map(order).collect(), (0..count).map(workers).collect());
+        Self { of, first, near, workers }
+    }
 }
 
 impl Layout {
@@ -38,6 +77,7 @@ impl Layout {
             cpus: vec![None; workers],
             ids: vec![0],
             near: vec![vec![0]],
+            domains: Domains::new(&vec![0; workers], &vec![None; workers], &[vec![0]]),
         }
     }
 
@@ -51,7 +91,7 @@ impl Layout {
         ids.sort_unstable();
         ids.dedup();
         let index = |id: &usize| ids.binary_search(id).expect("all are in the list");
-        let nodes = at.iter().map(index).collect();
+        let nodes: Vec<usize> = at.iter().map(index).collect();
         let distance = |from: usize, to: usize| {
             let known = topology.numa_node(from).and_then(|node| node.distance(to));
             known.unwrap_or(if from == to { 10 } else { 20 })
@@ -62,9 +102,10 @@ impl Layout {
             near.sort_by_key(|to| (*to != from, distance(*id, ids[*to]), (to + ids.len() - from) % ids.len()));
             near
         });
-        let near = near.collect();
-        let l3 = workers.iter().map(|(_, l3)| *l3).collect();
-        Self { nodes, l3, cpus: vec![None; workers.len()], ids, near }
+        let near: Vec<Vec<usize>> = near.collect();
+        let l3: Vec<Option<usize>> = workers.iter().map(|(_, l3)| *l3).collect();
+        let domains = Domains::new(&nodes, &l3, &near);
+        Self { nodes, l3, cpus: vec![None; workers.len()], ids, near, domains }
     }
 
     /// The same layout with the one CPU of each worker. None: the worker is bound to no CPU, or to several.
@@ -81,7 +122,34 @@ impl Layout {
 
     /// Where a seat is.
     pub(crate) fn at(&self, seat: usize) -> At {
-        At { node: self.node(seat), cpu: self.cpus.get(seat).copied().flatten() }
+        At { node: self.node(seat), domain: self.domain(seat), cpu: self.cpus.get(seat).copied().flatten() }
+    }
+
+    /// The L3 domain of a seat. Guests and compensating threads are taken for threads of the first domain of their node.
+    fn domain(&self, seat: usize) -> usize {
+        self.domains.of.get(seat).copied().unwrap_or_else(|| self.first_domain(self.node(seat)))
+    }
+
+    /// The first L3 domain of a node.
+    pub(in crate::pool) fn first_domain(&self, node: usize) -> usize {
+        self.domains.first[node]
+    }
+
+    /// All L3 domains, the nearest to `domain` first. The domain itself comes before all.
+    pub(in crate::pool) fn near_domains(&self, domain: usize) -> &[usize] {
+        &self.domains.near[domain]
+    }
+
+    /// How many of `seats` seats are in each L3 domain.
+    pub(in crate::pool) fn seats_by_domain(&self, seats: usize) -> Vec<usize> {
+        let mut count = vec![0; self.domains.near.len()];
+        (0..seats).for_each(|seat| count[self.domain(seat)] += 1);
+        count
+    }
+
+    /// The seats of all workers, those nearest to `domain` first.
+    pub(in crate::pool) fn workers_near(&self, domain: usize) -> impl Iterator<Item = usize> + '_ {
+        self.near_domains(domain).iter().flat_map(|domain| &self.domains.workers[*domain]).copied()
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -165,11 +233,22 @@ impl Victims {
     /// All victims of `thief` and the tier of each, tier by tier. `random` tells at which place of a group the thief
     /// begins.
     pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.some_of(thief, random, usize::MAX)
+    }
+
+    /// As [`of`](Self::of), but at most `far` of each group beyond the first tier.
+    pub(in crate::pool) fn some_of(
+        &self,
+        thief: usize,
+        random: u64,
+        far: usize,
+    ) -> impl Iterator<Item = (usize, usize)> + '_ {
         let Tiers { order, ends, near } = &self.tiers[self.spot[thief] as usize];
         let begins = std::iter::once(0).chain(ends.iter().copied());
         let groups = begins.zip(ends).map(move |(begin, end)| {
             let first = begin + usize::try_from(random % (end - begin) as u64).expect("below a usize");
-            (first..*end).chain(begin..first)
+            let most = if begin < near[0] { usize::MAX } else { far };
+            (first..*end).chain(begin..first).take(most)
         });
         let tier = |place| near.iter().filter(|end| place >= **end).count();
         let seats = groups.flatten().map(move |place| (order[place] as usize, tier(place)));

@@ -29,10 +29,10 @@ impl Worker<'_> {
                 if latch.is_set() {
                     break;
                 }
-                job = self.find_elsewhere(only).inspect(|_| {
-                    owes = false;
-                    self.wake_for_rest();
-                });
+                job = self.find_elsewhere(only);
+                if job.is_some() && std::mem::take(&mut owes) {
+                    self.pass_on(); // more may be there for which only this thread was woken
+                }
             }
             match job {
                 Some(job) => {
@@ -52,7 +52,7 @@ impl Worker<'_> {
         }
         self.settle();
         if owes {
-            self.wake_for_rest();
+            self.pass_on();
         }
         self.waits.set(self.waits.get() - 1);
         self.say_serves(outer.group);
@@ -66,7 +66,7 @@ impl Worker<'_> {
         self.say_gone();
         Counts::bump(&self.seat.counts.parks);
         let woken = self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), only, || {
-            self.shared.pay(self.seat.node);
+            self.shared.pay(self.seat.domain);
             if owes {
                 self.pass_on();
             }

@@ -59,6 +59,10 @@ pub(crate) struct Worker<'p> {
     pub(in crate::pool) own: Own<'p>,
     /// Whether this thread counts as searching in the event count.
     pub(in crate::pool) searching: Cell<bool>,
+    /// Whether another thread has woken this one for a job, and it has not begun one since.
+    was_woken: Cell<bool>,
+    /// Whether this thread has seen that there is a job somewhere: it looks at all seats, also far ones.
+    pub(super) thorough: Cell<bool>,
     /// The number of the worker that this thread is, at this seat or further down on its stack. None: it is a guest or
     /// a compensating thread.
     pub(in crate::pool) number: Option<usize>,
@@ -153,6 +157,8 @@ impl<'p> Worker<'p> {
             seat,
             own,
             searching,
+            was_woken: Cell::new(false),
+            thorough: Cell::new(false),
             number,
             driven,
             timeless: seam::is_timeless(),
@@ -243,7 +249,7 @@ impl<'p> Worker<'p> {
         }
         self.settle();
         if !self.searching.replace(true) {
-            sleep.search();
+            sleep.search(self.seat.domain);
         }
         if sleep.is_over_limit() && !sleep.is_ending() {
             // A guest came while this worker searched, or this worker stood by: it is one thread too many.
@@ -262,12 +268,15 @@ impl<'p> Worker<'p> {
         Step::Ran
     }
 
-    /// This thread has a job. If it searched, it searches no more, and wakes others for the rest.
+    /// This thread has a job. If it searched, it searches no more, and wakes others for the rest if somebody counts on it:
+    /// the one who woke it, or those who saw nobody else search here.
     #[inline]
     fn found(&self) {
         if self.searching.replace(false) {
-            self.shared.sleep.found();
-            self.wake_for_rest();
+            let is_last = self.shared.sleep.found(self.seat.domain);
+            if self.was_woken.replace(false) || is_last {
+                self.wake_for_rest();
+            }
         }
     }
 
@@ -406,19 +415,23 @@ impl<'p> Worker<'p> {
                     let waits = || if self.shared.sleep.is_at_limit() { self.stands_by() } else { self.nap(None) };
                     let stays = || self.must_stay() || waits();
                     if self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), None, stays) {
+                        self.was_woken.set(true);
                         patience.renew();
+                    } else {
+                        self.thorough.set(true);
                     }
                     self.heeds_call();
                 }
                 Step::Idle => {}
             }
         }
-        self.shared.sleep.exit(self.searching.get());
-        self.shared.pay(self.seat.node);
+        self.shared.sleep.exit(self.searching.get().then_some(self.seat.domain));
+        self.shared.pay(self.seat.domain);
     }
 
     pub(in crate::pool) fn had_work(&self, patience: &mut Patience) {
         patience.renew();
+        self.thorough.set(false);
         self.forget_seen();
     }
 

@@ -332,7 +332,7 @@ impl<'env> Source<'env> {
     /// Loads one batch for this worker and one for each idle worker, at most [`BURST`]. `pull` loads each into a place.
     fn load_chain(&self, turn: &mut TurnState, cx: &Cx<'_>, pull: impl Fn(&TurnState, u32) -> Pull) -> Issued {
         self.take_places(turn);
-        let wanted = 1 + cx.worker.shared.sleep.available().min(BURST - 1);
+        let wanted = 1 + cx.worker.hungry().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
         let home = self.next_home(turn);

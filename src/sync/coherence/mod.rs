@@ -181,6 +181,11 @@ pub(crate) fn work(nanos: u64) {
     catch_up();
 }
 
+/// Nanoseconds of work since the books were opened.
+pub(crate) fn worked() -> u64 {
+    with(|model| model.books.spent.iter().map(|spent| spent.work).sum())
+}
+
 /// Forgets what was counted so far.
 pub(crate) fn open_books() {
     with(|model| model.books = Books::new(model.tickets.len()));

@@ -45,7 +45,7 @@ fn loom_wait_ends_with_its_group() {
     let edges = ["event_count.asleep", "quiescence.give", "latch.set", "latch.seen"];
     check(&edges, || {
         let wait = Arc::new(Wait {
-            sleep: EventCount::new(1, 2),
+            sleep: EventCount::new(1, &[2]),
             jobs: AtomicUsize::new(0),
             tokens: Quiescence::new(2), // the maker's own, and that of the job it makes
             latch: Latch::new(),
@@ -73,8 +73,8 @@ fn loom_wait_ends_with_its_group() {
         }
         assert_eq!(wait.done.get(), 1, "what the group did is visible");
         maker.join().expect("no panic");
-        wait.sleep.exit(false);
-        assert_eq!(wait.sleep.available(), 0, "all counts are back at zero");
+        wait.sleep.exit(None);
+        assert_eq!(wait.sleep.available(0), 0, "all counts are back at zero");
     });
 }
 
@@ -84,11 +84,11 @@ fn loom_wait_ends_with_its_group() {
 #[test]
 fn loom_guests_hand_over() {
     check(&["claim.take"], || {
-        let shared = Arc::new((EventCount::new(3, 3), Claims::new(1), Plain::new(), AtomicUsize::new(0)));
+        let shared = Arc::new((EventCount::new(3, &[3]), Claims::new(1), Plain::new(), AtomicUsize::new(0)));
         let worker = Arc::new(Parker::new());
         let (sleep, claims, seat, jobs) = &*shared;
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(&worker, At::default(), None, false); // through S1 to S3, and parked
         fn visit((sleep, claims, seat, jobs): &(EventCount, Claims, Plain, AtomicUsize)) -> u32 {
             let Some(place) = claims.take() else {
@@ -102,7 +102,7 @@ fn loom_guests_hand_over() {
             jobs.fetch_add(1, Ordering::Relaxed);
             sleep.notify(Prefer::default(), None, 1, 1);
             claims.release(place);
-            sleep.exit(false);
+            sleep.exit(None);
             1
         }
         let other = {
@@ -123,7 +123,7 @@ fn loom_guests_hand_over() {
 #[test]
 fn loom_event_count_end_comes_after_all_jobs() {
     check(&["event_count.end", "event_count.ended"], || {
-        let shared = Arc::new((EventCount::new(1, 1), AtomicUsize::new(0), Mutex::new((false, false))));
+        let shared = Arc::new((EventCount::new(1, &[1]), AtomicUsize::new(0), Mutex::new((false, false))));
         let spawner = {
             let shared = shared.clone();
             thread::spawn(move || {
@@ -172,10 +172,10 @@ fn loom_event_count_end_comes_after_all_jobs() {
 #[test]
 fn loom_event_count_lends_a_slot() {
     check(&["event_count.owed", "event_count.freed"], || {
-        let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(1, &[2]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, compensator) = &*shared;
         sleep.enter_compensator();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(compensator, At::default(), None, true);
         sleep.enter();
         let worker = {
@@ -183,7 +183,7 @@ fn loom_event_count_lends_a_slot() {
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
                 sleep.lend(true);
-                sleep.exit(false);
+                sleep.exit(None);
                 pay(sleep, jobs);
             })
         };
@@ -194,8 +194,8 @@ fn loom_event_count_lends_a_slot() {
         assert!(!sleep.has_too_many_compensators());
         sleep.lend(false);
         assert!(sleep.has_too_many_compensators());
-        sleep.exit_compensator(true);
-        assert_eq!(sleep.available(), 0, "all counts are back at zero");
+        sleep.exit_compensator(Some(0));
+        assert_eq!(sleep.available(0), 0, "all counts are back at zero");
     });
 }
 
@@ -226,11 +226,11 @@ fn loom_parker_gives_up() {
 fn loom_event_count_search_changes_hands() {
     check(&["event_count.pushed", "event_count.asleep"], || {
         let parkers = [Arc::new(Parker::new()), Arc::new(Parker::new())];
-        let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0), parkers));
+        let shared = Arc::new((EventCount::new(1, &[2]), AtomicUsize::new(0), parkers));
         let (sleep, jobs, [_, free]) = &*shared;
         for _ in 0..2 {
             sleep.enter();
-            sleep.search();
+            sleep.search(0);
         }
         // The second one has gone through S1 to S3.
         sleep.announce(free, At::default(), None, false);
@@ -263,21 +263,21 @@ fn loom_event_count_search_changes_hands() {
 #[test]
 fn loom_event_count_search_at_the_limit_is_handed_on() {
     check(&["event_count.found", "event_count.owed", "event_count.freed"], || {
-        let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(2, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(sleeper, At::default(), None, false);
         sleep.enter(); // the guest
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         let searcher = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
-                sleep.found();
+                sleep.found(0);
                 let looks = sleep.can_wake() || {
-                    sleep.owe();
+                    sleep.owes_more();
                     sleep.can_wake()
                 };
                 looks && jobs.load(Ordering::Relaxed) > 0
@@ -287,8 +287,8 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
-                sleep.exit(false);
-                sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0
+                sleep.exit(None);
+                sleep.pays(0, false) && jobs.load(Ordering::Relaxed) > 0
             })
         };
         jobs.store(1, Ordering::Relaxed);
@@ -304,7 +304,7 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
 #[test]
 fn loom_event_count_nobody_relies_on_the_note_of_another() {
     check(&["event_count.owed", "event_count.freed"], || {
-        let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(1, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         let group = NonZeroUsize::new(1);
         sleep.enter();
@@ -318,8 +318,8 @@ fn loom_event_count_nobody_relies_on_the_note_of_another() {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
-                sleep.exit(false);
-                sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0
+                sleep.exit(None);
+                sleep.pays(0, false) && jobs.load(Ordering::Relaxed) > 0
             })
         };
         jobs.store(1, Ordering::Relaxed);

@@ -325,27 +325,27 @@ fn loom_gate_lets_all_pass() {
 #[test]
 fn loom_event_count_loses_no_wake_up() {
     check(&["event_count.pushed", "event_count.asleep"], || {
-        let shared = Arc::new((EventCount::new(2, 2), AtomicUsize::new(0), AtomicBool::new(false)));
+        let shared = Arc::new((EventCount::new(2, &[2]), AtomicUsize::new(0), AtomicBool::new(false)));
         let worker = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
                 let parker = Arc::new(Parker::new());
                 sleep.enter();
-                sleep.search();
+                sleep.search(0);
                 while jobs.load(Ordering::Relaxed) == 0 {
                     let seen = || jobs.load(Ordering::Relaxed) > 0;
                     sleep.fall_asleep(&parker, At::default(), None, seen);
                 }
-                sleep.found();
-                sleep.exit(false);
+                sleep.found(0);
+                sleep.exit(None);
             })
         };
         let (sleep, jobs, _) = &*shared;
         jobs.store(1, Ordering::Relaxed);
         sleep.notify(Prefer::default(), None, 1, 1);
         worker.join().expect("no panic");
-        assert_eq!(sleep.available(), 0, "all counts are back at zero");
+        assert_eq!(sleep.available(0), 0, "all counts are back at zero");
     });
 }
 
@@ -353,7 +353,7 @@ fn loom_event_count_loses_no_wake_up() {
 #[test]
 fn loom_event_count_gives_back_to_one_that_sleeps() {
     check(&["event_count.pushed", "event_count.asleep"], || {
-        let shared = Arc::new((EventCount::new(1, 2), AtomicUsize::new(0)));
+        let shared = Arc::new((EventCount::new(1, &[2]), AtomicUsize::new(0)));
         let id = std::num::NonZeroUsize::new(7).expect("not zero");
         shared.0.enter(); // the giver, who is active all the time
         let waiter = {
@@ -365,14 +365,14 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
                 while back.load(Ordering::Relaxed) == 0 {
                     sleep.fall_asleep(&parker, At::default(), Some(id), || back.load(Ordering::Relaxed) > 0);
                 }
-                sleep.exit(false);
+                sleep.exit(None);
             })
         };
         shared.1.store(1, Ordering::Relaxed);
         shared.0.give_back(id);
         waiter.join().expect("no panic");
-        shared.0.exit(false);
-        assert_eq!(shared.0.available(), 0, "all counts are back at zero");
+        shared.0.exit(None);
+        assert_eq!(shared.0.available(0), 0, "all counts are back at zero");
     });
 }
 
@@ -381,17 +381,17 @@ fn loom_event_count_gives_back_to_one_that_sleeps() {
 #[test]
 fn loom_event_count_exit_is_handed_on() {
     check(&["event_count.owed", "event_count.freed"], || {
-        let shared = Arc::new((EventCount::new(1, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(1, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(sleeper, At::default(), None, false);
         sleep.enter();
         let guest = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
-                sleep.exit(false);
+                sleep.exit(None);
                 pay(sleep, jobs);
             })
         };
@@ -399,8 +399,8 @@ fn loom_event_count_exit_is_handed_on() {
         sleep.notify(Prefer::default(), None, 1, 1);
         guest.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
-        sleep.exit(true);
-        assert_eq!(sleep.available(), 0, "all counts are back at zero");
+        sleep.exit(Some(0));
+        assert_eq!(sleep.available(0), 0, "all counts are back at zero");
     });
 }
 
@@ -410,16 +410,16 @@ fn loom_event_count_exit_is_handed_on() {
 #[test]
 fn loom_event_count_exit_beside_a_short_sleep() {
     check(&["event_count.owed", "event_count.freed"], || {
-        let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(2, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(sleeper, At::default(), None, false);
         sleep.enter();
         sleep.enter();
         // Whether it would wake the sleeper.
         fn pays((sleep, jobs, _): &(EventCount, AtomicUsize, Arc<Parker>)) -> bool {
-            sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0
+            sleep.pays(0, false) && jobs.load(Ordering::Relaxed) > 0
         }
         let waiter = {
             let shared = shared.clone();
@@ -431,7 +431,7 @@ fn loom_event_count_exit_beside_a_short_sleep() {
         let guest = {
             let shared = shared.clone();
             thread::spawn(move || {
-                shared.0.exit(false);
+                shared.0.exit(None);
                 pays(&shared)
             })
         };
@@ -447,26 +447,26 @@ fn loom_event_count_exit_beside_a_short_sleep() {
 #[test]
 fn loom_event_count_debt_is_paid_once() {
     check(&["event_count.paid"], || {
-        let shared = Arc::new((EventCount::new(2, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(2, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(sleeper, At::default(), None, false);
         sleep.enter(); // one that is busy all the time
         sleep.enter();
-        sleep.owe();
+        sleep.owes_more();
         let payer = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
-                sleep.exit(false);
+                sleep.exit(None);
                 pay(sleep, jobs);
             })
         };
         sleep.enter();
         jobs.store(1, Ordering::Relaxed);
         sleep.notify(Prefer::default(), None, 1, 1);
-        sleep.exit(false);
+        sleep.exit(None);
         pay(sleep, jobs);
         payer.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
@@ -475,41 +475,41 @@ fn loom_event_count_debt_is_paid_once() {
 
 /// Pays what is owed: looks at the jobs, and wakes a thread for them.
 fn pay(sleep: &EventCount, jobs: &AtomicUsize) {
-    if sleep.pays(false) && jobs.load(Ordering::Relaxed) > 0 {
-        sleep.owe();
-        sleep.pass_on(Prefer::default(), 1, 1, |only| only.is_none());
+    if sleep.pays(0, false) && jobs.load(Ordering::Relaxed) > 0 {
+        sleep.owes_more();
+        sleep.pass_on(Prefer::default(), 1, 1, std::iter::empty);
     }
 }
 
 #[test]
 fn loom_event_count_search_is_handed_on() {
     check(&["event_count.found"], || {
-        let shared = Arc::new((EventCount::new(3, 3), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(3, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         // The sleeper has gone through S1 to S3, and is parked.
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(sleeper, At::default(), None, false);
         let searcher = {
             let shared = shared.clone();
             sleep.enter();
-            sleep.search();
+            sleep.search(0);
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
-                sleep.found();
+                sleep.found(0);
                 if jobs.load(Ordering::Relaxed) > 0 {
                     sleep.notify(Prefer::default(), None, 1, 2);
                 }
-                sleep.exit(false);
+                sleep.exit(None);
             })
         };
         jobs.store(1, Ordering::Relaxed);
         sleep.notify(Prefer::default(), None, 1, 1);
         searcher.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
-        sleep.found();
-        sleep.exit(false);
-        assert_eq!(sleep.available(), 0, "all counts are back at zero");
+        sleep.found(0);
+        sleep.exit(None);
+        assert_eq!(sleep.available(0), 0, "all counts are back at zero");
     });
 }
 
@@ -517,13 +517,13 @@ fn loom_event_count_search_is_handed_on() {
 #[test]
 fn loom_steal_request_is_not_forgotten() {
     check(&["steal_request.answered", "event_count.asleep"], || {
-        let shared = Arc::new((EventCount::new(2, 2), StealRequest::new()));
+        let shared = Arc::new((EventCount::new(2, &[2]), StealRequest::new()));
         shared.0.enter();
         let asker = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (sleep, request) = &*shared;
-                sleep.search();
+                sleep.search(0);
                 sleep.fall_asleep(&Arc::new(Parker::new()), At::default(), None, || {
                     request.ask();
                     true
@@ -531,9 +531,9 @@ fn loom_steal_request_is_not_forgotten() {
             })
         };
         let (sleep, request) = &*shared;
-        request.answer(|| sleep.is_hungry());
+        request.answer(|| sleep.is_hungry(0));
         asker.join().expect("no panic");
-        assert!(sleep.is_hungry() && request.is_up(), "somebody is hungry: the flag is up");
+        assert!(sleep.is_hungry(0) && request.is_up(), "somebody is hungry: the flag is up");
     });
 }
 
@@ -541,7 +541,7 @@ fn loom_steal_request_is_not_forgotten() {
 #[test]
 fn loom_event_count_raised_limit_wakes() {
     check(&["event_count.owed", "event_count.freed"], || {
-        let shared = Arc::new(EventCount::new(2, 2));
+        let shared = Arc::new(EventCount::new(2, &[2]));
         shared.set_limit(1);
         shared.enter(); // one that is busy all the time
         let worker = {
@@ -549,21 +549,21 @@ fn loom_event_count_raised_limit_wakes() {
             thread::spawn(move || {
                 let parker = Arc::new(Parker::new());
                 shared.enter();
-                shared.search();
+                shared.search(0);
                 while shared.is_crowded() {
                     shared.fall_asleep(&parker, At::default(), None, || !shared.is_at_limit() || shared.owes_me());
                 }
-                shared.found();
-                shared.exit(false);
+                shared.found(0);
+                shared.exit(None);
             })
         };
         shared.set_limit(2);
-        if shared.pays(false) {
-            shared.pass_on(Prefer::default(), 1, 1, |_| true);
+        if shared.pays(0, false) {
+            shared.pass_on(Prefer::default(), 1, 1, std::iter::empty);
         }
         worker.join().expect("no panic");
-        shared.exit(false);
-        assert_eq!(shared.available(), 0, "all counts are back at zero");
+        shared.exit(None);
+        assert_eq!(shared.available(0), 0, "all counts are back at zero");
     });
 }
 
@@ -572,11 +572,11 @@ fn loom_event_count_raised_limit_wakes() {
 #[test]
 fn loom_event_count_raise_is_handed_on() {
     check(&["event_count.owed", "event_count.freed"], || {
-        let shared = Arc::new((EventCount::new(2, 2), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let shared = Arc::new((EventCount::new(2, &[2]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.set_limit(1);
         sleep.enter();
-        sleep.search();
+        sleep.search(0);
         sleep.announce(sleeper, At::default(), None, false);
         sleep.enter(); // one that is busy all the time
         let raiser = {
@@ -591,8 +591,8 @@ fn loom_event_count_raise_is_handed_on() {
         sleep.notify(Prefer::default(), None, 1, 1);
         raiser.join().expect("no panic");
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
-        sleep.exit(true);
-        sleep.exit(false);
-        assert_eq!(sleep.available(), 0, "all counts are back at zero");
+        sleep.exit(Some(0));
+        sleep.exit(None);
+        assert_eq!(sleep.available(0), 0, "all counts are back at zero");
     });
 }

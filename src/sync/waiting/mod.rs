@@ -7,8 +7,10 @@
 //! A [`latch`] is simpler: one thread waits for it, another sets it. A [`notice`] makes nobody wait.
 //!
 //! # What a thread counts as
-//! One word counts the threads: those that sleep, those that are active, and how many of the active ones search. A list
-//! says which threads sleep. Both change together under the list's lock; a pusher reads the word without it.
+//! One word of the pool counts the threads that sleep and those that are active (`census`). It changes only when a
+//! thread falls asleep or wakes. Each L3 domain counts those of its threads that search, and has a list of those that
+//! sleep; threads that wait for one thing sleep in a table (`sleepers`). So what changes with every job stays within a
+//! domain. A pusher reads the counts without a lock.
 //!
 //! * A *worker* searches from the time it runs out of jobs until it has found one or sleeps.
 //! * A *compensating thread* is one more worker, while another thread blocks and lends its slot.
@@ -55,7 +57,8 @@
 //!
 //! # Searching threads: why a push may wake nobody
 //! A wake-up takes the system many microseconds, and costs the pusher some of them. A thread that searches anyway finds
-//! the job sooner. So a pusher that sees as many searchers as jobs wakes nobody (N2). But a searcher may stop:
+//! the job sooner. So a pusher that sees as many searchers in its domain as jobs wakes nobody (N2). But a searcher may
+//! stop:
 //! ```text
 //!     searcher                               pusher
 //!     --------                               ------
@@ -64,15 +67,19 @@
 //!                                        N2  sees one searcher: wakes nobody
 //! F1  has another job, searches no more
 //! ```
-//! So no searcher stops without a last look:
+//! So the last searcher of a domain does not stop without a last look:
 //!
-//! * It has found a job. It stops counting as searching (F1), passes a fence (F2, edge `event_count.found`), and looks
-//!   at all queues. If it sees jobs it wakes two others at most, and each of them does the same. So a burst of jobs
-//!   wakes all threads in a few rounds, and one more job wakes one.
+//! * It has found a job. It stops counting as searching (F1) and passes a fence (F2, edge `event_count.found`). If it
+//!   was the last one, it looks for jobs. If it sees some it wakes two others at most. A thread that was woken looks in
+//!   any case when it has found its job. So a burst of jobs wakes all threads in a few rounds, and one more job wakes
+//!   one. A searcher that is not the last one leaves the look to those that search on.
 //! * It goes to sleep. S1 ends the search, S2 is the fence, S3 is the look.
-//! * It makes way for a sleeper (W1). It gives its search away under the lock of the list, and the word stays as it is.
-//!   The other thread searches in its place, and has the last look when it stops.
+//! * It makes way for a sleeper (W1). The other thread counts as searching before this one has stopped. It searches in
+//!   its place, and has the last look when it stops.
 //! * It leaves (X1). It leaves a note that a look is owed; the next section tells what that is for.
+//!
+//! A look begins at the nearest seats, and ends when it has seen as many jobs as are worth a wake-up. So it takes as
+//! long on a large pool as on a small one, as long as there are jobs near by.
 //!
 //! Again one of two fences comes first. If it is N1, the searcher sees the job in its last look. If it is the
 //! searcher's, the pusher does not count it any more at N2.
@@ -128,15 +135,23 @@
 //! A worker that goes to sleep below the limit frees a slot as well. It looks at all queues in any case (S3). So it
 //! takes the note away without P2.
 //!
-//! A payer does nothing while a thread searches (P2): that thread has its own last look before it.
+//! A payer does nothing while a thread searches in its domain (P2), but leaves it a note to look at everything when it
+//! stops (H1). Each side passes a fence in between, as above (H2, F2): the payer sees that the search is over (H3), or
+//! the last searcher sees the note (F3).
 //!
 //! A thread from outside may block until a worker has begun its job. As long as such a job waits, the limit does not
 //! hold: all active threads may be blocked in code of the user's.
 //!
 //! # Threads that may not run every job
-//! A thread that waits for a group is woken only for a job that it may run (N3). It may come too late for that job.
-//! Another job may lie there for which nobody was woken, because this thread was. So it passes on what is in sight
-//! before it sleeps again or goes on with something else (S5).
+//! A thread that waits for a group is woken only for a job that it may run (N3), and only if no thread sleeps that may
+//! run anything. It is found in the table by the group of the job, or by one of the joins that the job descends from:
+//! nobody goes through the other sleepers. It may come too late for that job. Another job may lie there for which nobody
+//! was woken, because this thread was. So it passes on what is in sight before it sleeps again or goes on with something
+//! else (S5).
+//!
+//! Another thread may be woken for the job, or search already, and then find a different one. The job lies there, and
+//! the thread that waits for it sleeps. So the pusher leaves a note in this case too (H1), and the last searcher looks
+//! at everything.
 //!
 //! Three wake-ups heed neither the searchers nor the limit. [`give_back`](event_count::EventCount::give_back) wakes the
 //! one thread that waits for this very job. [`wake_one_more`](event_count::EventCount::wake_one_more) wakes a worker
@@ -156,17 +171,18 @@
 //! 1. **N1 comes before the sleeper's S2.** S3 sees the job, and the sleeper stays awake.
 //! 2. **S2 comes before N1, and the pusher takes the sleeper at N3.** The sleeper is woken, and looks. If another
 //!    thread has just taken it, it is awake as well, and looks before it sleeps again.
-//! 3. **N2 sees as many searchers as jobs.** Each of them stops after N2. So its fence (F2 or S2) comes after N1, and
-//!    its last look sees the job. If it makes way, this holds for the thread that searches in its place. If it leaves,
-//!    P1 comes after N1: P5 sees the job, or the note stays for the next payer.
+//! 3. **N2 sees as many searchers as jobs.** Each of them stops after N2, and one of them, or one that began to search
+//!    before it stopped, is the last one of the domain. So the fence of that one (F2 or S2) comes after N1, and its last
+//!    look sees the job. If it makes way, this holds for the thread that searches in its place. If it leaves, P1 comes
+//!    after N1: P5 sees the job, or the note stays for the next payer.
 //! 4. **N2 sees `limit` active threads, or no sleeper that may run the job, and the pusher makes a note.** A thread
 //!    that frees a slot after N2 sees the note at P2, or its P1 comes before O2. Then O3 sees the slot. A thread that
 //!    goes to sleep after N2 sees the job at S3: its S2 comes after N1.
 //! 5. **The same, but there is a note already, and a payer takes it away.** The pusher saw the note before P3. So P4
 //!    comes after N1, and P5 sees the job.
-//! 6. **A payer does nothing at P2, because a thread searches.** N2 missed the slot that the payer has freed, so N1
-//!    comes before P1. The searcher stops after P2, so its fence comes after P1, and its last look sees the job. If it
-//!    can wake nobody then, it leaves a note itself.
+//! 6. **A payer hands on at P2, because a thread searches.** N2 missed the slot that the payer has freed, so N1 comes
+//!    before P1. The last searcher stops after H3, so its fence comes after H2: it sees the note, and its look sees the
+//!    job. If it can wake nobody then, it leaves a note itself.
 //!
 //! A thread that finds the note of another passes O2 and O3 all the same. The maker of that note may still be between
 //! O1 and O2, and a thread that frees a slot may miss it then. The maker sees the slot at O3, but wakes a sleeper for
@@ -178,9 +194,13 @@
 //! looks for jobs (E3, edge `event_count.ended`). If it reads the end and then finds nothing, it has seen all jobs from
 //! outside. Any other job comes from one that runs, and the thread that runs it is awake.
 
+mod census;
 pub(crate) mod event_count;
 #[cfg(not(all(test, any(loom, coherence))))]
 pub(super) mod futex;
 pub(crate) mod latch;
+mod notes;
 pub(crate) mod notice;
 pub(crate) mod parker;
+mod sleepers;
+mod slots;

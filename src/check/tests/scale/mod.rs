@@ -51,12 +51,14 @@ struct Setup {
     machine: Machine,
     /// Shifts the times at which the workers begin.
     seed: u64,
+    /// Nanoseconds between two points of the timeline.
+    every: u64,
 }
 
 impl Setup {
     /// Sockets of 32 cores, with L3 domains of 8.
     fn new(workers: usize, seed: u64) -> Self {
-        Self { workers, machine: Machine { l3: 8, socket: 32 }, seed }
+        Self { workers, machine: Machine { l3: 8, socket: 32 }, seed, every: u64::MAX }
     }
 
     /// The machine in the language of [`crate::Topology::synthetic`].
@@ -73,6 +75,8 @@ struct Outcome {
     books: Books,
     /// Jobs, parks and steals by tier.
     engine: [u64; 5],
+    /// The share of all workers that was at work, from point to point.
+    timeline: Vec<f64>,
 }
 
 /// Measures a part of a body that [`simulate`] runs.
@@ -92,7 +96,8 @@ impl Meter<'_> {
         let (begin, before) = self.begin.get();
         let (time, books) = (coherence::now() - begin, coherence::close_books());
         let after = counts(self.pool);
-        Outcome { time, books, engine: std::array::from_fn(|i| after[i] - before[i]) }
+        let engine = std::array::from_fn(|i| after[i] - before[i]);
+        Outcome { time, books, engine, timeline: Vec::new() }
     }
 }
 
@@ -115,7 +120,7 @@ fn counts(pool: &Pool) -> [u64; 5] {
 /// says where that begins.
 fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
     let _open = arenas::open();
-    let Setup { workers, machine, seed } = setup;
+    let Setup { workers, machine, seed, every } = setup;
     let starts: Vec<u64> = (0..=workers as u64).map(|who| who * 10 + who * 7919 * seed % 97).collect();
     // The thread from outside shares the core of the first worker: it waits most of the time.
     let cores = std::iter::once(0).chain(0..workers).collect();
@@ -137,8 +142,15 @@ fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
         let shared = &*pool.shared;
         actors.push(Actor::on(stack(), move || Worker::at(shared, &shared.seats[worker], Worker::live)));
     }
+    let (mut point, mut worked, mut timeline) = (0, 0, Vec::new());
     seam::drive(&OnTime, || {
         while !actors[0].is_done() {
+            if coherence::now() / every > point {
+                let (now, skipped) = (coherence::worked(), coherence::now() / every - point - 1);
+                timeline.extend((0..skipped).map(|_| 0.0)); // one thread alone went on for long
+                timeline.push(now.saturating_sub(worked) as f64 / (every * workers as u64) as f64);
+                (point, worked) = (point + skipped + 1, now);
+            }
             let who = coherence::next().expect("deadlock: nobody can go on");
             coherence::run(who, || {
                 actors[who].resume(0);
@@ -148,8 +160,10 @@ fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
     });
     // The workers sleep or search for ever: nobody resumes them.
     std::mem::forget(actors);
-    let outcome = outcome.take().expect("its actor is done");
+    let mut outcome: Outcome = outcome.take().expect("its actor is done");
     std::mem::forget(pool);
+    let points = usize::try_from(outcome.time / every).expect("few");
+    outcome.timeline = timeline.split_off(timeline.len().saturating_sub(points));
     outcome
 }
 

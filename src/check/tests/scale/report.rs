@@ -93,6 +93,10 @@ impl Outcome {
             percent(self.sum(|spent| spent.spun)),
             percent(self.sum(|spent| spent.system)),
         );
+        if !self.timeline.is_empty() {
+            let points: Vec<String> = self.timeline.iter().map(|share| format!("{:.0}", 100.0 * share)).collect();
+            writeln!(text, "    percent at work, from time to time: {}", points.join(" ")).expect("a string");
+        }
         if top == 0 {
             return text;
         }
@@ -137,7 +141,8 @@ impl Outcome {
     }
 }
 
-/// `SCALE="load=fork-10 workers=64 seed=1 l3=8 socket=32 top=10"`: one load. `load` may be `list`. With `least=80` the
+/// `SCALE="load=fork-10 workers=64 seed=1 l3=8 socket=32 top=10"`: one load. `load` may be `list`. With
+/// `every=20` it tells how many workers were at work, every 20 us. With `least=80` the
 /// load must reach 80 % of the ideal, and with `word=5` no word may take more than 5 % of the busy time.
 #[test]
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
@@ -158,9 +163,10 @@ fn scale_one() {
             "l3" => setup.machine.l3 = number(),
             "socket" => setup.machine.socket = number(),
             "top" => top = number(),
+            "every" => setup.every = 1000 * number() as u64,
             "least" => least = number(),
             "word" => word = number(),
-            _ => panic!("{option}: load, workers, seed, l3, socket, top, least or word"),
+            _ => panic!("{option}: load, workers, seed, l3, socket, top, every, least or word"),
         }
     }
     let load = load.expect("load=NAME");

@@ -1,0 +1,184 @@
+//! The lists of an event count: who sleeps, and who searches.
+//!
+//! Threads that may run anything sleep in the list of their L3 domain, and search there. A thread that waits for one
+//! thing sleeps in a table, by what it waits for. So a thread that wakes another one looks at its own domain first, and
+//! finds those that wait for a job by the job alone. Each list has a lock, and a count that is read without it: a thread
+//! that finds nobody in a list takes no lock.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::event_count::At;
+use super::parker::Parker;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{CachePadded, Mutex, MutexGuard};
+
+#[derive(Debug)]
+pub(super) struct Sleeper {
+    pub(super) parker: Arc<Parker>,
+    pub(super) at: At,
+    /// It is a compensating thread, and needs a slot to be woken.
+    pub(super) compensator: bool,
+}
+
+/// The threads of one L3 domain that may run anything: how many search, and how many sleep, in one word; and who sleeps.
+#[derive(Debug)]
+pub(super) struct Domain {
+    word: CachePadded<AtomicU64>,
+    sleepers: CachePadded<Mutex<Vec<Sleeper>>>,
+}
+
+const ASLEEP: u64 = 1;
+const SEARCHING: u64 = 1 << 32;
+
+// Relaxed, all of them: the fences of the event count order what the counts decide.
+impl Domain {
+    pub(super) fn new(threads: usize) -> Self {
+        Self {
+            word: CachePadded::new(AtomicU64::new(0)),
+            sleepers: CachePadded::new(Mutex::new(Vec::with_capacity(threads))),
+        }
+    }
+
+    /// How many threads search.
+    #[inline]
+    pub(super) fn searching(&self) -> usize {
+        usize::try_from(self.word.load(Ordering::Relaxed) / SEARCHING).expect("32 bits")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.word.load(Ordering::Relaxed).is_multiple_of(SEARCHING)
+    }
+
+    pub(super) fn begin_search(&self) {
+        self.word.fetch_add(SEARCHING, Ordering::Relaxed);
+    }
+
+    /// Whether nobody searches any more.
+    pub(super) fn end_search(&self) -> bool {
+        self.word.fetch_sub(SEARCHING, Ordering::Relaxed) / SEARCHING == 1
+    }
+
+    /// A thread that searched sleeps now.
+    pub(super) fn put(&self, sleeper: Sleeper) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.push(sleeper);
+        self.word.fetch_add(ASLEEP.wrapping_sub(SEARCHING), Ordering::Relaxed);
+    }
+
+    /// Takes the last sleeper that may wake; it searches then.
+    pub(super) fn take(&self, may: impl Fn(&Sleeper) -> bool) -> Option<Sleeper> {
+        if self.is_empty() {
+            return None;
+        }
+        self.take_out(self.sleepers.lock(), may)
+    }
+
+    /// As [`take`](Self::take), but nobody is there for a thread that would have to wait for the lock.
+    pub(super) fn try_take(&self, may: impl Fn(&Sleeper) -> bool) -> Option<Sleeper> {
+        if self.is_empty() {
+            return None;
+        }
+        self.take_out(self.sleepers.try_lock()?, may)
+    }
+
+    fn take_out(&self, mut sleepers: MutexGuard<'_, Vec<Sleeper>>, may: impl Fn(&Sleeper) -> bool) -> Option<Sleeper> {
+        let place = sleepers.iter().rposition(may)?;
+        let sleeper = sleepers.remove(place);
+        self.word.fetch_add(SEARCHING.wrapping_sub(ASLEEP), Ordering::Relaxed);
+        Some(sleeper)
+    }
+
+    /// Takes all of them; they search then. `wake` is called under the lock.
+    pub(super) fn drain(&self, mut wake: impl FnMut(Sleeper)) {
+        let mut sleepers = self.sleepers.lock();
+        for sleeper in sleepers.drain(..) {
+            self.word.fetch_add(SEARCHING.wrapping_sub(ASLEEP), Ordering::Relaxed);
+            wake(sleeper);
+        }
+    }
+}
+
+/// Threads that sleep and wait for one thing each, by that thing.
+#[derive(Debug)]
+pub(super) struct Waiters {
+    count: CachePadded<AtomicUsize>,
+    buckets: Box<[CachePadded<Bucket>]>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    count: AtomicUsize,
+    list: Mutex<Vec<(NonZeroUsize, Arc<Parker>)>>,
+}
+
+/// More threads than these in one bucket need an allocation, once.
+const ROOM: usize = 4;
+
+impl Waiters {
+    pub(super) fn new(threads: usize) -> Self {
+        let bucket = || Bucket { count: AtomicUsize::new(0), list: Mutex::new(Vec::with_capacity(ROOM)) };
+        let buckets = threads.next_power_of_two();
+        let count = CachePadded::new(AtomicUsize::new(0));
+        Self { count, buckets: (0..buckets).map(|_| CachePadded::new(bucket())).collect() }
+    }
+
+    /// The bucket of an id, which is an address as a rule (multiplicative hashing: Knuth, "The Art of Computer
+    /// Programming", volume 3, 1973).
+    fn bucket(&self, id: NonZeroUsize) -> &Bucket {
+        let mixed = (id.get() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        &self.buckets[usize::try_from(mixed).expect("32 bits") & (self.buckets.len() - 1)]
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Enters a thread that waits for `id`.
+    pub(super) fn put(&self, id: NonZeroUsize, parker: Arc<Parker>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let bucket = self.bucket(id);
+        let mut list = bucket.list.lock();
+        list.push((id, parker));
+        bucket.count.store(list.len(), Ordering::Relaxed);
+    }
+
+    /// Takes the last thread that waits for `id` and that `suits`.
+    pub(super) fn take(&self, id: NonZeroUsize, suits: impl Fn(&Arc<Parker>) -> bool) -> Option<Arc<Parker>> {
+        let bucket = self.bucket(id);
+        if bucket.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut list = bucket.list.lock();
+        let place = list.iter().rposition(|(other, parker)| *other == id && suits(parker))?;
+        let (_, parker) = list.remove(place);
+        bucket.count.store(list.len(), Ordering::Relaxed);
+        drop(list);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(parker)
+    }
+
+    /// Whether a sleeper seems to wait for `id`: a hint, which errs only on the side of yes.
+    pub(super) fn has(&self, id: NonZeroUsize) -> bool {
+        self.bucket(id).count.load(Ordering::Relaxed) > 0
+    }
+
+    /// What the sleepers wait for; some that come and go meanwhile may be missing.
+    pub(super) fn ids(&self) -> impl Iterator<Item = NonZeroUsize> {
+        let in_use = self.buckets.iter().filter(|bucket| bucket.count.load(Ordering::Relaxed) > 0);
+        in_use.flat_map(|bucket| (0..).map_while(|place| bucket.list.lock().get(place).map(|(id, _)| *id)))
+    }
+
+    /// Takes all of them. `wake` is called under the lock.
+    pub(super) fn drain(&self, mut wake: impl FnMut(Arc<Parker>)) {
+        for bucket in &self.buckets {
+            let mut list = bucket.list.lock();
+            for (_, parker) in list.drain(..) {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+                wake(parker);
+            }
+            bucket.count.store(0, Ordering::Relaxed);
+        }
+    }
+}
