@@ -85,7 +85,8 @@ pub(crate) struct Dag<'env> {
     kinds: Box<[Kind]>,
     /// How many predecessors each node has.
     before: Box<[u32]>,
-    /// How many predecessors of each node have not finished yet in this run.
+    /// How many predecessors of each node have not finished yet in this run. Who finishes the last one starts the count
+    /// over for the next run.
     missing: Box<[FixedCountdown]>,
     /// The successors of node `n` are `list[first[n]..first[n + 1]]`, those that wait for it alone first.
     first: Box<[u32]>,
@@ -99,8 +100,12 @@ pub(crate) struct Dag<'env> {
     homes: Box<[Home]>,
     /// Tasks at this node and at later ones do not fire.
     limit: AtomicU32,
-    /// Nanoseconds of each task: 0 if it has not fired, 1 if it has fired untimed, else its time.
+    /// Nanoseconds of each task, with the parity of the run in which it fired last.
     nanos: Box<[AtomicU64]>,
+    parity: u64,
+    /// Whether all tasks have fired in the last run, or none ever has: then each one has the parity of that run, and no
+    /// count is left in the middle. If not, the next run starts with a walk over all tasks, by one thread.
+    is_whole: bool,
 }
 
 #[expect(unsafe_code, reason = "tasks fire on any worker")]
@@ -154,7 +159,7 @@ impl<'env> Dag<'env> {
             target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
             run: std::ptr::null(),
             kinds: kinds.collect(),
-            missing: before.iter().map(|_| FixedCountdown::default()).collect(),
+            missing: before.iter().map(|before| FixedCountdown::new(*before)).collect(),
             before: before.into(),
             first: first.into(),
             lone: lone.into(),
@@ -163,6 +168,8 @@ impl<'env> Dag<'env> {
             homes,
             limit: AtomicU32::new(u32::MAX),
             nanos: tasks.iter().map(|_| AtomicU64::new(0)).collect(),
+            parity: 0,
+            is_whole: true,
             tasks: tasks.into(),
         }
     }
@@ -174,9 +181,18 @@ impl<'env> Dag<'env> {
     }
 
     pub(crate) fn reset(&mut self) {
-        self.missing.iter().zip(&self.before).for_each(|(missing, before)| missing.restart(*before));
-        self.nanos.iter().for_each(|nanos| nanos.store(0, Ordering::Relaxed));
+        if std::mem::take(&mut self.is_whole) {
+            self.parity ^= 1;
+        } else {
+            self.missing.iter().zip(&self.before).for_each(|(missing, before)| missing.restart(*before));
+            self.nanos.iter().for_each(|nanos| nanos.store(0, Ordering::Relaxed));
+        }
         self.limit.store(u32::MAX, Ordering::Relaxed);
+    }
+
+    /// The run has ended, and every task has fired.
+    pub(crate) fn ended_well(&mut self) {
+        self.is_whole = true;
     }
 
     /// How many jobs of the graph may be queued at once.
@@ -226,8 +242,12 @@ impl<'env> Dag<'env> {
         }
         for place in shared..end {
             let successor = self.list[place as usize] as usize;
-            if self.before[successor] > 1 && self.missing[successor].arrive() == Arrival::Earlier {
-                continue;
+            let before = self.before[successor];
+            if before > 1 {
+                if self.missing[successor].arrive() == Arrival::Earlier {
+                    continue;
+                }
+                self.missing[successor].restart(before);
             }
             match self.kinds[successor] {
                 Kind::Task(_) if next.is_none() && stays(place) => next = Some(place),
@@ -317,7 +337,7 @@ impl<'env> Dag<'env> {
             result
         });
         let nanos = start.map_or(0, |start| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        self.nanos[index as usize].store(nanos.max(1), Ordering::Relaxed);
+        self.nanos[index as usize].store(nanos.max(1) << 1 | self.parity, Ordering::Relaxed);
         match result {
             Ok(()) => self.finish_as::<HOMES>(node, run, worker),
             Err(panic) => {
@@ -335,7 +355,9 @@ impl<'env> Dag<'env> {
     pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, bool, Duration, bool)> + '_ {
         let factor = if self.is_exact() { 1 } else { u64::from(SAMPLE) };
         self.tasks.iter().zip(&self.nanos).map(move |(task, nanos)| {
-            let nanos = nanos.load(Ordering::Relaxed);
+            let noted = nanos.load(Ordering::Relaxed);
+            // 0 if it has never fired, 1 if it has fired untimed, else its time.
+            let nanos = if noted & 1 == self.parity { noted >> 1 } else { 0 };
             let time = if nanos > 1 { Duration::from_nanos(nanos.saturating_mul(factor)) } else { Duration::ZERO };
             (task.op, nanos > 0, time, factor > 1)
         })

@@ -256,6 +256,8 @@ impl<'env> Run<'env> {
         let stall = (!failed && self.is_stalled()).then(|| self.explain_stall());
         if failed || stall.is_some() || self.is_cancelled() {
             self.clear();
+        } else {
+            self.dag.ended_well();
         }
         self.error(stall).map_or(Ok(()), Err)
     }

@@ -54,6 +54,11 @@ impl Countdown {
 pub(crate) struct FixedCountdown(AtomicU32);
 
 impl FixedCountdown {
+    /// Expects `total` arrivals.
+    pub(crate) fn new(total: u32) -> Self {
+        Self(AtomicU32::new(total))
+    }
+
     /// Expects `total` arrivals from now on. Nobody arrives yet.
     pub(crate) fn restart(&self, total: u32) {
         self.0.store(total, Ordering::Relaxed);

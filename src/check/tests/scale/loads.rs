@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Meter;
 use crate::sync::coherence;
 use crate::{Data, Graph, Pool};
 
@@ -18,7 +19,7 @@ fn work(nanos: u64) {
 pub(super) struct Load {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    run: fn(&Pool, &dyn Fn()),
+    run: fn(&Pool, &Meter<'_>),
     /// Nanoseconds of work in all, nanoseconds of the longest path, and pieces of work.
     work: u64,
     path: u64,
@@ -32,9 +33,9 @@ impl Load {
         ALL.iter().find(|load| load.name == name)
     }
 
-    /// Does it once. `begin` is called when the preparations are over.
-    pub(super) fn run(&self, pool: &Pool, begin: &dyn Fn()) {
-        (self.run)(pool, begin);
+    /// Does it once. What is measured begins when the preparations are over, and ends before anything is dropped.
+    pub(super) fn run(&self, pool: &Pool, meter: &Meter<'_>) {
+        (self.run)(pool, meter);
     }
 
     /// The nanoseconds that the best schedule takes at least: no worker waits while there is work.
@@ -51,7 +52,7 @@ const US: u64 = 1_000;
 const fn flat(
     name: &'static str,
     about: &'static str,
-    run: fn(&Pool, &dyn Fn()),
+    run: fn(&Pool, &Meter<'_>),
     (rounds, pieces, piece): (u64, u64, u64),
 ) -> Load {
     Load { name, about, run, work: rounds * pieces * piece, path: rounds * piece, pieces: rounds * pieces, rounds }
@@ -63,7 +64,7 @@ pub(super) static ALL: &[Load] = &[
         ..flat(
             "w3f",
             "wavefront of 128 x 128 tasks of 1 us",
-            |pool, begin| wavefront(pool, begin, 128, US),
+            |pool, meter| wavefront(pool, meter, 128, US),
             (1, 128 * 128, US),
         )
     },
@@ -72,51 +73,51 @@ pub(super) static ALL: &[Load] = &[
         ..flat(
             "w4c",
             "stream of 1 M items, two maps of 200 ns, ordered sink",
-            |pool, begin| stream(pool, begin, 1_000_000, 200),
+            |pool, meter| stream(pool, meter, 1_000_000, 200),
             (1, 1_000_000, 402),
         )
     },
-    flat("w9-64", "20 loops of 64 x 2 us", |pool, begin| bursts(pool, begin, 64), (20, 64, 2 * US)),
-    flat("w9", "20 loops of 1024 x 2 us", |pool, begin| bursts(pool, begin, 1024), (20, 1024, 2 * US)),
-    flat("sum-2", "10 sums of 1024 leaves of 2 us", |pool, begin| sums(pool, begin, 2 * US), (10, 1024, 2 * US)),
-    flat("sum-20", "10 sums of 1024 leaves of 20 us", |pool, begin| sums(pool, begin, 20 * US), (10, 1024, 20 * US)),
+    flat("w9-64", "20 loops of 64 x 2 us", |pool, meter| bursts(pool, meter, 64), (20, 64, 2 * US)),
+    flat("w9", "20 loops of 1024 x 2 us", |pool, meter| bursts(pool, meter, 1024), (20, 1024, 2 * US)),
+    flat("sum-2", "10 sums of 1024 leaves of 2 us", |pool, meter| sums(pool, meter, 2 * US), (10, 1024, 2 * US)),
+    flat("sum-20", "10 sums of 1024 leaves of 20 us", |pool, meter| sums(pool, meter, 20 * US), (10, 1024, 20 * US)),
     flat(
         "sum-100",
         "10 sums of 1024 leaves of 100 us",
-        |pool, begin| sums(pool, begin, 100 * US),
+        |pool, meter| sums(pool, meter, 100 * US),
         (10, 1024, 100 * US),
     ),
-    flat("fork-1", "fork-join, 65 536 leaves of 1 us", |pool, begin| forks(pool, begin, 16, US), (1, 1 << 16, US)),
+    flat("fork-1", "fork-join, 65 536 leaves of 1 us", |pool, meter| forks(pool, meter, 16, US), (1, 1 << 16, US)),
     flat(
         "fork-10",
         "fork-join, 8192 leaves of 10 us",
-        |pool, begin| forks(pool, begin, 13, 10 * US),
+        |pool, meter| forks(pool, meter, 13, 10 * US),
         (1, 1 << 13, 10 * US),
     ),
     flat(
         "fork-100",
         "fork-join, 8192 leaves of 100 us",
-        |pool, begin| forks(pool, begin, 13, 100 * US),
+        |pool, meter| forks(pool, meter, 13, 100 * US),
         (1, 1 << 13, 100 * US),
     ),
     flat(
         "fork-1000",
         "fork-join, 4096 leaves of 1 ms",
-        |pool, begin| forks(pool, begin, 12, 1000 * US),
+        |pool, meter| forks(pool, meter, 12, 1000 * US),
         (1, 1 << 12, 1000 * US),
     ),
-    flat("tasks", "65 536 independent tasks of 1 us", |pool, begin| tasks(pool, begin, 1 << 16), (1, 1 << 16, US)),
+    flat("tasks", "65 536 independent tasks of 1 us", |pool, meter| tasks(pool, meter, 1 << 16), (1, 1 << 16, US)),
     flat(
         "keys",
         "key_by and count, 2 M items of 20 ns, 125 000 keys",
-        |pool, begin| keys(pool, begin, 2_000_000),
+        |pool, meter| keys(pool, meter, 2_000_000),
         (1, 2_000_000, 20),
     ),
     flat("spawn", "4096 closures of 10 us, spawned from outside", spawned, (1, 4096, 10 * US)),
     flat("runs", "100 runs of a plan with one task of 1 us", runs, (100, 1, US)),
 ];
 
-fn wavefront(pool: &Pool, begin: &dyn Fn(), side: usize, nanos: u64) {
+fn wavefront(pool: &Pool, meter: &Meter<'_>, side: usize, nanos: u64) {
     let g = Graph::new();
     let mut above: Vec<Data<()>> = Vec::new();
     for _ in 0..side {
@@ -131,11 +132,12 @@ fn wavefront(pool: &Pool, begin: &dyn Fn(), side: usize, nanos: u64) {
         above = row;
     }
     let mut plan = g.plan(pool).expect("plans");
-    begin();
+    meter.begin();
     plan.run().expect("runs");
+    meter.end();
 }
 
-fn stream(pool: &Pool, begin: &dyn Fn(), items: u64, nanos: u64) {
+fn stream(pool: &Pool, meter: &Meter<'_>, items: u64, nanos: u64) {
     let g = Graph::new();
     let sum = Arc::new(AtomicU64::new(0));
     let into = Arc::clone(&sum);
@@ -149,22 +151,24 @@ fn stream(pool: &Pool, begin: &dyn Fn(), items: u64, nanos: u64) {
         into.fetch_add(x, Ordering::Relaxed);
     });
     let mut plan = g.plan(pool).expect("plans");
-    begin();
+    meter.begin();
     plan.run().expect("runs");
+    meter.end();
     assert_eq!(sum.load(Ordering::Relaxed), items * (items - 1) / 2);
 }
 
-fn bursts(pool: &Pool, begin: &dyn Fn(), items: u64) {
-    begin();
+fn bursts(pool: &Pool, meter: &Meter<'_>, items: u64) {
+    meter.begin();
     for _ in 0..20 {
         pool.for_each(0..items, |_| work(2 * US));
     }
+    meter.end();
 }
 
 /// Two items a leaf.
-fn sums(pool: &Pool, begin: &dyn Fn(), leaf: u64) {
+fn sums(pool: &Pool, meter: &Meter<'_>, leaf: u64) {
     let items: u64 = 2048;
-    begin();
+    meter.begin();
     for _ in 0..10 {
         let add = |sum: u64, x: u64| {
             work(leaf / 2);
@@ -173,11 +177,13 @@ fn sums(pool: &Pool, begin: &dyn Fn(), leaf: u64) {
         let sum = pool.aggregate(0..items, || 0, add, |a, b| a + b);
         assert_eq!(sum, items * (items - 1) / 2);
     }
+    meter.end();
 }
 
-fn forks(pool: &Pool, begin: &dyn Fn(), depth: u32, nanos: u64) {
-    begin();
+fn forks(pool: &Pool, meter: &Meter<'_>, depth: u32, nanos: u64) {
+    meter.begin();
     assert_eq!(fork(pool, depth, nanos), 1 << depth);
+    meter.end();
 }
 
 fn fork(pool: &Pool, depth: u32, nanos: u64) -> u64 {
@@ -189,17 +195,18 @@ fn fork(pool: &Pool, depth: u32, nanos: u64) -> u64 {
     left + right
 }
 
-fn tasks(pool: &Pool, begin: &dyn Fn(), count: u64) {
+fn tasks(pool: &Pool, meter: &Meter<'_>, count: u64) {
     let g = Graph::new();
     for _ in 0..count {
         g.task((), |()| work(US));
     }
     let mut plan = g.plan(pool).expect("plans");
-    begin();
+    meter.begin();
     plan.run().expect("runs");
+    meter.end();
 }
 
-fn keys(pool: &Pool, begin: &dyn Fn(), items: u64) {
+fn keys(pool: &Pool, meter: &Meter<'_>, items: u64) {
     let g = Graph::new();
     let key = move |x: u64| {
         work(20);
@@ -207,13 +214,14 @@ fn keys(pool: &Pool, begin: &dyn Fn(), items: u64) {
     };
     let table = g.range(0..items).map(key).key_by(|key| *key).count();
     let mut plan = g.plan(pool).expect("plans");
-    begin();
+    meter.begin();
     plan.run().expect("runs");
+    meter.end();
     drop(table);
 }
 
-fn spawned(pool: &Pool, begin: &dyn Fn()) {
-    begin();
+fn spawned(pool: &Pool, meter: &Meter<'_>) {
+    meter.begin();
     let left = Arc::new(crate::sync::atomic::AtomicU64::new(4096));
     for _ in 0..4096 {
         let left = Arc::clone(&left);
@@ -225,14 +233,16 @@ fn spawned(pool: &Pool, begin: &dyn Fn()) {
     while left.load(Ordering::Relaxed) > 0 {
         work(US);
     }
+    meter.end();
 }
 
-fn runs(pool: &Pool, begin: &dyn Fn()) {
+fn runs(pool: &Pool, meter: &Meter<'_>) {
     let g = Graph::new();
     g.task((), |()| work(US));
     let mut plan = g.plan(pool).expect("plans");
-    begin();
+    meter.begin();
     for _ in 0..100 {
         plan.run().expect("runs");
     }
+    meter.end();
 }

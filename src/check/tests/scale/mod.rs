@@ -6,6 +6,8 @@
 mod loads;
 mod report;
 
+use std::cell::Cell;
+
 use corosensei::stack::DefaultStack;
 
 use super::{Actor, Pause, pause};
@@ -82,7 +84,9 @@ struct Outcome {
 /// Measures a part of a body that [`simulate`] runs.
 struct Meter<'a> {
     pool: &'a Pool,
-    begin: std::cell::Cell<(u64, [u64; 5])>,
+    is_on: Cell<bool>,
+    begin: Cell<(u64, [u64; 5])>,
+    outcome: Cell<Option<Outcome>>,
 }
 
 impl Meter<'_> {
@@ -92,12 +96,14 @@ impl Meter<'_> {
         self.begin.set((coherence::now(), counts(self.pool)));
     }
 
-    fn end(&self) -> Outcome {
+    /// What is measured ends here.
+    fn end(&self) {
         let (begin, before) = self.begin.get();
         let (time, books) = (coherence::now() - begin, coherence::close_books());
         let after = counts(self.pool);
         let engine = std::array::from_fn(|i| after[i] - before[i]);
-        Outcome { time, books, engine, timeline: Vec::new() }
+        self.outcome.set(Some(Outcome { time, books, engine, timeline: Vec::new() }));
+        self.is_on.set(false);
     }
 }
 
@@ -116,9 +122,9 @@ fn counts(pool: &Pool) -> [u64; 5] {
     })
 }
 
-/// Runs `body` as a thread from outside with a pool of virtual workers, twice: the second time is measured. The body
-/// says where that begins.
-fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
+/// Runs `body` as a thread from outside with a pool of virtual workers, twice. It says what is measured, and the second
+/// time counts.
+fn simulate(setup: Setup, body: impl Fn(&Pool, &Meter<'_>)) -> Outcome {
     let _open = arenas::open();
     let Setup { workers, machine, seed, every } = setup;
     let starts: Vec<u64> = (0..=workers as u64).map(|who| who * 10 + who * 7919 * seed % 97).collect();
@@ -128,15 +134,13 @@ fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
     let outer = arenas::switch(Some(0));
     let pool = without_threads_on(&setup.text(), workers);
     arenas::switch(outer);
-    let outcome = std::cell::Cell::new(None);
     let stack = || DefaultStack::new(STACK).expect("memory for a stack");
-    let (here, result) = (&pool, &outcome);
+    let meter = &Meter { pool: &pool, is_on: Cell::new(false), begin: Cell::default(), outcome: Cell::new(None) };
     let mut actors = vec![Actor::on(stack(), move || {
-        body(here, &|| ());
+        body(meter.pool, meter);
         coherence::work(REST);
-        let meter = Meter { pool: here, begin: std::cell::Cell::default() };
-        body(here, &|| meter.begin());
-        result.set(Some(meter.end()));
+        meter.is_on.set(true);
+        body(meter.pool, meter);
     })];
     for worker in 0..workers {
         let shared = &*pool.shared;
@@ -145,7 +149,7 @@ fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
     let (mut point, mut worked, mut timeline) = (0, 0, Vec::new());
     seam::drive(&OnTime, || {
         while !actors[0].is_done() {
-            if coherence::now() / every > point {
+            if meter.is_on.get() && coherence::now() / every > point {
                 let (now, skipped) = (coherence::worked(), coherence::now() / every - point - 1);
                 timeline.extend((0..skipped).map(|_| 0.0)); // one thread alone went on for long
                 timeline.push(now.saturating_sub(worked) as f64 / (every * workers as u64) as f64);
@@ -160,7 +164,7 @@ fn simulate(setup: Setup, body: impl Fn(&Pool, &dyn Fn())) -> Outcome {
     });
     // The workers sleep or search for ever: nobody resumes them.
     std::mem::forget(actors);
-    let mut outcome: Outcome = outcome.take().expect("its actor is done");
+    let mut outcome = meter.outcome.take().expect("the body has ended");
     std::mem::forget(pool);
     let points = usize::try_from(outcome.time / every).expect("few");
     outcome.timeline = timeline.split_off(timeline.len().saturating_sub(points));
@@ -173,7 +177,7 @@ const REST: u64 = 300_000;
 #[test]
 fn a_simulation_can_be_repeated() {
     let load = loads::Load::named("w9-64").expect("a load");
-    let once = || simulate(Setup::new(8, 3), |pool, begin| load.run(pool, begin));
+    let once = || simulate(Setup::new(8, 3), |pool, meter| load.run(pool, meter));
     let (first, second) = (once(), once());
     assert_eq!((first.time, first.engine, first.books.misses), (second.time, second.engine, second.books.misses));
 }
@@ -185,14 +189,15 @@ fn one_word_for_all_is_the_collapse_that_it_is_known_to_be() {
     // A shared counter for all jobs of 1 us, and one for each worker.
     let share = |own: bool| {
         let words: Vec<CachePadded<AtomicU64>> = (0..64).map(|_| CachePadded::default()).collect();
-        let outcome = simulate(Setup::new(64, 1), |pool, begin| {
-            begin();
+        let outcome = simulate(Setup::new(64, 1), |pool, meter| {
+            meter.begin();
             pool.broadcast(|worker| {
                 for _ in 0..JOBS {
                     coherence::work(1000);
                     words[if own { worker } else { 0 }].fetch_add(1, Ordering::Relaxed);
                 }
             });
+            meter.end();
         });
         (JOBS * 1000) as f64 / outcome.time as f64
     };

@@ -170,7 +170,7 @@ fn scale_one() {
         }
     }
     let load = load.expect("load=NAME");
-    let outcome = simulate(setup, |pool, begin| load.run(pool, begin));
+    let outcome = simulate(setup, |pool, meter| load.run(pool, meter));
     print!("{}", outcome.text(load, &setup, top));
     let share = 100.0 * outcome.share(load, setup.workers);
     assert!(share >= least as f64, "{share:.1} % of the ideal, the bar is {least} %");
