@@ -52,13 +52,13 @@ impl Pool {
     pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope, '_>) -> R + Send) -> R {
         self.shared.on_worker(|worker| {
             let scope = Scope {
-                jobs: Awaited::new(worker),
+                jobs: Awaited::new(worker, 1),
                 shared: worker.shared,
                 panic: Mutex::new(None),
                 marker: PhantomData,
             };
             let result = catch_unwind(AssertUnwindSafe(|| body(&scope)));
-            scope.jobs.wait(worker);
+            scope.jobs.wait(worker, 1);
             let spawned = scope.panic.into_inner();
             match (result, spawned) {
                 (Ok(result), None) => result,

@@ -296,6 +296,11 @@ impl Run<'static> {
         self.dag.start(self, worker);
     }
 
+    /// Takes more tokens for a job that is queued next. The caller holds one.
+    pub(crate) fn take_tokens(&self, tokens: u64) {
+        self.group.tokens.take(tokens);
+    }
+
     /// Tells the stages of a sequence how many numbers the sequence has; a stage that has seen them all ends.
     pub(crate) fn total(&self, sequence: usize, total: u64, worker: &Worker<'_>) {
         for &stage in &self.sequences[sequence].stages {

@@ -15,10 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use super::span::{Of, Span, pack, unpack};
-use crate::pool::work::job::{Awaited, Group, Job, Target};
+use crate::pool::work::job::{Awaited, Job, Target};
 use crate::pool::work::worker::Worker;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{CachePadded, Mutex};
 use crate::unwind;
 
 /// A loop of many items has at least this many leaves: enough to balance 64 workers.
@@ -64,31 +64,29 @@ pub(super) trait Body: Sync {
 #[repr(C)]
 struct Loop<'a, B> {
     target: Target,
-    group: NonNull<Group>,
     leaves: Leaves,
     body: &'a B,
     /// No leaf behind this one is begun any more.
     cut: AtomicU32,
-    /// See [`Of`].
-    pace: AtomicU64,
+    /// See [`Of`]. Padded: what stands before is read at each leaf.
+    pace: CachePadded<AtomicU64>,
     /// The first panic so far, in the order of leaves.
     panic: Mutex<Option<(u32, Box<dyn Any + Send>)>>,
 }
 
 /// Goes through all leaves of a loop. The error is what its first panic threw.
 pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Result<(), Box<dyn Any + Send>> {
-    let jobs = Awaited::new(worker);
+    let jobs = Awaited::new(worker, 1 + u64::from(leaves.count));
     let this = Loop {
         target: Target::new(Loop::<B>::run, Some(jobs.group())),
-        group: jobs.group(),
         leaves,
         body,
         cut: AtomicU32::new(u32::MAX),
-        pace: AtomicU64::new(0),
+        pace: CachePadded::new(AtomicU64::new(0)),
         panic: Mutex::new(None),
     };
-    this.work(worker, 0..leaves.count);
-    jobs.wait(worker);
+    let kept = this.work(worker, 0..leaves.count);
+    jobs.wait(worker, 1 + u64::from(kept));
     this.panic.into_inner().map_or(Ok(()), |(_, panic)| Err(panic))
 }
 
@@ -97,12 +95,14 @@ impl<B: Body> Loop<'_, B> {
     unsafe fn run(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
         // SAFETY: the target is the first field of a loop, which is alive until its jobs have ended.
         let this: &Self = unsafe { target.cast().as_ref() };
-        this.work(worker, unpack(payload));
+        let kept = this.work(worker, unpack(payload));
+        worker.keep_tokens(u64::from(kept));
     }
 
-    /// Goes through these leaves, except those that others take.
-    fn work(&self, worker: &Worker<'_>, leaves: Range<u32>) {
-        let of = Of { jobs: NonNull::from(self).cast(), group: self.group, pace: &self.pace };
+    /// Goes through these leaves, except those that others take or that are left for later. Returns how many leaves are
+    /// done with: their tokens are left here.
+    fn work(&self, worker: &Worker<'_>, leaves: Range<u32>) -> u32 {
+        let of = Of { jobs: NonNull::from(self).cast(), pace: &self.pace };
         let (span, mut run) = (Span::new(worker, of, &leaves), B::Run::default());
         span.enter(worker);
         // This ends: each time there is one leaf less, or one part of the run.
@@ -110,9 +110,11 @@ impl<B: Body> Loop<'_, B> {
             self.fail(span.next() - 1, panic);
         }
         let rest = span.leave(worker);
-        if !rest.is_empty() && self.wants(rest.start) {
-            worker.push(Job { target: of.jobs, payload: pack(&rest) });
+        if rest.is_empty() || !self.wants(rest.start) {
+            return rest.end - leaves.start;
         }
+        worker.push_counted(Job { target: of.jobs, payload: pack(&rest) });
+        rest.start - leaves.start
     }
 
     #[inline]

@@ -6,6 +6,9 @@
 //! is wanted. An occupant that answers others keeps a half that would take less than [`WORTH`], judged by the leaves
 //! before. A raider takes such a half too, and an occupant that is about to block gives it away.
 //!
+//! A range of leaves holds a token of its group for each leaf ([`crate::sync::quiescence`]). So a range is cut in two
+//! without a look at the group, and a thread gives back the tokens of all leaves that it has gone through at once.
+//!
 //! This costs next to nothing where nobody is hungry. The one leaf that runs is all that cannot be taken. And what is
 //! stolen is the largest part there is.
 //!
@@ -23,7 +26,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::pool::work::injector::Injector;
-use crate::pool::work::job::{Group, Job, Published, Target, Wanted, pointer, split_word, word};
+use crate::pool::work::job::{Job, Published, Target, Wanted, pointer, split_word, word};
 use crate::pool::work::seat::{Public, Seat};
 use crate::pool::work::worker::Worker;
 use crate::sync::Instant;
@@ -32,12 +35,11 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// A half that takes fewer nanoseconds is not worth giving away: giving it away takes about as long.
 const WORTH: u64 = 2000;
 
-/// What the jobs that go through the leaves have in common: their target, their group, and their pace. The pace is the
-/// nanoseconds that a leaf took when that was last measured, or 0 if it never was: a hint.
+/// What the jobs that go through the leaves have in common: their target and their pace. The pace is the nanoseconds that
+/// a leaf took when that was last measured, or 0 if it never was: a hint.
 #[derive(Clone, Copy)]
 pub(crate) struct Of<'a> {
     pub(crate) jobs: NonNull<Target>,
-    pub(crate) group: NonNull<Group>,
     pub(crate) pace: &'a AtomicU64,
 }
 
@@ -142,8 +144,6 @@ impl<'a> Span<'a> {
         }
         let middle = middle(next, end);
         span.end.store(middle, Ordering::Relaxed); // (G2)
-        // SAFETY: the job that goes through the range has a token, and it ends only when the far end is free.
-        unsafe { span.of.group.as_ref() }.tokens.take(1);
         Published::Part(Job { target: span.of.jobs, payload: pack(&(middle..end)) })
     }
 

@@ -10,10 +10,6 @@ use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
 use crate::sync::seam::Point;
 
-/// A thief that is not thorough looks at so many seats of each group beyond its L3 domain: of 200 seats that have jobs
-/// it finds one soon, and if few have some, a look at all seats would take from each owner what it is working on.
-const FAR: usize = 400;
-
 impl Worker<'_> {
     /// The newest job of this seat, if this thread may run it. Every [`FAIRNESS`]th find begins at the injector and at
     /// the late jobs instead. So does every find of a thread that waits for nothing while the injector has an overdue
@@ -57,12 +53,12 @@ impl Worker<'_> {
         Some(job)
     }
 
+    /// A job of another seat, the nearest first. Where another thief was faster, this one goes on to the next seat: if it
+    /// stayed, all thieves would wait for each other at the same one.
     fn steal(&self, only: Only) -> Option<Job> {
-        let in_use = self.shared.seats_in_use();
         let random = self.local(Local::random);
-        let is_thorough = only.is_some() || self.thorough.get();
-        let far = if is_thorough { usize::MAX } else { FAR };
-        for (victim, tier) in self.shared.victims.some_of(self.seat.index, random, far) {
+        let in_use = self.shared.seats_in_use();
+        for (victim, tier) in self.shared.victims.of(self.seat.index, random) {
             let Some(victim) = in_use.get(victim) else { continue };
             let has_pending = only.is_none() || may_hold_descendants(victim, only);
             if has_pending && self.watch.compensators(victim) {
@@ -82,8 +78,7 @@ impl Worker<'_> {
                         self.point(Point::Race);
                         self.shared.inject_at(victim.node, job); // the hint was old: this thread may not run the job
                     }
-                    Steal::Empty => break,
-                    Steal::Retry => {}
+                    Steal::Empty | Steal::Retry => break,
                 }
             }
             if has_pending {

@@ -72,7 +72,7 @@ impl Target {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Group {
-    /// One token per queued or running job.
+    /// One token per queued or running job, and more for a job that others take parts of.
     pub(crate) tokens: Quiescence,
     /// The thread that gives the last token back calls this, once. No other thread touches the group from then on.
     ///
@@ -108,9 +108,9 @@ pub(in crate::pool) struct Awaited {
 }
 
 impl Awaited {
-    /// A group in which one token is out. The thread that is going to wait holds it.
-    pub(crate) fn new(worker: &Worker<'_>) -> Self {
-        let group = Group { tokens: Quiescence::new(1), on_quiescent: Self::quiescent };
+    /// A group in which so many tokens are out. The thread that is going to wait holds them.
+    pub(crate) fn new(worker: &Worker<'_>, tokens: u64) -> Self {
+        let group = Group { tokens: Quiescence::new(tokens), on_quiescent: Self::quiescent };
         Self { group, latch: Latch::new(), waiter: Arc::clone(&worker.seat.parker) }
     }
 
@@ -124,9 +124,9 @@ impl Awaited {
         self.group.tokens.take(1);
     }
 
-    /// Gives the thread's own token back, and works for the group until all its jobs have ended.
-    pub(crate) fn wait(&self, worker: &Worker<'_>) {
-        if self.group.tokens.give_back(1) == Arrival::Earlier {
+    /// Gives the thread's own tokens back, and works for the group until all its jobs have ended.
+    pub(crate) fn wait(&self, worker: &Worker<'_>, tokens: u64) {
+        if self.group.tokens.give_back(tokens) == Arrival::Earlier {
             worker.wait(&self.latch, group_id(Some(self.group())));
         }
     }

@@ -145,11 +145,6 @@ impl Worker<'_> {
         self.seat.signals.request.is_up()
     }
 
-    /// How many threads could take a job now: a hint.
-    pub(crate) fn hungry(&self) -> usize {
-        self.shared.sleep.available(self.seat.domain)
-    }
-
     /// If others ask, publishes the oldest private jobs until as many are public as others could take, one at least.
     #[inline]
     pub(in crate::pool) fn publish_surplus(&self) {
@@ -164,7 +159,7 @@ impl Worker<'_> {
     pub(in crate::pool) fn answer(&self) {
         if !self.local(|local| local.unpublished) {
             if self.hides() {
-                self.publish_up_to(self.hungry().clamp(1, PUBLIC), Wanted::Surplus);
+                self.publish_up_to(self.shared.sleep.available(self.seat.domain).clamp(1, PUBLIC), Wanted::Surplus);
             }
             self.take_flag_down();
         }

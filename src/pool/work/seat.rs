@@ -120,6 +120,13 @@ pub(in crate::pool) struct TokenCache {
     pub(in crate::pool) tokens: u64,
 }
 
+impl TokenCache {
+    /// Adds tokens, or takes some away if that wraps around.
+    pub(super) fn add(&mut self, tokens: u64) {
+        self.tokens = self.tokens.wrapping_add(tokens);
+    }
+}
+
 /// The private part of a seat.
 #[derive(Debug)]
 pub(in crate::pool) struct Local {

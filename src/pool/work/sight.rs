@@ -85,8 +85,10 @@ impl Shared {
             let public = is_public.then(|| tag(seat)).flatten();
             public.into_iter().chain(serves).chain(ancestors.into_iter().flatten())
         });
-        let is_injected = |id: &NonZeroUsize| self.injectors.iter().any(|injector| injector.has(Some(*id)));
-        at_seats.chain(self.sleep.waited_for().filter(is_injected))
+        let is_injected = move |id: &NonZeroUsize| self.injectors.iter().any(|injector| injector.has(Some(*id)));
+        let has_injected = self.injectors.iter().any(|injector| !injector.is_empty());
+        let injected = has_injected.then(|| self.sleep.waited_for().filter(is_injected));
+        at_seats.chain(injected.into_iter().flatten())
     }
 }
 

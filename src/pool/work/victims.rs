@@ -233,22 +233,11 @@ impl Victims {
     /// All victims of `thief` and the tier of each, tier by tier. `random` tells at which place of a group the thief
     /// begins.
     pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.some_of(thief, random, usize::MAX)
-    }
-
-    /// As [`of`](Self::of), but at most `far` of each group beyond the first tier.
-    pub(in crate::pool) fn some_of(
-        &self,
-        thief: usize,
-        random: u64,
-        far: usize,
-    ) -> impl Iterator<Item = (usize, usize)> + '_ {
         let Tiers { order, ends, near } = &self.tiers[self.spot[thief] as usize];
         let begins = std::iter::once(0).chain(ends.iter().copied());
         let groups = begins.zip(ends).map(move |(begin, end)| {
             let first = begin + usize::try_from(random % (end - begin) as u64).expect("below a usize");
-            let most = if begin < near[0] { usize::MAX } else { far };
-            (first..*end).chain(begin..first).take(most)
+            (first..*end).chain(begin..first)
         });
         let tier = |place| near.iter().filter(|end| place >= **end).count();
         let seats = groups.flatten().map(move |place| (order[place] as usize, tier(place)));

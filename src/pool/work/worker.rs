@@ -61,8 +61,6 @@ pub(crate) struct Worker<'p> {
     pub(in crate::pool) searching: Cell<bool>,
     /// Whether another thread has woken this one for a job, and it has not begun one since.
     was_woken: Cell<bool>,
-    /// Whether this thread has seen that there is a job somewhere: it looks at all seats, also far ones.
-    pub(super) thorough: Cell<bool>,
     /// The number of the worker that this thread is, at this seat or further down on its stack. None: it is a guest or
     /// a compensating thread.
     pub(in crate::pool) number: Option<usize>,
@@ -158,7 +156,6 @@ impl<'p> Worker<'p> {
             own,
             searching,
             was_woken: Cell::new(false),
-            thorough: Cell::new(false),
             number,
             driven,
             timeless: seam::is_timeless(),
@@ -316,9 +313,15 @@ impl<'p> Worker<'p> {
             }
         }
         if group.is_some() {
-            self.local(|local| local.token_cache.tokens += 1);
+            self.local(|local| local.token_cache.add(1));
         }
         std::mem::forget(abort);
+    }
+
+    /// The running job, which goes through leaves, ends with so many tokens left. It would end with one, if it did not
+    /// say so.
+    pub(crate) fn keep_tokens(&self, tokens: u64) {
+        self.local(|local| local.token_cache.add(tokens.wrapping_sub(1)));
     }
 
     /// Tells other threads that jobs of this group may be in the ring.
@@ -417,8 +420,6 @@ impl<'p> Worker<'p> {
                     if self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), None, stays) {
                         self.was_woken.set(true);
                         patience.renew();
-                    } else {
-                        self.thorough.set(true);
                     }
                     self.heeds_call();
                 }
@@ -431,7 +432,6 @@ impl<'p> Worker<'p> {
 
     pub(in crate::pool) fn had_work(&self, patience: &mut Patience) {
         patience.renew();
-        self.thorough.set(false);
         self.forget_seen();
     }
 

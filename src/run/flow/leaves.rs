@@ -35,7 +35,8 @@ pub(crate) struct FreeLeaves {
     rests: Mutex<Vec<Range<u64>>>,
 }
 
-/// The payload of a job that goes on with one of the `rests`; as a range of leaves it is empty.
+/// The payload of a job that goes on with one of the `rests`; as a range of leaves it is empty. It holds a token for
+/// each leaf of the rest, and one more.
 const REST: Range<u32> = u32::MAX..u32::MAX;
 
 impl FreeLeaves {
@@ -64,7 +65,8 @@ impl FreeLeaves {
     /// Goes through the leaves of a job, except those that other workers take; see the module documentation.
     pub(in crate::run) fn fire(&self, cx: &Cx<'_>, payload: u64, items: &dyn NumberedItems, body: &dyn NumbersStage) {
         let leaves = unpack(payload);
-        let rest = if leaves == REST { self.rests.lock().pop() } else { None };
+        let is_rest = leaves == REST;
+        let rest = if is_rest { self.rests.lock().pop() } else { None };
         let (bits, count) = (self.bits(), self.count());
         let first = |leaf| first_of(leaf, bits, count);
         let rest = rest.unwrap_or_else(|| first(leaves.start)..first(leaves.end));
@@ -80,15 +82,17 @@ impl FreeLeaves {
         let is_wanted = numbers.is_wanted();
         let left = span.leave(cx.worker);
         let rest = next..first(left.end);
-        if rest.is_empty() {
-            return;
-        }
-        if is_wanted {
+        // This job had a token for each leaf, and one for the leaf that it began in the middle of. Those of the leaves
+        // that others have taken, or that are left for later, are gone.
+        let mut kept = u64::from(left.end - leaves.start) + u64::from(is_rest);
+        if !rest.is_empty() && is_wanted {
             self.rests.lock().push(rest);
-            cx.worker.push(cx.stage.fire_job(pack(&REST)));
-        } else {
+            kept -= u64::from(left.end - left.start);
+            worker.push(cx.stage.fire_job(pack(&REST)));
+        } else if !rest.is_empty() {
             cx.drop_items(items.discard(&rest));
         }
+        worker.keep_tokens(kept);
     }
 }
 

@@ -247,7 +247,10 @@ impl<'env> Source<'env> {
     /// Queues all numbers of a free source, at the homes of their parts.
     fn push_leaves(&self, leaves: &FreeLeaves, cx: &Cx<'_>) {
         let leaves = leaves.len();
+        // A range has a token for each leaf; what queues it counts one.
+        let take = |leaves: u32| cx.run.take_tokens(u64::from(leaves - 1));
         if self.homes.is_empty() && leaves > 0 {
+            take(leaves);
             return cx.worker.continue_with(cx.stage.fire_job(pack(&(0..leaves))));
         }
         let mut part = 0;
@@ -255,6 +258,7 @@ impl<'env> Source<'env> {
             let range = self.part_start(part, leaves)..self.part_start(part + same.len(), leaves);
             part += same.len();
             if !range.is_empty() {
+                take(range.end - range.start);
                 cx.worker.push_home(cx.stage.fire_job(pack(&range)), same[0].map(usize::from));
             }
         }
@@ -332,7 +336,7 @@ impl<'env> Source<'env> {
     /// Loads one batch for this worker and one for each idle worker, at most [`BURST`]. `pull` loads each into a place.
     fn load_chain(&self, turn: &mut TurnState, cx: &Cx<'_>, pull: impl Fn(&TurnState, u32) -> Pull) -> Issued {
         self.take_places(turn);
-        let wanted = 1 + cx.worker.hungry().min(BURST - 1);
+        let wanted = 1 + cx.worker.shared.sleep.available_anywhere().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
         let home = self.next_home(turn);

@@ -276,8 +276,7 @@ impl<'env> StageCell<'env> {
 
     /// The jobs that fire the stage, in the form that a span needs.
     pub(in crate::run) fn jobs<'a>(&'a self, pace: &'a AtomicU64) -> Of<'a> {
-        let group = self.fire.target.group.expect("linked");
-        Of { jobs: NonNull::from(&self.fire).cast(), group, pace }
+        Of { jobs: NonNull::from(&self.fire).cast(), pace }
     }
 
     /// The index of the source that the stage reads, if it reads one.

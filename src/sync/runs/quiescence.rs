@@ -1,7 +1,8 @@
 //! Notices that no job of a group (a run, a scope) is left, without a shared counter per job.
 //!
 //! This is termination detection by credit recovery (Mattern, "Global quiescence detection based on credit distribution
-//! and recovery", 1989). Each queued or running job of the group holds one token. A worker that works for the group
+//! and recovery", 1989). Each queued or running job of the group holds one token; a job that is cut into parts holds one
+//! for each part that it may have, and gives each part its tokens without a look here. A worker that works for the group
 //! keeps a cache of spare tokens in plain memory. A job that it queues takes one out, a job that it has finished puts
 //! one in. A worker touches the shared word in two cases only. If its cache is empty, it takes [`BULK`] tokens at once.
 //! If it finds no further job of the group, it gives back all that it has. The thread that brings the word to zero is

@@ -291,25 +291,29 @@ impl EventCount {
     /// Whether a thread could take a job now: [`available`](Self::available) is not zero.
     #[inline]
     pub(crate) fn is_hungry(&self, domain: usize) -> bool {
-        self.domains[domain].searching() > 0 || {
-            let word = self.census.load();
-            self.has_asleep(word) && word.active() < self.still.limit.get()
-        }
+        self.domains[domain].searching() > 0 || self.wakeable() > 0
     }
 
     /// Whether nobody searches in this domain, and a sleeper may be woken: a hint.
     pub(crate) fn has_only_sleepers(&self, domain: usize) -> bool {
-        let word = self.census.load();
-        self.domains[domain].searching() == 0 && self.has_asleep(word) && word.active() < self.still.limit.get()
+        self.domains[domain].searching() == 0 && self.wakeable() > 0
     }
 
     /// How many threads could take a job now, because they search in this domain or may be woken: a hint.
     #[inline]
     pub(crate) fn available(&self, domain: usize) -> usize {
+        self.domains[domain].searching() + self.wakeable()
+    }
+
+    /// As [`available`](Self::available), with those that search in any domain.
+    pub(crate) fn available_anywhere(&self) -> usize {
+        self.domains.iter().map(Domain::searching).sum::<usize>() + self.wakeable()
+    }
+
+    fn wakeable(&self) -> usize {
         let word = self.census.load();
-        let asleep =
-            (word.sleeping() + self.waiters.count() as u64).min(self.still.limit.get().saturating_sub(word.active()));
-        self.domains[domain].searching() + usize::try_from(asleep).expect("two 16-bit fields")
+        let asleep = word.sleeping() + self.waiters.count() as u64;
+        usize::try_from(asleep.min(self.still.limit.get().saturating_sub(word.active()))).expect("few threads")
     }
 
     /// Whether a thread is active: a hint.

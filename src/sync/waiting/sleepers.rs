@@ -108,7 +108,8 @@ pub(super) struct Waiters {
 
 #[derive(Debug)]
 struct Bucket {
-    count: AtomicUsize,
+    /// A bit for each id that is waited for, by another part of its hash. So few threads take the lock in vain.
+    marks: AtomicU64,
     list: Mutex<Vec<(NonZeroUsize, Arc<Parker>)>>,
 }
 
@@ -117,17 +118,17 @@ const ROOM: usize = 4;
 
 impl Waiters {
     pub(super) fn new(threads: usize) -> Self {
-        let bucket = || Bucket { count: AtomicUsize::new(0), list: Mutex::new(Vec::with_capacity(ROOM)) };
+        let bucket = || Bucket { marks: AtomicU64::new(0), list: Mutex::new(Vec::with_capacity(ROOM)) };
         let buckets = threads.next_power_of_two();
         let count = CachePadded::new(AtomicUsize::new(0));
         Self { count, buckets: (0..buckets).map(|_| CachePadded::new(bucket())).collect() }
     }
 
-    /// The bucket of an id, which is an address as a rule (multiplicative hashing: Knuth, "The Art of Computer
-    /// Programming", volume 3, 1973).
-    fn bucket(&self, id: NonZeroUsize) -> &Bucket {
-        let mixed = (id.get() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        &self.buckets[usize::try_from(mixed).expect("32 bits") & (self.buckets.len() - 1)]
+    /// The bucket of an id, and its mark there.
+    fn bucket(&self, id: NonZeroUsize) -> (&Bucket, u64) {
+        let mixed = mixed(id);
+        let place = usize::try_from(mixed >> 32).expect("32 bits") & (self.buckets.len() - 1);
+        (&self.buckets[place], mark(mixed))
     }
 
     /// How many there are.
@@ -138,22 +139,22 @@ impl Waiters {
     /// Enters a thread that waits for `id`.
     pub(super) fn put(&self, id: NonZeroUsize, parker: Arc<Parker>) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        let bucket = self.bucket(id);
+        let (bucket, _) = self.bucket(id);
         let mut list = bucket.list.lock();
         list.push((id, parker));
-        bucket.count.store(list.len(), Ordering::Relaxed);
+        bucket.note(&list);
     }
 
     /// Takes the last thread that waits for `id` and that `suits`.
     pub(super) fn take(&self, id: NonZeroUsize, suits: impl Fn(&Arc<Parker>) -> bool) -> Option<Arc<Parker>> {
-        let bucket = self.bucket(id);
-        if bucket.count.load(Ordering::Relaxed) == 0 {
+        let (bucket, mark) = self.bucket(id);
+        if bucket.marks.load(Ordering::Relaxed) & mark == 0 {
             return None;
         }
         let mut list = bucket.list.lock();
         let place = list.iter().rposition(|(other, parker)| *other == id && suits(parker))?;
         let (_, parker) = list.remove(place);
-        bucket.count.store(list.len(), Ordering::Relaxed);
+        bucket.note(&list);
         drop(list);
         self.count.fetch_sub(1, Ordering::Relaxed);
         Some(parker)
@@ -161,12 +162,13 @@ impl Waiters {
 
     /// Whether a sleeper seems to wait for `id`: a hint, which errs only on the side of yes.
     pub(super) fn has(&self, id: NonZeroUsize) -> bool {
-        self.bucket(id).count.load(Ordering::Relaxed) > 0
+        let (bucket, mark) = self.bucket(id);
+        bucket.marks.load(Ordering::Relaxed) & mark != 0
     }
 
     /// What the sleepers wait for; some that come and go meanwhile may be missing.
     pub(super) fn ids(&self) -> impl Iterator<Item = NonZeroUsize> {
-        let in_use = self.buckets.iter().filter(|bucket| bucket.count.load(Ordering::Relaxed) > 0);
+        let in_use = self.buckets.iter().filter(|bucket| bucket.marks.load(Ordering::Relaxed) != 0);
         in_use.flat_map(|bucket| (0..).map_while(|place| bucket.list.lock().get(place).map(|(id, _)| *id)))
     }
 
@@ -178,7 +180,26 @@ impl Waiters {
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 wake(parker);
             }
-            bucket.count.store(0, Ordering::Relaxed);
+            bucket.note(&list);
         }
     }
+}
+
+impl Bucket {
+    /// The list has changed.
+    fn note(&self, list: &[(NonZeroUsize, Arc<Parker>)]) {
+        let marks = list.iter().fold(0, |marks, (id, _)| marks | mark(mixed(*id)));
+        self.marks.store(marks, Ordering::Relaxed);
+    }
+}
+
+/// Mixes the bits of an id, which is an address as a rule (multiplicative hashing: Knuth, "The Art of Computer
+/// Programming", volume 3, 1973).
+fn mixed(id: NonZeroUsize) -> u64 {
+    (id.get() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// One of 64 bits, by the lower half of a mixed id's upper bits.
+fn mark(mixed: u64) -> u64 {
+    1 << (mixed >> 26 & 63)
 }
