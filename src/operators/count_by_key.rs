@@ -23,7 +23,7 @@ use crate::run::flow::order::Ticket;
 use crate::run::flow::stage::{Capacity, EndJobs, Ended, TailKind};
 use crate::run::slot::Slot;
 use crate::sync::countdown::FixedCountdown;
-use crate::sync::{Arrival, CachePadded, Mutex, UnsafeCell};
+use crate::sync::{Arrival, CachePadded, UnsafeCell};
 use crate::unwind::{self, Kept};
 
 impl<'env, K, T, P> Keyed<'env, K, T, P>
@@ -66,7 +66,7 @@ struct CountKeys<K> {
     /// One table for each seat.
     local: Box<[SeatTable<K>]>,
     /// The tables to merge, by partition. After merging there is one table for each partition.
-    shards: Box<[Mutex<Vec<Shard<K>>>]>,
+    shards: Box<[CachePadded<UnsafeCell<Vec<Shard<K>>>>]>,
     /// How many partitions are not merged yet.
     unmerged: FixedCountdown,
     result: Arc<Slot<Table<K, u64>>>,
@@ -74,7 +74,9 @@ struct CountKeys<K> {
 
 #[expect(unsafe_code, reason = "each seat has its own table")]
 // SAFETY: (1) while the stream runs, only the thread that sits at a seat touches the seat's table; the end of the stage
-// touches the tables after all pieces have retired; (2) keys are `Send`.
+// touches the tables after all pieces have retired; (2) keys are `Send`; (3) the shards of a partition are touched by
+// the end of the stage, then by the one job that merges them, which the end has queued, and then by the last of these
+// jobs, which the countdown orders behind all others.
 unsafe impl<K: Send> Sync for CountKeys<K> {}
 
 impl<K: Hash + Eq> CountKeys<K> {
@@ -82,7 +84,7 @@ impl<K: Hash + Eq> CountKeys<K> {
         Self {
             hasher: RandomState::default(),
             local: Box::default(),
-            shards: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            shards: (0..PARTITIONS).map(|_| CachePadded::new(UnsafeCell::new(Vec::new()))).collect(),
             unmerged: FixedCountdown::default(),
             result,
         }
@@ -95,18 +97,39 @@ impl<K: Hash + Eq> CountKeys<K> {
         self.local[cx.worker.seat.index].with_mut(|table| work(unsafe { &mut *table }))
     }
 
-    fn merge(&self, partition: usize) {
-        let mut tables = unwind::Draining::of(std::mem::take(&mut *self.shards[partition].lock()).into_iter());
+    /// Works on the shards of a partition.
+    ///
+    /// # Safety
+    /// (1) It is this thread's turn: (3) of `Sync`.
+    #[expect(unsafe_code, reason = "each partition has one job")]
+    unsafe fn with_shards<R>(&self, partition: usize, work: impl FnOnce(&mut Vec<Shard<K>>) -> R) -> R {
+        // SAFETY: (1).
+        self.shards[partition].with_mut(|shards| work(unsafe { &mut *shards }))
+    }
+
+    /// # Safety
+    /// (1) of [`with_shards`](Self::with_shards).
+    #[expect(unsafe_code, reason = "each partition has one job")]
+    unsafe fn merge(&self, partition: usize) {
+        // SAFETY: (1).
+        let tables = unsafe { self.with_shards(partition, std::mem::take) };
+        let mut tables = unwind::Draining::of(tables.into_iter());
         let first = tables.next().unwrap_or_default();
         let merge = |into, from| Table::merge_partitions(into, from, |count, more| *count += more);
         let merged = tables.fold(first, merge);
-        self.shards[partition].lock().push(merged);
+        // SAFETY: (1).
+        unsafe { self.with_shards(partition, |shards| shards.push(merged)) };
     }
 
-    fn finish(&self) {
+    /// # Safety
+    /// (1) of [`with_shards`](Self::with_shards), for all partitions, which are merged.
+    #[expect(unsafe_code, reason = "each partition has one job")]
+    unsafe fn finish(&self) {
         let mut table = Table::with_hasher(self.hasher.clone());
-        for (partition, shards) in self.shards.iter().enumerate() {
-            table.put_partition(partition, shards.lock().pop().expect("merged"));
+        for partition in 0..PARTITIONS {
+            // SAFETY: (1).
+            let merged = unsafe { self.with_shards(partition, Vec::pop) };
+            table.put_partition(partition, merged.expect("merged"));
         }
         put(&self.result, Some(table));
     }
@@ -123,10 +146,17 @@ impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
 
     fn own(&self, cx: &Cx<'_>, jobs: EndJobs) {
         let partition = cx.share_end(jobs);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.merge(partition as usize))) {
+        #[expect(unsafe_code, reason = "each partition has one job")]
+        // SAFETY: (1) this is the one job of the partition.
+        let merged = catch_unwind(AssertUnwindSafe(|| unsafe { self.merge(partition as usize) }));
+        if let Err(panic) = merged {
             fail(cx, panic);
         } else if self.unmerged.arrive() == Arrival::Last {
-            self.finish();
+            #[expect(unsafe_code, reason = "each partition has one job")]
+            // SAFETY: (1) all others have arrived.
+            unsafe {
+                self.finish();
+            }
             cx.ended();
         }
     }
@@ -139,11 +169,19 @@ impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
                 #[expect(unsafe_code, reason = "each seat has its own table")]
                 // SAFETY: (1) of `Sync`: all pieces have retired.
                 let table = unsafe { &mut *table };
-                entries += table.len();
-                for (partition, shards) in self.shards.iter().enumerate() {
+                let len = table.len();
+                if len == 0 {
+                    return;
+                }
+                entries += len;
+                for partition in 0..PARTITIONS {
                     let shard = table.take_partition(partition);
                     if !shard.is_empty() {
-                        shards.lock().push(shard);
+                        #[expect(unsafe_code, reason = "each partition has one job")]
+                        // SAFETY: (1) the end of the stage, before the jobs.
+                        unsafe {
+                            self.with_shards(partition, |shards| shards.push(shard));
+                        }
                     }
                 }
             });
@@ -153,9 +191,16 @@ impl<K: Hash + Eq + Send, T> Tail<(K, T)> for CountKeys<K> {
             cx.end_in_parts(u32::try_from(PARTITIONS).expect("few"));
             return Ended::Later;
         }
-        match catch_unwind(AssertUnwindSafe(|| (0..PARTITIONS).for_each(|partition| self.merge(partition)))) {
+        #[expect(unsafe_code, reason = "each partition has one job")]
+        // SAFETY: (1) the end of the stage, and there are no jobs.
+        let merge = |partition| unsafe { self.merge(partition) };
+        match catch_unwind(AssertUnwindSafe(|| (0..PARTITIONS).for_each(merge))) {
             Ok(()) => {
-                self.finish();
+                #[expect(unsafe_code, reason = "each partition has one job")]
+                // SAFETY: (1) as above.
+                unsafe {
+                    self.finish();
+                }
                 Ended::Now
             }
             Err(panic) => fail(cx, panic),

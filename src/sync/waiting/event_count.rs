@@ -215,8 +215,8 @@ impl EventCount {
         self.census.leave();
     }
 
-    /// Notes that a look is owed. The caller then checks whether a thread can be woken by now. It does so also where a
-    /// look is owed already: the thread that owes that may not have passed O2 yet. (O1), (O2)
+    /// Notes that a look is owed. The caller then checks whether a thread can be woken by now, also where a look is owed
+    /// already: the thread that owes that may not have passed O2 yet. (O1), (O2)
     fn owe(&self, notes: u32) {
         self.notes.leave(notes); // (O1)
         fence_edge!("event_count.owed"); // (O2)
@@ -489,8 +489,8 @@ impl EventCount {
         self.sleep_on(parker, at, only, must_stay)
     }
 
-    /// As [`fall_asleep`](Self::fall_asleep), for a compensating thread. A notifier wakes it only if a slot is lent for
-    /// it. `must_stay` is told whether that is so now.
+    /// As [`fall_asleep`](Self::fall_asleep), for a compensating thread, which needs a slot to be woken. `must_stay` is
+    /// told whether one is lent for it now.
     pub(crate) fn fall_asleep_as_compensator(
         &self,
         parker: &Arc<Parker>,
