@@ -56,6 +56,8 @@ if ((models < MODELS)); then
     exit 1
 fi
 
+run bash ci/scale.sh --bars quick
+
 run cargo build --release --examples
 
 # -- Examples with checked output. --

@@ -76,6 +76,7 @@ fn a_pool_is_of_no_use_in_a_child() {
             pool.broadcast(|_| ());
             let g = Graph::new();
             let of_all = sum(&g);
+            let again = g.task(of_all.read(), |sum| *sum);
             let mut plan = g.plan(&pool).expect("no defect");
             plan.run().expect("a good run");
             let handle = pool.handle();
@@ -83,6 +84,7 @@ fn a_pool_is_of_no_use_in_a_child() {
             in_child(|| {
                 let (pool, mut plan) = own.take().expect("the child's own");
                 asks_from_outside(&pool, &handle, &mut plan);
+                assert!(plan.try_get(&of_all).is_none() && plan.try_get(&again).is_none());
                 drop(plan);
                 drop(pool);
                 drop(handle.clone());

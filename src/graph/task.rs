@@ -7,7 +7,7 @@ use super::Graph;
 use super::access::{Access, AccessAt, ForeignData};
 use crate::plan::Data;
 use crate::run::dag::TaskBody;
-use crate::run::slot::Slot;
+use crate::run::slot::{AnySlot as _, Slot};
 
 impl<'env> Graph<'env> {
     /// Adds data with a value, for tasks to read and write.
@@ -70,11 +70,14 @@ where
     R: Send,
 {
     unsafe fn fire(&mut self) {
+        // What the run before has made. It goes first, so that it and the new result do not both take memory.
+        // SAFETY: (1) the run before is over, and in this one everything that accesses the result comes after this task.
+        unsafe { self.result.clear() };
         // SAFETY: (1) passed on.
         let result = (self.body)(unsafe { self.access.fetch() });
-        // SAFETY: (1) everything that accesses the result comes after this task.
+        // SAFETY: (1) as above.
         let old = unsafe { self.result.replace(Some(result)) };
-        debug_assert!(old.is_none(), "results are cleared before a run");
+        debug_assert!(old.is_none(), "it was dropped above");
     }
 
     unsafe fn torn(&mut self) {

@@ -56,6 +56,8 @@ const SMALL: usize = 8 * 1024;
 
 /// One partition of a table of counts.
 type Shard<K> = Entries<K, u64>;
+/// The shards of one partition.
+type Shards<K> = CachePadded<UnsafeCell<Vec<Shard<K>>>>;
 
 /// The table of one seat.
 type SeatTable<K> = CachePadded<UnsafeCell<Table<K, u64>>>;
@@ -66,7 +68,7 @@ struct CountKeys<K> {
     /// One table for each seat.
     local: Box<[SeatTable<K>]>,
     /// The tables to merge, by partition. After merging there is one table for each partition.
-    shards: Box<[CachePadded<UnsafeCell<Vec<Shard<K>>>>]>,
+    shards: Box<[Shards<K>]>,
     /// How many partitions are not merged yet.
     unmerged: FixedCountdown,
     result: Arc<Slot<Table<K, u64>>>,

@@ -19,6 +19,7 @@ mod picture;
 mod place;
 mod validate;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use crate::run::names::Names;
 use crate::run::slot::{AnySlot, Slot};
 use crate::run::{RunParts, Seated};
 use blueprint::Checked;
-use draft::{Body, Draft, NodeDraft};
+use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, SlotId, Who};
 use explain::Facts;
 
 pub use blueprint::Blueprint;
@@ -73,16 +74,29 @@ pub(crate) const MAX_CREDITS: usize = 1 << 20;
 pub struct Plan<'env> {
     run: Seated<'env>,
     slots: Vec<PlannedSlot<'env>>,
+    /// The slots that each run looks at before it begins: data that the user gives and something accesses, and results
+    /// of sinks.
+    first: Box<[usize]>,
     facts: Facts,
 }
 
 struct PlannedSlot<'env> {
     slot: Arc<dyn AnySlot + 'env>,
     op: usize,
-    /// Whether the user gives its value, not a task or a sink.
-    given: bool,
-    /// Whether a task or stage accesses it.
-    used: bool,
+    maker: Maker,
+}
+
+/// Who gives a slot its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Maker {
+    /// The user. A task or stage accesses the value.
+    User,
+    /// The user, and nothing accesses the value.
+    UserForNobody,
+    /// A task, which drops the value of the run before when it fires.
+    Task,
+    /// A sink.
+    Sink,
 }
 
 impl<'env> Plan<'env> {
@@ -103,11 +117,9 @@ impl<'env> Plan<'env> {
         });
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
         let facts = Facts::of(&draft, &edges, &free, &credits, homes);
-        let mut used = vec![false; draft.slots.len()];
-        draft.accesses.iter().for_each(|(_, slot, _)| used[slot.0] = true);
-        let slots = draft.slots.into_iter().zip(used);
-        let slots = slots.map(|(draft, used)| PlannedSlot { slot: draft.slot, op: draft.op, given: draft.given, used });
-        let slots = slots.collect();
+        let slots = planned(draft.slots, &draft.accesses);
+        let looks = |slot: &PlannedSlot<'_>| matches!(slot.maker, Maker::User | Maker::Sink);
+        let first = (0..slots.len()).filter(|slot| looks(&slots[*slot])).collect();
 
         let nodes = draft.nodes.into_iter().zip(tasks).map(|(node, home)| match node {
             NodeDraft::Task { op, body } => DagNode::Task { op, body, home },
@@ -146,16 +158,18 @@ impl<'env> Plan<'env> {
         }
         let run =
             Seated::new(RunParts { pool: Arc::clone(shared), names: draft.names, sequences, sources, stages, dag });
-        Ok(Self { run, slots, facts })
+        Ok(Self { run, slots, first, facts })
     }
 
     /// Runs the graph once, and returns when the run is over.
     ///
-    /// The calling thread works along. The results of the run before are dropped first.
+    /// The calling thread works along. The results of the run before are dropped in this run: those of stream sinks
+    /// before anything runs, that of a task by the task itself, just before it begins. What is left of them is dropped
+    /// before this returns an error. If the drop of a result panics, the panic is swallowed.
     ///
     /// # Errors
     /// * [`NotReady`](RunErrorKind::NotReady), before anything runs: an earlier run has used up a source, or data is
-    ///   absent.
+    ///   absent. The results of the run before stay.
     /// * [`Closed`](RunErrorKind::Closed): the pool was dropped before the run began.
     /// * [`Cancelled`](RunErrorKind::Cancelled): the pool was dropped during the run.
     /// * [`Forked`](RunErrorKind::Forked): the pool was made before a fork, and this is the child process.
@@ -163,17 +177,31 @@ impl<'env> Plan<'env> {
     /// * [`Panicked`](RunErrorKind::Panicked) or [`Failed`](RunErrorKind::Failed): user code failed. Of several
     ///   failures this is the earliest in stream order.
     ///
-    /// After an error, results that were not made are absent. Data that a failed task held for writing is absent too,
-    /// and must be [`set`](Self::set) again. Then the plan can run again.
+    /// After any other error, results that were not made are absent. Data that a failed task held for writing is absent
+    /// too, and must be [`set`](Self::set) again. Then the plan can run again.
     pub fn run(&mut self) -> Result<(), RunError> {
-        if let Some(slot) = self.slots.iter().find(|slot| slot.given && slot.used && !slot.is_present()) {
+        let first = || self.first.iter().map(|slot| &self.slots[*slot]);
+        if let Some(slot) = first().find(|slot| slot.maker == Maker::User && !slot.is_present()) {
             let name = self.names().get(slot.op);
             let message = "its value was taken: set it again".to_owned();
             return Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()));
         }
         self.run.check_ready()?;
-        self.slots.iter().filter(|slot| !slot.given).for_each(PlannedSlot::clear);
-        self.run.execute()
+        first().filter(|slot| slot.maker == Maker::Sink).for_each(PlannedSlot::clear);
+        let ran = self.run.execute();
+        if ran.is_err() {
+            self.drop_left();
+        }
+        ran
+    }
+
+    /// Drops the results of earlier runs that the last one has left, because their tasks did not fire in it.
+    #[cold]
+    fn drop_left(&self) {
+        let fired = self.run.get().dag.tasks().filter(|(_, fired, ..)| *fired).map(|(op, ..)| op);
+        let fired: HashSet<usize> = fired.collect();
+        let left = self.slots.iter().filter(|slot| slot.maker == Maker::Task && !fired.contains(&slot.op));
+        left.for_each(PlannedSlot::clear);
     }
 
     /// The report on the last run: what operators, stages and workers did. Before the first run all counts are 0.
@@ -279,6 +307,22 @@ impl<'env> Plan<'env> {
     fn absent<T>(&self, data: &Data<T>) -> ! {
         panic!("'{}' is absent: it was taken, or no run has made it", self.names().get(data.op))
     }
+}
+
+/// The slots of a draft, with what the accesses tell of their makers.
+fn planned<'env>(slots: Vec<SlotDraft<'env>>, accesses: &[(Who, SlotId, Mode)]) -> Vec<PlannedSlot<'env>> {
+    let maker = |slot: &SlotDraft<'_>| if slot.given { Maker::UserForNobody } else { Maker::Task };
+    let planned = slots.into_iter().map(|draft| PlannedSlot { maker: maker(&draft), slot: draft.slot, op: draft.op });
+    let mut planned: Vec<_> = planned.collect();
+    for (who, slot, _) in accesses {
+        let maker = &mut planned[slot.0].maker;
+        *maker = match (*maker, who) {
+            (Maker::UserForNobody, _) => Maker::User,
+            (_, Who::Sink(_)) => Maker::Sink,
+            (maker, _) => maker,
+        };
+    }
+    planned
 }
 
 impl PlannedSlot<'_> {

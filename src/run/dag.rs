@@ -1,8 +1,8 @@
 //! The task graph: tasks, and the nodes at which streams join them.
 //!
 //! A node is a task, the gate of a stage that reads data, or the end of a stage. The layout is flat. The successors of
-//! each node are a range of one list. The counts of missing predecessors are one array, which each run resets. A node
-//! with a single predecessor does not use its count.
+//! each node are a range of one list. The counts of missing predecessors are one array. A node with a single predecessor
+//! does not use its count.
 //!
 //! The worker that finishes a node continues with the first task that this made ready, and queues the others.
 //! Successors that wait for this node alone are adjacent in the list, so the worker queues them as one range. The
@@ -96,6 +96,8 @@ pub(crate) struct Dag<'env> {
     list: Box<[u32]>,
     /// Where in `list` the tasks without predecessors begin.
     roots: u32,
+    /// The stages whose gates have no predecessors.
+    open: Box<[u32]>,
     /// The home of each node; empty if none has one.
     homes: Box<[Home]>,
     /// Tasks at this node and at later ones do not fire.
@@ -146,6 +148,11 @@ impl<'env> Dag<'env> {
         let count = u32::try_from(nodes.len()).expect("fewer than 2^32 nodes");
         list.extend((0..count).filter(|node| before[*node as usize] == 0 && is_task(*node)));
         list[roots as usize..].sort_by_key(|node| home(*node));
+        let at_once = |(node, before): (&DagNode<'_>, &u32)| match node {
+            DagNode::Gate { stage } if *before == 0 => Some(u32::try_from(*stage).expect("fewer than 2^32 stages")),
+            _ => None,
+        };
+        let open = nodes.iter().zip(&before).filter_map(at_once).collect();
         let mut tasks = Vec::new();
         let kinds = nodes.into_iter().map(|node| match node {
             DagNode::Task { op, body, .. } => {
@@ -165,6 +172,7 @@ impl<'env> Dag<'env> {
             lone: lone.into(),
             list: list.into(),
             roots,
+            open,
             homes,
             limit: AtomicU32::new(u32::MAX),
             nanos: tasks.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -204,11 +212,7 @@ impl<'env> Dag<'env> {
     pub(crate) fn start(&self, run: &Run<'static>, worker: &Worker<'_>) {
         let end = u32::try_from(self.list.len()).expect("checked in `new`");
         self.push_homes(self.roots, end, worker, |_| false);
-        for (kind, before) in self.kinds.iter().zip(&self.before) {
-            if let (Kind::Gate(stage), 0) = (kind, before) {
-                run.cx(*stage as usize, worker).open();
-            }
-        }
+        self.open.iter().for_each(|stage| run.cx(*stage as usize, worker).open());
     }
 
     /// Stops the tasks at `node` and at later nodes from firing.

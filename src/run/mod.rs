@@ -189,11 +189,11 @@ impl<'env> Seated<'env> {
     /// Runs once, and returns when the run is over. The calling thread works along.
     pub(crate) fn execute(&mut self) -> Result<(), RunError> {
         let run = self.get_mut();
+        run.reset();
         if run.pool.is_forked() {
             let message = "it was made before the fork, and has no threads in the child process".to_owned();
             return Err(RunError::new(RunErrorKind::Forked, message, Report::default()));
         }
-        run.reset();
         let pool = Arc::clone(&run.pool);
         run.tally.begin(&pool);
         let run_at = |worker: &Worker<'_>| (self.execute_on(worker), worker.seat.index);

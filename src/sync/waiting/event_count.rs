@@ -113,7 +113,7 @@ impl Prefer<'_> {
     }
 }
 
-/// What a thread may be woken for: any job, or only those of one group.
+/// What a thread may be woken for: any job, or those of one group.
 pub(crate) type Only = Option<NonZeroUsize>;
 
 /// What hardly ever changes.
@@ -185,7 +185,7 @@ impl EventCount {
 
     /// Whether more compensating threads are about than slots are lent.
     pub(crate) fn has_too_many_compensators(&self) -> bool {
-        self.slots.about() > self.lent()
+        self.slots.about() > self.slots.lent()
     }
 
     fn has_slot_for_compensator(&self) -> bool {
@@ -194,7 +194,6 @@ impl EventCount {
 
     /// Whether no job will come any more except from jobs under way. If so, all jobs that came before are visible. (E3)
     pub(crate) fn is_ending(&self) -> bool {
-        // Acquire: pairs with E1.
         self.still.ending.load(edge!("event_count.ended", Acquire))
     }
 
@@ -205,8 +204,7 @@ impl EventCount {
         self.wake_all();
     }
 
-    /// A thread stops working here, and pays after this. `searching`: pushers of this domain may have counted on its
-    /// search. (X1)
+    /// A thread stops working here, and pays after this. Pushers of `searching` may have counted on its search. (X1)
     pub(crate) fn exit(&self, searching: Option<usize>) {
         if let Some(domain) = searching {
             self.notes.leave(NO_SLOT | NOBODY); // before it stops searching
@@ -227,7 +225,7 @@ impl EventCount {
         self.owe(NO_SLOT | NOBODY);
     }
 
-    /// The caller has stopped a search on which pushers may have counted, and cannot wake a thread. It owes a look.
+    /// The caller has stopped a search on which pushers may have counted, and can wake nobody.
     pub(crate) fn owes_rest(&self) {
         self.owe(if self.is_at_limit() { NO_SLOT | NOBODY } else { NOBODY });
     }
@@ -289,7 +287,6 @@ impl EventCount {
     }
 
     /// Whether a thread could take a job now: [`available`](Self::available) is not zero.
-    #[inline]
     pub(crate) fn is_hungry(&self, domain: usize) -> bool {
         self.domains[domain].searching() > 0 || self.wakeable() > 0
     }
@@ -331,15 +328,14 @@ impl EventCount {
         self.census.load().active() > self.still.limit.get() && self.still.limit.holds()
     }
 
-    /// Whether more than `limit` threads are active, and the limit was lowered. If it was not, this is one load from a
-    /// cache line that hardly changes.
+    /// Whether more than `limit` threads are active, and the limit was lowered: one load from a still line if it was not.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.still.limit.is_lowered() && self.is_over_limit()
     }
 
-    /// Changes the limit; it may not exceed that at the start. If it is lowered, threads that are one too many find out
-    /// by themselves. If it is raised, the caller pays. (R1)
+    /// Changes the limit, at most to that at the start. If it is lowered, threads that are one too many find out by
+    /// themselves. If it is raised, the caller pays. (R1)
     pub(crate) fn set_limit(&self, limit: usize) {
         self.still.limit.set(limit); // (R1)
     }
@@ -400,8 +396,8 @@ impl EventCount {
         self.take_sleeper(prefer).inspect(|parker| parker.unpark()).is_some()
     }
 
-    /// Wakes the thread that waits for this very job, even at the limit and beside searchers: it may hold what all of
-    /// these wait for. Call it after the job is there for it.
+    /// Wakes the thread that waits for this very job, whatever the limit: it may hold what others wait for. Call it after
+    /// the job is there for it.
     pub(crate) fn give_back(&self, id: NonZeroUsize) {
         fence_edge!("event_count.pushed"); // (N1)
         if let Some(parker) = self.take_waiter(id) {
