@@ -16,6 +16,10 @@ use crate::topology::Topology;
 
 /// How many batches of a source may be in flight, unless the user sets a number or the pool is large.
 const CREDITS: usize = 256;
+/// As many in a large pool, for each worker. A batch has its credit until all batches before it have passed an ordered
+/// sink. So a worker that begins late holds up those of the others: with two for each of 128 workers, half of them had
+/// nothing to do.
+const EACH: usize = 8;
 
 /// A graph that was checked and laid out for some machine, which need not be this one.
 ///
@@ -68,13 +72,13 @@ impl Checked {
     }
 }
 
-/// The credits of each stage's source: the number that the user set, or else [`CREDITS`], or twice the number of
-/// workers if that is more.
+/// The credits of each stage's source: the number that the user set, or else [`CREDITS`], or [`EACH`] for each worker if
+/// that is more.
 ///
 /// A graph that stalls for lack of credits should stall in every pool. So the number depends on the pool only if the
-/// pool has more than 128 workers.
+/// pool has more than 32 workers.
 fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
-    let usual = CREDITS.max(2 * workers);
+    let usual = CREDITS.max(EACH * workers);
     let credits =
         draft.stages.iter().map(|stage| stage.source.as_ref().and_then(|source| source.credits).unwrap_or(usual));
     credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
