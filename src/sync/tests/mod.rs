@@ -26,6 +26,7 @@ mod composed;
 mod meeting;
 mod notice;
 mod ring;
+mod searchers;
 
 /// Explores `model`, then again with each edge weakened.
 fn check(edges: &[&'static str], model: fn()) {

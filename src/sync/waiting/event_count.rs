@@ -70,10 +70,10 @@
 //! | `event_count.asleep` | S1, then S2 | S3 | the same | `loom_event_count_loses_no_wake_up`, `loom_event_count_search_changes_hands` |
 //! | `event_count.end` | the job, then E1 | E3, then the look at the queues | not (E3 sees E1 and misses the job) | `loom_event_count_end_comes_after_all_jobs` |
 //! | `event_count.ended` | the same | the same | the same | `loom_event_count_end_comes_after_all_jobs` |
-//! | `event_count.owed` | O1, then O2; H1, then H2 | O3; H3 | not (O3 misses X1 and P2 misses O1), not (H3 misses F1 and F3 misses H1) | `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
+//! | `event_count.owed` | O1, then O2; H1, then H2 | O3; H3 | not (O3 misses X1 and P2 misses O1), not (H3 misses F1 and F3 misses H1) | `loom_event_count_payer_hands_on`, `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
 //! | `event_count.freed` | X1, R1 or L1, then P1 | P2 | the same | `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
 //! | `event_count.paid` | P3, then P4 | P5 | not (P5 misses the job and the pusher sees the old note) | `loom_event_count_debt_is_paid_once` |
-//! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_search_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
+//! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_last_searcher_looks`, `loom_event_count_payer_hands_on`, `loom_event_count_search_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

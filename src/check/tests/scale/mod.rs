@@ -204,3 +204,38 @@ fn one_word_for_all_is_the_collapse_that_it_is_known_to_be() {
     let (shared, own) = (share(false), share(true));
     assert!(shared < 0.4 && own > 0.8, "one word: {shared:.2} of the ideal, a word each: {own:.2}");
 }
+
+/// Each worker goes through jobs of its own while all others do too: what a job costs in accesses to lines that others
+/// touch as well does not depend on how many workers there are.
+#[test]
+#[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
+fn jobs_that_stay_at_home_touch_few_shared_lines() {
+    /// A piece of work that is too long for others to be hungry still.
+    fn body() {
+        coherence::work(20_000);
+    }
+    let accesses = |workers: usize, jobs: u64, what: fn(&Pool)| {
+        let outcome = simulate(Setup::new(workers, 1), |pool, meter| {
+            meter.begin();
+            pool.broadcast(|_| (0..jobs).for_each(|_| what(pool)));
+            meter.end();
+        });
+        outcome.books.shared as f64
+    };
+    let cases: [(&str, fn(&Pool)); 3] = [
+        ("a join", |pool| _ = pool.join(body, body)),
+        ("a loop", |pool| pool.for_each(0..2, |_| body())),
+        ("a blocking call", |pool| pool.block_in_place(body)),
+    ];
+    for (name, what) in cases {
+        // What more jobs cost: the begin and the end, where others look for work, do not count.
+        let (few, many) = (100, 300);
+        let each = [8, 64, 256].map(|workers| {
+            let more = accesses(workers, many, what) - accesses(workers, few, what);
+            more / ((many - few) * workers as u64) as f64
+        });
+        println!("{name}: {each:.2?} accesses to shared lines, with 8, 64 and 256 workers");
+        // 32 times as many workers; the ends of the longer and the shorter run are not exactly alike.
+        assert!(each[2] <= 1.25 * each[0] + 1.0, "{name}: {each:.2?}");
+    }
+}
