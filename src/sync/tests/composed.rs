@@ -13,7 +13,7 @@ use super::super::event_count::{At, EventCount, Prefer};
 use super::super::latch::Latch;
 use super::super::parker::Parker;
 use super::super::quiescence::Quiescence;
-use super::{Plain, check, pay};
+use super::{Plain, check, check_bounded, pay};
 
 /// Takes a job from a queue that has only a length.
 fn take(jobs: &AtomicUsize) -> bool {
@@ -43,7 +43,7 @@ fn loom_wait_ends_with_its_group() {
     }
     // Not N1: where nobody searches the pusher passes O2 before it gives up.
     let edges = ["event_count.asleep", "quiescence.give", "latch.set", "latch.seen"];
-    check(&edges, || {
+    check_bounded(&edges, || {
         let wait = Arc::new(Wait {
             sleep: EventCount::new(1, &[2]),
             jobs: AtomicUsize::new(0),
@@ -303,7 +303,7 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
 /// fence behind it yet, so the pusher must not rely on it.
 #[test]
 fn loom_event_count_nobody_relies_on_the_note_of_another() {
-    check(&["event_count.owed", "event_count.freed"], || {
+    check_bounded(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(1, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         let group = NonZeroUsize::new(1);

