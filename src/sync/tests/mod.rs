@@ -499,7 +499,7 @@ fn pay(sleep: &EventCount, jobs: &AtomicUsize) {
 /// A thread asks and is about to sleep. Meanwhile the owner takes the flag down, because it sees nobody hungry.
 #[test]
 fn loom_steal_request_is_not_forgotten() {
-    check(&["steal_request.answered", "event_count.asleep"], || {
+    check(&["steal_request.answered", "event_count.asleep", "event_count.woken", "event_count.awake"], || {
         let shared = Arc::new((EventCount::new(2, &[2]), StealRequest::new()));
         shared.0.enter();
         let asker = {

@@ -2,9 +2,18 @@
 //!
 //! This changes only when a thread falls asleep or wakes, which takes microseconds in any case. What changes with every
 //! job, who searches, is counted for each L3 domain ([`super::sleepers`]).
+//!
+//! A thread that wakes goes from this count to that of its domain. One that looks for either must not come between: it
+//! looks here first, and a thread counts as searching before it stops counting as sleeping.
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `event_count.woken` | `wake`: RMW, Release | `load` | that the thread searches | `loom_steal_request_is_not_forgotten` |
+//! | `event_count.awake` | the same | `load`: Acquire | the same | `loom_steal_request_is_not_forgotten` |
 
-use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{CachePadded, edge};
 
 const SLEEPING: u64 = 1;
 const ACTIVE: u64 = 1 << 32;
@@ -37,7 +46,7 @@ struct Counts {
     stirs: AtomicU64,
 }
 
-// Relaxed, all of them: the fences of the event count order what the counts decide.
+// Relaxed, all others: the fences of the event count order what the counts decide.
 impl Census {
     pub(super) fn new() -> Self {
         Self(CachePadded::new(Counts { word: AtomicU64::new(0), stirs: AtomicU64::new(0) }))
@@ -45,7 +54,8 @@ impl Census {
 
     #[inline]
     pub(super) fn load(&self) -> Word {
-        Word(self.0.word.load(Ordering::Relaxed))
+        // Acquire: who does not see a thread asleep any more sees it search.
+        Word(self.0.word.load(edge!("event_count.awake", Acquire)))
     }
 
     /// A thread begins to be active.
@@ -67,7 +77,8 @@ impl Census {
     /// Such a thread is active again.
     pub(super) fn wake(&self) {
         self.stir();
-        self.0.word.fetch_add(ACTIVE.wrapping_sub(SLEEPING), Ordering::Relaxed);
+        // Release: it counts as searching by now.
+        self.0.word.fetch_add(ACTIVE.wrapping_sub(SLEEPING), edge!("event_count.woken", Release));
     }
 
     /// One thread becomes active in the place of another one.

@@ -288,7 +288,7 @@ impl EventCount {
 
     /// Whether a thread could take a job now: [`available`](Self::available) is not zero.
     pub(crate) fn is_hungry(&self, domain: usize) -> bool {
-        self.domains[domain].searching() > 0 || self.wakeable() > 0
+        self.wakeable() > 0 || self.searching(domain) > 0 // in this order: see `census`
     }
 
     /// Whether nobody searches in this domain, and a sleeper may be woken: a hint.
