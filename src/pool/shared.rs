@@ -222,11 +222,16 @@ impl Shared {
     }
 
     /// The look of a worker that is about to sleep: asks all seats for jobs, and tells whether one is in sight. This is
-    /// a look at everything, so it takes away the note that a look is owed.
+    /// a look at everything, so it takes away the notes that others have left. If there is a job, the worker searches on.
+    /// It may find another one, so it leaves a note that its search ends with a look at everything.
     pub(super) fn asks_for_work(&self) -> bool {
         self.sleep.settle();
         self.ask_all();
-        self.has_work(None)
+        let has_work = self.has_work(None);
+        if has_work {
+            self.sleep.hand_on();
+        }
+        has_work
     }
 
     /// Asks all seats for jobs.

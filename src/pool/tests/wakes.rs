@@ -100,6 +100,24 @@ fn who_finds_something_at_the_limit_owes_a_look() {
     assert!(is_woken(sleeps), "nobody comes for the other job");
 }
 
+/// A worker is woken for a job for which another thread waits, so its pusher leaves a note. The worker was about to sleep:
+/// it takes all notes away, sees the job, and stays. Then it finds something else. The thread that waits is woken.
+#[test]
+fn who_stays_awake_keeps_what_others_have_handed_on() {
+    let shared = &Shared::by_hand(3, 3);
+    let ([stays, waits], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
+    shared.sleep.enter();
+    shared.sleep.announce(&waits.parker, waits.at(), Some(job(&target).id()), false);
+    shared.sleeps(stays);
+    shared.comes(job(&target));
+    assert!(is_woken(stays) && !is_woken(waits), "a thread that may run anything comes first");
+    assert!(Worker::at(shared, stays, Worker::must_stay), "there is a job");
+    shared.sleep.found(0);
+    Worker::at(shared, stays, Worker::wake_for_rest);
+    assert!(is_woken(waits), "nobody comes for the job");
+    shared.injectors[0].take(None).expect("the job");
+}
+
 /// A job comes, and its pusher counts on a compensating thread that searches. That thread has to give its slot back,
 /// and sleeps without a look. A worker is woken for the job.
 #[test]

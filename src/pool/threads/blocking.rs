@@ -262,6 +262,7 @@ impl Worker<'_> {
                 Step::Idle if ending => break,
                 Step::Idle if over || !self.goes_on_looking(&mut patience) => {
                     if self.sleep_as_compensator() {
+                        self.was_woken.set(true);
                         patience.renew();
                     }
                 }

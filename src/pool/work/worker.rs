@@ -60,7 +60,7 @@ pub(crate) struct Worker<'p> {
     /// Whether this thread counts as searching in the event count.
     pub(in crate::pool) searching: Cell<bool>,
     /// Whether another thread has woken this one for a job, and it has not begun one since.
-    was_woken: Cell<bool>,
+    pub(in crate::pool) was_woken: Cell<bool>,
     /// The number of the worker that this thread is, at this seat or further down on its stack. None: it is a guest or
     /// a compensating thread.
     pub(in crate::pool) number: Option<usize>,

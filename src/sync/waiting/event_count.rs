@@ -48,9 +48,9 @@
 //!
 //! **Sleep**:
 //! * (S1) Count as sleeping, and enter the list. (S2) Fence.
-//! * (S3) Look again, and go on if there is a reason to. A thread that may run anything takes the note away (P3, P4),
-//!   and looks at all queues; if `limit` are active it does not look, and owes that. A thread that waits for a group
-//!   pays, and looks for what it may run.
+//! * (S3) Look again, and go on if there is a reason to. A thread that may run anything takes the notes away (P3, P4),
+//!   looks at all queues, and hands on (H1) if there is a job; if `limit` are active it does not look, and owes that. A
+//!   thread that waits for a group pays, and looks for what it may run.
 //! * (S4) Park until woken. Leave the list, or, if a notifier has done that, spend its wake-up.
 //! * (S5) A thread that waits for a group was woken for a job, and another thread has taken that one. It passes on what
 //!   is in sight before it sleeps again or goes on: more jobs may lie there for which only this thread was woken.
@@ -116,7 +116,6 @@ impl Prefer<'_> {
 /// What a thread may be woken for: any job, or those of one group.
 pub(crate) type Only = Option<NonZeroUsize>;
 
-/// What hardly ever changes.
 #[derive(Debug)]
 struct Still {
     limit: Limit,
@@ -183,13 +182,9 @@ impl EventCount {
         self.slots.lent()
     }
 
-    /// Whether more compensating threads are about than slots are lent.
+    /// Whether more compensating threads are about than that.
     pub(crate) fn has_too_many_compensators(&self) -> bool {
-        self.slots.about() > self.slots.lent()
-    }
-
-    fn has_slot_for_compensator(&self) -> bool {
-        self.slots.about() < self.lent()
+        self.slots.about() > self.lent()
     }
 
     /// Whether no job will come any more except from jobs under way. If so, all jobs that came before are visible. (E3)
@@ -265,9 +260,14 @@ impl EventCount {
     /// If a thread searches here, the caller leaves to it what it owes.
     fn hands_on(&self, domain: usize) -> bool {
         self.domains[domain].searching() > 0 && {
-            self.owe(HANDED_ON); // (H1), (H2)
+            self.hand_on();
             self.domains[domain].searching() > 0 // (H3)
         }
+    }
+
+    /// The next search that ends is to end with a look at everything.
+    pub(crate) fn hand_on(&self) {
+        self.owe(HANDED_ON); // (H1), (H2)
     }
 
     /// The calling thread has stopped its search, as the last one of its domain. Whether a payer has counted on it: then
@@ -422,7 +422,7 @@ impl EventCount {
             let (is_full, has_sleepers) = (self.is_full(word), word.sleeping() > 0);
             if waits && !hands_on && (has_sleepers || is_full) {
                 // Another thread than the one that waits for this very job is to come for it, and may find another one.
-                self.owe(HANDED_ON); // (H1), (H2)
+                self.hand_on();
                 hands_on = true;
                 continue; // (H3)
             }
@@ -494,7 +494,7 @@ impl EventCount {
         must_stay: impl FnOnce(bool) -> bool,
     ) -> bool {
         self.announce(parker, at, None, true); // (S1)
-        self.sleep_on(parker, at, None, || must_stay(self.has_slot_for_compensator()))
+        self.sleep_on(parker, at, None, || must_stay(self.slots.about() < self.slots.lent()))
     }
 
     /// The calling thread, which may run anything and searches, goes to sleep. A sleeper that `suits` searches in its

@@ -73,7 +73,8 @@
 //!   was the last one, it looks for jobs. If it sees some it wakes two others at most. A thread that was woken looks in
 //!   any case when it has found its job. So a burst of jobs wakes all threads in a few rounds, and one more job wakes
 //!   one. A searcher that is not the last one leaves the look to those that search on.
-//! * It goes to sleep. S1 ends the search, S2 is the fence, S3 is the look.
+//! * It goes to sleep. S1 ends the search, S2 is the fence, S3 is the look. If it sees a job it searches on. It has taken
+//!   the notes of others away, and may find another job than it has seen: so it leaves a note itself (H1).
 //! * It makes way for a sleeper (W1). The other thread counts as searching before this one has stopped. It searches in
 //!   its place, and has the last look when it stops.
 //! * It leaves (X1). It leaves a note that a look is owed; the next section tells what that is for.
