@@ -6,14 +6,25 @@ mod alone;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Barrier, mpsc};
 
 use alone::alone;
 use millstream::{Graph, Pool};
 
 fn pool(workers: usize) -> Pool {
     Pool::builder().workers(workers).oversubscribe(true).build().expect("threads")
+}
+
+/// A pool whose only worker is busy until the other result is dropped: nobody takes a join from this thread.
+fn pool_without_help() -> (Pool, mpsc::Sender<()>) {
+    let (pool, (busy, until), (begins, begun)) = (pool(1), mpsc::channel(), mpsc::channel());
+    pool.spawn(move || {
+        begins.send(()).expect("the other end waits");
+        _ = until.recv();
+    });
+    begun.recv().expect("it begins");
+    (pool, busy)
 }
 
 static DROPS: AtomicU32 = AtomicU32::new(0);
@@ -113,7 +124,7 @@ impl Drop for Armed {
 #[test]
 fn results_of_joins() {
     alone("results_of_joins", || {
-        let pool = pool(1);
+        let (pool, _busy) = pool_without_help();
         let few = |panics| tree(&pool, 6, 0, panics);
         // The rightmost leaf: each join above it has what its first closure gave.
         says(&*throws(6, || few(63).disarm()), "a leaf");
@@ -135,7 +146,7 @@ fn closures_of_joins() {
         pool.join(|| nest(pool, depth - 1, panics), move || kept.disarm());
     }
     alone("closures_of_joins", || {
-        let pool = pool(1);
+        let (pool, _busy) = pool_without_help();
         says(&*throws(20, || nest(&pool, 20, true)), "the innermost");
         (0..10_000).for_each(|_| nest(&pool, 20, false));
         says(&*throws(20, || nest(&pool, 20, true)), "the innermost");

@@ -11,11 +11,12 @@ use super::threads::blocking::{Back, Compensators};
 use super::threads::cpu_conflict::Whereabouts;
 use super::work::injector::Injector;
 use super::work::job::{Group, Job};
+use super::work::layout::Layout;
 use super::work::overdue::StandBy;
 use super::work::patience::Idle;
 use super::work::raid::{self, Raids};
 use super::work::seat::Seat;
-use super::work::victims::{Layout, Victims};
+use super::work::victims::Victims;
 use super::work::worker::{self, Worker};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::claim::Claims;
@@ -63,12 +64,14 @@ impl Shared {
         let compensators = Compensators::new(workers);
         let seats = workers + GUESTS + compensators.most();
         fork::watch();
+        let victims = Victims::new(&layout, seats);
+        let seat = |index| Seat::new(index, layout.at(index), victims.marks(index), index as u64 + 1);
         Self {
-            seats: (0..seats).map(|index| Seat::new(index, layout.at(index), index as u64 + 1)).collect(),
+            seats: (0..seats).map(seat).collect(),
             workers,
             guests: Claims::new(u32::try_from(GUESTS).expect("few")),
             whereabouts: Whereabouts::new(),
-            victims: layout.victims(seats),
+            victims,
             injectors: (0..layout.nodes()).map(|_| Injector::default()).collect(),
             next_node: AtomicUsize::new(0),
             sleep: EventCount::new(active, &layout.seats_by_domain(seats)),
@@ -153,7 +156,7 @@ impl Shared {
     /// Which sleepers to wake first for a job in the L3 domain `domain`.
     pub(super) fn prefer(&self, domain: usize) -> Prefer<'_> {
         // A thread of the pool goes on working on its CPU; one from outside usually blocks next.
-        let stays = self.layout.is_bound() && self.sleep.can_wake() && Worker::here(self).is_some();
+        let stays = self.layout.is_bound() && self.sleep.can_wake(domain) && Worker::here(self).is_some();
         let busy = if stays { bind::current_cpu() } else { None };
         Prefer { near: self.layout.near_domains(domain), busy }
     }
@@ -218,7 +221,12 @@ impl Shared {
     /// Whether there is a job in sight that a thread that waits for `only` may run.
     pub(super) fn has_work(&self, only: Only) -> bool {
         let injected = self.injectors.iter().any(|injector| injector.has(only));
-        injected || self.seats_in_use().iter().any(|seat| worker::may_hold(seat, only))
+        injected || self.showing(0).any(|seat| worker::may_hold(seat, only))
+    }
+
+    /// All seats that seem to have public jobs, the nearest to an L3 domain first.
+    pub(super) fn showing(&self, domain: usize) -> impl Iterator<Item = &Seat> {
+        self.victims.showing_near(domain).map(|seat| &self.seats[seat])
     }
 
     /// The look of a worker that is about to sleep: asks all seats for jobs, and tells whether one is in sight. This is
@@ -227,6 +235,7 @@ impl Shared {
     pub(super) fn asks_for_work(&self) -> bool {
         self.sleep.settle();
         self.ask_all();
+        self.seats_in_use().iter().for_each(|seat| seat.signals.shield.lower());
         let has_work = self.has_work(None);
         if has_work {
             self.sleep.hand_on();
@@ -236,10 +245,7 @@ impl Shared {
 
     /// Asks all seats for jobs.
     pub(super) fn ask_all(&self) {
-        for seat in self.seats_in_use() {
-            seat.signals.request.ask();
-            seat.signals.shield.lower();
-        }
+        self.victims.unasked().for_each(|seat| self.seats[seat].signals.request.ask());
     }
 
     /// Asks the seats that are in the middle of what is waited for to publish the descendants that they have.

@@ -168,9 +168,6 @@ pub(crate) mod deque {
         pub(crate) fn pop(&self) -> Option<T> {
             self.0.lock().pop_back()
         }
-        pub(crate) fn is_empty(&self) -> bool {
-            self.0.lock().is_empty()
-        }
         pub(crate) fn len(&self) -> usize {
             self.0.lock().len()
         }
@@ -200,9 +197,9 @@ pub(crate) fn weakened(edge: &str) -> bool {
 }
 
 /// Explores a model with one edge weakened, and says whether it failed.
-pub(crate) fn fails_without(edge: &'static str, model: impl Fn() + Sync + Send + 'static) -> bool {
+pub(crate) fn fails_without(edge: &'static str, how: &loom::model::Builder, model: fn()) -> bool {
     WEAKENED.with(|weak| weak.set(Some(edge)));
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| loom::model(model)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| how.check(model)));
     WEAKENED.with(|weak| weak.set(None));
     outcome.is_err()
 }

@@ -18,6 +18,7 @@
 //! | **`seats`** | *who may touch the jobs of a seat* | |
 //! | [`ring`] | jobs of one owner, in plain memory | a raider's victim for the raider, for a moment |
 //! | [`asymmetric`] | a fence whose light side costs nothing | nobody |
+//! | [`marks`] | tells which seats of a block are worth a look | nobody waits: bits |
 //! | [`steal_request`] | asks the owner of jobs to publish them | nobody waits: the owner looks now and then |
 //! | [`shield`] | keeps jobs from thieves for a while | nobody |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
@@ -81,7 +82,7 @@ pub(crate) use imp::fork;
 pub(crate) use imp::{Condvar, Futex, Instant, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
 pub(crate) use runs::{Arrival, countdown, credit, gate, meeting, quiescence, reference_count, sequencer};
-pub(crate) use seats::{asymmetric, claim, ring, shield, steal_request};
+pub(crate) use seats::{asymmetric, claim, marks, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};
 
 #[cfg(all(test, loom))]

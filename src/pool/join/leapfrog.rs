@@ -131,8 +131,8 @@ mod tests {
     use super::*;
     use crate::pool::Shared;
     use crate::pool::work::job::{Target, Wanted};
+    use crate::pool::work::layout::Layout;
     use crate::pool::work::seat::Seat;
-    use crate::pool::work::victims::Layout;
     use crate::sync::latch::Latch;
 
     unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
@@ -178,7 +178,7 @@ mod tests {
         let own = unsafe { publisher.ring.owner() };
         publisher.signals.ancestors.set([id.get(), 0, 0, 0, 0, 0]);
         let finds = |job: Job| {
-            own.far_end().deque.push(job);
+            publisher.show(&mut own.far_end(), job);
             Worker::at(&shared, waits, |worker| worker.find_elsewhere(Some(id))).map(|job| job.payload)
         };
         for foreign in [published(publisher, &other), Job { target: NonNull::from(&target), payload: 0 }] {
@@ -206,7 +206,7 @@ mod tests {
         let job = published(publisher, &descendant);
         // SAFETY: (1) no other thread is there; (2) nor was.
         let own = unsafe { publisher.ring.owner() };
-        own.far_end().deque.push(job);
+        publisher.show(&mut own.far_end(), job);
         (0..2).for_each(|_| shared.notify_descendants(publisher, 1));
         assert!(one.parker.try_take() && two.parker.try_take());
         (0..2).for_each(|_| shared.sleep.search(0));

@@ -90,7 +90,7 @@ impl StampWatch {
     }
 
     /// Whether to leave alone what `seat` has published. Lowers the seat's shield if it is up for too long. (Z3)
-    pub(in crate::pool) fn compensators(&self, seat: &Seat) -> bool {
+    pub(in crate::pool) fn spares(&self, seat: &Seat) -> bool {
         let stamp = seat.signals.shield.stamp();
         if stamp == 0 {
             return false;

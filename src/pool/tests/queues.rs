@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use crate::pool::Shared;
 use crate::pool::work::job::{Job, Target};
-use crate::pool::work::victims::Layout;
+use crate::pool::work::layout::Layout;
 use crate::pool::work::worker::Worker;
 
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]

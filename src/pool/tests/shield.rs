@@ -71,8 +71,8 @@ fn two_long_shields_at_once_are_taken() {
         Worker::at(shared, &shared.seats[seat], |worker| assert!(begin_shield(worker)));
         &shared.seats[seat]
     });
-    watch.compensators(first);
-    while watch.compensators(second) {
+    watch.spares(first);
+    while watch.spares(second) {
         assert!(start.elapsed() < Duration::from_secs(60), "it is spared for ever");
     }
 }

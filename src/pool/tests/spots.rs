@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::pool::placement::register::{self, CpuClaims};
 use crate::pool::placement::spots::on_cores;
 use crate::pool::placement::{Pinning, Placement, Wish};
-use crate::pool::work::victims::Layout;
+use crate::pool::work::layout::Layout;
 use crate::pool::{Pool, Shared};
 use crate::topology::Topology;
 

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::pool::work::job::{Job, Target};
+use crate::pool::work::layout::Layout;
 use crate::pool::work::seat::Seat;
-use crate::pool::work::victims::Layout;
 use crate::pool::work::worker::{Step, Worker};
 use crate::pool::{GUESTS, Shared, without_threads};
 use crate::sync::latch::Latch;
@@ -360,7 +360,7 @@ fn a_worker_looks_once_more_before_it_sleeps() {
     shared.injectors[0].push([job(&target)]);
     assert!(stays(), "it sleeps beside a job in the injector");
     let job = shared.injectors[0].take(None).expect("the job");
-    Worker::at(shared, other, |worker| worker.own.far_end().deque.push(job));
+    Worker::at(shared, other, |worker| other.show(&mut worker.own.far_end(), job));
     assert!(stays(), "it sleeps beside a job at another seat");
 }
 

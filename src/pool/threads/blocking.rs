@@ -269,6 +269,7 @@ impl Worker<'_> {
                 Step::Idle => {}
             }
         }
+        self.has_left();
         sleep.exit_compensator(self.searching.get().then_some(self.seat.domain));
     }
 
@@ -277,6 +278,7 @@ impl Worker<'_> {
         let Shared { sleep, .. } = self.shared;
         Counts::bump(&self.seat.counts.parks);
         sleep.fall_asleep_as_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
+            self.has_left();
             let stays = sleep.is_ending() || (has_slot && self.must_stay());
             stays || {
                 if !has_slot {
@@ -364,7 +366,7 @@ impl Pool {
 #[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
-    use crate::pool::work::victims::Layout;
+    use crate::pool::work::layout::Layout;
     use crate::sync::thread;
 
     /// For how long the system is left alone after `refused`: at least, and at most.

@@ -79,7 +79,7 @@ impl Worker<'_> {
 #[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
-    use crate::pool::work::victims::Layout;
+    use crate::pool::work::layout::Layout;
 
     /// Two workers are bound to these CPUs, and the second one sleeps. Whether the first makes way for these guests.
     fn makes_way(cpus: [Option<usize>; 2], guests: &[usize]) -> bool {

@@ -57,11 +57,9 @@ impl Worker<'_> {
     /// stayed, all thieves would wait for each other at the same one.
     fn steal(&self, only: Only) -> Option<Job> {
         let random = self.local(Local::random);
-        let in_use = self.shared.seats_in_use();
-        for (victim, tier) in self.shared.victims.of(self.seat.index, random) {
-            let Some(victim) = in_use.get(victim) else { continue };
-            let has_pending = only.is_none() || may_hold_descendants(victim, only);
-            if has_pending && self.watch.compensators(victim) {
+        for (victim, tier) in self.shared.victims.showing(self.seat.index, random) {
+            let victim = &self.shared.seats[victim];
+            if (only.is_none() || may_hold_descendants(victim, only)) && self.watch.spares(victim) {
                 continue;
             }
             while may_hold(victim, only) {
@@ -81,11 +79,19 @@ impl Worker<'_> {
                     Steal::Empty | Steal::Retry => break,
                 }
             }
-            if has_pending {
+        }
+        self.ask_others(only, random);
+        None
+    }
+
+    /// Asks all other seats for jobs that have some for this thread.
+    fn ask_others(&self, only: Only, random: u64) {
+        let to_ask = self.shared.victims.to_ask(self.seat.index, random);
+        for victim in to_ask.filter_map(|victim| self.shared.seats_in_use().get(victim)) {
+            if (only.is_none() || may_hold_descendants(victim, only)) && !self.watch.spares(victim) {
                 victim.signals.request.ask();
             }
         }
-        None
     }
 
     /// The injector of this seat's node.

@@ -40,6 +40,7 @@
 pub(super) mod find;
 pub(super) mod injector;
 pub(crate) mod job;
+pub(super) mod layout;
 pub(super) mod overdue;
 pub(super) mod patience;
 pub(super) mod publish;

@@ -68,7 +68,7 @@ impl Shared {
     /// A job has come to an injector. If `limit` threads are active, no thread could be woken for it, and one worker is
     /// woken to stand by.
     pub(in crate::pool) fn call_stand_by(&self, node: usize) {
-        if self.sleep.is_at_limit()
+        if self.sleep.is_at_limit(self.layout.first_domain(node))
             && self.stand_by.change(NOBODY, CALLED)
             && !self.sleep.wake_one_more(self.prefer(self.layout.first_domain(node)))
         {

@@ -25,7 +25,7 @@ pub enum Idle {
     /// Workers look for 200 us. This is for bursts of work with short pauses, on cores that no other program needs. A
     /// worker that runs out of work uses its core for 200 us each time.
     Latency,
-    /// Workers look for 5 us. Then they offer the core to other threads a few times, and look again after each time.
+    /// Workers look for 20 us. Then they offer the core to other threads a few times, and look again after each time.
     #[default]
     Balanced,
     /// Workers sleep at once. This is for pools that share their cores, or that should leave them in deep sleep.
@@ -34,8 +34,9 @@ pub enum Idle {
 
 /// How long [`Idle::Latency`] looks.
 const LONG: Duration = Duration::from_micros(200);
-/// How long [`Idle::Balanced`] looks before it offers the core to other threads.
-const BRIEF: Duration = Duration::from_micros(5);
+/// How long [`Idle::Balanced`] looks before it offers the core to other threads. It is twice what a wake-up takes at
+/// least: where one loop ends and the next one begins, the thread that waits is woken first, and then the workers.
+const BRIEF: Duration = Duration::from_micros(20);
 /// How often a thread offers the core to other threads before it sleeps.
 const YIELDS: u32 = 4;
 /// The most pauses between two looks. One pause takes 10 to 60 ns, depending on the processor.

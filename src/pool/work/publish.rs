@@ -262,7 +262,7 @@ pub(in crate::pool) fn publish(
             seat.signals.tag.store(group.map_or(0, std::num::NonZero::get), Ordering::Relaxed);
         }
         let is_enough = enough(&job); // while no other thread can have the job
-        far.deque.push(job);
+        seat.show(far, job);
         made = Some(Publication { group, public: far.deque.len(), displaced });
         if is_enough {
             break;

@@ -160,7 +160,7 @@ impl Worker<'_> {
     fn victims(&self, only: Only) -> impl Iterator<Item = &Seat> {
         let (shared, random) = (self.shared, self.local(Local::random));
         let victims = shared.victims.of(self.seat.index, random);
-        victims.filter_map(|(victim, _)| shared.seats_in_use().get(victim)).filter(move |seat| may_hide(seat, only))
+        victims.filter_map(|victim| shared.seats_in_use().get(victim)).filter(move |seat| may_hide(seat, only))
     }
 
     /// Publishes private jobs in their owners' place. Returns whether there were any.

@@ -14,6 +14,7 @@ use crate::pool::join::{Ancestors, Grain, PendingHead};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
+use crate::sync::marks::Mark;
 use crate::sync::parker::Parker;
 use crate::sync::ring;
 use crate::sync::shield::Shield;
@@ -53,6 +54,8 @@ pub(crate) struct Seat {
     pub(in crate::pool) signals: CachePadded<Signals>,
     pub(crate) counts: CachePadded<Counts>,
     pub(in crate::pool) ring: Ring,
+    /// Set while a job is public here.
+    shows: Mark,
     local: UnsafeCell<Local>,
 }
 
@@ -151,7 +154,7 @@ unsafe impl Sync for Seat {}
 unsafe impl Send for Seat {}
 
 impl Seat {
-    pub(in crate::pool) fn new(index: usize, at: At, seed: u64) -> Self {
+    pub(in crate::pool) fn new(index: usize, at: At, [shows, unasked]: [Mark; 2], seed: u64) -> Self {
         let deque = Deque::new_lifo();
         Self {
             index,
@@ -164,11 +167,12 @@ impl Seat {
                 tag: AtomicUsize::new(0),
                 late: AtomicUsize::new(0),
                 serves: AtomicUsize::new(0),
-                request: StealRequest::new(),
+                request: StealRequest::new(unasked),
                 shield: Shield::new(),
                 ancestors: Ancestors::new(),
             }),
             counts: CachePadded::new(Counts::default()),
+            shows,
             ring: Ring::new(Public { deque, late: VecDeque::new(), ancestor: ptr::null() }),
             local: UnsafeCell::new(Local {
                 grain: Grain::new(),
@@ -204,6 +208,24 @@ impl Seat {
     pub(in crate::pool) unsafe fn local<R>(&self, work: impl FnOnce(&mut Local) -> R) -> R {
         // SAFETY: exclusive by (1) and (2).
         self.local.with_mut(|local| work(unsafe { &mut *local }))
+    }
+
+    /// Makes a job public. The caller has the far end.
+    pub(in crate::pool) fn show(&self, far: &mut FarEnd<'_>, job: Job) {
+        far.deque.push(job);
+        self.shows.set(Ordering::Relaxed); // the fences order it, as they order the jobs
+    }
+
+    /// Whether others take this seat for one with public jobs.
+    pub(super) fn shows(&self) -> bool {
+        self.shows.is_set()
+    }
+
+    /// Tells others if no job is public. For the occupant, which has the far end.
+    pub(super) fn shows_rest(&self, _: &FarEnd<'_>) {
+        if self.stealer.is_empty() {
+            self.shows.clear(Ordering::Relaxed);
+        }
     }
 
     /// Begins a raid of this seat's private jobs. None: another thread has the far end.

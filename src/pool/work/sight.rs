@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::injector::Injector;
 use super::publish::tag;
+use super::seat::Seat;
 
 use super::worker::Worker;
 use crate::pool::Shared;
@@ -16,14 +17,12 @@ struct Sight {
     jobs: usize,
     /// The L3 domain of the nearest ones.
     nearest: Option<usize>,
-    /// A seat seems to have private jobs. A thread that may run anything would raid it.
-    has_private: bool,
 }
 
 impl Shared {
     /// Looks at everything, the seats nearest to `domain` first, until it has seen more than `enough` jobs.
     fn look(&self, domain: usize, enough: usize) -> Sight {
-        let mut sight = Sight { jobs: 0, nearest: None, has_private: false };
+        let mut sight = Sight { jobs: 0, nearest: None };
         let mut see = |jobs: usize, domain: usize| {
             if jobs > 0 {
                 sight.jobs += jobs;
@@ -31,19 +30,11 @@ impl Shared {
             }
             sight.jobs > enough
         };
-        let in_use = self.seats_in_use();
-        let others = self.workers..in_use.len();
-        let mut seats = self.layout.workers_near(domain).chain(others).map(|seat| &in_use[seat]);
-        let mut has_private = false;
-        let is_enough = seats.any(|seat| {
-            has_private |= seat.hides();
-            see(seat.stealer.len(), seat.domain)
-        });
+        let is_enough = self.showing(domain).any(|seat| see(seat.stealer.len(), seat.domain));
         if !is_enough {
             let injected = self.injectors.iter().map(Injector::len);
             injected.enumerate().for_each(|(node, jobs)| _ = see(jobs, self.layout.first_domain(node)));
         }
-        sight.has_private = has_private;
         sight
     }
 
@@ -60,10 +51,15 @@ impl Shared {
     fn pay_now(&self, domain: usize) {
         self.ask_all();
         let sight = self.look(domain, 0);
-        if sight.is_something() {
+        if self.is_something(sight) {
             self.sleep.owes_more();
             self.pass_on(sight, domain);
         }
+    }
+
+    /// Whether there is a job, or a seat seems to have private ones: a thread that may run anything would raid it.
+    fn is_something(&self, sight: Sight) -> bool {
+        sight.jobs > 0 || self.seats_in_use().iter().any(Seat::hides)
     }
 
     /// Wakes one thread that may run what is in sight, the nearest to `domain` first, unless as many threads look for
@@ -92,12 +88,6 @@ impl Shared {
     }
 }
 
-impl Sight {
-    fn is_something(&self) -> bool {
-        self.jobs > 0 || self.has_private
-    }
-}
-
 impl Worker<'_> {
     /// This thread has searched and found a job, and others count on that. If more jobs are in sight than threads look
     /// for one, it wakes up to two others.
@@ -123,9 +113,9 @@ impl Worker<'_> {
     /// This thread was woken for a job. It wakes another one for what is in sight.
     pub(in crate::pool) fn pass_on(&self) {
         let (shared, domain) = (self.shared, self.seat.domain);
-        if shared.sleep.can_wake() || self.can_pass_on() {
+        if shared.sleep.can_wake(domain) || self.can_pass_on() {
             let sight = shared.look(domain, 0);
-            if sight.is_something() {
+            if shared.is_something(sight) {
                 shared.pass_on(sight, domain);
             }
         }
@@ -135,10 +125,10 @@ impl Worker<'_> {
     /// look, because pushers have counted on it. So the thread that frees or lends a slot knows that it must look.
     /// After the note this thread tries once more (O3).
     fn can_pass_on(&self) -> bool {
-        let Shared { sleep, .. } = self.shared;
-        let can = || sleep.can_wake_any() || self.shared.misses_compensator();
+        let (Shared { sleep, .. }, domain) = (self.shared, self.seat.domain);
+        let can = || sleep.can_wake_any(domain) || self.shared.misses_compensator();
         can() || {
-            sleep.owes_rest();
+            sleep.owes_rest(domain);
             can() // (O3)
         }
     }

@@ -1,253 +1,182 @@
-//! Where each seat is, and from which seats a thief steals first.
+//! From which seats a thief steals first, and which seats have something to steal.
 //!
-//! Seats are grouped by the NUMA node that their worker is bound to. The victims of a seat form three tiers:
+//! The victims of a seat form three tiers:
 //! 1. the seats of its node that share its L3 cache;
 //! 2. the other seats of its node, and the seats of all guests and compensating threads;
 //! 3. the seats of other nodes, the nearer nodes first.
 //!
-//! A thief goes through each tier, and through each node of the last one, from a random place on. If workers are not
-//! bound to nodes, there is one node. Each seat counts its steals by tier.
+//! A thief goes through each tier, and through each node of the last one, from a random place on. Each seat counts its
+//! steals by tier.
+//!
+//! # Who shows jobs
+//! With 128 seats a look at each takes longer than many a job. So seats are in *blocks*: those of an L3 domain, or of
+//! guests and compensating threads. One word of a block has a bit for each seat. The thread that has the far end of a
+//! seat's ring sets the bit when it has put a job into the public deque, and only the occupant takes it away, when it
+//! sees the deque empty while it has the far end. So a seat with a public job has its bit: whoever sees the job, by the
+//! fences of the event count, sees the bit as well. A bit may be there though the deque is empty. Then thieves look at
+//! a deque that does not change, and which they have in their caches.
 
-use crate::sync::event_count::At;
-use crate::topology::Topology;
+use super::layout::Layout;
+use crate::sync::marks::{BLOCK, Mark, Marks};
 
 /// The tier of other nodes.
 pub(super) const AFAR: usize = 2;
 
-/// The node and the L3 domain of each worker, and how far the nodes are from each other.
-#[derive(Clone, Debug)]
-pub(in crate::pool) struct Layout {
-    /// For each worker: its node, as an index.
-    nodes: Vec<usize>,
-    /// For each worker: its L3 domain, if it is known and the worker stays there.
-    l3: Vec<Option<usize>>,
-    /// For each worker: the one CPU that it is bound to.
-    cpus: Vec<Option<usize>>,
-    /// The system's numbers of the nodes.
-    ids: Vec<usize>,
-    /// For each node: all nodes, the nearest first. The node itself comes before all.
-    near: Vec<Vec<usize>>,
-    domains: Domains,
+/// Adjacent seats, up to [`BLOCK`]. All are in one L3 domain, or none is a worker's.
+#[derive(Debug)]
+struct Block {
+    seats: Box<[u32]>,
+    /// Which seats show jobs.
+    shows: Marks,
+    /// Which seats are not asked for jobs.
+    unasked: Marks,
 }
 
-/// Workers by node and L3 domain. If the L3 domains are not known, each node is one.
-#[derive(Clone, Debug)]
-struct Domains {
-    /// For each worker: its domain, as an index.
-    of: Vec<usize>,
-    /// For each node: its first domain.
-    first: Vec<usize>,
-    /// For each domain: all domains, the nearest first.
-    near: Vec<Vec<usize>>,
-    /// For each domain: its workers.
-    workers: Vec<Vec<usize>>,
+/// Blocks that are equally far.
+#[derive(Debug)]
+struct Group {
+    blocks: Box<[u32]>,
+    tier: usize,
 }
 
-impl Domains {
-    /// `near`: for each node, all nodes.
-    fn new(nodes: &[usize], l3: &[Option<usize>], near: &[Vec<usize>]) -> Self {
-        let spots: Vec<_> = nodes.iter().copied().zip(l3.iter().copied()).collect();
-        let mut sorted = spots.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let of: Vec<usize> =
-            spots.iter().map(|spot| sorted.binary_search(spot).expect("all are in the list")).collect();
-        let node = |domain: &usize| sorted[*domain].0;
-        let first = (0..near.len()).map(|at| sorted.partition_point(|(node, _)| *node < at)).collect();
-        let count = sorted.len();
-        let order = |from: usize| {
-            let mut order: Vec<usize> = (0..count).collect();
-            let rank = |to: &usize| near[node(&from)].iter().position(|near| *near == node(to));
-            // Of those that are equally far, each domain begins at another one.
-            order.sort_by_key(|to| (*to != from, rank(to), (to + count - from) % count));
-            order
-        };
-        let workers = |domain| (0..of.len()).filter(|worker| of[*worker] == domain).collect();
-        let (near, workers) = ((0..count).map(order).collect(), (0..count).map(workers).collect());
-        Self { of, first, near, workers }
-    }
-}
-
-impl Layout {
-    /// The layout of workers that are bound to nothing in particular.
-    pub(crate) fn flat(workers: usize) -> Self {
-        Self {
-            nodes: vec![0; workers],
-            l3: vec![None; workers],
-            cpus: vec![None; workers],
-            ids: vec![0],
-            near: vec![vec![0]],
-            domains: Domains::new(&vec![0; workers], &vec![None; workers], &[vec![0]]),
-        }
-    }
-
-    /// The layout of workers at these nodes (by the system's numbers) and L3 domains. If one worker has no node, all
-    /// workers are on one node.
-    pub(crate) fn new(workers: &[(Option<usize>, Option<usize>)], topology: &Topology) -> Self {
-        let Some(at) = workers.iter().map(|(node, _)| *node).collect::<Option<Vec<usize>>>() else {
-            return Self::flat(workers.len());
-        };
-        let mut ids = at.clone();
-        ids.sort_unstable();
-        ids.dedup();
-        let index = |id: &usize| ids.binary_search(id).expect("all are in the list");
-        let nodes: Vec<usize> = at.iter().map(index).collect();
-        let distance = |from: usize, to: usize| {
-            let known = topology.numa_node(from).and_then(|node| node.distance(to));
-            known.unwrap_or(if from == to { 10 } else { 20 })
-        };
-        let near = ids.iter().enumerate().map(|(from, id)| {
-            let mut near: Vec<usize> = (0..ids.len()).collect();
-            // Some nodes may be equally far from this one. The order of these begins at another one for each node.
-            near.sort_by_key(|to| (*to != from, distance(*id, ids[*to]), (to + ids.len() - from) % ids.len()));
-            near
-        });
-        let near: Vec<Vec<usize>> = near.collect();
-        let l3: Vec<Option<usize>> = workers.iter().map(|(_, l3)| *l3).collect();
-        let domains = Domains::new(&nodes, &l3, &near);
-        Self { nodes, l3, cpus: vec![None; workers.len()], ids, near, domains }
-    }
-
-    /// The same layout with the one CPU of each worker. None: the worker is bound to no CPU, or to several.
-    pub(in crate::pool) fn bound_to(mut self, cpus: Vec<Option<usize>>) -> Self {
-        debug_assert_eq!(cpus.len(), self.workers());
-        self.cpus = cpus;
-        self
-    }
-
-    /// Whether the first worker is bound to one CPU. As a rule all workers are then.
-    pub(in crate::pool) fn is_bound(&self) -> bool {
-        self.cpus.first().is_some_and(Option::is_some)
-    }
-
-    /// Where a seat is.
-    pub(crate) fn at(&self, seat: usize) -> At {
-        At { node: self.node(seat), domain: self.domain(seat), cpu: self.cpus.get(seat).copied().flatten() }
-    }
-
-    /// The L3 domain of a seat. Guests and compensating threads are taken for threads of the first domain of their node.
-    fn domain(&self, seat: usize) -> usize {
-        self.domains.of.get(seat).copied().unwrap_or_else(|| self.first_domain(self.node(seat)))
-    }
-
-    /// The first L3 domain of a node.
-    pub(in crate::pool) fn first_domain(&self, node: usize) -> usize {
-        self.domains.first[node]
-    }
-
-    /// All L3 domains, the nearest to `domain` first. The domain itself comes before all.
-    pub(in crate::pool) fn near_domains(&self, domain: usize) -> &[usize] {
-        &self.domains.near[domain]
-    }
-
-    /// How many of `seats` seats are in each L3 domain.
-    pub(in crate::pool) fn seats_by_domain(&self, seats: usize) -> Vec<usize> {
-        let mut count = vec![0; self.domains.near.len()];
-        (0..seats).for_each(|seat| count[self.domain(seat)] += 1);
-        count
-    }
-
-    /// The seats of all workers, those nearest to `domain` first.
-    pub(in crate::pool) fn workers_near(&self, domain: usize) -> impl Iterator<Item = usize> + '_ {
-        self.near_domains(domain).iter().flat_map(|domain| &self.domains.workers[*domain]).copied()
-    }
-
-    pub(crate) fn workers(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// How many nodes there are; at least one.
-    pub(crate) fn nodes(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// The node of a seat. The seats of guests and compensating threads come after those of workers, and take the nodes
-    /// in turn.
-    pub(crate) fn node(&self, seat: usize) -> usize {
-        self.nodes.get(seat).copied().unwrap_or_else(|| (seat - self.workers()) % self.nodes())
-    }
-
-    /// The node with the system's number `id`, if a worker is there.
-    pub(in crate::pool) fn index_of(&self, id: usize) -> Option<usize> {
-        self.ids.binary_search(&id).ok()
-    }
-
-    /// All nodes, the nearest to `node` first. The node itself comes before all.
-    pub(crate) fn near(&self, node: usize) -> &[usize] {
-        &self.near[node]
-    }
-
-    /// For each of `seats` seats, the order in which a thief there goes through the others.
-    pub(in crate::pool) fn victims(&self, seats: usize) -> Victims {
-        let at = |seat: usize| (self.node(seat), self.l3.get(seat).copied().flatten());
-        let mut spots: Vec<_> = (0..seats).map(at).collect();
-        let by_seat = spots.clone();
-        spots.sort_unstable();
-        spots.dedup();
-        let index = |spot| u32::try_from(spots.binary_search(spot).expect("all are in the list")).expect("few seats");
-        let spot = by_seat.iter().map(index).collect();
-        let tiers = spots.iter().map(|spot| self.tiers(*spot, seats)).collect();
-        Victims { tiers, spot }
-    }
-
-    /// All seats in tiers around a node and L3 domain.
-    fn tiers(&self, (node, l3): (usize, Option<usize>), seats: usize) -> Tiers {
-        let group_of = |victim: usize| {
-            if victim >= self.workers() {
-                return 1; // guests and compensating threads are anywhere
-            }
-            let rank = self.near(node).iter().position(|near| *near == self.node(victim));
-            let rank = rank.expect("every node is in the list");
-            let shares_l3 = rank == 0 && l3.is_some() && l3 == self.l3[victim];
-            if shares_l3 { 0 } else { 1 + rank }
-        };
-        let mut order: Vec<(usize, u32)> =
-            (0..seats).map(|seat| (group_of(seat), u32::try_from(seat).expect("few seats"))).collect();
-        order.sort_unstable();
-        let near = std::array::from_fn(|tier| order.partition_point(|(group, _)| *group <= tier));
-        let ends = (1..=seats).filter(|place| *place == seats || order[*place].0 != order[place - 1].0).collect();
-        Tiers { order: order.into_iter().map(|(_, seat)| seat).collect(), ends, near }
-    }
-}
-
-/// The order in which a thief goes through its victims, for each spot where a thief may be.
+/// The order in which a thief goes through its victims, for each spot where a thief may be. A spot is an L3 domain, or
+/// a node for those who are just somewhere there.
 #[derive(Debug)]
 pub(in crate::pool) struct Victims {
-    /// The order for each spot. A spot is a node with an L3 domain or without one.
-    tiers: Box<[Tiers]>,
-    /// The spot of each seat.
-    spot: Box<[u32]>,
-}
-
-/// All seats, in tiers around a spot. The last tier is in groups, one for each node.
-#[derive(Debug)]
-struct Tiers {
-    order: Box<[u32]>,
-    /// Where each group ends. A group is one of the first two tiers, or a node of the last one. None is empty.
-    ends: Box<[usize]>,
-    /// Where each of the first two tiers ends, also if it is empty.
-    near: [usize; AFAR],
+    blocks: Box<[Block]>,
+    /// For each seat: its block, its place there, and its spot.
+    seats: Box<[(u32, u32, u32)]>,
+    /// For each spot: all blocks.
+    orders: Box<[Box<[Group]>]>,
 }
 
 impl Victims {
-    /// All victims of `thief` and the tier of each, tier by tier. `random` tells at which place of a group the thief
-    /// begins.
-    pub(crate) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let Tiers { order, ends, near } = &self.tiers[self.spot[thief] as usize];
-        let begins = std::iter::once(0).chain(ends.iter().copied());
-        let groups = begins.zip(ends).map(move |(begin, end)| {
-            let first = begin + usize::try_from(random % (end - begin) as u64).expect("below a usize");
-            (first..*end).chain(begin..first)
-        });
-        let tier = |place| near.iter().filter(|end| place >= **end).count();
-        let seats = groups.flatten().map(move |place| (order[place] as usize, tier(place)));
+    /// For so many seats, workers first.
+    pub(in crate::pool) fn new(layout: &Layout, seats: usize) -> Self {
+        let (nodes, domains) = (layout.nodes(), layout.domains_of(layout.nodes() - 1).end);
+        let number = |number: usize| u32::try_from(number).expect("few seats");
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut add = |seats: &[usize]| -> Vec<u32> {
+            let begin = blocks.len();
+            blocks.extend(seats.chunks(BLOCK).map(|seats| Block {
+                seats: seats.iter().map(|seat| number(*seat)).collect(),
+                shows: Marks::default(),
+                unasked: Marks::default(),
+            }));
+            (begin..blocks.len()).map(number).collect()
+        };
+        let of_domain: Vec<_> = (0..domains).map(|domain| add(layout.workers_of(domain))).collect();
+        let anywhere = add(&(layout.workers()..seats).collect::<Vec<_>>());
+        let mut by_seat = vec![(0, 0, 0); seats].into_boxed_slice();
+        for (block, Block { seats, .. }) in blocks.iter().enumerate() {
+            for (place, seat) in seats.iter().enumerate() {
+                let seat = *seat as usize;
+                let spot = if seat < layout.workers() { layout.at(seat).domain } else { domains + layout.node(seat) };
+                by_seat[seat] = (number(block), number(place), number(spot));
+            }
+        }
+        let order = |home: Option<usize>, node: usize| {
+            let own = home.filter(|home| layout.is_l3(*home));
+            let group = |tier, blocks: Vec<u32>| Group { blocks: blocks.into(), tier };
+            let all_of =
+                |node| layout.domains_of(node).filter(|domain| Some(*domain) != own).flat_map(|at| &of_domain[at]);
+            let same_l3 = own.map(|own| group(0, of_domain[own].clone()));
+            let same_node = group(1, all_of(node).chain(&anywhere).copied().collect());
+            let others = layout.near(node)[1..].iter().map(|node| group(AFAR, all_of(*node).copied().collect()));
+            let groups = same_l3.into_iter().chain([same_node]).chain(others);
+            groups.filter(|group| !group.blocks.is_empty()).collect::<Box<[Group]>>()
+        };
+        let node_of = |domain: usize| (0..nodes).find(|node| layout.domains_of(*node).contains(&domain));
+        let at_domain = (0..domains).map(|domain| order(Some(domain), node_of(domain).expect("each is on a node")));
+        let orders = at_domain.chain((0..nodes).map(|node| order(None, node))).collect();
+        Self { blocks: blocks.into(), seats: by_seat, orders }
+    }
+
+    /// The bits of a seat: whether it shows jobs, and whether it is not asked for some.
+    pub(in crate::pool) fn marks(&self, seat: usize) -> [Mark; 2] {
+        let (block, place, _) = self.seats[seat];
+        let Block { shows, unasked, .. } = &self.blocks[block as usize];
+        [shows, unasked].map(|marks| marks.mark(place as usize))
+    }
+
+    fn spot(&self, seat: usize) -> usize {
+        self.seats[seat].2 as usize
+    }
+
+    /// All blocks and the tier of each, tier by tier. `random` tells at which block of a group to begin.
+    fn blocks(&self, spot: usize, random: u64) -> impl Iterator<Item = (&Block, usize)> {
+        self.orders[spot].iter().flat_map(move |Group { blocks, tier }| {
+            let first = place(random, blocks.len());
+            (first..blocks.len()).chain(0..first).map(|at| (&self.blocks[blocks[at] as usize], *tier))
+        })
+    }
+
+    /// All victims of `thief`, tier by tier.
+    pub(super) fn of(&self, thief: usize, random: u64) -> impl Iterator<Item = usize> {
+        let blocks = self.blocks(self.spot(thief), random);
+        blocks.flat_map(move |(block, _)| block.from(random)).filter(move |seat| *seat != thief)
+    }
+
+    /// The victims of `thief` that seem to have public jobs, and the tier of each, tier by tier.
+    pub(super) fn showing(&self, thief: usize, random: u64) -> impl Iterator<Item = (usize, usize)> {
+        let blocks = self.blocks(self.spot(thief), random);
+        let seats =
+            blocks.flat_map(move |(block, tier)| block.marked(&block.shows, random).map(move |seat| (seat, tier)));
         seats.filter(move |(seat, _)| *seat != thief)
     }
+
+    /// All seats that seem to have public jobs, the nearest to an L3 domain first.
+    pub(in crate::pool) fn showing_near(&self, domain: usize) -> impl Iterator<Item = usize> {
+        self.blocks(domain, 0).flat_map(|(block, _)| block.marked(&block.shows, 0))
+    }
+
+    /// The victims of `thief` that it asks for jobs each time: those near by, and all others that nobody has asked.
+    pub(super) fn to_ask(&self, thief: usize, random: u64) -> impl Iterator<Item = usize> {
+        let own = &self.blocks[self.seats[thief].0 as usize];
+        let others = self.blocks(self.spot(thief), random).filter(move |(block, _)| !std::ptr::eq(*block, own));
+        let seats = own.from(random).chain(others.flat_map(move |(block, _)| block.marked(&block.unasked, random)));
+        seats.filter(move |seat| *seat != thief)
+    }
+
+    /// All seats that are not asked for jobs.
+    pub(in crate::pool) fn unasked(&self) -> impl Iterator<Item = usize> {
+        self.blocks.iter().flat_map(|block| block.marked(&block.unasked, 0))
+    }
+}
+
+impl Block {
+    fn place(&self, random: u64) -> usize {
+        place(random / BLOCK as u64, self.seats.len()) // the rest of it has chosen the block
+    }
+
+    /// Its seats, from a random one on.
+    fn from(&self, random: u64) -> impl Iterator<Item = usize> {
+        let first = self.place(random);
+        self.seats[first..].iter().chain(&self.seats[..first]).map(|seat| *seat as usize)
+    }
+
+    /// Those of its seats that have a mark, from a random one on.
+    fn marked(&self, marks: &Marks, random: u64) -> impl Iterator<Item = usize> {
+        let first = self.place(random);
+        let mut bits = marks.load().rotate_right(u32::try_from(first).expect("few seats"));
+        std::iter::from_fn(move || {
+            let at = (bits != 0).then_some(bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Some(self.seats[(first + at) % BLOCK] as usize)
+        })
+    }
+}
+
+/// A random one of so many places.
+fn place(random: u64, places: usize) -> usize {
+    usize::try_from(random % places as u64).expect("below a usize")
 }
 
 #[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
     use super::*;
+    use crate::sync::atomic::Ordering;
+    use crate::topology::Topology;
 
     #[test]
     fn the_nearest_come_first() {
@@ -255,18 +184,19 @@ mod tests {
         let workers: Vec<_> = server.cores().iter().map(|core| (core.node(), core.l3())).collect();
         let layout = Layout::new(&workers, &server);
         assert_eq!((layout.workers(), layout.nodes()), (8, 2));
-        let victims = layout.victims(9);
+        let victims = Victims::new(&layout, 9);
+        (0..9).for_each(|seat| victims.marks(seat)[0].set(Ordering::Relaxed));
         for random in 0..100 {
-            let order: Vec<usize> = victims.of(5, random).map(|(seat, _)| seat).collect();
+            let order: Vec<usize> = victims.of(5, random).collect();
             assert_eq!(order[0], 4, "the one in the same L3 domain");
             let mut home = order[1..4].to_vec();
             home.sort_unstable();
             assert_eq!(home, [6, 7, 8], "the others of the node, and the guest");
             assert!(order[4..].iter().all(|seat| *seat < 4));
-            assert!(victims.of(5, random).map(|(_, tier)| tier).eq([0, 1, 1, 1, 2, 2, 2, 2]));
+            assert!(victims.showing(5, random).map(|(_, tier)| tier).eq([0, 1, 1, 1, 2, 2, 2, 2]));
         }
         let firsts: std::collections::BTreeSet<usize> =
-            (0..100).filter_map(|random| victims.of(5, random).nth(4)).map(|(seat, _)| seat).collect();
+            (0..100).filter_map(|random| victims.of(5, random).nth(4)).collect();
         assert_eq!(firsts.len(), 4, "each may be the first of its tier");
     }
 
@@ -285,8 +215,9 @@ mod tests {
         let here = Topology::synthetic("numa:2 core:1 pu:1").expect("a machine");
         let layout = Layout::new(&[(Some(0), None), (None, None)], &here);
         assert_eq!((layout.nodes(), layout.near(0)), (1, &[0][..]));
-        let victims = layout.victims(3);
-        let order: Vec<_> = victims.of(1, 7).collect();
+        let victims = Victims::new(&layout, 3);
+        (0..3).for_each(|seat| victims.marks(seat)[0].set(Ordering::Relaxed));
+        let order: Vec<_> = victims.showing(1, 7).collect();
         assert_eq!(order.len(), 2);
         assert!(order.iter().all(|(_, tier)| *tier == 1), "none is known to share a cache");
     }

@@ -8,7 +8,7 @@
 //! 2. its private ring, the newest job first;
 //! 3. its public deque, and then its late jobs;
 //! 4. the injector of its node;
-//! 5. the public deques of other seats, the nearest first ([`super::victims`]);
+//! 5. the public deques of other seats that show jobs, the nearest first ([`super::victims`]);
 //! 6. the injectors of other nodes;
 //! 7. now and then, the private jobs of other seats ([`super::raid`]).
 //!
@@ -59,6 +59,8 @@ pub(crate) struct Worker<'p> {
     pub(in crate::pool) own: Own<'p>,
     /// Whether this thread counts as searching in the event count.
     pub(in crate::pool) searching: Cell<bool>,
+    /// Whether this thread is the one that goes to sleep because there is one too many.
+    pub(in crate::pool) leaves: Cell<bool>,
     /// Whether another thread has woken this one for a job, and it has not begun one since.
     pub(in crate::pool) was_woken: Cell<bool>,
     /// The number of the worker that this thread is, at this seat or further down on its stack. None: it is a guest or
@@ -155,6 +157,7 @@ impl<'p> Worker<'p> {
             seat,
             own,
             searching,
+            leaves: Cell::new(false),
             was_woken: Cell::new(false),
             number,
             driven,
@@ -239,7 +242,7 @@ impl<'p> Worker<'p> {
         if let Some(call) = self.take_call(false) {
             return self.run_found(call);
         }
-        if sleep.is_crowded() && !sleep.is_ending() {
+        if sleep.is_crowded(self.seat.domain) && !sleep.is_ending() {
             self.publish_all(); // the limit was lowered, and this thread is one too many
         } else if let Some(job) = self.find_here(None) {
             return self.run_found(job);
@@ -248,15 +251,30 @@ impl<'p> Worker<'p> {
         if !self.searching.replace(true) {
             sleep.search(self.seat.domain);
         }
-        if sleep.is_over_limit() && !sleep.is_ending() {
-            // A guest came while this worker searched, or this worker stood by: it is one thread too many.
-            return self.take_overdue().map_or(Step::Idle, |job| self.run_found(job));
+        if sleep.is_over_limit(self.seat.domain) && !sleep.is_ending() {
+            // A guest came while this worker searched, or this worker stood by: there is one thread too many.
+            return self.take_overdue().map_or_else(|| self.begin_to_leave(), |job| self.run_found(job));
         }
         self.stands_down();
         if self.makes_way() {
             return Step::Ran;
         }
         self.find_elsewhere(None).map_or(Step::Idle, |job| self.run_found(job))
+    }
+
+    /// Goes to sleep, if no other thread does so because there is one too many. All that search see it at once.
+    fn begin_to_leave(&self) -> Step {
+        if !self.leaves.get() {
+            self.leaves.set(self.shared.sleep.begin_to_leave());
+        }
+        Step::Idle
+    }
+
+    /// This thread counts as asleep, or goes on after all.
+    pub(in crate::pool) fn has_left(&self) {
+        if self.leaves.replace(false) {
+            self.shared.sleep.has_left();
+        }
     }
 
     fn run_found(&self, job: Job) -> Step {
@@ -270,6 +288,7 @@ impl<'p> Worker<'p> {
     #[inline]
     fn found(&self) {
         if self.searching.replace(false) {
+            self.has_left();
             let is_last = self.shared.sleep.found(self.seat.domain);
             if self.was_woken.replace(false) || is_last {
                 self.wake_for_rest();
@@ -376,6 +395,9 @@ impl<'p> Worker<'p> {
     /// Takes the newest public job, if the thread may have it.
     fn pop_deque(&self, may: impl Fn(&Job) -> bool) -> Option<Job> {
         if self.seat.stealer.is_empty() {
+            if self.seat.shows() {
+                self.seat.shows_rest(&self.own.far_end());
+            }
             return None;
         }
         let far = self.own.far_end();
@@ -415,8 +437,13 @@ impl<'p> Worker<'p> {
                 Step::Idle if !self.goes_on_looking(&mut patience) => {
                     self.publish_all(); // a raid may have given jobs back meanwhile
                     Counts::bump(&self.seat.counts.parks);
-                    let waits = || if self.shared.sleep.is_at_limit() { self.stands_by() } else { self.nap(None) };
-                    let stays = || self.must_stay() || waits();
+                    let waits = || {
+                        if self.shared.sleep.is_at_limit(self.seat.domain) { self.stands_by() } else { self.nap(None) }
+                    };
+                    let stays = || {
+                        self.has_left();
+                        self.must_stay() || waits()
+                    };
                     if self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), None, stays) {
                         self.was_woken.set(true);
                         patience.renew();
@@ -426,6 +453,7 @@ impl<'p> Worker<'p> {
                 Step::Idle => {}
             }
         }
+        self.has_left();
         self.shared.sleep.exit(self.searching.get().then_some(self.seat.domain));
         self.shared.pay(self.seat.domain);
     }
@@ -438,7 +466,7 @@ impl<'p> Worker<'p> {
     /// Whether a worker that has found nothing goes on looking. It does so if it is not yet time to sleep, or if it has
     /// just published private jobs of others. A worker that is one too many does not.
     pub(in crate::pool) fn goes_on_looking(&self, patience: &mut Patience) -> bool {
-        if self.shared.sleep.is_over_limit() {
+        if self.leaves.get() {
             return false;
         }
         let is_patient = !self.timeless && patience.waits(|| false);
@@ -453,7 +481,13 @@ impl<'p> Worker<'p> {
     /// look.
     pub(in crate::pool) fn must_stay(&self) -> bool {
         let sleep = &self.shared.sleep;
-        let has_work = || if sleep.is_at_limit() { sleep.owes_me() } else { self.shared.asks_for_work() };
+        let has_work = || {
+            if sleep.is_at_limit(self.seat.domain) {
+                sleep.owes_me(self.seat.domain)
+            } else {
+                self.shared.asks_for_work()
+            }
+        };
         sleep.is_ending() || self.has_call(false) || has_work()
     }
 }

@@ -62,6 +62,8 @@ pub(crate) struct Model {
     locked_out: Map<usize, VecDeque<usize>>,
     lines: Lines,
     books: Books,
+    /// When the books were opened.
+    opened: u64,
 }
 
 thread_local! {
@@ -113,6 +115,7 @@ pub(crate) fn begin(costs: Costs, machine: Machine, core: Vec<usize>, starts: &[
         locked_out: Map::default(),
         lines: Lines::new(actors),
         books: Books::new(actors),
+        opened: 0,
     };
     starts.iter().enumerate().for_each(|(who, start)| model.enter(*start, who));
     MODEL.set(Some(model));
@@ -188,7 +191,7 @@ pub(crate) fn worked() -> u64 {
 
 /// Forgets what was counted so far.
 pub(crate) fn open_books() {
-    with(|model| model.books = Books::new(model.tickets.len()));
+    with(|model| (model.books, model.opened) = (Books::new(model.tickets.len()), model.now));
 }
 
 /// What was counted since the books were opened.

@@ -53,7 +53,7 @@ pub(crate) fn futex_wait(address: usize, most: Option<Duration>, is_still: impl 
                 model.asleep.insert(at, other);
             },
         );
-        model.books.spent[who].asleep += model.now - since;
+        model.books.spent[who].asleep += model.now - since.max(model.opened);
     });
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod asymmetric;
 pub(crate) mod claim;
+pub(crate) mod marks;
 pub(crate) mod ring;
 pub(crate) mod shield;
 pub(crate) mod steal_request;

@@ -262,7 +262,7 @@ fn loom_event_count_search_changes_hands() {
 /// and goes on without a look. Meanwhile a guest leaves. One of the three wakes a fourth thread, which sleeps.
 #[test]
 fn loom_event_count_search_at_the_limit_is_handed_on() {
-    check(&["event_count.found", "event_count.owed", "event_count.freed"], || {
+    check_bounded(&["event_count.found", "event_count.owed", "event_count.freed"], || {
         let shared = Arc::new((EventCount::new(2, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.enter();
@@ -276,9 +276,9 @@ fn loom_event_count_search_at_the_limit_is_handed_on() {
             thread::spawn(move || {
                 let (sleep, jobs, _) = &*shared;
                 sleep.found(0);
-                let looks = sleep.can_wake() || {
+                let looks = sleep.can_wake(0) || {
                     sleep.owes_more();
-                    sleep.can_wake()
+                    sleep.can_wake(0)
                 };
                 looks && jobs.load(Ordering::Relaxed) > 0
             })

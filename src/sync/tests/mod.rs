@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
+use loom::model::Builder;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
@@ -20,34 +21,36 @@ use super::parker::Parker;
 use super::quiescence::Quiescence;
 use super::reference_count::ReferenceCount;
 use super::sequencer::{Sequencer, Turn};
-use super::steal_request::StealRequest;
 
 mod composed;
+mod marks;
 mod meeting;
 mod notice;
 mod ring;
 mod searchers;
+mod steal_request;
 
 /// Explores `model`, then again with each edge weakened.
 fn check(edges: &[&'static str], model: fn()) {
-    loom::model(model);
-    for edge in edges {
-        assert!(fails_without(edge, model), "the model does not notice that {edge} is weakened");
-    }
+    check_with(&Builder::new(), edges, model);
 }
 
-/// As [`check`], for a model of four threads that would take many minutes: it explores all orders with at most
-/// [`PREEMPTIONS`] switches away from a thread that could go on. Every control fails within them.
+/// As [`check`], for a model that would take many minutes, by its threads or their accesses: it explores all orders with
+/// at most [`PREEMPTIONS`] switches away from a thread that could go on. Every control fails within them.
 fn check_bounded(edges: &[&'static str], model: fn()) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS);
-    builder.check(model);
+    let mut bounded = Builder::new();
+    bounded.preemption_bound = Some(PREEMPTIONS);
+    check_with(&bounded, edges, model);
+}
+
+fn check_with(how: &Builder, edges: &[&'static str], model: fn()) {
+    how.check(model);
     for edge in edges {
-        assert!(fails_without(edge, model), "the model does not notice that {edge} is weakened");
+        assert!(fails_without(edge, how, model), "the model does not notice that {edge} is weakened");
     }
 }
 
-/// The models take 5 to 30 s each with it, and more than five minutes without.
+/// The models take up to half a minute each with it, and more than five minutes without.
 const PREEMPTIONS: usize = 4;
 
 /// Plain memory whose races loom sees.
@@ -339,7 +342,7 @@ fn loom_gate_lets_all_pass() {
 
 #[test]
 fn loom_event_count_loses_no_wake_up() {
-    check(&["event_count.pushed", "event_count.asleep"], || {
+    check_bounded(&["event_count.pushed", "event_count.asleep"], || {
         let shared = Arc::new((EventCount::new(2, &[2]), AtomicUsize::new(0), AtomicBool::new(false)));
         let worker = {
             let shared = shared.clone();
@@ -461,7 +464,7 @@ fn loom_event_count_exit_beside_a_short_sleep() {
 /// rely on the old debt.
 #[test]
 fn loom_event_count_debt_is_paid_once() {
-    check(&["event_count.paid"], || {
+    check_bounded(&["event_count.paid"], || {
         let shared = Arc::new((EventCount::new(2, &[3]), AtomicUsize::new(0), Arc::new(Parker::new())));
         let (sleep, jobs, sleeper) = &*shared;
         sleep.enter();
@@ -496,30 +499,6 @@ fn pay(sleep: &EventCount, jobs: &AtomicUsize) {
     }
 }
 
-/// A thread asks and is about to sleep. Meanwhile the owner takes the flag down, because it sees nobody hungry.
-#[test]
-fn loom_steal_request_is_not_forgotten() {
-    check(&["steal_request.answered", "event_count.asleep", "event_count.woken", "event_count.awake"], || {
-        let shared = Arc::new((EventCount::new(2, &[2]), StealRequest::new()));
-        shared.0.enter();
-        let asker = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                let (sleep, request) = &*shared;
-                sleep.search(0);
-                sleep.fall_asleep(&Arc::new(Parker::new()), At::default(), None, || {
-                    request.ask();
-                    true
-                });
-            })
-        };
-        let (sleep, request) = &*shared;
-        request.answer(|| sleep.is_hungry(0));
-        asker.join().expect("no panic");
-        assert!(sleep.is_hungry(0) && request.is_up(), "somebody is hungry: the flag is up");
-    });
-}
-
 /// A worker that is one too many goes to sleep with a job in sight. Meanwhile the limit is raised. The worker wakes.
 #[test]
 fn loom_event_count_raised_limit_wakes() {
@@ -533,8 +512,8 @@ fn loom_event_count_raised_limit_wakes() {
                 let parker = Arc::new(Parker::new());
                 shared.enter();
                 shared.search(0);
-                while shared.is_crowded() {
-                    shared.fall_asleep(&parker, At::default(), None, || !shared.is_at_limit() || shared.owes_me());
+                while shared.is_crowded(0) {
+                    shared.fall_asleep(&parker, At::default(), None, || !shared.is_at_limit(0) || shared.owes_me(0));
                 }
                 shared.found(0);
                 shared.exit(None);

@@ -1,104 +1,124 @@
-//! How many threads are active in a pool, and how many sleep that may run anything ([`super::event_count`]).
+//! How many threads are active in a pool, and whether one more may be ([`super::event_count`]).
 //!
-//! This changes only when a thread falls asleep or wakes, which takes microseconds in any case. What changes with every
-//! job, who searches, is counted for each L3 domain ([`super::sleepers`]).
+//! Each L3 domain counts those of its threads that sleep and may run anything ([`super::domains`]). One word of the
+//! pool counts the threads that are *here*: those that are active, and these sleepers. So a worker that falls asleep or
+//! wakes changes a word of its own domain alone, and active is who is here and does not sleep.
 //!
-//! A thread that wakes goes from this count to that of its domain. One that looks for either must not come between: it
-//! looks here first, and a thread counts as searching before it stops counting as sleeping.
+//! Nobody reads all these words at one moment. A sum may be wrong by what changes meanwhile. Who acts on it passes a
+//! fence before, as the steps of the event count say, and then no change from before that fence is missed. One thread
+//! too many may be woken all the same; it finds out as a worker does when a guest comes.
 //!
-//! # Edges
-//! | edge | writer | reader | makes visible | model |
-//! |---|---|---|---|---|
-//! | `event_count.woken` | `wake`: RMW, Release | `load` | that the thread searches | `loom_steal_request_is_not_forgotten` |
-//! | `event_count.awake` | the same | `load`: Acquire | the same | `loom_steal_request_is_not_forgotten` |
+//! At most `limit` threads may be active, so it is mostly enough to look at one domain: the limit is reached only if
+//! no more threads sleep than are here beyond the limit, and those are few.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{CachePadded, edge};
-
-const SLEEPING: u64 = 1;
-const ACTIVE: u64 = 1 << 32;
+use super::domains::Domains;
+use crate::sync::CachePadded;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The most threads that can share an event count.
 pub(crate) const MAX_THREADS: usize = 1 << 15;
 
-/// Both counts at one moment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Word(u64);
-
-impl Word {
-    pub(super) fn sleeping(self) -> u64 {
-        self.0 % ACTIVE
-    }
-
-    pub(super) fn active(self) -> u64 {
-        self.0 / ACTIVE
-    }
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Census {
+    here: CachePadded<Here>,
+    limit: Limit,
 }
 
-/// See the module. Its two words change together, so they share a line.
+/// These change together, so they share a line.
 #[derive(Debug)]
-pub(super) struct Census(CachePadded<Counts>);
-
-#[derive(Debug)]
-struct Counts {
-    word: AtomicU64,
-    /// How often a thread has begun to be active.
+struct Here {
+    threads: AtomicU64,
+    /// How often a thread has come.
     stirs: AtomicU64,
+    /// Whether a thread goes to sleep because there is one too many.
+    leaves: AtomicBool,
 }
 
-// Relaxed, all others: the fences of the event count order what the counts decide.
+// Relaxed, all of them: the fences of the event count order what the counts decide.
 impl Census {
-    pub(super) fn new() -> Self {
-        Self(CachePadded::new(Counts { word: AtomicU64::new(0), stirs: AtomicU64::new(0) }))
-    }
-
-    #[inline]
-    pub(super) fn load(&self) -> Word {
-        // Acquire: who does not see a thread asleep any more sees it search.
-        Word(self.0.word.load(edge!("event_count.awake", Acquire)))
-    }
-
-    /// A thread begins to be active.
-    pub(super) fn enter(&self) {
-        self.stir();
-        self.0.word.fetch_add(ACTIVE, Ordering::Relaxed);
-    }
-
-    /// A thread is not active any more.
-    pub(super) fn leave(&self) {
-        self.0.word.fetch_sub(ACTIVE, Ordering::Relaxed);
-    }
-
-    /// An active thread sleeps now, and may be woken for anything.
-    pub(super) fn sleep(&self) {
-        self.0.word.fetch_add(SLEEPING.wrapping_sub(ACTIVE), Ordering::Relaxed);
-    }
-
-    /// Such a thread is active again.
-    pub(super) fn wake(&self) {
-        self.stir();
-        // Release: it counts as searching by now.
-        self.0.word.fetch_add(ACTIVE.wrapping_sub(SLEEPING), edge!("event_count.woken", Release));
-    }
-
-    /// One thread becomes active in the place of another one.
-    pub(super) fn stir(&self) {
-        if cfg!(all(test, loom)) {
-            return; // no model asks for it, and each access multiplies what loom explores
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            here: CachePadded::new(Here {
+                threads: AtomicU64::new(0),
+                stirs: AtomicU64::new(0),
+                leaves: AtomicBool::new(false),
+            }),
+            limit: Limit::new(limit),
         }
-        self.0.stirs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// If nobody is active: a number that changes as soon as a thread becomes active.
-    pub(super) fn rest(&self) -> Option<u64> {
-        let stirs = self.0.stirs.load(Ordering::Relaxed);
-        (self.load().active() == 0).then_some(stirs)
+    pub(super) fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    /// A thread comes, and is active.
+    pub(super) fn enter(&self) {
+        if cfg!(not(all(test, loom))) {
+            // No model asks for it, and each access multiplies what loom explores.
+            self.here.stirs.fetch_add(1, Ordering::Relaxed);
+        }
+        self.here.threads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A thread goes, or sleeps until one thing is there.
+    pub(super) fn leave(&self) {
+        self.here.threads.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn here(&self) -> u64 {
+        self.here.threads.load(Ordering::Relaxed)
+    }
+
+    /// How many threads are active.
+    pub(super) fn active(&self, domains: &Domains) -> u64 {
+        self.here().saturating_sub(domains.all_asleep())
+    }
+
+    /// How many more may be active.
+    pub(super) fn room(&self, domains: &Domains) -> u64 {
+        self.limit.get().saturating_sub(self.active(domains))
+    }
+
+    /// Whether as many are active as may be, or more, and the limit holds. The look begins at a domain.
+    pub(super) fn is_full(&self, domains: &Domains, first: usize) -> bool {
+        self.has_active(self.limit.get(), domains, first)
+    }
+
+    /// Whether more are active than may be, and the limit holds. The look begins at a domain.
+    pub(super) fn is_over(&self, domains: &Domains, first: usize) -> bool {
+        self.has_active(self.limit.get() + 1, domains, first)
+    }
+
+    /// Whether the caller is the one thread that goes to sleep now because there is one too many.
+    pub(super) fn begin_to_leave(&self) -> bool {
+        !self.here.leaves.load(Ordering::Relaxed) && !self.here.leaves.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn has_left(&self) {
+        self.here.leaves.store(false, Ordering::Relaxed);
+    }
+
+    fn has_active(&self, threads: u64, domains: &Domains, first: usize) -> bool {
+        let beyond = self.here().checked_sub(threads);
+        beyond.is_some_and(|beyond| self.limit.holds() && !domains.has_asleep(first, beyond))
+    }
+
+    /// If nobody is active: a number that changes as soon as a thread becomes active. One that comes adds one to it. A
+    /// thread that wakes and falls asleep again during this call may be seen by the next one only.
+    pub(super) fn rest(&self, domains: &Domains) -> Option<u64> {
+        let stirs = domains.stirs() + self.here.stirs.load(Ordering::Relaxed);
+        (self.active(domains) == 0).then_some(stirs)
     }
 }
 
 /// How many threads may be active at once.
 #[derive(Debug)]
-pub(super) struct Limit {
+pub(super) struct Limit(CachePadded<Still>);
+
+/// What rarely changes.
+#[derive(Debug)]
+struct Still {
     limit: AtomicU64,
     /// The limit at the start: it may be lowered, and raised again.
     most: u64,
@@ -107,36 +127,37 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit: AtomicU64::new(limit as u64), most: limit as u64, urgent: AtomicU64::new(0) }
+    fn new(limit: usize) -> Self {
+        let (limit, most) = (AtomicU64::new(limit as u64), limit as u64);
+        Self(CachePadded::new(Still { limit, most, urgent: AtomicU64::new(0) }))
     }
 
     #[inline]
-    pub(super) fn get(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed)
+    fn get(&self) -> u64 {
+        self.0.limit.load(Ordering::Relaxed)
     }
 
     pub(super) fn set(&self, limit: usize) {
-        debug_assert!(limit as u64 <= self.most, "the limit of {} is raised to {limit}", self.most);
-        self.limit.store(limit as u64, Ordering::Relaxed);
+        debug_assert!(limit as u64 <= self.0.most, "the limit of {} is raised to {limit}", self.0.most);
+        self.0.limit.store(limit as u64, Ordering::Relaxed);
     }
 
     /// Whether it was lowered.
     #[inline]
     pub(super) fn is_lowered(&self) -> bool {
-        self.get() < self.most
+        self.get() < self.0.most
     }
 
     pub(super) fn set_urgent(&self, more: bool) {
         if more {
-            self.urgent.fetch_add(1, Ordering::Relaxed);
+            self.0.urgent.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.urgent.fetch_sub(1, Ordering::Relaxed);
+            self.0.urgent.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Whether the limit holds now.
-    pub(super) fn holds(&self) -> bool {
-        self.urgent.load(Ordering::Relaxed) == 0
+    fn holds(&self) -> bool {
+        self.0.urgent.load(Ordering::Relaxed) == 0
     }
 }

@@ -10,7 +10,7 @@
 //!     active --search--> active, searching --found--> active
 //!     active(, searching) --sleep--> sleeping --notify, or work seen--> active(, searching)
 //! ```
-//! `active` counts all threads that are not asleep, guests too. At most `limit` are woken to be active at once. A thread
+//! All threads that are not asleep are active, guests too. At most `limit` are woken to be active at once. A thread
 //! that may run anything sleeps in the list of its L3 domain, and searches there: each domain counts its sleepers and
 //! its searchers. A thread that waits for one thing sleeps in a table, by that thing, and never counts as searching.
 //!
@@ -78,14 +78,15 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::census::Census;
 pub(crate) use super::census::MAX_THREADS;
-use super::census::{Census, Limit, Word};
+use super::domains::{Busy, Domains, Sleeper};
 use super::notes::{HANDED_ON, NO_SLOT, NOBODY, Notes};
 use super::parker::Parker;
-use super::sleepers::{Domain, Sleeper, Waiters};
 use super::slots::Slots;
+use super::waiters::Waiters;
 use crate::sync::atomic::AtomicBool;
-use crate::sync::{CachePadded, edge, fence_edge};
+use crate::sync::{CachePadded, edge, fence_edge, thread};
 
 /// Where a thread works.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,23 +114,20 @@ impl Prefer<'_> {
     }
 }
 
+/// So often a thread that wants to wake another one goes through all lists, before it waits for a lock.
+const TRIES: u32 = 64;
+
 /// What a thread may be woken for: any job, or those of one group.
 pub(crate) type Only = Option<NonZeroUsize>;
-
-#[derive(Debug)]
-struct Still {
-    limit: Limit,
-    ending: AtomicBool,
-}
 
 /// Sleep and wake for workers; see the module.
 #[derive(Debug)]
 pub(crate) struct EventCount {
     census: Census,
-    domains: Box<[Domain]>,
+    domains: Domains,
     waiters: Waiters,
     notes: Notes,
-    still: CachePadded<Still>,
+    ending: CachePadded<AtomicBool>,
     slots: Slots,
 }
 
@@ -140,11 +138,11 @@ impl EventCount {
         let threads: usize = domains.iter().sum();
         assert!(threads <= MAX_THREADS, "{threads} threads, at most {MAX_THREADS}");
         Self {
-            census: Census::new(),
-            domains: domains.iter().map(|threads| Domain::new(*threads)).collect(),
+            census: Census::new(limit),
+            domains: Domains::new(domains),
             waiters: Waiters::new(threads),
             notes: Notes::new(),
-            still: CachePadded::new(Still { limit: Limit::new(limit), ending: AtomicBool::new(false) }),
+            ending: CachePadded::new(AtomicBool::new(false)),
             slots: Slots::new(),
         }
     }
@@ -156,7 +154,7 @@ impl EventCount {
 
     /// If nobody is active: a number that changes as soon as a thread becomes active. Entering adds one to it.
     pub(crate) fn rest(&self) -> Option<u64> {
-        self.census.rest()
+        self.census.rest(&self.domains)
     }
 
     /// A compensating thread begins to work here, in a lent slot.
@@ -189,13 +187,13 @@ impl EventCount {
 
     /// Whether no job will come any more except from jobs under way. If so, all jobs that came before are visible. (E3)
     pub(crate) fn is_ending(&self) -> bool {
-        self.still.ending.load(edge!("event_count.ended", Acquire))
+        self.ending.load(edge!("event_count.ended", Acquire))
     }
 
     /// No job will come any more except from jobs under way. (E1), (E2)
     pub(crate) fn end(&self) {
         // Release: a worker that sees it sees the jobs that came before.
-        self.still.ending.store(true, edge!("event_count.end", Release));
+        self.ending.store(true, edge!("event_count.end", Release));
         self.wake_all();
     }
 
@@ -203,7 +201,7 @@ impl EventCount {
     pub(crate) fn exit(&self, searching: Option<usize>) {
         if let Some(domain) = searching {
             self.notes.leave(NO_SLOT | NOBODY); // before it stops searching
-            self.domains[domain].end_search();
+            self.domains.end_search(domain);
         }
         self.census.leave();
     }
@@ -221,21 +219,21 @@ impl EventCount {
     }
 
     /// The caller has stopped a search on which pushers may have counted, and can wake nobody.
-    pub(crate) fn owes_rest(&self) {
-        self.owe(if self.is_at_limit() { NO_SLOT | NOBODY } else { NOBODY });
+    pub(crate) fn owes_rest(&self, domain: usize) {
+        self.owe(if self.is_at_limit(domain) { NO_SLOT | NOBODY } else { NOBODY });
     }
 
     /// The calling thread, which may run anything, goes to sleep at the limit without a look, and owes one. `true`: a
     /// slot is free now, and it looks itself.
-    pub(crate) fn owes_me(&self) -> bool {
+    pub(crate) fn owes_me(&self, domain: usize) -> bool {
         self.owe(NO_SLOT | NOBODY);
-        !self.is_at_limit() // (O3)
+        !self.is_at_limit(domain) // (O3)
     }
 
     /// The caller has taken down the flag by which others ask for jobs. If threads sleep all the same, it owes them a
     /// look. `true`: one of them is hungry now.
     pub(crate) fn owes_sleepers(&self, domain: usize) -> bool {
-        self.has_asleep(self.census.load()) && {
+        self.has_asleep() && {
             self.owe(NO_SLOT | NOBODY);
             self.is_hungry(domain) // (O3)
         }
@@ -246,10 +244,8 @@ impl EventCount {
     /// everything; if there is something it owes a look again, and wakes one. (P1) to (P4)
     pub(crate) fn pays(&self, domain: usize, misses_compensator: bool) -> bool {
         fence_edge!("event_count.freed"); // (P1)
-        let word = self.census.load();
-        let can_wake = self.has_asleep(word) && !self.is_full(word);
         let notes = if misses_compensator { NO_SLOT | NOBODY } else { NO_SLOT };
-        let is_owed = (can_wake || misses_compensator) && self.notes.has(notes); // (P2)
+        let is_owed = self.notes.has(notes) && (misses_compensator || self.can_wake(domain)); // (P2)
         let pays = is_owed && !self.hands_on(domain);
         if pays {
             self.settle();
@@ -259,9 +255,9 @@ impl EventCount {
 
     /// If a thread searches here, the caller leaves to it what it owes.
     fn hands_on(&self, domain: usize) -> bool {
-        self.domains[domain].searching() > 0 && {
+        self.searching(domain) > 0 && {
             self.hand_on();
-            self.domains[domain].searching() > 0 // (H3)
+            self.searching(domain) > 0 // (H3)
         }
     }
 
@@ -288,101 +284,105 @@ impl EventCount {
 
     /// Whether a thread could take a job now: [`available`](Self::available) is not zero.
     pub(crate) fn is_hungry(&self, domain: usize) -> bool {
-        self.wakeable() > 0 || self.searching(domain) > 0 // in this order: see `census`
+        self.can_wake(domain) || self.searching(domain) > 0 // in this order: see `domains`
     }
 
     /// Whether nobody searches in this domain, and a sleeper may be woken: a hint.
     pub(crate) fn has_only_sleepers(&self, domain: usize) -> bool {
-        self.domains[domain].searching() == 0 && self.wakeable() > 0
+        self.searching(domain) == 0 && self.can_wake(domain)
     }
 
     /// How many threads could take a job now, because they search in this domain or may be woken: a hint.
     #[inline]
     pub(crate) fn available(&self, domain: usize) -> usize {
-        self.domains[domain].searching() + self.wakeable()
+        self.searching(domain) + self.wakeable()
     }
 
     /// As [`available`](Self::available), with those that search in any domain.
     pub(crate) fn available_anywhere(&self) -> usize {
-        self.domains.iter().map(Domain::searching).sum::<usize>() + self.wakeable()
+        self.domains.all_searching() + self.wakeable()
     }
 
     fn wakeable(&self) -> usize {
-        let word = self.census.load();
-        let asleep = word.sleeping() + self.waiters.count() as u64;
-        usize::try_from(asleep.min(self.still.limit.get().saturating_sub(word.active()))).expect("few threads")
+        let asleep = self.domains.all_asleep() + self.waiters.count() as u64;
+        usize::try_from(asleep.min(self.census.room(&self.domains))).expect("few threads")
     }
 
     /// Whether a thread is active: a hint.
     pub(crate) fn is_anybody_active(&self) -> bool {
-        self.census.load().active() > 0
+        self.census.active(&self.domains) > 0
     }
 
-    /// Whether `limit` threads are active, or more, and the limit holds.
-    pub(crate) fn is_at_limit(&self) -> bool {
-        self.is_full(self.census.load())
+    /// Whether `limit` threads are active, or more, and the limit holds. The look begins at a domain.
+    pub(crate) fn is_at_limit(&self, domain: usize) -> bool {
+        self.census.is_full(&self.domains, domain)
     }
 
-    /// Whether more than `limit` threads are active, and the limit holds.
-    pub(crate) fn is_over_limit(&self) -> bool {
-        self.census.load().active() > self.still.limit.get() && self.still.limit.holds()
+    /// Whether more than `limit` threads are active, and the limit holds. The look begins at a domain.
+    pub(crate) fn is_over_limit(&self, domain: usize) -> bool {
+        self.census.is_over(&self.domains, domain)
+    }
+
+    /// More than `limit` threads are active. Whether the caller is to leave: one thread at a time, until it
+    /// [has left](Self::has_left). Otherwise all that see it would leave.
+    pub(crate) fn begin_to_leave(&self) -> bool {
+        self.census.begin_to_leave()
+    }
+
+    /// The caller counts as asleep, or stays after all.
+    pub(crate) fn has_left(&self) {
+        self.census.has_left();
     }
 
     /// Whether more than `limit` threads are active, and the limit was lowered: one load from a still line if it was not.
     #[inline]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.still.limit.is_lowered() && self.is_over_limit()
+    pub(crate) fn is_crowded(&self, domain: usize) -> bool {
+        self.census.limit().is_lowered() && self.is_over_limit(domain)
     }
 
     /// Changes the limit, at most to that at the start. If it is lowered, threads that are one too many find out by
     /// themselves. If it is raised, the caller pays. (R1)
     pub(crate) fn set_limit(&self, limit: usize) {
-        self.still.limit.set(limit); // (R1)
+        self.census.limit().set(limit); // (R1)
     }
 
     /// A thread blocks for a job that only a worker may run (`more`), or a worker has begun such a job. While one is
     /// left, the limit does not hold: the active threads may all be blocked in code of the user's.
     pub(crate) fn set_urgent(&self, more: bool) {
-        self.still.limit.set_urgent(more);
+        self.census.limit().set_urgent(more);
     }
 
     /// Whether a thread sleeps, whatever it waits for.
-    fn has_asleep(&self, word: Word) -> bool {
-        word.sleeping() > 0 || self.waiters.count() > 0
-    }
-
-    fn is_full(&self, word: Word) -> bool {
-        word.active() >= self.still.limit.get() && self.still.limit.holds()
+    fn has_asleep(&self) -> bool {
+        self.domains.has_sleepers() || self.waiters.count() > 0
     }
 
     /// How many threads search in this domain: a hint.
     pub(crate) fn searching(&self, domain: usize) -> usize {
-        self.domains[domain].searching()
+        self.domains.searching(domain)
     }
 
     /// The calling thread begins to search, in this domain.
     pub(crate) fn search(&self, domain: usize) {
-        self.domains[domain].begin_search();
+        self.domains.begin_search(domain);
     }
 
     /// The calling thread has a job. Whether it was the last one that searched in this domain. Pushers may have counted
     /// on it: the last one looks at all queues after this, and notifies for what it sees. (F1), (F2)
     pub(crate) fn found(&self, domain: usize) -> bool {
-        let is_last = self.domains[domain].end_search(); // (F1)
+        let is_last = self.domains.end_search(domain); // (F1)
         fence_edge!("event_count.found"); // (F2)
         is_last
     }
 
-    /// Whether a thread sleeps and may be woken: a hint.
-    pub(crate) fn can_wake(&self) -> bool {
-        let word = self.census.load();
-        self.has_asleep(word) && !self.is_full(word)
+    /// Whether a thread sleeps and may be woken: a hint. The look begins at a domain.
+    pub(crate) fn can_wake(&self, domain: usize) -> bool {
+        self.has_asleep() && !self.is_at_limit(domain)
     }
 
-    /// Whether a thread that may run anything sleeps and may be woken: a hint.
-    pub(crate) fn can_wake_any(&self) -> bool {
-        let word = self.census.load();
-        word.sleeping() > 0 && !self.is_full(word)
+    /// Whether a thread that may run anything sleeps and may be woken: a hint. The look begins at a domain.
+    pub(crate) fn can_wake_any(&self, domain: usize) -> bool {
+        self.domains.has_sleepers() && !self.is_at_limit(domain)
     }
 
     /// Wakes at most `most` sleepers that may run a job of `group`, while fewer threads search than `jobs` are in
@@ -412,14 +412,14 @@ impl EventCount {
     {
         fence_edge!("event_count.pushed"); // (N1)
         let (mut woken, mut owes, mut hands_on) = (0, false, false);
+        let domain = prefer.domain();
         while woken < most {
-            let is_searched = self.domains[prefer.domain()].searching() >= jobs; // (N2)
+            let is_searched = self.searching(domain) >= jobs; // (N2)
             let waits = self.waiters.count() > 0 && ids().any(|id| self.waiters.has(id));
             if is_searched && !waits {
                 return false;
             }
-            let word = self.census.load();
-            let (is_full, has_sleepers) = (self.is_full(word), word.sleeping() > 0);
+            let (is_full, has_sleepers) = (self.is_at_limit(domain), self.domains.has_sleepers());
             if waits && !hands_on && (has_sleepers || is_full) {
                 // Another thread than the one that waits for this very job is to come for it, and may find another one.
                 self.hand_on();
@@ -456,12 +456,10 @@ impl EventCount {
     /// Wakes all sleepers.
     pub(crate) fn wake_all(&self) {
         fence_edge!("event_count.pushed");
-        for domain in &self.domains {
-            domain.drain(|sleeper| {
-                self.wakes(sleeper.compensator);
-                sleeper.parker.unpark();
-            });
-        }
+        self.domains.drain(|sleeper| {
+            self.slots.come_if(sleeper.compensator);
+            sleeper.parker.unpark();
+        });
         self.waiters.drain(|parker| {
             self.enter();
             parker.unpark();
@@ -517,9 +515,9 @@ impl EventCount {
     pub(in crate::sync) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
         let suits = |sleeper: &Sleeper| !sleeper.compensator && suits(&sleeper.at);
         // The other one searches before this one has stopped. (W1)
-        let Some(other) = self.domains.iter().find_map(|domain| domain.take(suits)) else { return false };
-        self.domains[at.domain].put(Sleeper { parker: Arc::clone(parker), at, compensator: false });
-        self.census.stir();
+        let other = self.domains.with_sleepers(at.domain).find_map(|domain| self.domains.take(domain, suits));
+        let Some(other) = other else { return false };
+        self.domains.put(Sleeper { parker: Arc::clone(parker), at, compensator: false });
         other.parker.unpark(); // (W2)
         true
     }
@@ -532,8 +530,8 @@ impl EventCount {
         }
         let was_there = match only {
             None => {
-                let me = self.domains[at.domain].take(|sleeper| Arc::ptr_eq(&sleeper.parker, parker));
-                me.inspect(|me| self.wakes(me.compensator)).is_some()
+                let me = self.domains.take(at.domain, |sleeper| Arc::ptr_eq(&sleeper.parker, parker));
+                me.inspect(|me| self.slots.come_if(me.compensator)).is_some()
             }
             Some(id) => {
                 let me = self.waiters.take(id, |other| Arc::ptr_eq(other, parker));
@@ -546,15 +544,14 @@ impl EventCount {
         !was_there
     }
 
-    /// Enters the list of sleepers. It counts as one first, so that the count is never below what the list has. (S1)
+    /// Enters the list of sleepers. (S1)
     pub(crate) fn announce(&self, parker: &Arc<Parker>, at: At, only: Only, compensator: bool) {
         let parker = Arc::clone(parker);
         if let Some(id) = only {
             self.waiters.put(id, parker);
             return self.census.leave();
         }
-        self.census.sleep();
-        self.domains[at.domain].put(Sleeper { parker, at, compensator });
+        self.domains.put(Sleeper { parker, at, compensator });
         if compensator {
             self.slots.go();
         }
@@ -569,32 +566,30 @@ impl EventCount {
 
     fn take_that(&self, prefer: Prefer<'_>, suits: impl Fn(&Sleeper) -> bool) -> Option<Arc<Parker>> {
         // A sleeper that is no compensating thread needs no slot of its own.
-        let may = |sleeper: &Sleeper| suits(sleeper) && (!sleeper.compensator || self.slots.try_come());
-        let woken = match prefer.near {
-            [] => self.domains[0].take(may),
-            // Where another thread is at a list, that one wakes somebody there.
-            near => near
-                .iter()
-                .find_map(|domain| self.domains[*domain].try_take(may))
-                .or_else(|| near.iter().find_map(|domain| self.domains[*domain].take(may))),
-        };
-        woken.map(|sleeper| {
-            self.wakes(false);
-            sleeper.parker
-        })
+        let may = &|sleeper: &Sleeper| suits(sleeper) && (!sleeper.compensator || self.slots.try_come());
+        // Where another thread is at a list, that one wakes somebody there: this one goes on to the next list. If it
+        // waited for the lock, as many others do, it would fall asleep itself.
+        let all = if prefer.near.is_empty() { &[0] } else { prefer.near };
+        let tries = if all.len() > 1 { TRIES } else { 0 };
+        for _ in 0..tries {
+            let mut is_busy = false;
+            for domain in all {
+                match self.domains.try_take(*domain, may) {
+                    Ok(Some(sleeper)) => return Some(sleeper.parker),
+                    Ok(None) => {}
+                    Err(Busy) => is_busy = true,
+                }
+            }
+            if !is_busy {
+                return None;
+            }
+            thread::spin_loop();
+        }
+        all.iter().find_map(|domain| self.domains.take(*domain, may)).map(|sleeper| sleeper.parker)
     }
 
     /// Takes a sleeper that waits for this.
     fn take_waiter(&self, id: NonZeroUsize) -> Option<Arc<Parker>> {
         self.waiters.take(id, |_| true).inspect(|_| self.enter())
-    }
-
-    /// Counts a thread that was taken out of the list as awake. `takes_slot`: it is a compensating thread that has no
-    /// slot yet.
-    fn wakes(&self, takes_slot: bool) {
-        if takes_slot {
-            self.slots.come();
-        }
-        self.census.wake();
     }
 }

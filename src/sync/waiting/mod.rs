@@ -7,10 +7,10 @@
 //! A [`latch`] is simpler: one thread waits for it, another sets it. A [`notice`] makes nobody wait.
 //!
 //! # What a thread counts as
-//! One word of the pool counts the threads that sleep and those that are active (`census`). It changes only when a
-//! thread falls asleep or wakes. Each L3 domain counts those of its threads that search, and has a list of those that
-//! sleep; threads that wait for one thing sleep in a table (`sleepers`). So what changes with every job stays within a
-//! domain. A pusher reads the counts without a lock.
+//! Each L3 domain counts those of its threads that search and those that sleep, and has a list of the sleepers
+//! (`domains`). Threads that wait for one thing sleep in a table (`waiters`). One word of the pool counts the threads that
+//! are here and do not wait so (`census`): those that do not sleep are active. So what changes with every job, and with
+//! every sleep and wake-up of a worker, stays within a domain. A pusher reads the counts without a lock.
 //!
 //! * A *worker* searches from the time it runs out of jobs until it has found one or sleeps.
 //! * A *compensating thread* is one more worker, while another thread blocks and lends its slot.
@@ -196,6 +196,7 @@
 //! outside. Any other job comes from one that runs, and the thread that runs it is awake.
 
 mod census;
+mod domains;
 pub(crate) mod event_count;
 #[cfg(not(all(test, any(loom, coherence))))]
 pub(super) mod futex;
@@ -203,5 +204,5 @@ pub(crate) mod latch;
 mod notes;
 pub(crate) mod notice;
 pub(crate) mod parker;
-mod sleepers;
 mod slots;
+mod waiters;

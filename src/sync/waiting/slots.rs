@@ -42,6 +42,13 @@ impl Slots {
         self.0.about.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A sleeper that has no slot yet was taken out of its list, and may be a compensating thread.
+    pub(super) fn come_if(&self, is_compensator: bool) {
+        if is_compensator {
+            self.come();
+        }
+    }
+
     pub(super) fn go(&self) {
         self.0.about.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,103 +1,14 @@
-//! The lists of an event count: who sleeps, and who searches.
+//! The threads of an event count that wait for one thing each.
 //!
-//! Threads that may run anything sleep in the list of their L3 domain, and search there. A thread that waits for one
-//! thing sleeps in a table, by what it waits for. So a thread that wakes another one looks at its own domain first, and
-//! finds those that wait for a job by the job alone. Each list has a lock, and a count that is read without it: a thread
-//! that finds nobody in a list takes no lock.
+//! They sleep in a table, by what they wait for. So a thread that wakes another one finds those that wait for a job by
+//! the job alone.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::event_count::At;
 use super::parker::Parker;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{CachePadded, Mutex, MutexGuard};
-
-#[derive(Debug)]
-pub(super) struct Sleeper {
-    pub(super) parker: Arc<Parker>,
-    pub(super) at: At,
-    /// It is a compensating thread, and needs a slot to be woken.
-    pub(super) compensator: bool,
-}
-
-/// The threads of one L3 domain that may run anything: how many search, and how many sleep, in one word; and who sleeps.
-#[derive(Debug)]
-pub(super) struct Domain {
-    word: CachePadded<AtomicU64>,
-    sleepers: CachePadded<Mutex<Vec<Sleeper>>>,
-}
-
-const ASLEEP: u64 = 1;
-const SEARCHING: u64 = 1 << 32;
-
-// Relaxed, all of them: the fences of the event count order what the counts decide.
-impl Domain {
-    pub(super) fn new(threads: usize) -> Self {
-        Self {
-            word: CachePadded::new(AtomicU64::new(0)),
-            sleepers: CachePadded::new(Mutex::new(Vec::with_capacity(threads))),
-        }
-    }
-
-    /// How many threads search.
-    #[inline]
-    pub(super) fn searching(&self) -> usize {
-        usize::try_from(self.word.load(Ordering::Relaxed) / SEARCHING).expect("32 bits")
-    }
-
-    fn is_empty(&self) -> bool {
-        self.word.load(Ordering::Relaxed).is_multiple_of(SEARCHING)
-    }
-
-    pub(super) fn begin_search(&self) {
-        self.word.fetch_add(SEARCHING, Ordering::Relaxed);
-    }
-
-    /// Whether nobody searches any more.
-    pub(super) fn end_search(&self) -> bool {
-        self.word.fetch_sub(SEARCHING, Ordering::Relaxed) / SEARCHING == 1
-    }
-
-    /// A thread that searched sleeps now.
-    pub(super) fn put(&self, sleeper: Sleeper) {
-        let mut sleepers = self.sleepers.lock();
-        sleepers.push(sleeper);
-        self.word.fetch_add(ASLEEP.wrapping_sub(SEARCHING), Ordering::Relaxed);
-    }
-
-    /// Takes the last sleeper that may wake; it searches then.
-    pub(super) fn take(&self, may: impl Fn(&Sleeper) -> bool) -> Option<Sleeper> {
-        if self.is_empty() {
-            return None;
-        }
-        self.take_out(self.sleepers.lock(), may)
-    }
-
-    /// As [`take`](Self::take), but nobody is there for a thread that would have to wait for the lock.
-    pub(super) fn try_take(&self, may: impl Fn(&Sleeper) -> bool) -> Option<Sleeper> {
-        if self.is_empty() {
-            return None;
-        }
-        self.take_out(self.sleepers.try_lock()?, may)
-    }
-
-    fn take_out(&self, mut sleepers: MutexGuard<'_, Vec<Sleeper>>, may: impl Fn(&Sleeper) -> bool) -> Option<Sleeper> {
-        let place = sleepers.iter().rposition(may)?;
-        let sleeper = sleepers.remove(place);
-        self.word.fetch_add(SEARCHING.wrapping_sub(ASLEEP), Ordering::Relaxed);
-        Some(sleeper)
-    }
-
-    /// Takes all of them; they search then. `wake` is called under the lock.
-    pub(super) fn drain(&self, mut wake: impl FnMut(Sleeper)) {
-        let mut sleepers = self.sleepers.lock();
-        for sleeper in sleepers.drain(..) {
-            self.word.fetch_add(SEARCHING.wrapping_sub(ASLEEP), Ordering::Relaxed);
-            wake(sleeper);
-        }
-    }
-}
+use crate::sync::{CachePadded, Mutex};
 
 /// Threads that sleep and wait for one thing each, by that thing.
 #[derive(Debug)]
