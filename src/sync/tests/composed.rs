@@ -224,7 +224,7 @@ fn loom_parker_gives_up() {
 /// searches now finds the job, perhaps as it goes to sleep again.
 #[test]
 fn loom_event_count_search_changes_hands() {
-    check(&["event_count.pushed", "event_count.asleep"], || {
+    check_bounded(&["event_count.pushed", "event_count.asleep"], || {
         let parkers = [Arc::new(Parker::new()), Arc::new(Parker::new())];
         let shared = Arc::new((EventCount::new(1, &[2]), AtomicUsize::new(0), parkers));
         let (sleep, jobs, [_, free]) = &*shared;
