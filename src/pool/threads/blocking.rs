@@ -261,6 +261,7 @@ impl Worker<'_> {
                 Step::Ran => self.had_work(&mut patience),
                 Step::Idle if ending => break,
                 Step::Idle if over || !self.goes_on_looking(&mut patience) => {
+                    self.publish_all(); // a raid may have given jobs back meanwhile
                     if self.sleep_as_compensator() {
                         self.was_woken.set(true);
                         patience.renew();

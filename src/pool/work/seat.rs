@@ -213,7 +213,9 @@ impl Seat {
     /// Makes a job public. The caller has the far end.
     pub(in crate::pool) fn show(&self, far: &mut FarEnd<'_>, job: Job) {
         far.deque.push(job);
-        self.shows.set(Ordering::Relaxed); // the fences order it, as they order the jobs
+        if !self.shows() {
+            self.shows.set(Ordering::Relaxed); // the fences order it, as they order the jobs
+        }
     }
 
     /// Whether others take this seat for one with public jobs.

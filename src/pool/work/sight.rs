@@ -128,7 +128,7 @@ impl Worker<'_> {
         let (Shared { sleep, .. }, domain) = (self.shared, self.seat.domain);
         let can = || sleep.can_wake_any(domain) || self.shared.misses_compensator();
         can() || {
-            sleep.owes_rest(domain);
+            sleep.owes_rest();
             can() // (O3)
         }
     }

@@ -22,7 +22,7 @@ use crate::sync::marks::{BLOCK, Mark, Marks};
 /// The tier of other nodes.
 pub(super) const AFAR: usize = 2;
 
-/// Adjacent seats, up to [`BLOCK`]. All are in one L3 domain, or none is a worker's.
+/// Up to [`BLOCK`] seats. All are in one L3 domain, or none is a worker's.
 #[derive(Debug)]
 struct Block {
     seats: Box<[u32]>,
@@ -130,11 +130,13 @@ impl Victims {
         self.blocks(domain, 0).flat_map(|(block, _)| block.marked(&block.shows, 0))
     }
 
-    /// The victims of `thief` that it asks for jobs each time: those near by, and all others that nobody has asked.
+    /// The victims of `thief` that it asks for jobs each time: those near by, all others that nobody has asked, and those
+    /// of one more block, so that it sees their shields.
     pub(super) fn to_ask(&self, thief: usize, random: u64) -> impl Iterator<Item = usize> {
-        let own = &self.blocks[self.seats[thief].0 as usize];
-        let others = self.blocks(self.spot(thief), random).filter(move |(block, _)| !std::ptr::eq(*block, own));
-        let seats = own.from(random).chain(others.flat_map(move |(block, _)| block.marked(&block.unasked, random)));
+        let (own, blocks) = (self.seats[thief].0 as usize, self.blocks.len());
+        let other = (blocks > 1).then(|| (own + 1 + place(random, blocks - 1)) % blocks);
+        let full = [Some(own), other].into_iter().flatten().flat_map(move |block| self.blocks[block].from(random));
+        let seats = full.chain(self.unasked());
         seats.filter(move |seat| *seat != thief)
     }
 

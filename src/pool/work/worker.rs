@@ -464,7 +464,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Whether a worker that has found nothing goes on looking. It does so if it is not yet time to sleep, or if it has
-    /// just published private jobs of others. A worker that is one too many does not.
+    /// just published private jobs of others. The one that leaves because there is one too many does not.
     pub(in crate::pool) fn goes_on_looking(&self, patience: &mut Patience) -> bool {
         if self.leaves.get() {
             return false;

@@ -48,7 +48,7 @@ pub(crate) struct Loss {
     pub(crate) queued: u64,
 }
 
-/// Nanoseconds of one actor.
+/// Nanoseconds of one actor, and its accesses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spent {
     /// In bodies of the load.
@@ -60,6 +60,8 @@ pub(crate) struct Spent {
     pub(crate) spun: u64,
     /// In system calls.
     pub(crate) system: u64,
+    /// Accesses to lines that another actor has touched as well, whether they missed or not.
+    pub(crate) shared: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +84,6 @@ pub(crate) struct Books {
     locks: Map<usize, (Place, u64)>,
     pub(crate) wakes: u64,
     pub(crate) heavy_fences: u64,
-    /// Accesses to lines that another actor has touched as well, whether they missed or not.
-    pub(crate) shared: u64,
     pub(crate) misses: u64,
 }
 
@@ -96,7 +96,6 @@ impl Books {
             locks: Map::default(),
             wakes: 0,
             heavy_fences: 0,
-            shared: 0,
             misses: 0,
         }
     }

@@ -126,7 +126,7 @@ impl Model {
         });
         let reads = matches!(kind, Kind::Load | Kind::Read);
         let hits = found.owner == who || (reads && found.has(who));
-        self.books.shared += u64::from(found.is_shared && hits);
+        self.books.spent[who].shared += u64::from(found.is_shared && hits);
         if hits {
             self.now += if kind == Kind::Rmw { self.costs.rmw } else { self.costs.hit };
         }
@@ -138,7 +138,7 @@ impl Model {
         let Lines { lines, buffers } = &mut self.lines;
         let (found, buffer) = (lines.get_mut(&line).expect("somebody has it"), &mut buffers[who]);
         found.is_shared = true;
-        self.books.shared += 1;
+        self.books.spent[who].shared += 1;
         let start = now.max(found.busy);
         let away = |other| costs.line(machine, self.core[other], self.core[who]);
         let (mut takes, occupied);

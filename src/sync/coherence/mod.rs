@@ -189,6 +189,11 @@ pub(crate) fn worked() -> u64 {
     with(|model| model.books.spent.iter().map(|spent| spent.work).sum())
 }
 
+/// Accesses of the running actor to lines that others touch as well.
+pub(crate) fn shared_accesses() -> u64 {
+    with(|model| model.books.spent[model.who].shared)
+}
+
 /// Forgets what was counted so far.
 pub(crate) fn open_books() {
     with(|model| (model.books, model.opened) = (Books::new(model.tickets.len()), model.now));

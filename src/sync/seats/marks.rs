@@ -37,14 +37,12 @@ impl Mark {
         self.marks.load() & self.bit != 0
     }
 
-    /// Sets the bit, if it is not set. Threads look first, and so do not take the cache line from each other.
+    /// Sets the bit.
     pub(crate) fn set(&self, order: Ordering) {
-        if !self.is_set() {
-            self.marks.0.fetch_or(self.bit, order);
-        }
+        self.marks.0.fetch_or(self.bit, order);
     }
 
-    /// Takes the bit away, if it is set.
+    /// Takes the bit away, if it is set. Threads look first, and so do not take the cache line from each other.
     pub(crate) fn clear(&self, order: Ordering) {
         if self.is_set() {
             self.marks.0.fetch_and(!self.bit, order);

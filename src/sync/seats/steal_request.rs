@@ -43,7 +43,7 @@ use crate::sync::{edge, fence_edge};
 #[derive(Debug)]
 pub(crate) struct StealRequest {
     up: AtomicBool,
-    /// Set while the flag is down.
+    /// Set whenever the flag goes down, until an asker takes it away.
     down: Mark,
 }
 
@@ -72,7 +72,7 @@ impl StealRequest {
     /// Takes the flag down. Raises it again if a thread is `hungry`, which is asked after that. Owner only.
     pub(crate) fn answer(&self, hungry: impl FnOnce() -> bool) {
         self.up.store(false, Ordering::Relaxed); // (A1)
-        // Release: see `ask`.
+        // Release: see `ask`. The mark may be there still, and is set again: whoever takes it away now sees A1.
         self.down.set(edge!("steal_request.lowered", Release)); // (A1)
         fence_edge!("steal_request.answered"); // (A2)
         if hungry() {

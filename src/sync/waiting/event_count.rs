@@ -219,8 +219,8 @@ impl EventCount {
     }
 
     /// The caller has stopped a search on which pushers may have counted, and can wake nobody.
-    pub(crate) fn owes_rest(&self, domain: usize) {
-        self.owe(if self.is_at_limit(domain) { NO_SLOT | NOBODY } else { NOBODY });
+    pub(crate) fn owes_rest(&self) {
+        self.owe(NO_SLOT | NOBODY);
     }
 
     /// The calling thread, which may run anything, goes to sleep at the limit without a look, and owes one. `true`: a

@@ -109,7 +109,7 @@ impl Outcome {
             self.books.wakes,
             self.books.heavy_fences,
             per_piece(taken),
-            per_piece(self.books.shared),
+            per_piece(self.sum(|spent| spent.shared)),
             per_piece(self.books.misses),
         )
         .expect("a string");
