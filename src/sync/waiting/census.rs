@@ -4,12 +4,12 @@
 //! pool counts the threads that are *here*: those that are active, and these sleepers. So a worker that falls asleep or
 //! wakes changes a word of its own domain alone, and active is who is here and does not sleep.
 //!
-//! Nobody reads all these words at one moment. A sum may be wrong by what changes meanwhile. Who acts on it passes a
-//! fence before, as the steps of the event count say, and then no change from before that fence is missed. One thread
-//! too many may be woken all the same; it finds out as a worker does when a guest comes.
+//! Nobody reads all these words at one moment. A sum may be wrong by what changes meanwhile. A step of the event count
+//! that decides by it who sleeps on passes a fence before, and then it misses no change from before that fence. All
+//! else is a hint. Threads too many may be woken all the same; they find out as a worker does when a guest comes.
 //!
-//! At most `limit` threads may be active, so it is mostly enough to look at one domain: the limit is reached only if
-//! no more threads sleep than are here beyond the limit, and those are few.
+//! The limit is reached if no more threads sleep than are here beyond it. As long as it was not lowered those are few,
+//! and it is mostly enough to look at one domain.
 
 use super::domains::Domains;
 use crate::sync::CachePadded;

@@ -4,9 +4,10 @@
 //! and counts that are read without it. One bit for each domain tells whether anybody sleeps there. While all threads
 //! are awake nobody writes these bits, however often threads begin and end to search.
 //!
-//! A thread that wakes goes from the sleepers to the searchers. One that looks for either must not come between: it looks
-//! for sleepers first, and a thread counts as searching before it stops counting as sleeping. A thread that falls asleep
-//! may be missed in between, but then it looks at all queues itself: it passes a fence after both counts.
+//! A thread that wakes goes from the sleepers to the searchers. One that looks for either must not come between: it
+//! looks for sleepers first, and a thread counts as searching before it stops counting as sleeping. Only hints are read
+//! in another order. A thread that falls asleep may be missed in between, but then it looks at all queues itself, or owes
+//! that: it passes a fence after both counts.
 //!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |

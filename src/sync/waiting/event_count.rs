@@ -19,8 +19,8 @@
 //! * (N1) Fence.
 //! * (N2) If as many threads search in the domain of the job as jobs are in sight there: done. If no sleeper may run
 //!   the job, or `limit` are active: owe a look, also if one is owed already, and be done.
-//! * (N3) Take the last sleeper that may run anything, of the nearest domain where one sleeps; if there is none, one
-//!   that waits for this job. Count it as active. (N4) Unpark it.
+//! * (N3) Take the last sleeper that may run anything, of the nearest domain where one sleeps and whose list is free;
+//!   if there is none, one that waits for this job. Count it as active. (N4) Unpark it.
 //! * If a thread that waits for this very job sleeps, and another one than that is to come for it: hand on (H1).
 //!
 //! **Owe** a look, when others cannot be woken for what is there:
@@ -282,7 +282,7 @@ impl EventCount {
         fence_edge!("event_count.paid"); // (P4)
     }
 
-    /// Whether a thread could take a job now: [`available`](Self::available) is not zero.
+    /// Whether a thread could take a job now, because it searches in this domain or may be woken.
     pub(crate) fn is_hungry(&self, domain: usize) -> bool {
         self.can_wake(domain) || self.searching(domain) > 0 // in this order: see `domains`
     }

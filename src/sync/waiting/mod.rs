@@ -8,9 +8,10 @@
 //!
 //! # What a thread counts as
 //! Each L3 domain counts those of its threads that search and those that sleep, and has a list of the sleepers
-//! (`domains`). Threads that wait for one thing sleep in a table (`waiters`). One word of the pool counts the threads that
-//! are here and do not wait so (`census`): those that do not sleep are active. So what changes with every job stays within a
-//! domain, and so does what changes as a worker sleeps or wakes, but for the first and the last one there. A pusher reads the counts without a lock.
+//! (`domains`). Threads that wait for one thing sleep in a table (`waiters`). One word of the pool counts the threads
+//! that are here and do not wait so (`census`): those that do not sleep are active. So what changes with every job
+//! stays within a domain, and so does what changes as a worker sleeps or wakes, but for the first and the last one
+//! there. A pusher reads the counts without a lock.
 //!
 //! * A *worker* searches from the time it runs out of jobs until it has found one or sleeps.
 //! * A *compensating thread* is one more worker, while another thread blocks and lends its slot.
