@@ -156,7 +156,7 @@ impl Shared {
     /// Which sleepers to wake first for a job in the L3 domain `domain`.
     pub(super) fn prefer(&self, domain: usize) -> Prefer<'_> {
         // A thread of the pool goes on working on its CPU; one from outside usually blocks next.
-        let stays = self.layout.is_bound() && self.sleep.can_wake(domain) && Worker::here(self).is_some();
+        let stays = self.layout.is_bound() && Worker::here(self).is_some() && self.sleep.can_wake(domain);
         let busy = if stays { bind::current_cpu() } else { None };
         Prefer { near: self.layout.near_domains(domain), busy }
     }

@@ -62,17 +62,14 @@ impl Injector {
         self.len.store(queues.len, Ordering::Relaxed);
     }
 
-    /// Takes the oldest job of the queue of `only`. Without `only`, takes the oldest job of the queue that is next.
+    /// Takes the oldest job of the queue of `only`. Without `only`, takes the oldest job of the queue that is next, but
+    /// does not wait for another thread: that one takes a job, or brings some, and the caller looks again.
     pub(crate) fn take(&self, only: Only) -> Option<Job> {
-        self.take_from(|queues| only.or_else(|| queues.turns.front().copied()))
-    }
-
-    fn take_from(&self, id: impl FnOnce(&Queues) -> Only) -> Option<Job> {
         if self.is_empty() {
             return None;
         }
-        let mut queues = self.queues.lock();
-        let id = id(&queues)?;
+        let mut queues = if only.is_some() { self.queues.lock() } else { self.queues.try_lock()? };
+        let id = only.or_else(|| queues.turns.front().copied())?;
         let job = queues.by_id.get_mut(&id)?.jobs.pop_front()?;
         queues.len -= 1;
         queues.end_turn(id);

@@ -107,8 +107,9 @@ impl Census {
     /// If nobody is active: a number that changes as soon as a thread becomes active. One that comes adds one to it. A
     /// thread that wakes and falls asleep again during this call may be seen by the next one only.
     pub(super) fn rest(&self, domains: &Domains) -> Option<u64> {
-        let stirs = domains.stirs() + self.here.stirs.load(Ordering::Relaxed);
-        (self.active(domains) == 0).then_some(stirs)
+        let come = self.here.stirs.load(Ordering::Relaxed);
+        let (asleep, woken) = domains.asleep_and_stirs();
+        (self.here() <= asleep).then_some(come + woken)
     }
 }
 

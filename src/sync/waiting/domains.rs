@@ -43,23 +43,17 @@ pub(super) struct Domains {
 struct Domain {
     /// How many search. This changes with every job that a thread had to look for.
     searching: CachePadded<AtomicUsize>,
-    asleep: CachePadded<Asleep>,
+    /// How many sleep, and how often a sleeper was taken out.
+    asleep: CachePadded<AtomicU64>,
     sleepers: CachePadded<Mutex<Vec<Sleeper>>>,
-}
-
-/// These change together, so they share a line.
-#[derive(Debug)]
-struct Asleep {
-    /// How many sleep.
-    threads: AtomicU64,
-    /// How often a sleeper was taken out.
-    stirs: AtomicU64,
 }
 
 /// Another thread has the list.
 #[derive(Debug)]
 pub(super) struct Busy;
 
+/// One that sleeps, in the word of those that sleep. Below it stands how often one was taken out.
+const SLEEPER: u64 = 1 << 48;
 const BITS: usize = 64;
 
 // Relaxed, all others: the fences of the event count order what the counts decide.
@@ -68,7 +62,7 @@ impl Domains {
     pub(super) fn new(threads: &[usize]) -> Self {
         let domain = |threads| Domain {
             searching: CachePadded::new(AtomicUsize::new(0)),
-            asleep: CachePadded::new(Asleep { threads: AtomicU64::new(0), stirs: AtomicU64::new(0) }),
+            asleep: CachePadded::new(AtomicU64::new(0)),
             sleepers: CachePadded::new(Mutex::new(Vec::with_capacity(threads))),
         };
         let words = threads.len().div_ceil(BITS);
@@ -102,7 +96,7 @@ impl Domains {
     #[inline]
     pub(super) fn asleep(&self, domain: usize) -> u64 {
         // Acquire: who does not see a thread asleep any more sees it search.
-        self.each[domain].asleep.threads.load(edge!("event_count.awake", Acquire))
+        self.each[domain].asleep.load(edge!("event_count.awake", Acquire)) / SLEEPER
     }
 
     /// How many threads sleep in any domain.
@@ -143,9 +137,10 @@ impl Domains {
         })
     }
 
-    /// A number that grows as soon as a sleeper is taken out.
-    pub(super) fn stirs(&self) -> u64 {
-        self.each.iter().map(|domain| domain.asleep.stirs.load(Ordering::Relaxed)).sum()
+    /// How many threads sleep in any domain, and a number that grows as soon as one of them is taken out.
+    pub(super) fn asleep_and_stirs(&self) -> (u64, u64) {
+        let words = self.each.iter().map(|domain| domain.asleep.load(Ordering::Relaxed));
+        words.fold((0, 0), |(asleep, stirs), word| (asleep + word / SLEEPER, stirs + word % SLEEPER))
     }
 
     /// A thread that searched sleeps now.
@@ -154,7 +149,7 @@ impl Domains {
         let Domain { searching, asleep, sleepers } = &self.each[domain];
         let mut sleepers = sleepers.lock();
         sleepers.push(sleeper);
-        asleep.threads.fetch_add(1, Ordering::Relaxed);
+        asleep.fetch_add(SLEEPER, Ordering::Relaxed);
         searching.fetch_sub(1, Ordering::Relaxed);
         if sleepers.len() == 1 {
             self.have_sleepers[domain / BITS].fetch_or(1 << (domain % BITS), Ordering::Relaxed);
@@ -202,13 +197,9 @@ impl Domains {
     /// So many sleepers of a domain search now, and perhaps these were the last ones.
     fn wakes(&self, domain: usize, sleepers: usize, were_last: bool) {
         let Domain { searching, asleep, .. } = &self.each[domain];
-        if cfg!(not(all(test, loom))) {
-            // No model asks for it, and each access multiplies what loom explores.
-            asleep.stirs.fetch_add(sleepers as u64, Ordering::Relaxed);
-        }
         searching.fetch_add(sleepers, Ordering::Relaxed);
         // Release, here and below: they count as searching by now.
-        asleep.threads.fetch_sub(sleepers as u64, edge!("event_count.woken", Release));
+        asleep.fetch_sub((SLEEPER - 1) * sleepers as u64, edge!("event_count.woken", Release));
         if were_last {
             let bit = 1 << (domain % BITS);
             self.have_sleepers[domain / BITS].fetch_and(!bit, edge!("event_count.woken", Release));
@@ -235,7 +226,7 @@ mod tests {
         assert_eq!(order(65), [70, 149, 3, 64]);
         assert_eq!(order(149), [149, 3, 64, 70]);
         assert!(domains.take(64, |_| true).is_some() && domains.take(64, |_| true).is_none());
-        assert_eq!((domains.asleep(64), domains.searching(64), domains.stirs()), (0, 1, 1));
+        assert_eq!((domains.asleep(64), domains.searching(64), domains.asleep_and_stirs()), (0, 1, (3, 1)));
         assert_eq!(order(64), [70, 149, 3]);
         let mut woken = 0;
         domains.drain(|_| woken += 1);
