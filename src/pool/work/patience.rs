@@ -12,14 +12,13 @@ use crate::sync::thread;
 ///
 /// The table shows two workers on two cores of a virtual machine. A thread from outside spawns a closure again and
 /// again, with a pause in between. The first figure is the time until the closure begins (median). The second one is
-/// the number of busy CPUs, with the CPU of the spawning thread among them if that thread spins. `Balanced` looked for
-/// 5 us then.
+/// the number of busy CPUs, with the CPU of the spawning thread among them if that thread spins.
 ///
 /// | pause | `Latency` | `Balanced` | `Frugal` |
 /// |---|---|---|---|
-/// | 20 us, spinning | 1.3 us, 1.66 CPUs | 25 us, 0.89 CPUs | 29 us, 0.78 CPUs |
-/// | 100 us, spinning | 1.6 us, 1.86 CPUs | 34 us, 0.95 CPUs | 36 us, 0.86 CPUs |
-/// | 1000 us, sleeping | 63 us, 0.21 CPUs | 61 us, 0.08 CPUs | 60 us, 0.07 CPUs |
+/// | 20 us, spinning | 1.1 us, 1.83 CPUs | 1.4 us, 1.91 CPUs | 7.3 us, 1.17 CPUs |
+/// | 100 us, spinning | 1.2 us, 1.86 CPUs | 12 us, 1.31 CPUs | 11 us, 1.07 CPUs |
+/// | 1000 us, sleeping | 15 us, 0.22 CPUs | 17 us, 0.06 CPUs | 16 us, 0.03 CPUs |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Idle {

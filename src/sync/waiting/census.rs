@@ -75,9 +75,9 @@ impl Census {
         self.here().saturating_sub(domains.all_asleep())
     }
 
-    /// How many more may be active.
-    pub(super) fn room(&self, domains: &Domains) -> u64 {
-        self.limit.get().saturating_sub(self.active(domains))
+    /// How many more may be active, if so many sleep.
+    pub(super) fn room(&self, asleep: u64) -> u64 {
+        self.limit.get().saturating_sub(self.here().saturating_sub(asleep))
     }
 
     /// Whether as many are active as may be, or more, and the limit holds. The look begins at a domain.

@@ -101,40 +101,65 @@ impl Domains {
 
     /// How many threads sleep in any domain.
     pub(super) fn all_asleep(&self) -> u64 {
-        self.with_sleepers(0).map(|domain| self.asleep(domain)).sum()
+        if self.each.len() == 1 {
+            return self.asleep(0);
+        }
+        let mut sum = 0;
+        let _: Option<()> = self.with_sleepers(0, |domain| {
+            sum += self.asleep(domain);
+            None
+        });
+        sum
     }
 
     /// Whether more than so many threads sleep. The look begins at a domain.
+    #[inline]
     pub(super) fn has_asleep(&self, first: usize, more_than: u64) -> bool {
+        if self.each.len() == 1 {
+            return self.asleep(0) > more_than;
+        }
         let mut sum = 0;
-        self.with_sleepers(first).any(|domain| {
+        let found = self.with_sleepers(first, |domain| {
             sum += self.asleep(domain);
-            sum > more_than
-        })
+            (sum > more_than).then_some(())
+        });
+        found.is_some()
     }
 
     /// Whether any thread sleeps.
+    #[inline]
     pub(super) fn has_sleepers(&self) -> bool {
-        self.with_sleepers(0).next().is_some()
+        // Acquire: as below.
+        self.have_sleepers.iter().any(|word| word.load(edge!("event_count.awake", Acquire)) != 0)
     }
 
-    /// The domains where a thread sleeps, beginning at `first`.
-    pub(super) fn with_sleepers(&self, first: usize) -> impl Iterator<Item = usize> {
+    /// Goes through the domains where a thread sleeps, beginning at `first`, until `found` gives something.
+    #[inline]
+    pub(super) fn with_sleepers<R>(&self, first: usize, mut found: impl FnMut(usize) -> Option<R>) -> Option<R> {
         let words = self.have_sleepers.len();
-        (0..=words).flat_map(move |round| {
-            let place = (first / BITS + round) % words;
-            // Acquire: who does not see a thread asleep any more sees it search.
-            let all = self.have_sleepers[place].load(edge!("event_count.awake", Acquire));
-            let from_first = u64::MAX << (first % BITS);
+        let (first_word, from_first) = (first / BITS, u64::MAX << (first % BITS));
+        for round in 0..=words {
+            let place = if first_word + round < words { first_word + round } else { first_word + round - words };
             let wanted = match round {
-                0 => all & from_first,
-                _ if round == words => all & !from_first,
-                _ => all,
+                0 => from_first,
+                _ if round == words => !from_first,
+                _ => u64::MAX,
             };
-            let next = |bits: &u64| Some(bits & (bits - 1)).filter(|bits| *bits != 0);
-            let sets = std::iter::successors(Some(wanted).filter(|bits| *bits != 0), next);
-            sets.map(move |bits| place * BITS + bits.trailing_zeros() as usize)
-        })
+            if wanted == 0 {
+                continue;
+            }
+            // Acquire: who does not see a thread asleep any more sees it search.
+            let mut bits = self.have_sleepers[place].load(edge!("event_count.awake", Acquire)) & wanted;
+            while bits != 0 {
+                let domain = place * BITS + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let found = found(domain);
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        None
     }
 
     /// How many threads sleep in any domain, and a number that grows as soon as one of them is taken out.
@@ -219,7 +244,14 @@ mod tests {
             let at = At { domain, ..At::default() };
             domains.put(Sleeper { parker: Arc::new(Parker::new()), at, compensator: false });
         }
-        let order = |first| domains.with_sleepers(first).collect::<Vec<_>>();
+        let order = |first| {
+            let mut order = Vec::new();
+            let _: Option<()> = domains.with_sleepers(first, |domain| {
+                order.push(domain);
+                None
+            });
+            order
+        };
         assert_eq!(order(0), [3, 64, 70, 149]);
         assert_eq!(order(3), [3, 64, 70, 149]);
         assert_eq!(order(4), [64, 70, 149, 3]);

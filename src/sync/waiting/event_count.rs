@@ -304,8 +304,9 @@ impl EventCount {
     }
 
     fn wakeable(&self) -> usize {
-        let asleep = self.domains.all_asleep() + self.waiters.count() as u64;
-        usize::try_from(asleep.min(self.census.room(&self.domains))).expect("few threads")
+        let asleep = self.domains.all_asleep();
+        let all = asleep + self.waiters.count() as u64;
+        usize::try_from(all.min(self.census.room(asleep))).expect("few threads")
     }
 
     /// Whether a thread is active: a hint.
@@ -515,7 +516,7 @@ impl EventCount {
     pub(in crate::sync) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
         let suits = |sleeper: &Sleeper| !sleeper.compensator && suits(&sleeper.at);
         // The other one searches before this one has stopped. (W1)
-        let other = self.domains.with_sleepers(at.domain).find_map(|domain| self.domains.take(domain, suits));
+        let other = self.domains.with_sleepers(at.domain, |domain| self.domains.take(domain, suits));
         let Some(other) = other else { return false };
         self.domains.put(Sleeper { parker: Arc::clone(parker), at, compensator: false });
         other.parker.unpark(); // (W2)
