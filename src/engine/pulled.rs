@@ -112,6 +112,12 @@ impl<O: MakeIter> Pulled<O> {
     }
 }
 
+/// How many items an iterator says that it has; 0 if it does not know.
+fn exact_len(iter: &impl Iterator) -> u64 {
+    let (least, most) = iter.size_hint();
+    if most == Some(least) { least as u64 } else { 0 }
+}
+
 impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
     fn prepare(&self, places: usize) {
         let buffer = || UnsafeCell::new(Buffer { items: Vec::new(), thrown: None });
@@ -121,14 +127,19 @@ impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
         self.buffers.with_mut(|buffers| unsafe { *buffers = made });
     }
 
-    fn begin(&self) {
+    fn begin(&self) -> u64 {
         self.with_state(|state| {
             unwind::drop_value(state.iter.take()); // left by a run that ended early
-            match catch_unwind(AssertUnwindSafe(|| state.make.take())) {
-                Ok(iter) => state.iter = iter,
-                Err(panic) => state.thrown = Some(panic),
-            }
-        });
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                state.iter = state.make.take();
+                state.iter.as_ref().map_or(0, exact_len)
+            }));
+            made.unwrap_or_else(|panic| {
+                unwind::drop_value(state.iter.take());
+                state.thrown = Some(panic);
+                0
+            })
+        })
     }
 
     fn pull(&self, place: u32, size: usize) -> Pull {

@@ -18,17 +18,23 @@ pub(crate) const PART: usize = 4 * BATCH;
 pub(crate) enum BatchSize {
     /// The size that the user set.
     Fixed(usize),
-    /// The default. If the length is not known, batches begin with one item, in case items are heavy, and grow to
-    /// [`BATCH`]. If it is known, all batches have one size: see [`of`](Self::of).
+    /// The default. Batches of an iterator begin with one item, in case items are heavy, and grow to [`BATCH`]. If it
+    /// says how many items it has, they begin with the size that cuts these into [`CUTS`] batches: a first batch of that
+    /// size does not delay anybody, and many small ones would be in each other's way on many cores. All batches of a
+    /// source of known length have one size: see [`of`](Self::of).
     Growing,
 }
 
 impl BatchSize {
-    /// The size of the batch that begins at item `taken`.
-    pub(crate) fn at(self, taken: u64) -> usize {
+    /// The size of the batch that begins at item `taken` of an iterator, which says that it has `said` items, or 0.
+    pub(crate) fn at(self, taken: u64, said: u64) -> usize {
         match self {
             Self::Fixed(size) => size,
-            Self::Growing => usize::try_from(taken / 64).map_or(BATCH, |grown| BATCH.min(1 + grown)),
+            Self::Growing => {
+                let grown = usize::try_from(taken / 64).map_or(BATCH, |grown| BATCH.min(1 + grown));
+                let least = usize::try_from(self.of(said)).expect("at most `BATCH`");
+                if taken < said { grown.max(least) } else { grown } // the iterator may be wrong
+            }
         }
     }
 
@@ -45,4 +51,23 @@ impl BatchSize {
 /// The smallest size at which there are enough batch numbers for a source of `len` items.
 pub(crate) fn least_batch(len: u64) -> u64 {
     len.div_ceil(Key::NUMBERS)
+}
+
+#[cfg(all(test, not(any(loom, coherence))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_of_an_iterator_grow() {
+        let unknown = [0, 63, 64, 640, 1 << 20].map(|taken| BatchSize::Growing.at(taken, 0));
+        assert_eq!(unknown, [1, 1, 2, 11, BATCH]);
+        let said = [0, 63, 64, 640, 99_999].map(|taken| BatchSize::Growing.at(taken, 100_000));
+        assert_eq!(said, [97, 97, 97, 97, BATCH]);
+        assert_eq!([0, 1 << 40].map(|taken| BatchSize::Growing.at(taken, u64::MAX)), [BATCH; 2]);
+    }
+
+    #[test]
+    fn an_iterator_that_has_said_too_little_is_not_cut_small_for_ever() {
+        assert_eq!([0, 9, 10, 1 << 20].map(|taken| BatchSize::Growing.at(taken, 10)), [1, 1, 1, BATCH]);
+    }
 }

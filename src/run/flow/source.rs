@@ -78,8 +78,9 @@ struct TurnState {
     next: u64,
     /// How many chains were issued.
     chains: u64,
-    /// How many items were taken; counted for pulled sources only.
+    /// How many items were taken, and how many the iterator says that there are; for pulled sources only.
     taken: u64,
+    said: u64,
     /// The first of the free places that were taken out of the credit list; the others are linked behind it.
     free: Option<u32>,
 }
@@ -298,9 +299,9 @@ impl<'env> Source<'env> {
         match &self.supply {
             Supply::Pulled { items, .. } => {
                 if !std::mem::replace(&mut turn.begun, true) {
-                    items.begin();
+                    turn.said = items.begin();
                 }
-                self.load_chain(turn, cx, |turn, place| items.pull(place, self.size.at(turn.taken)))
+                self.load_chain(turn, cx, |turn, place| items.pull(place, self.size.at(turn.taken, turn.said)))
             }
             Supply::Numbered { items, .. } => {
                 let batches = *turn.batches.get_or_insert_with(|| items.begin(self.size));

@@ -44,8 +44,9 @@ pub(crate) enum Pull {
 pub(crate) trait PulledItems: Send + Sync {
     /// Makes room for `places` batches in flight. Called once, while nothing runs.
     fn prepare(&self, places: usize);
-    /// Begins a run. If this fails, the first batch fails. Only the holder of the source's turn calls it.
-    fn begin(&self);
+    /// Begins a run, and returns how many items there are, if the iterator says that; 0 if not. If this fails, the first
+    /// batch fails. Only the holder of the source's turn calls it.
+    fn begin(&self) -> u64;
     /// Loads the next batch, of at most `size` items, into `place`. Only the holder of the source's turn calls it.
     fn pull(&self, place: u32, size: usize) -> Pull;
     /// Whether the source can run again. Asked while nothing runs.

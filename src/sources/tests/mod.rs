@@ -1,4 +1,4 @@
-//! Records of texts, however they are cut.
+//! Records of texts, however they are cut; iterators, whatever they say of themselves.
 
 use proptest::prelude::*;
 
@@ -53,4 +53,41 @@ proptest! {
         prop_assert!(run.take(bytes).into_iter().eq(i8::MIN..i8::MAX));
         prop_assert!(run.take(high).into_iter().eq(u64::MAX - 5..u64::MAX));
     }
+}
+
+/// As many items as there are, and another number that it says. None: it panics when it is asked.
+struct Wrong {
+    left: u64,
+    says: Option<usize>,
+}
+
+impl Iterator for Wrong {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.left)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let says = self.says.expect("asked");
+        (says, Some(says))
+    }
+}
+
+#[test]
+fn what_an_iterator_says_of_its_length_need_not_be_so() {
+    let pool = Pool::builder().workers(2).build().expect("threads");
+    for left in [0, 1, 10, 5000] {
+        for says in [0, 1, 10, 5000, 1 << 20, usize::MAX] {
+            let g = Graph::new();
+            let items = g.source(Wrong { left, says: Some(says) }).collect();
+            let items = pool.run(g).expect("runs").take(items);
+            assert!(items.into_iter().eq((0..left).rev()), "{left} items, said to be {says}");
+        }
+    }
+    let g = Graph::new();
+    let _count = g.source(Wrong { left: 5000, says: None }).count();
+    let failed = pool.run(g).expect_err("the iterator panics");
+    assert!(failed.to_string().contains("asked"), "{failed}");
 }
