@@ -218,6 +218,26 @@ fn a_stalled_run_leaves_no_result_of_an_earlier_one() {
     assert_eq!((plan.try_get(&before), plan.try_get(&pairs), plan.try_get(&behind)), (Some(&1), None, None));
 }
 
+#[test]
+fn results_without_a_value_are_absent_too_if_a_run_has_not_made_them() {
+    let pool = pool(2);
+    let fails = AtomicBool::new(false);
+    let g = Graph::new();
+    let before = g.task((), |()| ());
+    let bad = g.task(before.read(), |()| assert!(!fails.load(Ordering::Relaxed), "told to fail"));
+    let behind = g.task(bad.read(), |()| ());
+    let used = g.task((), |()| ());
+    let user = g.task(used.consume(), |()| ());
+    let mut plan = g.plan(&pool).expect("a sound graph");
+    for fail in [false, true, true, false] {
+        fails.store(fail, Ordering::Relaxed);
+        assert_eq!(plan.run().is_err(), fail);
+        let there = |data| plan.try_get(data).is_some();
+        assert_eq!([&bad, &behind].map(there), [!fail; 2], "neither of these has ended, if one has failed");
+        assert!(fail || (there(&before) && there(&user) && !there(&used)));
+    }
+}
+
 /// Panics when it is dropped, but not while unwinding.
 struct Bomb;
 

@@ -34,6 +34,9 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A half that takes fewer nanoseconds is not worth giving away: giving it away takes about as long.
 const WORTH: u64 = 2000;
+/// Before a leaf that takes so many nanoseconds its thread publishes parts of the range though nobody asks: who asks
+/// later would wait for the end of the leaf. To publish a part and to take it back takes a few hundredths of that.
+const LONG: u64 = 4 * WORTH;
 
 /// What the jobs that go through the leaves have in common: their target and their pace. The pace is the nanoseconds that
 /// a leaf took when that was last measured, or 0 if it never was: a hint.
@@ -55,6 +58,11 @@ pub(crate) struct Span<'a> {
     stops_for: Option<&'a Injector>,
     /// Its place in the ring, while it is there.
     place: Cell<Option<usize>>,
+    /// Whether a leaf takes [`LONG`], as far as the occupant knows: by the pace at the start, or by its first leaf.
+    is_long: Cell<bool>,
+    /// When it began, and with which leaf. Virtual workers have no time.
+    began: Option<Instant>,
+    start: u32,
     /// Which leaves were not timed yet: when the first of them began, and its number. For the thread that has the far
     /// end. Virtual workers have no time.
     since: Cell<Option<Instant>>,
@@ -66,13 +74,17 @@ impl<'a> Span<'a> {
 
     pub(crate) fn new(worker: &'a Worker<'a>, of: Of<'a>, leaves: &Range<u32>) -> Self {
         let may_stop = worker.number.is_some() && worker.waits.get() == 0 && !worker.timeless;
+        let now = worker.clock();
         Self {
             next: AtomicU32::new(leaves.start),
             end: AtomicU32::new(leaves.end),
             of,
             stops_for: may_stop.then(|| worker.injector()),
             place: Cell::new(None),
-            since: Cell::new(worker.clock()),
+            is_long: Cell::new(of.pace.load(Ordering::Relaxed) >= LONG),
+            began: now,
+            start: leaves.start,
+            since: Cell::new(now),
             first: Cell::new(leaves.start),
         }
     }
@@ -106,7 +118,8 @@ impl<'a> Span<'a> {
         self.stops_for.is_some_and(|injector| !injector.is_empty()) && worker.owes_injected()
     }
 
-    /// Begins this leaf, the next one, if nobody has taken it. Then gives others what they ask for. (B1) to (B4)
+    /// Begins this leaf, the next one, if nobody has taken it. Then gives others what they ask for, or may ask for while
+    /// it runs. (B1) to (B4)
     #[inline]
     pub(crate) fn begin(&self, leaf: u32, worker: &Worker<'_>) -> bool {
         self.next.store(leaf + 1, Ordering::Relaxed); // (B1)
@@ -114,12 +127,18 @@ impl<'a> Span<'a> {
             worker.own.pass(place); // (B2), (B3)
         }
         let is_there = leaf < self.end.load(Ordering::Relaxed); // (B4)
-        if is_there {
-            worker.publish_surplus();
-        } else {
+        if !is_there {
             self.next.store(leaf, Ordering::Relaxed);
+            return false;
         }
-        is_there
+        worker.publish_surplus();
+        if leaf == self.start + 1 {
+            self.is_long.set(self.began.is_some_and(|began| began.elapsed().as_nanos() >= u128::from(LONG)));
+        }
+        if self.is_long.get() {
+            worker.publish_ahead();
+        }
+        true
     }
 
     #[expect(unsafe_code, reason = "a target's code is unsafe to call")]

@@ -1,11 +1,13 @@
-//! No job is lost on its way from queue to queue.
+//! No job is lost on its way from queue to queue, and none is kept back while its thread is busy for long.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::pool::Shared;
 use crate::pool::work::job::{Job, Target};
 use crate::pool::work::layout::Layout;
 use crate::pool::work::worker::Worker;
+use crate::pool::{Shared, without_threads};
 
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
@@ -52,4 +54,35 @@ fn what_is_published_from_a_full_ring_is_found() {
     });
     assert!(found.into_iter().eq(0..JOBS), "each job once");
     assert!(injected > 0, "fewer are public at a seat");
+}
+
+/// How many parts of a loop are public at least and at most, at its leaves from the third one to the last but eight,
+/// where nobody asks for them.
+fn public(workers: usize, leaf: Duration) -> (usize, usize) {
+    const LEAVES: u64 = 40;
+    let pool = without_threads(workers);
+    let (least, most) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
+    pool.for_each(0..LEAVES, |_| {}); // who comes new to a seat gives something even if nobody is there
+    pool.for_each(0..LEAVES, |leaf_number| {
+        if (2..LEAVES - 8).contains(&leaf_number) {
+            let public = pool.shared.seats.iter().map(|seat| seat.stealer.len()).sum();
+            least.fetch_min(public, Ordering::Relaxed);
+            most.fetch_max(public, Ordering::Relaxed);
+        }
+        let start = Instant::now();
+        while start.elapsed() < leaf {}
+    });
+    (least.into_inner(), most.into_inner())
+}
+
+#[test]
+fn parts_of_a_loop_are_public_before_its_long_leaves() {
+    let long = Duration::from_micros(50);
+    assert_eq!(public(1, long), (0, 0), "nobody else is there");
+    assert_eq!(public(2, long), (1, 1));
+    let (least, most) = public(64, long);
+    assert!(least >= 1 && (3..=6).contains(&most), "{least} to {most} parts");
+    // The first leaf counts, and the system may have taken the CPU from this thread meanwhile.
+    let is_short = (0..20).any(|_| public(64, Duration::ZERO) == (0, 0));
+    assert!(is_short, "a short leaf ends before anybody takes a part");
 }

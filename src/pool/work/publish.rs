@@ -6,7 +6,7 @@
 //! Other threads ask for jobs by a flag ([`crate::sync::steal_request`]). The occupant looks at the flag at every push,
 //! before every job, and before every leaf of a loop. If the flag is up, it publishes until as many jobs are public as
 //! others could take, one at least. Before a job that takes long, such as a batch, it publishes whether others ask or
-//! not, until [`PUBLIC`] jobs are public. While it is in user code it publishes nothing, and others raid it: see
+//! not, until [`PUBLIC`] jobs are public; before a long leaf, until some parts of its range are. While it is in user code it publishes nothing, and others raid it: see
 //! [`super::raid`].
 //!
 //! Late jobs, which come behind all others of the seat, wait beside the ring, under the lock of its far end. They are
@@ -180,6 +180,16 @@ impl Worker<'_> {
     pub(crate) fn publish_before_long_job(&self) {
         if self.hides() {
             self.publish_up_to(PUBLIC, Wanted::Surplus);
+        }
+    }
+
+    /// Publishes private jobs until so many are public that all other workers could share them, if each job is half of
+    /// what is left: as many as the number of workers has binary digits. With fewer a thread that asks late waits for
+    /// the end of a leaf; with more each leaf of a loop would be a job of its own. A single worker publishes none.
+    pub(in crate::pool) fn publish_ahead(&self) {
+        let halves = usize::BITS - (self.shared.workers() - 1).leading_zeros();
+        if halves > 0 && self.hides() {
+            self.publish_up_to((halves as usize).min(PUBLIC), Wanted::Surplus);
         }
     }
 
