@@ -10,7 +10,8 @@
 //! without a look at the group, and a thread gives back the tokens of all leaves that it has gone through at once.
 //!
 //! This costs next to nothing where nobody is hungry. The one leaf that runs is all that cannot be taken. And what is
-//! stolen is the largest part there is.
+//! stolen is the largest part there is. The first leaf of a range cannot be taken even before it is begun: if others had
+//! all leaves, and so all tokens, the loop or run might end while this thread still looks at it.
 //!
 //! # Protocol
 //! The race is for a leaf that the occupant begins while a raider takes it away.
@@ -102,6 +103,7 @@ impl<'a> Span<'a> {
     pub(crate) fn leave(&self, worker: &Worker<'_>) -> Range<u32> {
         if let Some(place) = self.place.take() {
             worker.own.take_back(place);
+            worker.own.pass(place); // a raid that has ended may have lowered `end`
         }
         self.next()..self.end.load(Ordering::Relaxed)
     }
@@ -154,7 +156,8 @@ impl<'a> Span<'a> {
     unsafe fn publish(payload: u64, _: &Seat, _: &Public, wanted: Wanted) -> Published {
         // SAFETY: (3); it is in place as its entry is in the ring, by (1) and (2).
         let span: &Self = unsafe { &*pointer(payload) };
-        let (next, end) = (span.next(), span.end.load(Ordering::Relaxed));
+        // The first leaf stays, begun or not.
+        let (next, end) = (span.next().max(span.start + 1), span.end.load(Ordering::Relaxed));
         if next >= end {
             return Published::Empty;
         }
@@ -180,7 +183,10 @@ impl<'a> Span<'a> {
         {
             let now = Instant::now();
             let spent = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
-            self.of.pace.store((spent / u64::from(done)).max(1), Ordering::Relaxed);
+            let (new, known) = ((spent / u64::from(done)).max(1), self.of.pace.load(Ordering::Relaxed));
+            if new.abs_diff(known) > known / 4 {
+                self.of.pace.store(new, Ordering::Relaxed); // otherwise the line stays in all caches
+            }
             self.since.set(Some(now));
             self.first.set(next - 1);
         }

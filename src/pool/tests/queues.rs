@@ -4,10 +4,12 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::pool::loops::span::{Of, Span};
 use crate::pool::work::job::{Job, Target};
 use crate::pool::work::layout::Layout;
 use crate::pool::work::worker::Worker;
 use crate::pool::{Shared, without_threads};
+use crate::sync::atomic::AtomicU64;
 
 #[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
 unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
@@ -85,4 +87,17 @@ fn parts_of_a_loop_are_public_before_its_long_leaves() {
     // The first leaf counts, and the system may have taken the CPU from this thread meanwhile.
     let is_short = (0..20).any(|_| public(64, Duration::ZERO) == (0, 0));
     assert!(is_short, "a short leaf ends before anybody takes a part");
+}
+
+#[test]
+fn the_first_leaf_of_a_range_stays_before_it_is_begun() {
+    let shared = Shared::new(Layout::flat(2), 2);
+    let (target, pace) = (Target::new(nothing, Some(NonNull::from(&shared.detached))), AtomicU64::new(0));
+    Worker::at(&shared, &shared.seats[0], |worker| {
+        let span = Span::new(worker, Of { jobs: NonNull::from(&target), pace: &pace }, &(3..40));
+        span.enter(worker);
+        worker.hand_over(); // all that others may have is public
+        assert!(!worker.seat.stealer.is_empty());
+        assert_eq!(span.leave(worker), 3..4, "with its token the loop cannot end under this thread");
+    });
 }

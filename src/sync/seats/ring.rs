@@ -41,6 +41,7 @@
 //! * next part, by the owner: (L1) say so by a store. (L2) Light fence. (L3) If `oldest` is beyond the item, wait until
 //!   the lock is free. Then look whether the part is still its own.
 //! * A raider reads that store after R2, and takes parts before R4.
+//! * The owner takes the item back, and looks by L2 and L3 once more which parts are left.
 //!
 //! # Why each item is taken once
 //! One of the fences O2 and R2 comes first. If it is O2, R3 sees O1, and the raider leaves the item. If it is R2, O3
