@@ -241,7 +241,7 @@ impl<'env> Dag<'env> {
         } else {
             next = (begin < shared).then_some(begin);
             if begin + 1 < shared {
-                worker.push(self.job(begin + 1, shared));
+                self.push::<HOMES>(begin + 1, shared, worker);
             }
         }
         for place in shared..end {
@@ -300,12 +300,9 @@ impl<'env> Dag<'env> {
     }
 
     /// Queues the tasks in a range of the list, which all have the same home.
-    fn push<const HOMES: bool>(&self, first: u32, last: u32, worker: &Worker<'_>) {
-        let job = self.job(first, last);
-        match HOMES {
-            true => worker.push_home(job, self.home(first).map(usize::from)),
-            false => worker.push(job),
-        }
+    fn push<const HOMES: bool>(&self, first: u32, end: u32, worker: &Worker<'_>) {
+        let home = if HOMES { self.home(first).map(usize::from) } else { None };
+        worker.push_parts(self.job(first, end), u64::from(end - first), home);
     }
 
     fn job(&self, first: u32, end: u32) -> Job {
@@ -316,7 +313,7 @@ impl<'env> Dag<'env> {
     fn fire<const HOMES: bool>(&self, first: u32, mut end: u32, run: &Run<'static>, worker: &Worker<'_>) {
         while end - first > 1 {
             let middle = first + (end - first) / 2;
-            worker.push(self.job(middle, end));
+            worker.push_counted(self.job(middle, end)); // with a token for each of its tasks
             end = middle;
         }
         let node = self.list[first as usize];

@@ -2,13 +2,19 @@
 
 use super::injector::Injector;
 use super::job::Job;
-use super::seat::{Counts, Local};
+use super::seat::{Counts, Local, Seat};
 use super::victims::AFAR;
 use super::worker::{FAIRNESS, Worker, may_hold, may_hold_descendants};
 use crate::pool::join::leapfrog::is_descendant;
 use crate::sync::deque::Steal;
 use crate::sync::event_count::Only;
 use crate::sync::seam::Point;
+use crate::sync::thread;
+
+/// So many pauses for each thread that looks for work near by: some 100 ns, in which one of them gets a cache line.
+const PAUSES: u64 = 4;
+/// No thread pauses more often: half a microsecond, which a steal takes anyway.
+const MOST_PAUSES: u64 = 20;
 
 impl Worker<'_> {
     /// The newest job of this seat, if this thread may run it. Every [`FAIRNESS`]th find begins at the injector and at
@@ -62,6 +68,9 @@ impl Worker<'_> {
             if (only.is_none() || may_hold_descendants(victim, only)) && self.watch.spares(victim) {
                 continue;
             }
+            if !may_hold(victim, only) || (tier > 0 && self.is_overtaken(victim, random)) {
+                continue;
+            }
             while may_hold(victim, only) {
                 self.point(Point::Race);
                 match victim.stealer.steal() {
@@ -82,6 +91,19 @@ impl Worker<'_> {
         }
         self.ask_others(only, random);
         None
+    }
+
+    /// Many threads that look for work see the same public job at once. If all tried to take it, each would take the
+    /// cache line from all others, and with 64 of them one steal would take 10 us. So each waits for a random time
+    /// first, unless the line has a short way, within an L3 domain. Whether another one was faster meanwhile: then what
+    /// is there now is for those who wait still.
+    fn is_overtaken(&self, victim: &Seat, random: u64) -> bool {
+        let others = self.shared.sleep.searching(self.seat.domain).saturating_sub(1) as u64;
+        others > 0 && {
+            let before = victim.stealer.len();
+            (0..(random >> 32) % (others * PAUSES).min(MOST_PAUSES)).for_each(|_| thread::spin_loop());
+            victim.stealer.len() != before
+        }
     }
 
     /// Asks all other seats for jobs that have some for this thread.

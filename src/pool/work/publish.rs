@@ -28,15 +28,21 @@ impl Worker<'_> {
 
     /// Queues a job as the newest one of this seat, and takes a token of its group for it.
     pub(crate) fn push(&self, job: Job) {
-        self.local(|local| take_token(&mut local.token_cache, job.group()));
-        self.push_counted(job);
+        self.push_parts(job, 1, None);
     }
 
     /// Queues a job for the workers of the node `home`. If that is this node, or none, this is [`push`](Self::push).
     pub(crate) fn push_home(&self, job: Job, home: Option<usize>) {
+        self.push_parts(job, 1, home);
+    }
+
+    /// As [`push_home`](Self::push_home), for a job that is cut into so many parts. It takes a token for each, so who
+    /// cuts it looks at no shared word.
+    pub(crate) fn push_parts(&self, job: Job, parts: u64, home: Option<usize>) {
+        self.local(|local| take_tokens(&mut local.token_cache, job.group(), parts));
         match home {
-            Some(home) if home != self.seat.node => self.send(job, home),
-            _ => self.push(job),
+            Some(home) if home != self.seat.node => self.shared.send_home(home, job),
+            _ => self.push_counted(job),
         }
     }
 
@@ -44,19 +50,13 @@ impl Worker<'_> {
     /// [`push_last`](Self::push_last).
     pub(crate) fn push_last_home(&self, job: Job, home: Option<usize>) {
         match home {
-            Some(home) if home != self.seat.node => self.send(job, home),
+            Some(home) if home != self.seat.node => self.push_parts(job, 1, Some(home)),
             _ => self.push_last(job),
         }
     }
 
-    /// Gives a job to the workers of another node.
-    fn send(&self, job: Job, node: usize) {
-        self.local(|local| take_token(&mut local.token_cache, job.group()));
-        self.shared.send_home(node, job);
-    }
-
     /// Queues a job whose token is out already, as the newest one of this seat.
-    pub(in crate::pool) fn push_counted(&self, job: Job) {
+    pub(crate) fn push_counted(&self, job: Job) {
         self.push_own(job);
         self.publish_surplus();
     }
@@ -78,7 +78,7 @@ impl Worker<'_> {
     /// Queues a job behind all others of this seat. This worker takes it last, and publishes it first. If there is no
     /// room, the job goes to the injector.
     pub(in crate::pool) fn push_last(&self, job: Job) {
-        self.local(|local| take_token(&mut local.token_cache, job.group()));
+        self.local(|local| take_tokens(&mut local.token_cache, job.group(), 1));
         self.push_late(job);
         self.publish_surplus();
     }
@@ -322,18 +322,19 @@ pub(super) fn tag(seat: &Seat) -> Only {
     std::num::NonZero::new(seat.signals.tag.load(Ordering::Relaxed))
 }
 
-/// Takes one token of `group` for a new job.
-fn take_token(cache: &mut TokenCache, group: Option<NonNull<Group>>) {
+/// Takes so many tokens of `group` for a new job.
+#[inline]
+fn take_tokens(cache: &mut TokenCache, group: Option<NonNull<Group>>, count: u64) {
     let Some(group) = group else { return };
     // SAFETY: the thread that queues a job of a group holds one of its tokens: the group is alive.
     #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
     let tokens = unsafe { &group.as_ref().tokens };
     if cache.group != Some(group) {
-        tokens.take(1);
-    } else if cache.tokens > 0 {
-        cache.tokens -= 1;
+        tokens.take(count);
+    } else if cache.tokens >= count {
+        cache.tokens -= count;
     } else {
-        tokens.take(BULK);
-        cache.tokens = BULK - 1;
+        tokens.take(BULK - 1 + count);
+        cache.tokens += BULK - 1;
     }
 }

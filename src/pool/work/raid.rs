@@ -42,7 +42,8 @@ use crate::sync::ring::raid_fence;
 use crate::sync::seam::Point;
 use crate::sync::{Instant, Mutex};
 
-/// How often a thread looks for private jobs while it looks for public ones.
+/// How often a thread looks for private jobs while it looks for public ones. The first time it does so after half of
+/// this: a look at all seats takes long on many cores, and meanwhile the thread does not see what becomes public.
 const LOOK: Duration = Duration::from_micros(20);
 /// How long a thread sleeps before it looks once more. On the pool's own threads the system may add a microsecond.
 const NAP: Duration = Duration::from_micros(50);
@@ -88,11 +89,18 @@ struct SeenPrivate {
     beat: usize,
     /// When the thread noted this seat.
     since: Instant,
-    /// When the thread looked last, and whether it found the jobs of that seat still there then.
-    looked: Instant,
+    /// When the thread is to look again, and whether it found the jobs of that seat still there when it looked last.
+    next: Instant,
     has_looked: bool,
     /// When the thread looked for the first time.
     first: Instant,
+}
+
+impl SeenPrivate {
+    /// The thread begins to look for work.
+    fn nothing(now: Instant) -> Self {
+        Self { seat: ptr::null(), beat: 0, since: now, next: now + LOOK / 2, has_looked: false, first: now }
+    }
 }
 
 impl Lookout {
@@ -116,11 +124,9 @@ impl Worker<'_> {
             return self.sees_private(only).is_some() && self.raid(only);
         }
         let now = Instant::now();
-        let Some(seen) = self.lookout.0.get() else {
-            self.note_private(only, now);
-            return false;
-        };
-        if !is_last && now - seen.looked < LOOK {
+        let seen = self.lookout.0.get().unwrap_or_else(|| SeenPrivate::nothing(now));
+        if !is_last && now < seen.next {
+            self.lookout.0.set(Some(seen));
             return false;
         }
         #[expect(unsafe_code, reason = "another seat of this pool")]
@@ -131,7 +137,7 @@ impl Worker<'_> {
             self.note_private(only, now);
             return false;
         }
-        self.lookout.0.set(Some(SeenPrivate { looked: now, has_looked: true, ..seen }));
+        self.lookout.0.set(Some(SeenPrivate { next: now + LOOK, has_looked: true, ..seen }));
         let age = now - seen.since;
         age >= SHORT && self.shared.raids.take_turn(age < NAP, || self.raid(only)).unwrap_or(false)
     }
@@ -149,7 +155,8 @@ impl Worker<'_> {
         let beat = seat.map_or(0, |seat| seat.ring.beat());
         let seat = seat.map_or(ptr::null(), ptr::from_ref);
         let first = self.lookout.0.get().map_or(now, |seen| seen.first);
-        self.lookout.0.set(Some(SeenPrivate { seat, beat, since: now, looked: now, has_looked: false, first }));
+        let next = now + LOOK;
+        self.lookout.0.set(Some(SeenPrivate { seat, beat, since: now, next, has_looked: false, first }));
     }
 
     /// The nearest seat that seems to have private jobs for a thread that waits for `only`.

@@ -248,10 +248,8 @@ impl<'env> Source<'env> {
     /// Queues all numbers of a free source, at the homes of their parts.
     fn push_leaves(&self, leaves: &FreeLeaves, cx: &Cx<'_>) {
         let leaves = leaves.len();
-        // A range has a token for each leaf; what queues it counts one.
-        let take = |leaves: u32| cx.run.take_tokens(u64::from(leaves - 1));
         if self.homes.is_empty() && leaves > 0 {
-            take(leaves);
+            cx.run.take_tokens(u64::from(leaves - 1)); // a range has a token for each leaf
             return cx.worker.continue_with(cx.stage.fire_job(pack(&(0..leaves))));
         }
         let mut part = 0;
@@ -259,8 +257,8 @@ impl<'env> Source<'env> {
             let range = self.part_start(part, leaves)..self.part_start(part + same.len(), leaves);
             part += same.len();
             if !range.is_empty() {
-                take(range.end - range.start);
-                cx.worker.push_home(cx.stage.fire_job(pack(&range)), same[0].map(usize::from));
+                let parts = u64::from(range.end - range.start);
+                cx.worker.push_parts(cx.stage.fire_job(pack(&range)), parts, same[0].map(usize::from));
             }
         }
     }
