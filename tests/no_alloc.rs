@@ -79,8 +79,15 @@ fn allocations(mut run: impl FnMut(), before: usize, runs: usize) -> (Vec<usize>
 
 /// No run but the first allocates, apart from what threads do for the first time.
 fn never(what: &str, run: impl FnMut()) {
-    let (counts, place) = allocations(run, 1, 50);
-    assert!(counts.iter().sum::<usize>() <= FIRST_TIMES, "{what}: {counts:?} allocations by run, one at\n{place}");
+    at_most(0, what, run);
+}
+
+/// No run but the first allocates more often than that, apart from what threads do for the first time.
+fn at_most(each: usize, what: &str, run: impl FnMut()) {
+    const RUNS: usize = 50;
+    let (counts, place) = allocations(run, 1, RUNS);
+    let all = counts.iter().sum::<usize>();
+    assert!(all <= RUNS * each + FIRST_TIMES, "{what}: {counts:?} allocations by run, one at\n{place}");
 }
 
 /// Runs the graph's plan, again and again.
@@ -129,7 +136,8 @@ fn tasks() -> Graph<'static> {
 fn loops(pool: &Pool, numbers: &mut [u64]) {
     never("for_each", || pool.for_each(&*numbers, |x| _ = black_box(x)));
     never("for_each_mut", || pool.for_each_mut(numbers, |_, x| *x = black_box(*x)));
-    never("reduce", || {
+    // Where leaves take long, for want of a CPU, a reduction has many parts. Each box has room for 256 pairs of them.
+    at_most(5, "reduce", || {
         let sum = pool.aggregate(&*numbers, || 0, |sum, x| sum + x, |a, b| a + b);
         assert_eq!(sum, ITEMS * (ITEMS - 1) / 2);
     });

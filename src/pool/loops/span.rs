@@ -59,10 +59,11 @@ pub(crate) struct Span<'a> {
     stops_for: Option<&'a Injector>,
     /// Its place in the ring, while it is there.
     place: Cell<Option<usize>>,
-    /// Whether a leaf takes [`LONG`], as far as the occupant knows: by the pace at the start, or by its first leaf.
+    /// Whether a leaf takes [`LONG`], as far as the occupant knows: by the pace at the start, or by its first leaves.
     is_long: Cell<bool>,
-    /// When it began, and with which leaf. Virtual workers have no time.
-    began: Option<Instant>,
+    /// When the occupant began the first leaf, or the second one. Virtual workers have no time.
+    began: Cell<Option<Instant>>,
+    /// The first leaf.
     start: u32,
     /// Which leaves were not timed yet: when the first of them began, and its number. For the thread that has the far
     /// end. Virtual workers have no time.
@@ -83,7 +84,7 @@ impl<'a> Span<'a> {
             stops_for: may_stop.then(|| worker.injector()),
             place: Cell::new(None),
             is_long: Cell::new(of.pace.load(Ordering::Relaxed) >= LONG),
-            began: now,
+            began: Cell::new(now),
             start: leaves.start,
             since: Cell::new(now),
             first: Cell::new(leaves.start),
@@ -134,13 +135,24 @@ impl<'a> Span<'a> {
             return false;
         }
         worker.publish_surplus();
-        if leaf == self.start + 1 {
-            self.is_long.set(self.began.is_some_and(|began| began.elapsed().as_nanos() >= u128::from(LONG)));
+        let done = leaf - self.start;
+        if done == 1 || (done == 2 && self.is_long.get()) {
+            self.is_long.set(self.was_long());
         }
         if self.is_long.get() {
             worker.publish_ahead();
         }
         true
+    }
+
+    /// Whether the leaf before this one took [`LONG`]. The system may have taken the CPU from this thread meanwhile: so the
+    /// pace must not say otherwise, and the first two leaves are looked at.
+    fn was_long(&self) -> bool {
+        let Some(began) = self.began.get() else { return false };
+        let now = Instant::now();
+        self.began.set(Some(now));
+        // Relaxed: a hint.
+        (now - began).as_nanos() >= u128::from(LONG) && !(1..LONG).contains(&self.of.pace.load(Ordering::Relaxed))
     }
 
     #[expect(unsafe_code, reason = "a target's code is unsafe to call")]

@@ -47,6 +47,20 @@ fn what_has_no_room_behind_all_others_is_found() {
 }
 
 #[test]
+fn what_a_full_ring_spills_beside_many_late_jobs_is_found() {
+    let (found, injected) = found(|worker, job| {
+        if job.payload < 600 {
+            worker.push_last(job);
+        } else {
+            worker.make_room();
+            worker.own.push(job);
+        }
+    });
+    assert!(found.into_iter().eq(0..JOBS), "each job once");
+    assert!(injected > 0, "a ring holds fewer");
+}
+
+#[test]
 fn what_is_published_from_a_full_ring_is_found() {
     let (found, injected) = found(|worker, job| {
         worker.push_own(job);

@@ -31,11 +31,7 @@ impl Worker<'_> {
         {
             return Some(job);
         }
-        match self.own.newest() {
-            Some(job) if may(&job) => self.own.pop(),
-            Some(_) => None,
-            None => self.pop_public(may),
-        }
+        if self.own.is_empty() { self.pop_public(may) } else { self.own.pop_if(may) }
     }
 
     /// A job from the injector of this seat's node, from another seat, or from another node's injector.

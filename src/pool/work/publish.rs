@@ -113,10 +113,10 @@ impl Worker<'_> {
         }
     }
 
-    /// If the ring is full, moves the older half of it to the injector.
+    /// If the ring is full, moves the older half of it to the injector, and late jobs before that.
     #[inline]
     pub(in crate::pool) fn make_room(&self) {
-        if self.own.is_full() {
+        while self.own.is_full() {
             self.spill();
         }
     }

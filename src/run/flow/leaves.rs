@@ -86,9 +86,11 @@ impl FreeLeaves {
         // that others have taken, or that are left for later, are gone.
         let mut kept = u64::from(left.end - leaves.start) + u64::from(is_rest);
         if !rest.is_empty() && is_wanted {
-            self.rests.lock().push(rest);
+            // As soon as the rest is on the list, another job may take it and give its tokens back.
+            cx.run.take_tokens(1);
             kept -= u64::from(left.end - left.start);
-            worker.push(cx.stage.fire_job(pack(&REST)));
+            self.rests.lock().push(rest);
+            worker.push_counted(cx.stage.fire_job(pack(&REST)));
         } else if !rest.is_empty() {
             cx.drop_items(items.discard(&rest));
         }

@@ -33,7 +33,8 @@
 //! * push, by the owner: (P1) fill the place at `end`. (P2) Advance `end`.
 //! * pop, by the owner: (O1) lower `end`. (O2) Light fence. (O3) Look at `oldest`. If it is not beyond the item, the
 //!   owner has the item. Else a raider may have it. (O4) Then take the lock and look again: now `oldest` tells who has
-//!   it. If the raider has it, `end` goes back up to `oldest`.
+//!   it. If the raider has it, `end` goes back up to `oldest`. (O5) If the owner does not want the item that it has, it
+//!   advances `end` again.
 //! * raid: (R1) take the lock, and claim the oldest items: advance `oldest`. (R2) Heavy fence. (R3) Read `end`. The
 //!   raider has the claimed items before it. (R4) Give back what is not taken: lower `oldest`. Unlock.
 //!
@@ -60,7 +61,8 @@
 //! | edge | writer | reader | makes visible, or excludes | model |
 //! |---|---|---|---|---|
 //! | `ring.push` | P2: store, Release | R3 | the item | `loom_ring_hands_over` |
-//! | `ring.seen` | P2 | R3: load, Acquire | the same | `loom_ring_hands_over` |
+//! | `ring.seen` | P2, O5 | R3: load, Acquire | the same | `loom_ring_hands_over` |
+//! | `ring.stays` | O5: store, Release | R3 | that the owner has looked at the item | `loom_ring_is_looked_at_by_who_has_it` |
 //! | `ring.pop` | O1, then O2 | O3 | not (O3 misses R1 and R3 misses O1) | `loom_ring_gives_each_item_once` |
 //! | `ring.claim` | R1, then R2 | R3 | the same | `loom_ring_gives_each_item_once` |
 //! | `ring.pass` | L1, then L2 | L3 | not (L3 misses R1 and the raider misses L1) | `loom_ring_gives_each_part_once` |
@@ -226,23 +228,30 @@ impl<'a, T: Copy + Send, F, const SIZE: usize> Owner<'a, T, F, SIZE> {
         place
     }
 
-    /// The newest item, if it is there. A hint until it is popped.
-    #[inline]
-    pub(crate) fn newest(&self) -> Option<T> {
-        let newest = self.ring.own_end().wrapping_sub(1);
-        // SAFETY: (1) filled by this thread, and not taken when it looked; (2) only this thread fills places.
-        (!self.is_empty()).then(|| unsafe { self.ring.read(newest) })
+    /// Takes the newest item.
+    #[cfg(test)]
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.pop_if(|_| true)
     }
 
-    /// Takes the newest item.
+    /// Takes the newest item if `may` says so. While that looks at the item, no raider has it. (O5)
     #[inline]
-    pub(crate) fn pop(&self) -> Option<T> {
+    pub(crate) fn pop_if(&self, may: impl FnOnce(&T) -> bool) -> Option<T> {
         if self.is_empty() {
             return None; // or a raider has claimed all that is left; it may give some of it back
         }
         let newest = self.ring.own_end().wrapping_sub(1);
+        if !self.retract(newest) {
+            return None;
+        }
         // SAFETY: (1) filled by this thread; (2) only this thread fills places.
-        self.retract(newest).then(|| unsafe { self.ring.read(newest) })
+        let item = unsafe { self.ring.read(newest) };
+        if may(&item) {
+            return Some(item);
+        }
+        // Release: a raider that takes the item does so after that look.
+        self.ring.near.end.store(newest.wrapping_add(1), edge!("ring.stays", Release));
+        None
     }
 
     /// Takes the item back that was pushed into this place. `false`: it was taken. Nobody may take newer items back by

@@ -191,6 +191,36 @@ fn loom_ring_refused_raid_takes_nothing() {
     });
 }
 
+/// The owner looks at an item, and does not want it. A raider takes it, and what the item stands for is gone then.
+#[test]
+fn loom_ring_is_looked_at_by_who_has_it() {
+    check(&["ring.stays", "ring.pop"], || {
+        let (ring, thing) = (Arc::new(Few::new(())), Arc::new(Plain::new()));
+        let own = owner(&ring);
+        own.push(7);
+        let raider = {
+            let (ring, thing) = (ring.clone(), thing.clone());
+            thread::spawn(move || {
+                let Some(raid) = ring.raid(1) else { return };
+                assert!(raid_fence());
+                let mut far = raid.settle();
+                if far.oldest().is_some() {
+                    far.advance();
+                    drop(far);
+                    thing.add();
+                }
+            })
+        };
+        let popped = own.pop_if(|_| {
+            thing.get();
+            false
+        });
+        assert_eq!(popped, None);
+        raider.join().expect("no panic");
+        assert_eq!(own.pop().is_some(), thing.get() == 0, "it is there, or taken");
+    });
+}
+
 /// The owner works through the parts of an item that lies in the ring. Meanwhile a raider takes some of them.
 #[test]
 fn loom_ring_gives_each_part_once() {
