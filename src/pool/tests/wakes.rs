@@ -111,7 +111,7 @@ fn who_stays_awake_keeps_what_others_have_handed_on() {
     shared.sleeps(stays);
     shared.comes(job(&target));
     assert!(is_woken(stays) && !is_woken(waits), "a thread that may run anything comes first");
-    assert!(Worker::at(shared, stays, Worker::must_stay), "there is a job");
+    assert!(Worker::at(shared, stays, |worker| worker.must_stay(|_| false)), "there is a job");
     shared.sleep.found(0);
     Worker::at(shared, stays, Worker::wake_for_rest);
     assert!(is_woken(waits), "nobody comes for the job");
@@ -355,7 +355,7 @@ fn a_worker_looks_once_more_before_it_sleeps() {
     let ([seat, other], target) = ([&shared.seats[0], &shared.seats[1]], shared.target());
     shared.sleep.enter();
     shared.sleep.search(0);
-    let stays = || Worker::at(shared, seat, Worker::must_stay);
+    let stays = || Worker::at(shared, seat, |worker| worker.must_stay(|_| false));
     assert!(!stays());
     shared.injectors[0].push([job(&target)]);
     assert!(stays(), "it sleeps beside a job in the injector");
@@ -386,7 +386,7 @@ fn who_takes_the_note_away_asks_all_seats() {
     Worker::at(shared, stays, |worker| {
         let mut has_seen = false;
         shared.sleep.fall_asleep(&stays.parker, stays.at(), None, || {
-            has_seen = worker.must_stay();
+            has_seen = worker.must_stay(|_| false);
             true
         });
         assert!(has_seen, "there is a job");
@@ -426,7 +426,7 @@ fn who_sleeps_at_the_limit_is_owed_a_look() {
     shared.sleep.enter();
     shared.injectors[0].push([job(&target)]); // the pusher wakes nobody
     shared.sleeps(sleeps);
-    assert!(!Worker::at(shared, sleeps, Worker::must_stay), "one is active");
+    assert!(!Worker::at(shared, sleeps, |worker| worker.must_stay(|_| false)), "one is active");
     shared.sleep.exit(None);
     shared.pay(0);
     assert!(is_woken(sleeps), "nobody comes for the job");

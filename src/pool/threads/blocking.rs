@@ -280,7 +280,7 @@ impl Worker<'_> {
         Counts::bump(&self.seat.counts.parks);
         sleep.fall_asleep_as_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
             self.has_left();
-            let stays = sleep.is_ending() || (has_slot && self.must_stay());
+            let stays = sleep.is_ending() || (has_slot && self.must_stay(|_| false));
             stays || {
                 if !has_slot {
                     sleep.owes_more(); // it has not looked, and pushers have counted on its search

@@ -71,6 +71,7 @@ impl Worker<'_> {
         let swapped = sleep.swap(&self.seat.parker, self.seat.at(), is_free, must_stay);
         if swapped {
             Counts::bump(&self.seat.counts.parks);
+            self.heeds_call();
         }
         swapped
     }

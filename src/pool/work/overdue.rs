@@ -93,9 +93,10 @@ impl Shared {
 }
 
 impl Worker<'_> {
-    /// This worker has slept. If a worker was called to stand by, this takes the call back: a worker is awake, and
-    /// stands by if it has to sleep again beside jobs.
-    pub(super) fn heeds_call(&self) {
+    /// This worker has slept, wherever that was. If a worker was called to stand by, this takes the call back: a worker
+    /// is awake, and stands by if it has to sleep again beside jobs. A call that nobody heeds would keep all others from
+    /// standing by.
+    pub(in crate::pool) fn heeds_call(&self) {
         self.shared.stand_by.change(CALLED, NOBODY);
     }
 
@@ -103,7 +104,9 @@ impl Worker<'_> {
     /// injectors and no other worker stands by, it does. Returns whether it was woken, or there are overdue jobs.
     pub(in crate::pool) fn stands_by(&self) -> bool {
         let Shared { stand_by, .. } = self.shared;
-        while self.shared.has_injected() && !self.timeless && stand_by.change(NOBODY, THERE) {
+        // One that was called may be this one, or another one that is still on its way.
+        let begins = || stand_by.change(NOBODY, THERE) || stand_by.change(CALLED, THERE);
+        while self.shared.has_injected() && !self.timeless && begins() {
             let noted = Noted::new(self.shared.taken(), self.shared.injected());
             if self.seat.parker.park_for(FAIR) {
                 stand_by.change(THERE, NOBODY);
@@ -161,5 +164,31 @@ impl Worker<'_> {
                 false
             }
         })
+    }
+}
+
+#[cfg(all(test, not(any(loom, coherence))))]
+#[expect(unsafe_code, reason = "what runs a job is unsafe to call")]
+mod tests {
+    use std::ptr::NonNull;
+
+    use super::*;
+    use crate::pool::work::job::{Job, Target};
+    use crate::pool::work::layout::Layout;
+
+    unsafe fn nothing(_: NonNull<Target>, _: u64, _: &Worker<'_>) {}
+
+    /// The thread that was called has slept elsewhere, and sleeps again: the call keeps nobody from standing by.
+    #[test]
+    fn who_sleeps_beside_a_call_stands_by() {
+        let shared = Shared::new(Layout::flat(1), 1);
+        let target = Target::new(nothing, Some(NonNull::from(&shared.detached)));
+        shared.injectors[0].push([Job { target: NonNull::from(&target), payload: 0 }]);
+        assert!(shared.stand_by.change(NOBODY, CALLED));
+        Worker::at(&shared, &shared.seats[0], |worker| {
+            assert!(worker.stands_by(), "the job is overdue in the end");
+            assert!(worker.take_overdue().is_some() && worker.take_overdue().is_none());
+        });
+        assert!(shared.stand_by.change(NOBODY, CALLED), "nobody stands by any more");
     }
 }

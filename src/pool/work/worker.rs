@@ -437,12 +437,9 @@ impl<'p> Worker<'p> {
                 Step::Idle if !self.goes_on_looking(&mut patience) => {
                     self.publish_all(); // a raid may have given jobs back meanwhile
                     Counts::bump(&self.seat.counts.parks);
-                    let waits = || {
-                        if self.shared.sleep.is_at_limit(self.seat.domain) { self.stands_by() } else { self.nap(None) }
-                    };
                     let stays = || {
                         self.has_left();
-                        self.must_stay() || waits()
+                        self.must_stay(|is_full| if is_full { self.stands_by() } else { self.nap(None) })
                     };
                     if self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), None, stays) {
                         self.was_woken.set(true);
@@ -478,17 +475,17 @@ impl<'p> Worker<'p> {
     }
 
     /// Whether a worker that is about to sleep must stay awake. At the limit it does not look for work, and is owed a
-    /// look.
-    pub(in crate::pool) fn must_stay(&self) -> bool {
-        let sleep = &self.shared.sleep;
-        let has_work = || {
-            if sleep.is_at_limit(self.seat.domain) {
-                sleep.owes_me(self.seat.domain)
-            } else {
-                self.shared.asks_for_work()
-            }
-        };
-        sleep.is_ending() || self.has_call(false) || has_work()
+    /// look. Otherwise it `waits` for a while first, and is told whether the limit is reached. One look decides both:
+    /// guests come and go, and if the limit was reached at the first look only, the worker would neither have looked nor
+    /// stand by.
+    pub(in crate::pool) fn must_stay(&self, waits: impl FnOnce(bool) -> bool) -> bool {
+        let (sleep, domain) = (&self.shared.sleep, self.seat.domain);
+        if sleep.is_ending() || self.has_call(false) {
+            return true;
+        }
+        let is_full = sleep.is_at_limit(domain);
+        let has_work = if is_full { sleep.owes_me(domain) } else { self.shared.asks_for_work() };
+        has_work || waits(is_full)
     }
 }
 
