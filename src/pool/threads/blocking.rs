@@ -278,7 +278,7 @@ impl Worker<'_> {
     pub(in crate::pool) fn sleep_as_compensator(&self) -> bool {
         let Shared { sleep, .. } = self.shared;
         Counts::bump(&self.seat.counts.parks);
-        sleep.fall_asleep_as_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
+        let woken = sleep.fall_asleep_as_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
             self.has_left();
             let stays = sleep.is_ending() || (has_slot && self.must_stay(|_| false));
             stays || {
@@ -288,7 +288,9 @@ impl Worker<'_> {
                 self.shared.pay(self.seat.domain); // its slot is free again, for a worker
                 has_slot && self.nap(None)
             }
-        })
+        });
+        self.heeds_call();
+        woken
     }
 
     /// Leaves the work to others, as if it had looked for work in vain.

@@ -64,7 +64,7 @@ impl Worker<'_> {
             if (only.is_none() || may_hold_descendants(victim, only)) && self.watch.spares(victim) {
                 continue;
             }
-            if !may_hold(victim, only) || (tier > 0 && self.is_overtaken(victim, random)) {
+            if tier > 0 && may_hold(victim, only) && self.is_overtaken(victim, random) {
                 continue;
             }
             while may_hold(victim, only) {

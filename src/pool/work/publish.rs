@@ -6,8 +6,8 @@
 //! Other threads ask for jobs by a flag ([`crate::sync::steal_request`]). The occupant looks at the flag at every push,
 //! before every job, and before every leaf of a loop. If the flag is up, it publishes until as many jobs are public as
 //! others could take, one at least. Before a job that takes long, such as a batch, it publishes whether others ask or
-//! not, until [`PUBLIC`] jobs are public; before a long leaf, until some parts of its range are. While it is in user code it publishes nothing, and others raid it: see
-//! [`super::raid`].
+//! not, until [`PUBLIC`] jobs are public; before a long leaf, until some parts of its range are. While it is in user code
+//! it publishes nothing, and others raid it: see [`super::raid`].
 //!
 //! Late jobs, which come behind all others of the seat, wait beside the ring, under the lock of its far end. They are
 //! published first.
