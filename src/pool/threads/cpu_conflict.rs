@@ -67,7 +67,7 @@ impl Worker<'_> {
         if self.seat.at().cpu.is_none() || is_free(&self.seat.at()) {
             return false;
         }
-        let must_stay = || sleep.is_ending() || self.has_call(false);
+        let must_stay = |is_searched| if is_searched { self.is_called() } else { self.stays_awake() };
         let swapped = sleep.swap(&self.seat.parker, self.seat.at(), is_free, must_stay);
         if swapped {
             Counts::bump(&self.seat.counts.parks);

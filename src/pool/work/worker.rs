@@ -439,7 +439,7 @@ impl<'p> Worker<'p> {
                     Counts::bump(&self.seat.counts.parks);
                     let stays = || {
                         self.has_left();
-                        self.must_stay(|is_full| if is_full { self.stands_by() } else { self.nap(None) })
+                        self.stays_awake()
                     };
                     if self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), None, stays) {
                         self.was_woken.set(true);
@@ -474,13 +474,23 @@ impl<'p> Worker<'p> {
         is_patient || has_more
     }
 
+    /// Whether a worker that is about to sleep stays awake: there is work, or was while it took a nap or stood by.
+    pub(in crate::pool) fn stays_awake(&self) -> bool {
+        self.must_stay(|is_full| if is_full { self.stands_by() } else { self.nap(None) })
+    }
+
+    /// Whether a worker that is about to sleep has something to do other than work.
+    pub(in crate::pool) fn is_called(&self) -> bool {
+        self.shared.sleep.is_ending() || self.has_call(false)
+    }
+
     /// Whether a worker that is about to sleep must stay awake. At the limit it does not look for work, and is owed a
     /// look. Otherwise it `waits` for a while first, and is told whether the limit is reached. One look decides both:
     /// guests come and go, and if the limit was reached at the first look only, the worker would neither have looked nor
     /// stand by.
     pub(in crate::pool) fn must_stay(&self, waits: impl FnOnce(bool) -> bool) -> bool {
         let (sleep, domain) = (&self.shared.sleep, self.seat.domain);
-        if sleep.is_ending() || self.has_call(false) {
+        if self.is_called() {
             return true;
         }
         let is_full = sleep.is_at_limit(domain);

@@ -220,25 +220,25 @@ fn loom_parker_gives_up() {
     });
 }
 
-/// A searcher makes way for a sleeper. Meanwhile a pusher counts on the search, and wakes nobody. The thread that
-/// searches now finds the job, perhaps as it goes to sleep again.
+/// A searcher makes way for a sleeper that has just seen a job. That one goes on without its wake-up, and may have its
+/// last look before the other one sleeps. A pusher counts on a search in between. Somebody sees its job all the same.
 #[test]
 fn loom_event_count_search_changes_hands() {
-    check_bounded(&["event_count.pushed", "event_count.asleep"], || {
+    check_bounded(&["event_count.pushed", "event_count.asleep", "event_count.found"], || {
         let parkers = [Arc::new(Parker::new()), Arc::new(Parker::new())];
-        let shared = Arc::new((EventCount::new(1, &[2]), AtomicUsize::new(0), parkers));
-        let (sleep, jobs, [_, free]) = &*shared;
+        let shared = Arc::new((EventCount::new(2, &[2]), AtomicUsize::new(0), parkers));
+        let (sleep, jobs, [leaving, other]) = &*shared;
         for _ in 0..2 {
             sleep.enter();
             sleep.search(0);
         }
-        // The second one has gone through S1 to S3.
-        sleep.announce(free, At::default(), None, false);
         let swap = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let (sleep, _, [leaving, _]) = &*shared;
-                assert!(sleep.give_search(leaving, At::default(), |_| true), "nobody else wakes it");
+                let (sleep, jobs, [leaving, _]) = &*shared;
+                let sees = || jobs.load(Ordering::Relaxed) > 0;
+                // It sleeps until it is woken, if it does not see the job.
+                sleep.swap(leaving, At::default(), |_| true, |is_searched| !is_searched && sees());
             })
         };
         let push = {
@@ -249,9 +249,10 @@ fn loom_event_count_search_changes_hands() {
                 sleep.notify(Prefer::default(), None, 1, 1);
             })
         };
-        free.park();
-        while !take(jobs) {
-            sleep.fall_asleep(free, At::default(), None, || jobs.load(Ordering::Relaxed) > 0);
+        let was_woken = sleep.fall_asleep(other, At::default(), None, || true); // S3 has seen another job
+        let is_last = sleep.found(0);
+        if (is_last || was_woken) && jobs.load(Ordering::Relaxed) > 0 {
+            leaving.unpark();
         }
         push.join().expect("no panic");
         swap.join().expect("no panic");

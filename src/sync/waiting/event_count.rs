@@ -57,7 +57,8 @@
 //!
 //! **Swap**, when a searcher makes way for a sleeper that may run anything too:
 //! * (W1) Take the other one out of its list, and enter the own one. The other one searches now.
-//! * (W2) Unpark it. Then S2 to S4, without a look at the queues: the other one has that.
+//! * (W2) Unpark it. Then S2. (W3) While somebody searches in the domain of the other one, S4 without a look at the
+//!   queues: the last searcher there has that. Else S3.
 //!
 //! **End**, when no job will come any more except from jobs under way:
 //! * (E1) Say so, after the last job came. (E2) Wake everybody.
@@ -73,7 +74,7 @@
 //! | `event_count.owed` | O1, then O2; H1, then H2 | O3; H3 | not (O3 misses X1 and P2 misses O1), not (H3 misses F1 and F3 misses H1) | `loom_event_count_payer_hands_on`, `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
 //! | `event_count.freed` | X1, R1 or L1, then P1 | P2 | the same | `loom_event_count_exit_is_handed_on`, `loom_event_count_raise_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
 //! | `event_count.paid` | P3, then P4 | P5 | not (P5 misses the job and the pusher sees the old note) | `loom_event_count_debt_is_paid_once` |
-//! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_last_searcher_looks`, `loom_event_count_payer_hands_on`, `loom_event_count_search_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on` |
+//! | `event_count.found` | F1, then F2 | the look at the queues | not (N2 counts the searcher and it misses the job) | `loom_event_count_last_searcher_looks`, `loom_event_count_payer_hands_on`, `loom_event_count_search_is_handed_on`, `loom_event_count_search_at_the_limit_is_handed_on`, `loom_event_count_search_changes_hands` |
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -497,29 +498,21 @@ impl EventCount {
     }
 
     /// The calling thread, which may run anything and searches, goes to sleep. A sleeper that `suits` searches in its
-    /// place. `false`: there is none. `must_stay`: as for [`fall_asleep`](Self::fall_asleep).
+    /// place. `false`: there is none. `must_stay`: as for [`fall_asleep`](Self::fall_asleep); it is told whether a
+    /// thread searches that has the last look.
     pub(crate) fn swap(
         &self,
         parker: &Arc<Parker>,
         at: At,
         suits: impl Fn(&At) -> bool,
-        must_stay: impl FnOnce() -> bool,
+        must_stay: impl FnOnce(bool) -> bool,
     ) -> bool {
-        let swapped = self.give_search(parker, at, suits);
-        if swapped {
-            self.sleep_on(parker, at, None, must_stay);
-        }
-        swapped
-    }
-
-    /// Sleeps in the place of a sleeper that `suits`, and wakes that one. `false`: there is none. (W1), (W2)
-    pub(in crate::sync) fn give_search(&self, parker: &Arc<Parker>, at: At, suits: impl Fn(&At) -> bool) -> bool {
         let suits = |sleeper: &Sleeper| !sleeper.compensator && suits(&sleeper.at);
-        // The other one searches before this one has stopped. (W1)
-        let other = self.domains.with_sleepers(at.domain, |domain| self.domains.take(domain, suits));
+        let other = self.domains.with_sleepers(at.domain, |domain| self.domains.take(domain, suits)); // (W1)
         let Some(other) = other else { return false };
         self.domains.put(Sleeper { parker: Arc::clone(parker), at, compensator: false });
         other.parker.unpark(); // (W2)
+        self.sleep_on(parker, at, None, || must_stay(self.searching(other.at.domain) > 0)); // (W3)
         true
     }
 

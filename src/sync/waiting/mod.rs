@@ -76,8 +76,10 @@
 //!   one. A searcher that is not the last one leaves the look to those that search on.
 //! * It goes to sleep. S1 ends the search, S2 is the fence, S3 is the look. If it sees a job it searches on. It has taken
 //!   the notes of others away, and may find another job than it has seen: so it leaves a note itself (H1).
-//! * It makes way for a sleeper (W1). The other thread counts as searching before this one has stopped. It searches in
-//!   its place, and has the last look when it stops.
+//! * It makes way for a sleeper (W1). The other thread searches in its place, and has the last look when it stops. But
+//!   it may have seen a job as it was about to sleep. Then it does not wait for its wake-up, and may have had its last
+//!   look before this one stops. So this one, after S2, looks whether anybody searches where the other one does (W3). If
+//!   so, the last one of these stops after S2, and its look sees what this one would. If not, this one has the look.
 //! * It leaves (X1). It leaves a note that a look is owed; the next section tells what that is for.
 //!
 //! A look begins at the nearest seats, and ends when it has seen as many jobs as are worth a wake-up. So it takes as
@@ -175,8 +177,8 @@
 //!    thread has just taken it, it is awake as well, and looks before it sleeps again.
 //! 3. **N2 sees as many searchers as jobs.** Each of them stops after N2, and one of them, or one that began to search
 //!    before it stopped, is the last one of the domain. So the fence of that one (F2 or S2) comes after N1, and its last
-//!    look sees the job. If it makes way, this holds for the thread that searches in its place. If it leaves, P1 comes
-//!    after N1: P5 sees the job, or the note stays for the next payer.
+//!    look sees the job. If it makes way, its S2 comes after N1, and so does the last look of those that it sees search
+//!    at W3, or its own. If it leaves, P1 comes after N1: P5 sees the job, or the note stays for the next payer.
 //! 4. **N2 sees `limit` active threads, or no sleeper that may run the job, and the pusher makes a note.** A thread
 //!    that frees a slot after N2 sees the note at P2, or its P1 comes before O2. Then O3 sees the slot. A thread that
 //!    goes to sleep after N2 sees the job at S3: its S2 comes after N1.
