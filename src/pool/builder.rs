@@ -209,7 +209,7 @@ impl PoolBuilder {
     /// Says where the workers would run, without making a pool.
     ///
     /// # Errors
-    /// If the machine cannot be read, or there are no workers, or more than 32 760.
+    /// If the machine cannot be read, or there are no workers, or more than 32 704.
     ///
     /// ```
     /// use millstream::{Pool, Topology};
@@ -255,7 +255,7 @@ impl PoolBuilder {
     /// # Errors
     /// In each case no thread is left:
     /// * the machine cannot be read;
-    /// * there are no workers, or more than 32 760;
+    /// * there are no workers, or more than 32 704;
     /// * the name has a zero byte, which a thread's name cannot have;
     /// * the system refuses a thread;
     /// * the [start hook](Self::on_thread_start) of a worker panics;
@@ -415,7 +415,7 @@ const ROOT: &str = "/";
 /// Why no worker is bound if the topology is of another machine.
 const ANOTHER_MACHINE: &str = "another machine";
 
-const MAX_WORKERS: usize = MAX_THREADS - super::GUESTS;
+const MAX_WORKERS: usize = MAX_THREADS - super::MOST_GUESTS;
 
 impl Drop for Hooks {
     fn drop(&mut self) {

@@ -62,7 +62,7 @@ use crate::topology::Topology;
 use placement::register::Claim;
 pub(crate) use runs::ActiveRun;
 use runs::Closing;
-pub(crate) use shared::{GUESTS, Shared};
+pub(crate) use shared::{MOST_GUESTS, Shared};
 use threads::elastic::Watcher;
 use work::worker::Worker;
 

@@ -25,8 +25,14 @@ use crate::sync::fork;
 use crate::sync::parker::Parker;
 use crate::topology::bind;
 
-/// How many threads from outside can work in a pool at once. A further one waits while a worker does its work.
-pub(crate) const GUESTS: usize = 8;
+/// How many threads from outside can work in a pool of so many workers at once. A further one waits while a worker does
+/// its work, which takes two wake-ups. A guest is one thread more than the pool has cores for, so a few are enough.
+fn guest_seats(workers: usize) -> usize {
+    (workers / 8).clamp(8, MOST_GUESTS)
+}
+
+/// No pool has more guest seats: one word says which are taken.
+pub(crate) const MOST_GUESTS: usize = u64::BITS as usize;
 
 /// What a pool's threads share.
 #[derive(Debug)]
@@ -62,15 +68,16 @@ impl Shared {
     pub(super) fn new(layout: Layout, active: usize) -> Self {
         let workers = layout.workers();
         let compensators = Compensators::new(workers);
-        let seats = workers + GUESTS + compensators.most();
+        let guests = guest_seats(workers);
+        let seats = workers + guests + compensators.most();
         fork::watch();
         let victims = Victims::new(&layout, seats);
         let seat = |index| Seat::new(index, layout.at(index), victims.marks(index), index as u64 + 1);
         Self {
             seats: (0..seats).map(seat).collect(),
             workers,
-            guests: Claims::new(u32::try_from(GUESTS).expect("few")),
-            whereabouts: Whereabouts::new(),
+            guests: Claims::new(u32::try_from(guests).expect("few")),
+            whereabouts: Whereabouts::new(guests),
             victims,
             injectors: (0..layout.nodes()).map(|_| Injector::default()).collect(),
             next_node: AtomicUsize::new(0),
@@ -104,6 +111,12 @@ impl Shared {
         if self.is_forked() {
             forked();
         }
+    }
+
+    /// The seat of the first compensating thread; those before it are of workers and guests.
+    #[inline]
+    pub(crate) fn first_compensator(&self) -> usize {
+        self.workers + self.guests.places()
     }
 
     /// How many worker threads there are.
@@ -301,4 +314,19 @@ impl Drop for HandOver<'_, '_> {
 #[cold]
 fn forked() -> ! {
     panic!("this pool was made before a fork: it has no threads in the child process, which may make a pool of its own")
+}
+
+#[cfg(all(test, not(any(loom, coherence))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_pool_has_more_guest_seats() {
+        for (workers, guests) in [(1, 8), (64, 8), (128, 16), (256, 32), (2000, 64)] {
+            let shared = Shared::new(Layout::flat(workers), workers);
+            assert_eq!(std::iter::from_fn(|| shared.guests.take()).count(), guests, "{workers} workers");
+            let roles = shared.seats.iter().map(|seat| shared.has_slot(seat));
+            assert_eq!(roles.filter(|has_slot| !has_slot).count(), guests, "the seats of guests have no slot");
+        }
+    }
 }

@@ -8,7 +8,6 @@ use super::Run;
 use super::cancel::{Cause, FailedItem, Index};
 use super::flow::ledger::Sums;
 use crate::error::{RunError, RunErrorKind};
-use crate::pool::GUESTS;
 use crate::report::{OperatorReport, Report, StageReport, WorkerReport};
 use crate::unwind;
 
@@ -104,9 +103,9 @@ impl Run<'_> {
             if seat < workers {
                 reports.push(WorkerReport { name: format!("worker {seat}"), jobs, steals, parks });
             } else if jobs > 0 {
-                let name = match seat - workers {
-                    guest if guest < GUESTS => format!("guest {guest}"),
-                    compensator => format!("compensator {}", compensator - GUESTS),
+                let name = match seat.checked_sub(self.pool.first_compensator()) {
+                    None => format!("guest {}", seat - workers),
+                    Some(compensator) => format!("compensator {compensator}"),
                 };
                 reports.push(WorkerReport { name, jobs, steals, parks });
             }

@@ -21,7 +21,7 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{CachePadded, Mutex};
 use crate::unwind;
 
-/// A loop of many items has at least this many leaves: enough to balance 64 workers.
+/// A loop of many items has at least this many leaves: 16 for each of 64 workers, four for each of 256.
 const ENOUGH: u32 = 1024;
 /// No loop has more leaves.
 pub(super) const MAX_LEAVES: u32 = 2 * ENOUGH - 1;

@@ -33,7 +33,8 @@ use crate::pool::work::worker::Worker;
 use crate::sync::Instant;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// A half that takes fewer nanoseconds is not worth giving away: giving it away takes about as long.
+/// A half that takes fewer nanoseconds is not worth giving away: giving it away moves some ten cache lines, which takes
+/// about as long between sockets.
 const WORTH: u64 = 2000;
 /// Before a leaf that takes so many nanoseconds its thread publishes parts of the range though nobody asks: who asks
 /// later would wait for the end of the leaf. To publish a part and to take it back takes a few hundredths of that.

@@ -12,7 +12,7 @@ use crate::pool::work::job::{Job, Target};
 use crate::pool::work::layout::Layout;
 use crate::pool::work::seat::Seat;
 use crate::pool::work::worker::{Step, Worker};
-use crate::pool::{GUESTS, Shared, without_threads};
+use crate::pool::{Shared, without_threads};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 
@@ -123,7 +123,8 @@ fn who_stays_awake_keeps_what_others_have_handed_on() {
 #[test]
 fn a_compensator_that_has_to_make_room_passes_on_what_counts_on_it() {
     let shared = &Shared::by_hand(2, 2);
-    let ([sleeps, compensator], target) = ([&shared.seats[1], &shared.seats[2 + GUESTS]], shared.target());
+    let ([sleeps, compensator], target) =
+        ([&shared.seats[1], &shared.seats[shared.first_compensator()]], shared.target());
     shared.sleeps(sleeps);
     shared.sleep.lend(true);
     shared.sleep.enter_compensator();

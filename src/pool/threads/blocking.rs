@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::pool::work::patience::Patience;
 use crate::pool::work::seat::{Counts, Seat};
 use crate::pool::work::worker::{Step, Worker};
-use crate::pool::{GUESTS, Pool, Shared};
+use crate::pool::{MOST_GUESTS, Pool, Shared};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread::JoinHandle;
@@ -63,7 +63,7 @@ impl std::fmt::Debug for Crew {
 impl Compensators {
     /// There may be as many as workers, or fewer if an event count cannot have as many threads.
     pub(in crate::pool) fn new(workers: usize) -> Self {
-        let most = workers.min((MAX_THREADS - GUESTS).saturating_sub(workers));
+        let most = workers.min((MAX_THREADS - MOST_GUESTS).saturating_sub(workers));
         Self {
             most,
             made: AtomicUsize::new(0),
@@ -107,12 +107,12 @@ impl Shared {
     /// The seats at which a thread is, or was, or may soon be.
     #[inline]
     pub(in crate::pool) fn seats_in_use(&self) -> &[Seat] {
-        &self.seats[..self.workers + GUESTS + self.compensators.made()]
+        &self.seats[..self.first_compensator() + self.compensators.made()]
     }
 
     /// Whether the thread at this seat has a slot: it is a worker or a compensating thread, and no guest.
     pub(in crate::pool) fn has_slot(&self, seat: &Seat) -> bool {
-        !(self.workers..self.workers + GUESTS).contains(&seat.index)
+        !(self.workers..self.first_compensator()).contains(&seat.index)
     }
 
     /// Whether a slot is lent for which there is no compensating thread, and there may be one more.
@@ -143,7 +143,7 @@ impl Shared {
         let shared = Arc::downgrade(self);
         self.compensators.crew.lock().make = Some(Box::new(move |compensator| {
             let shared = shared.upgrade().expect("a thread of the pool asks");
-            let seat = shared.workers + GUESTS + compensator;
+            let seat = shared.first_compensator() + compensator;
             thread(compensator, Box::new(move || Worker::at(&shared, &shared.seats[seat], Worker::live_as_compensator)))
         }));
     }

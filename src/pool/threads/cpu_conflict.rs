@@ -11,7 +11,7 @@
 
 use crate::pool::work::seat::Counts;
 use crate::pool::work::worker::Worker;
-use crate::pool::{GUESTS, Shared};
+use crate::pool::{MOST_GUESTS, Shared};
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::At;
@@ -19,22 +19,25 @@ use crate::topology::bind;
 
 /// The CPU of each guest, or [`NOWHERE`].
 #[derive(Debug)]
-pub(in crate::pool) struct Whereabouts(CachePadded<[AtomicUsize; GUESTS]>);
+pub(in crate::pool) struct Whereabouts {
+    guests: usize,
+    at: CachePadded<[AtomicUsize; MOST_GUESTS]>,
+}
 
 const NOWHERE: usize = usize::MAX;
 
 impl Whereabouts {
-    pub(in crate::pool) fn new() -> Self {
-        Self(CachePadded::new(std::array::from_fn(|_| AtomicUsize::new(NOWHERE))))
+    pub(in crate::pool) fn new(guests: usize) -> Self {
+        Self { guests, at: CachePadded::new(std::array::from_fn(|_| AtomicUsize::new(NOWHERE))) }
     }
 
     // Relaxed: hints, and usually old ones.
     fn set(&self, guest: usize, cpu: usize) {
-        self.0[guest].store(cpu, Ordering::Relaxed);
+        self.at[guest].store(cpu, Ordering::Relaxed);
     }
 
     fn has(&self, cpu: usize) -> bool {
-        self.0.iter().any(|guest| guest.load(Ordering::Relaxed) == cpu)
+        self.at[..self.guests].iter().any(|guest| guest.load(Ordering::Relaxed) == cpu)
     }
 }
 

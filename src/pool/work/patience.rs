@@ -34,8 +34,9 @@ pub enum Idle {
 
 /// How long [`Idle::Latency`] looks.
 const LONG: Duration = Duration::from_micros(200);
-/// How long [`Idle::Balanced`] looks before it offers the core to other threads. It is twice what a wake-up takes at
-/// least: where one loop ends and the next one begins, the thread that waits is woken first, and then the workers.
+/// How long [`Idle::Balanced`] looks before it offers the core to other threads: about as long as a wake-up takes, so
+/// that it costs at most twice what the best choice would (`docs/decisions.md`). Two quick wake-ups fit into it: where
+/// one loop ends and the next one begins, the thread that waits is woken first, and then the workers.
 const BRIEF: Duration = Duration::from_micros(20);
 /// How often a thread offers the core to other threads before it sleeps.
 const YIELDS: u32 = 4;

@@ -23,6 +23,12 @@ impl Claims {
         Self { taken: AtomicU64::new(0), places }
     }
 
+    /// How many places there are, taken or not.
+    #[inline]
+    pub(crate) fn places(&self) -> usize {
+        self.places as usize
+    }
+
     /// Takes the first free place. `None`: all are taken.
     pub(crate) fn take(&self) -> Option<u32> {
         let mut taken = self.taken.load(Ordering::Relaxed);
