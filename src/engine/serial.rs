@@ -7,9 +7,12 @@
 //! * If a piece comes early, the worker drives it into a packet, and leaves the packet in the sequencer. The worker
 //!   that ends the turn before it queues the packet as a job.
 //!
+//! An operator may make items at the end of its stream, too, as `chunks` does of what is left over. These go on in
+//! batches of their own, behind all others. So what it makes is a new sequence ([`Ending`]).
+//!
 //! [`super::fused`] calls this tail; operators such as `fold`, `scan` or `collect` implement [`SerialOp`].
 
-use std::any::Any;
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,8 +21,9 @@ use super::drive::Drive;
 use super::edge::Edge;
 use super::tail::Tail;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
+use crate::run::flow::batch::BATCH;
 use crate::run::flow::cx::Cx;
-use crate::run::flow::order::Ticket;
+use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, TailKind};
 use crate::sync::sequencer::Sequencer;
@@ -33,15 +37,41 @@ pub(crate) trait SerialOp<T>: Send {
     /// What it carries from item to item; new in every run.
     type State: Send;
     /// Whether it ends the stream in a result. Otherwise it stands in the middle of a stream: a failure goes through it
-    /// in its turn and ends it, and [`item`](Self::item) ends it by breaking.
+    /// in its turn and ends it.
     const IS_SINK: bool = false;
+    /// Whether [`item`](Self::item) may break.
+    const BREAKS: bool = !Self::IS_SINK;
+    /// Whether it makes items at the end of the stream, too.
+    const ENDS: bool = false;
+    /// What it keeps in memory, in words. A sink says that when it is added.
+    const KEEPS: Option<&'static str> = None;
     /// Makes the state before the first item. It may call user code.
     fn begin(&mut self) -> Self::State;
-    /// Takes an item, and puts what it makes into `made`. It breaks when it wants no more items; a sink never does.
-    fn item(&mut self, state: &mut Self::State, item: T, made: &mut Vec<Self::Out>) -> ControlFlow<()>;
-    /// Ends a sink after the last item, and stores its result. Not called for other operators.
-    fn end(&mut self, _state: Self::State) {}
+    /// Takes an item, and puts what it makes into `made`. It breaks when it wants no more items, or fails on this one.
+    fn item(&mut self, state: &mut Self::State, item: T, made: &mut Vec<Self::Out>) -> ControlFlow<Stop>;
+    /// Ends a sink after the last item, and stores its result. Another operator that [`ENDS`](Self::ENDS) puts what it
+    /// makes of its state into `made`.
+    fn end(&mut self, _state: Self::State, _made: &mut Vec<Self::Out>) {}
 }
+
+/// Why a serial operator takes no more items.
+pub(crate) enum Stop {
+    /// It wants no more. What comes after this item does not count, failures neither.
+    End,
+    /// It fails on this item.
+    Fail(Box<dyn Error + Send + Sync>),
+}
+
+/// Where the items go that a serial operator makes.
+pub(crate) struct Output<U> {
+    pub(crate) edge: Arc<Edge<U>>,
+    /// If it may make items at the end, what it makes is this sequence, not that of its input.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// The sequence of what a serial operator makes, if it makes items at the end. The batches of the input keep their
+/// numbers; what is made at the end has the numbers behind these.
+pub(crate) struct Ending(pub(crate) usize);
 
 /// The tail with a serial operator; see the module documentation.
 pub(crate) struct Serial<T, O: SerialOp<T>> {
@@ -49,8 +79,8 @@ pub(crate) struct Serial<T, O: SerialOp<T>> {
     inside: UnsafeCell<Inside<T, O>>,
     /// Empty packets for pieces that come early.
     early: Edge<T>,
-    /// The edge for the items that the operator makes. None for a sink.
-    out: Option<Arc<Edge<O::Out>>>,
+    /// None for a sink.
+    out: Option<Output<O::Out>>,
 }
 
 /// The operator and its state: what belongs to the worker that has the turn.
@@ -60,6 +90,8 @@ struct Inside<T, O: SerialOp<T>> {
     state: Option<O::State>,
     /// The number in which the operator wanted no more items.
     closed_in: Option<u64>,
+    /// How many numbers have gone through, without those behind the end of the stream.
+    numbers: u64,
     given: u64,
     made: u64,
     dropped: u64,
@@ -74,6 +106,8 @@ struct Visit<T, O: SerialOp<T>> {
     given: u64,
     dropped: u64,
     closed: bool,
+    /// On what it has failed. Then it is closed, too.
+    error: Option<Box<dyn Error + Send + Sync>>,
 }
 
 #[expect(unsafe_code, reason = "the turn moves between workers")]
@@ -82,9 +116,13 @@ struct Visit<T, O: SerialOp<T>> {
 unsafe impl<T: Send, O: SerialOp<T, Out: Send>> Sync for Serial<T, O> {}
 
 impl<T, O: SerialOp<T>> Serial<T, O> {
-    pub(crate) fn new(op: O, out: Option<Arc<Edge<O::Out>>>) -> Self {
-        let inside = Inside { op, state: None, closed_in: None, given: 0, made: 0, dropped: 0 };
+    pub(crate) fn new(op: O, out: Option<Output<O::Out>>) -> Self {
+        let inside = Inside { op, state: None, closed_in: None, numbers: 0, given: 0, made: 0, dropped: 0 };
         Self { sequencer: Sequencer::new(0), inside: UnsafeCell::new(inside), early: Edge::new(), out }
+    }
+
+    fn edge(&self) -> Option<&Edge<O::Out>> {
+        self.out.as_ref().map(|out| &*out.edge)
     }
 
     /// Works on the operator and its state.
@@ -104,16 +142,17 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         }
         let start = Instant::now();
         let made = self.inside(|inside| {
-            let (visit, failure) = match inside.open(self.out.as_deref(), cx, &ticket) {
+            let (visit, failure) = match inside.open(self.edge(), cx, &ticket) {
                 Err(failure) => (None, Some(failure)),
                 Ok(visit) => {
                     let (op, came) = (&mut inside.op, packet.items.len() as u64);
                     let items = unwind::Draining::new(&mut packet.items);
                     let (mut visit, result) =
                         unwind::keeping(visit, |visit| items.for_each(|item| visit.item(op, item)));
-                    visit.dropped = came - visit.given; // the items behind the end of the stream, or behind a panic
+                    visit.dropped = came - visit.given; // the items behind the end of the stream, or behind a failure
                     let index = Index::Stream((inside.given + visit.given).saturating_sub(1));
-                    let own = result.err().map(|panic| at_end(cx, &ticket, index, panic));
+                    let own = result.err().map(|panic| at_end(cx, &ticket, index, Cause::Panic(panic)));
+                    let own = own.or_else(|| inside.failure(&mut visit, cx, &ticket));
                     (Some(visit), own.or_else(|| packet.failure.take()))
                 }
             };
@@ -130,14 +169,51 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
         self.advance(cx, &ticket);
         match &self.out {
             None => cx.retire(&ticket),
-            Some(edge) => {
+            Some(Output { edge, ending: Some(_) }) if made.is_behind_end => {
+                // It is empty. If it had a number, those of the ending would depend on the schedule.
+                made.packet.into_iter().for_each(|packet| edge.give(packet));
+                cx.retire(&ticket);
+            }
+            Some(Output { edge, .. }) => {
                 let mut packet = made.packet.unwrap_or_else(|| edge.take());
-                packet.ticket = Ticket { is_behind_end: ticket.is_behind_end || made.is_behind_end, ..ticket };
+                packet.ticket = Ticket { is_behind_end: made.is_behind_end, ..ticket };
                 packet.failure = made.failure;
                 cx.send(0, packet, true);
                 cx.arrive();
             }
         }
+    }
+
+    /// Sends on what the operator makes at the end of the stream, and says how many numbers there are now.
+    fn send_ending(&self, cx: &Cx<'_>, edge: &Edge<O::Out>, sequence: usize) {
+        let ticket = Ticket::behind_all();
+        let (mut made, mut failure, mut numbers) = self.inside(|inside| {
+            let mut made = Vec::new();
+            let is_open = inside.closed_in.is_none();
+            let ended = inside.begin(cx, &ticket).and_then(|state| {
+                let end = AssertUnwindSafe(|| {
+                    if is_open {
+                        inside.op.end(state, &mut made);
+                    }
+                });
+                catch_unwind(end).map_err(|panic| at_end(cx, &ticket, Index::None, Cause::Panic(panic)))
+            });
+            let failure = ended.err().filter(|_| is_open);
+            inside.made += made.len() as u64;
+            (made, failure, inside.numbers)
+        });
+        let mut items = unwind::Draining::new(&mut made);
+        while failure.is_some() || items.len() > 0 {
+            let mut packet = edge.take();
+            packet.ticket = Ticket::whole(numbers, Origin::NONE);
+            packet.items.extend(items.by_ref().take(BATCH));
+            if items.len() == 0 {
+                packet.failure = failure.take();
+            }
+            numbers += 1;
+            cx.send(0, packet, false);
+        }
+        cx.run.total(sequence, numbers, cx.worker);
     }
 
     /// Ends the turn of a piece that was dropped.
@@ -155,16 +231,31 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
 }
 
 impl<T, O: SerialOp<T>> Inside<T, O> {
-    /// Takes out what the next piece carries through the operator. Before the first piece, the operator begins.
+    /// Takes the state out. Before the first piece, the operator begins.
+    fn begin(&mut self, cx: &Cx<'_>, ticket: &Ticket) -> Result<O::State, Carried> {
+        self.state.take().map_or_else(
+            || {
+                catch_unwind(AssertUnwindSafe(|| self.op.begin()))
+                    .map_err(|panic| at_end(cx, ticket, Index::None, Cause::Panic(panic)))
+            },
+            Ok,
+        )
+    }
+
+    /// Takes out what the next piece carries through the operator.
     fn open(&mut self, out: Option<&Edge<O::Out>>, cx: &Cx<'_>, ticket: &Ticket) -> Result<Visit<T, O>, Carried> {
-        let state = match self.state.take() {
-            Some(state) => state,
-            None => catch_unwind(AssertUnwindSafe(|| self.op.begin()))
-                .map_err(|panic| at_end(cx, ticket, Index::None, panic))?,
-        };
+        let state = self.begin(cx, ticket)?;
         let mut packet = out.map(Edge::take);
         let made = packet.as_mut().map_or_else(Vec::new, |packet| std::mem::take(&mut packet.items));
-        Ok(Visit { state, made, packet, given: 0, dropped: 0, closed: self.closed_in.is_some() })
+        Ok(Visit { state, made, packet, given: 0, dropped: 0, closed: self.closed_in.is_some(), error: None })
+    }
+
+    /// The failure of the operator on an item of the piece, if it has failed on one.
+    fn failure(&self, visit: &mut Visit<T, O>, cx: &Cx<'_>, ticket: &Ticket) -> Option<Carried> {
+        let error = visit.error.take()?;
+        visit.closed = false; // the failure ends the operator, and counts
+        let index = Index::Stream((self.given + visit.given).saturating_sub(1));
+        Some(at_end(cx, ticket, index, Cause::Error(error)))
     }
 
     /// Takes back what a piece has carried through the operator. The next piece could enter before a failure is noted;
@@ -189,8 +280,11 @@ impl<T, O: SerialOp<T>> Inside<T, O> {
             })
         });
         let mut failure = failure.filter(|_| !ended);
-        let is_behind_end = self.closed_in.is_some_and(|number| ticket.number > number);
-        if !O::IS_SINK && (ended || failure.is_some()) && self.closed_in.is_none() {
+        let is_behind_end = ticket.is_behind_end || self.closed_in.is_some_and(|number| ticket.number > number);
+        if !is_behind_end && ticket.last {
+            self.numbers = ticket.number + 1;
+        }
+        if (ended || (failure.is_some() && !O::IS_SINK)) && self.closed_in.is_none() {
             self.closed_in = Some(ticket.number);
             cx.close();
         }
@@ -208,28 +302,33 @@ struct PieceMade<U> {
     packet: Option<Box<Packet<U>>>,
     /// A failure that comes in place of further items.
     failure: Option<Carried>,
-    /// Whether the operator had ended in an earlier number.
+    /// Whether the stream had ended in an earlier number, here or before.
     is_behind_end: bool,
 }
 
 impl<T, O: SerialOp<T>> Visit<T, O> {
     #[inline]
     fn item(&mut self, op: &mut O, item: T) {
-        if !O::IS_SINK && self.closed {
+        if O::BREAKS && self.closed {
             self.dropped += 1;
             return;
         }
         self.given += 1;
         let flow = op.item(&mut self.state, item, &mut self.made);
-        if !O::IS_SINK {
-            self.closed = flow.is_break();
+        if O::BREAKS
+            && let ControlFlow::Break(reason) = flow
+        {
+            self.closed = true;
+            if let Stop::Fail(error) = reason {
+                self.error = Some(error);
+            }
         }
     }
 }
 
-/// The failure of the operator at the end of the stage, which panicked.
-fn at_end(cx: &Cx<'_>, ticket: &Ticket, index: Index, panic: Box<dyn Any + Send>) -> Carried {
-    cx.failure(ticket, Fault { op: cx.stage.ops.len() - 1, index, cause: Cause::Panic(panic) })
+/// The failure of the operator at the end of the stage.
+fn at_end(cx: &Cx<'_>, ticket: &Ticket, index: Index, cause: Cause) -> Carried {
+    cx.failure(ticket, Fault { op: cx.stage.ops.len() - 1, index, cause })
 }
 
 impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
@@ -243,15 +342,16 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
                 return self.leave_unwanted(cx, &ticket);
             }
             let made = self.inside(|inside| {
-                let (visit, failure) = match inside.open(self.out.as_deref(), cx, &ticket) {
+                let (visit, failure) = match inside.open(self.edge(), cx, &ticket) {
                     Err(failure) => {
                         drive.skip();
                         (None, Some(failure))
                     }
                     Ok(visit) => {
                         let op = &mut inside.op;
-                        let (visit, failure) = drive.drive(visit, |visit, item| visit.item(op, item));
-                        (Some(visit), failure)
+                        let (mut visit, failure) = drive.drive(visit, |visit, item| visit.item(op, item));
+                        let own = inside.failure(&mut visit, cx, &ticket);
+                        (Some(visit), own.or(failure))
                     }
                 };
                 inside.close(visit, failure, cx, &ticket)
@@ -275,15 +375,22 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
-        self.inside(|inside| {
-            if !O::IS_SINK {
-                unwind::drop_value(inside.state.take()); // it has no result, so nothing that a panic could spoil
+        match &self.out {
+            Some(Output { edge, ending: Some(Ending(sequence)) }) => {
+                self.send_ending(cx, edge, *sequence);
                 return Ended::Now;
             }
+            Some(_) => {
+                self.inside(|inside| unwind::drop_value(inside.state.take())); // nothing is made of it
+                return Ended::Now;
+            }
+            None => {}
+        }
+        self.inside(|inside| {
             let ticket = Ticket::behind_all();
             let done = inside.open(None, cx, &ticket).and_then(|visit| {
-                let end = AssertUnwindSafe(|| inside.op.end(visit.state));
-                catch_unwind(end).map_err(|panic| at_end(cx, &ticket, Index::None, panic))
+                let end = AssertUnwindSafe(|| inside.op.end(visit.state, &mut Vec::new()));
+                catch_unwind(end).map_err(|panic| at_end(cx, &ticket, Index::None, Cause::Panic(panic)))
             });
             match done {
                 Ok(()) => Ended::Now,
@@ -303,7 +410,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         debug_assert_eq!(self.sequencer.waiting().0, 0, "the last run was cleared");
         self.sequencer.reset().for_each(drop);
         let inside = self.inside.get_mut();
-        (inside.state, inside.closed_in) = (None, None);
+        (inside.state, inside.closed_in, inside.numbers) = (None, None, 0);
         (inside.given, inside.made, inside.dropped) = (0, 0, 0);
     }
 

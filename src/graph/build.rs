@@ -30,7 +30,7 @@ use crate::engine::op::{FusedOp, Op};
 use crate::engine::pipe::{Feed, Pipe, Position, Root};
 use crate::engine::pulled::{MakeIter, Pulled};
 use crate::engine::reduce::{Reduce, Reduction};
-use crate::engine::serial::{Serial, SerialOp};
+use crate::engine::serial::{Ending, Output, Serial, SerialOp};
 use crate::engine::tail::{ParallelTail, Tail};
 use crate::plan::Data;
 use crate::plan::draft::{Body, Draft, SourceDraft};
@@ -148,6 +148,19 @@ impl<'env, T, P> Stream<'env, T, P> {
         stream
     }
 
+    /// The number of the operator that was added last.
+    pub(crate) fn number(&self) -> usize {
+        self.op
+    }
+
+    /// Notes what is wrong with the operator that was added last, if anything is.
+    pub(crate) fn refuse_if(self, is_wrong: bool, why: &str) -> Self {
+        if is_wrong {
+            self.draft.borrow_mut().defect(self.op, why);
+        }
+        self
+    }
+
     /// Notes that the stage reads data. It waits until the data is there.
     pub(crate) fn reads<D>(&self, data: &Data<D>) {
         let mut draft = self.draft.borrow_mut();
@@ -180,8 +193,20 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let edge = Arc::new(Edge::new());
         self.add_op(method, false);
-        let (draft, stage) = self.close(Serial::new(op, Some(Arc::clone(&edge))));
-        receive(draft, (method, Location::caller()), vec![stage], edge).out_of(stage)
+        let mut described = self.draft.borrow_mut();
+        let from = &mut described.stages[self.stage];
+        from.keeps = O::KEEPS;
+        let came = from.sequence;
+        let (sequence, ending) = if O::ENDS {
+            let ordered = described.is_ordered(came);
+            let sequence = described.sequence(ordered);
+            (sequence, Some(Ending(sequence)))
+        } else {
+            (came, None)
+        };
+        drop(described);
+        let (draft, stage) = self.close(Serial::new(op, Some(Output { edge: Arc::clone(&edge), ending })));
+        receive_in(draft, (method, Location::caller()), sequence, vec![stage], edge).out_of(stage)
     }
 
     /// Ends the stage in a serial operator with a result. `keeps` says in words what the operator keeps in memory.

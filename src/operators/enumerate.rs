@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 
 use crate::engine::pipe::Pipe;
-use crate::engine::serial::SerialOp;
+use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -36,7 +36,7 @@ impl<T: Send> SerialOp<T> for Enumerate<T> {
         0
     }
     #[inline]
-    fn item(&mut self, next: &mut u64, item: T, made: &mut Vec<(u64, T)>) -> ControlFlow<()> {
+    fn item(&mut self, next: &mut u64, item: T, made: &mut Vec<(u64, T)>) -> ControlFlow<Stop> {
         made.push((*next, item));
         *next += 1;
         ControlFlow::Continue(())

@@ -17,7 +17,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// The operator of [`Stream::filter`].
-struct Filter<F>(F);
+pub(super) struct Filter<F>(pub(super) F);
 
 impl<T, F: Fn(&T) -> bool + Send + Sync> FusedOp<T> for Filter<F> {
     type Out = T;

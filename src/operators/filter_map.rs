@@ -16,7 +16,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// The operator of [`Stream::filter_map`].
-struct FilterMap<F>(F);
+pub(super) struct FilterMap<F>(pub(super) F);
 
 impl<T, U, F: Fn(T) -> Option<U> + Send + Sync> FusedOp<T> for FilterMap<F> {
     type Out = U;

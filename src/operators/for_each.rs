@@ -25,9 +25,9 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// The tail of [`Stream::for_each`].
-struct ForEach<F> {
-    f: F,
-    result: Arc<Slot<()>>,
+pub(super) struct ForEach<F> {
+    pub(super) f: F,
+    pub(super) result: Arc<Slot<()>>,
 }
 
 impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {

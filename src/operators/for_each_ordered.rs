@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::engine::pipe::Pipe;
-use crate::engine::serial::SerialOp;
+use crate::engine::serial::{SerialOp, Stop};
 use crate::engine::tail::put;
 use crate::graph::Stream;
 use crate::plan::Data;
@@ -34,11 +34,11 @@ impl<T, F: FnMut(T) + Send> SerialOp<T> for ForEachOrdered<F> {
     const IS_SINK: bool = true;
     fn begin(&mut self) {}
     #[inline]
-    fn item(&mut self, (): &mut (), item: T, _: &mut Vec<Infallible>) -> ControlFlow<()> {
+    fn item(&mut self, (): &mut (), item: T, _: &mut Vec<Infallible>) -> ControlFlow<Stop> {
         (self.f)(item);
         ControlFlow::Continue(())
     }
-    fn end(&mut self, (): ()) {
+    fn end(&mut self, (): (), _: &mut Vec<Infallible>) {
         put(&self.result, Some(()));
     }
 }

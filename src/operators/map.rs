@@ -16,7 +16,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// The operator of [`Stream::map`].
-struct Map<F>(F);
+pub(super) struct Map<F>(pub(super) F);
 
 impl<T, U, F: Fn(T) -> U + Send + Sync> FusedOp<T> for Map<F> {
     type Out = U;

@@ -11,13 +11,18 @@
 //! for an iterator.
 
 mod aggregate;
+pub(crate) mod apply;
 mod chain;
+mod chunks;
 mod collect;
+mod copied;
 mod count;
 mod count_by_key;
+mod distinct;
 mod enumerate;
 mod filter;
 mod filter_map;
+mod find;
 mod flat_map;
 mod fold;
 mod for_each;
@@ -30,8 +35,14 @@ mod merge;
 mod partition;
 mod reduce;
 mod scan;
+mod skip;
+mod sorted_by_key;
 mod sum;
+mod take;
 mod take_while;
 mod tee;
+mod top_k;
+mod try_for_each;
 mod try_map;
+mod window;
 mod zip;

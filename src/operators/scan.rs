@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 
 use crate::engine::pipe::Pipe;
-use crate::engine::serial::SerialOp;
+use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -46,8 +46,8 @@ impl<T, S: Clone + Send, U, F: FnMut(&mut S, T) -> Option<U> + Send> SerialOp<T>
         self.init.clone()
     }
     #[inline]
-    fn item(&mut self, state: &mut S, item: T, made: &mut Vec<U>) -> ControlFlow<()> {
-        let Some(next) = (self.f)(state, item) else { return ControlFlow::Break(()) };
+    fn item(&mut self, state: &mut S, item: T, made: &mut Vec<U>) -> ControlFlow<Stop> {
+        let Some(next) = (self.f)(state, item) else { return ControlFlow::Break(Stop::End) };
         made.push(next);
         ControlFlow::Continue(())
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::engine::pipe::Pipe;
-use crate::engine::serial::SerialOp;
+use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
 use crate::unwind::Kept;
 
@@ -39,12 +39,12 @@ impl<T: Send, F: FnMut(&T) -> bool + Send> SerialOp<T> for TakeWhile<F> {
     type State = ();
     fn begin(&mut self) {}
     #[inline]
-    fn item(&mut self, (): &mut (), item: T, made: &mut Vec<T>) -> ControlFlow<()> {
+    fn item(&mut self, (): &mut (), item: T, made: &mut Vec<T>) -> ControlFlow<Stop> {
         let item = Kept::new(item);
         let is_wanted = (self.0)(&item);
         let item = item.into_inner();
         if !is_wanted {
-            return ControlFlow::Break(());
+            return ControlFlow::Break(Stop::End);
         }
         made.push(item);
         ControlFlow::Continue(())

@@ -23,7 +23,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// The operator of [`Stream::try_map`].
-struct TryMap<F>(F);
+pub(super) struct TryMap<F>(pub(super) F);
 
 impl<T, U, E, F> FusedOp<T> for TryMap<F>
 where

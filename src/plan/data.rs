@@ -26,6 +26,12 @@ impl<T> Data<T> {
         Self { names, slot, op, marker: PhantomData }
     }
 
+    /// Makes the operator that makes this data a part of the operator `whole`. The part is called `part`.
+    pub(crate) fn with_whole(self, whole: usize, part: &'static str) -> Self {
+        self.names.set_part(self.op, whole, part);
+        self
+    }
+
     /// Names the operator that makes this data.
     #[expect(clippy::must_use_candidate, reason = "the name is given, whether the handle is used or not")]
     pub fn named(self, name: &str) -> Self {

@@ -79,7 +79,7 @@ pub(crate) struct StageDraft<'env> {
     /// one.
     pub(crate) waits_for: Option<usize>,
     pub(crate) spooled: bool,
-    /// What its sink keeps in memory, in words.
+    /// What its sink or serial operator keeps in memory, in words.
     pub(crate) keeps: Option<&'static str>,
 }
 

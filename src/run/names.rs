@@ -45,8 +45,11 @@ impl Names {
         list.len() - 1
     }
 
+    /// Names an operator; of a part, the whole.
     pub(crate) fn rename(&self, op: usize, name: &str) {
-        self.list.lock()[op].name = Some(name.into());
+        let mut list = self.list.lock();
+        let whole = list[op].part_of.map_or(op, |(whole, _)| whole);
+        list[whole].name = Some(name.into());
     }
 
     /// Makes `op` the part called `part` of the operator `whole`. Such a part has no name of its own.

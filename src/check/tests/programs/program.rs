@@ -278,6 +278,7 @@ impl<M: Meaning> Walk<'_, M> {
     fn end(&mut self, place: usize, row: &Sink) {
         let Flow { stream, ordered } = self.open.remove(place);
         let id = self.id(ordered);
+        self.walked.early_ends |= row.ends_early;
         self.walked.methods.push((Some(id), row.methods));
         match self.to.sink(stream, id, row, ordered) {
             Made::Int(int) => self.ints.push(int),

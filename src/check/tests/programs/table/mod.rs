@@ -103,6 +103,8 @@ pub(super) struct Sink {
     /// Whether it calls user code.
     pub(super) calls: bool,
     pub(super) needs_order: bool,
+    /// Whether it may want no more items before the stream ends.
+    pub(super) ends_early: bool,
     pub(super) graph: for<'env> fn(&Graph<'env>, Items<'env>, At<'env>) -> Answer<'env>,
     pub(super) iter: fn(Vec<i64>) -> Made<i64, Vec<i64>>,
 }

@@ -1,6 +1,8 @@
 //! Operators with one input and one output.
 
-use super::super::items::mix;
+use std::collections::BTreeSet;
+
+use super::super::items::{At, Item, mix, source_item};
 use super::{Operator, WithData};
 
 pub(in super::super) const OPERATORS: &[Operator] = &[
@@ -125,7 +127,118 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         iter: |items, _| items,
         ..Operator::FUSES
     },
+    Operator {
+        methods: &["Stream::take"],
+        calls: false,
+        ends_early: true,
+        graph: |items, at| items.take(at.k.unsigned_abs() * 2).boxed(),
+        iter: |items, k| items.into_iter().take(usize::try_from(k).expect("small") * 2).collect(),
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Stream::skip"],
+        calls: false,
+        graph: |items, at| items.skip(at.k.unsigned_abs()).boxed(),
+        iter: |items, k| items.into_iter().skip(usize::try_from(k).expect("small")).collect(),
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Stream::chunks"],
+        calls: false,
+        graph: |items, at| {
+            let chunks = items.chunks(usize::try_from(at.k).expect("small"));
+            chunks.map(move |chunk| at.item(chunk.iter().fold(0, |sum, item| mix(sum, *item.value)))).boxed()
+        },
+        iter: |items, k| {
+            let chunks = items.chunks(usize::try_from(k).expect("small"));
+            chunks.map(|chunk| chunk.iter().fold(0, |sum, x| mix(sum, *x))).collect()
+        },
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Stream::window"],
+        calls: false,
+        graph: |items, at| {
+            let windows = items.window(3, usize::try_from(at.k).expect("small"));
+            windows.map(move |window| at.item(window.iter().fold(0, |sum, item| mix(sum, *item.value)))).boxed()
+        },
+        iter: |items, k| {
+            let windows = items.windows(3).step_by(usize::try_from(k).expect("small"));
+            windows.map(|window| window.iter().fold(0, |sum, x| mix(sum, *x))).collect()
+        },
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Stream::copied"],
+        graph: |items, at| {
+            let numbers = items.map(move |item| &at.env.numbers[number_of(at.value(&item))]);
+            numbers.named(&at.name()).copied().map(move |number| at.item(number)).boxed()
+        },
+        iter: |items, _| items.into_iter().map(|x| source_item(number_of(x) as u64)).collect(),
+        ..Operator::FUSES
+    },
+    Operator {
+        methods: &["Stream::cloned"],
+        graph: |items, at| {
+            let numbers = items.map(move |item| &at.env.numbers[number_of(at.value(&item))]);
+            numbers.named(&at.name()).cloned().map(move |number| at.item(number)).boxed()
+        },
+        iter: |items, _| items.into_iter().map(|x| source_item(number_of(x) as u64)).collect(),
+        ..Operator::FUSES
+    },
+    Operator {
+        methods: &["Stream::distinct"],
+        calls: false,
+        graph: |items, at| items.map(|item| number_of(*item.value)).distinct().map(move |x| at.item(x as i64)).boxed(),
+        iter: |items, _| {
+            let mut seen = BTreeSet::new();
+            items.into_iter().map(number_of).filter(|x| seen.insert(*x)).map(|x| x as i64).collect()
+        },
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Stream::sorted_by_key"],
+        calls: false,
+        graph: |items, _| items.sorted_by_key(|item| item.value.rem_euclid(5)).boxed(),
+        iter: |mut items, _| {
+            items.sort_by_key(|x| x.rem_euclid(5));
+            items
+        },
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Stream::apply"],
+        graph: |items, at| items.apply(Pairs { at, kept: None }).boxed(),
+        iter: |items, _| items.chunks(2).map(|pair| pair.iter().fold(7, |sum, x| mix(sum, *x))).collect(),
+        ..Operator::SERIAL
+    },
 ];
+
+/// Puts two items together; what is left over at the end comes alone.
+struct Pairs<'env> {
+    at: At<'env>,
+    kept: Option<i64>,
+}
+
+impl<'env> crate::Operator for Pairs<'env> {
+    type In = Item<'env>;
+    type Out = Item<'env>;
+    fn on_start(&mut self) {
+        self.kept = None;
+    }
+    fn on_item(&mut self, item: Item<'env>, out: &mut dyn FnMut(Item<'env>)) {
+        let value = self.at.value(&item);
+        match self.kept.take() {
+            None => self.kept = Some(value),
+            Some(first) => out(item.with(mix(mix(7, first), value))),
+        }
+    }
+    fn on_end(&mut self, out: &mut dyn FnMut(Item<'env>)) {
+        if let Some(first) = self.kept.take() {
+            out(self.at.item(mix(7, first)));
+        }
+    }
+}
 
 pub(in super::super) const WITH_DATA: WithData = WithData {
     methods: &["Stream::map_with"],
@@ -142,4 +255,9 @@ pub(in super::super) const WITH_DATA: WithData = WithData {
 /// How many items become of one.
 fn copies(item: i64) -> i64 {
     item.rem_euclid(3)
+}
+
+/// Which of the 64 numbers of the environment belongs to an item.
+fn number_of(item: i64) -> usize {
+    usize::try_from(item.rem_euclid(64)).expect("small")
 }
