@@ -58,6 +58,9 @@ type SharedDraft<'env> = Rc<RefCell<Draft<'env>>>;
 /// what they borrow must outlive the graph. Otherwise the compiler says that the borrow might be used "when `g` is
 /// dropped".
 ///
+/// A plan that was run holds its closures, too. So `drop(run)`, when its results are taken, before you use what they
+/// borrow mutably. Otherwise the compiler says that the borrow might be used "when `run` is dropped".
+///
 /// # Functions that describe a part
 /// A function can take a stream with any [`Pipe`](crate::Pipe), and return one whose pipe need not be named:
 ///

@@ -77,6 +77,10 @@ impl PoolBuilder {
     }
 
     /// How many workers the pool has. Default: one for every core that this process may use.
+    ///
+    /// With fewer workers than cores, the default [`Pinning::Auto`] binds none of them to a core: a worker may run on any
+    /// core of its node, so its L3 cache is not known, and it steals from the whole node as if all were equally near. On
+    /// a large machine where a few cores are to stay free, ask for [`Pinning::Cores`] as well.
     pub fn workers(mut self, workers: usize) -> Self {
         self.wish.workers = Some(workers);
         self

@@ -22,7 +22,8 @@ pub enum Pinning {
     /// [`Nodes`](Self::Nodes), or [`Off`](Self::Off) where there is only one node.
     #[default]
     Auto,
-    /// Each worker is on one CPU, on a core of its own while there are enough cores. Cores that no other pool of this
+    /// Each worker is on one CPU, on a core of its own while there are enough cores. With fewer workers than cores some
+    /// cores stay free. Cores that no other pool of this
     /// process has claimed come first; of equal ones, those that are near each other.
     Cores,
     /// Each worker is on the CPUs of one NUMA node. A node gets workers by its share of the allowed cores.
@@ -116,6 +117,10 @@ impl Placement {
             Pinning::Cores => {
                 let spots = spots::on_cores(topology, workers, claims);
                 let core = |spot: &spots::WorkerCpu| &topology.cores()[spot.core];
+                let (room, name) = wish.places(topology);
+                if workers > room {
+                    reason += &format!("; {} share {}", count(workers, "worker"), count(room, name));
+                }
                 let shared = |spot: &&spots::WorkerCpu| core(spot).cpus().iter().any(|cpu| claims.of(cpu) > 0);
                 let shared = spots.iter().filter(shared).count();
                 if shared > 0 {

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use super::loads::Load;
-use super::{Outcome, Setup, simulate};
+use super::{CORES, Outcome, Setup, simulate};
 use crate::sync::coherence::books::{Loss, Map, Place};
+use crate::sync::coherence::costs::Machine;
 
 /// A word, or words that stand at the same place in many seats, runs or stages.
 #[derive(Debug, Default)]
@@ -141,39 +142,95 @@ impl Outcome {
     }
 }
 
-/// `SCALE="load=fork-10 workers=64 seed=1 l3=8 socket=32 top=10"`: one load. `load` may be `list`. With
-/// `every=20` it tells how many workers were at work, every 20 us. With `least=80` the
-/// load must reach 80 % of the ideal, and with `word=5` no word may take more than 5 % of the busy time.
+/// What `ci/scale.sh` asks for, one option a word.
+#[derive(Debug)]
+struct Asked {
+    load: Option<&'static Load>,
+    setup: Setup,
+    /// How many words to print.
+    top: usize,
+    /// The least share of the ideal, and the most of the busy time that a word may take, in percent.
+    least: f64,
+    word: f64,
+}
+
+impl Asked {
+    /// `load=fork-10 workers=64 seed=1 l3=8 socket=32 top=10`. With `every=20` the timeline tells how many workers were at
+    /// work, every 20 us.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut asked = Self { load: None, setup: Setup::new(64, 1), top: 0, least: 0.0, word: 100.0 };
+        for option in text.split_whitespace() {
+            let (key, value) = option.split_once('=').ok_or_else(|| format!("{option}: options read KEY=VALUE"))?;
+            let number = |from: usize, to: usize| match value.parse::<usize>() {
+                Ok(number) if (from..=to).contains(&number) => Ok(number),
+                _ => Err(format!("{option}: a number from {from} to {to}")),
+            };
+            match key {
+                "load" => {
+                    let names = || super::loads::ALL.iter().map(|load| load.name).collect::<Vec<_>>().join(" ");
+                    let load = Load::named(value);
+                    asked.load = Some(load.ok_or_else(|| format!("{value}: no such load; there are {}", names()))?);
+                }
+                "workers" => asked.setup.workers = number(1, CORES)?,
+                "seed" => asked.setup.seed = number(0, 1_000_000)? as u64,
+                "l3" => asked.setup.machine.l3 = number(1, CORES)?,
+                "socket" => asked.setup.machine.socket = number(1, CORES)?,
+                "top" => asked.top = number(0, 1000)?,
+                "every" => asked.setup.every = 1000 * number(1, 1_000_000)? as u64,
+                "least" => asked.least = number(0, 100)? as f64,
+                "word" => asked.word = number(0, 100)? as f64,
+                _ => return Err(format!("{option}: load, workers, seed, l3, socket, top, every, least or word")),
+            }
+        }
+        let Machine { l3, socket } = asked.setup.machine;
+        if !socket.is_multiple_of(l3) {
+            return Err(format!("l3={l3} socket={socket}: a socket has whole L3 domains"));
+        }
+        Ok(asked)
+    }
+}
+
+/// One load, as the variable `SCALE` asks for. `list` names the loads.
 #[test]
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
+#[expect(clippy::exit, reason = "who has mistyped an option wants no backtrace")]
 fn scale_one() {
     let Ok(text) = std::env::var("SCALE") else { return };
-    let (mut load, mut setup, mut top, mut least, mut word) = (None, Setup::new(64, 1), 0, 0, 100);
-    for option in text.split_whitespace() {
-        let (key, value) = option.split_once('=').unwrap_or_else(|| panic!("{option}: key=value"));
-        let number = || value.parse::<usize>().unwrap_or_else(|_| panic!("{option}: a number"));
-        match key {
-            "load" if value == "list" => {
-                super::loads::ALL.iter().for_each(|load| println!("{:9} {}", load.name, load.about));
-                return;
-            }
-            "load" => load = Some(Load::named(value).unwrap_or_else(|| panic!("{value}: no such load; load=list"))),
-            "workers" => setup.workers = number(),
-            "seed" => setup.seed = number() as u64,
-            "l3" => setup.machine.l3 = number(),
-            "socket" => setup.machine.socket = number(),
-            "top" => top = number(),
-            "every" => setup.every = 1000 * number() as u64,
-            "least" => least = number(),
-            "word" => word = number(),
-            _ => panic!("{option}: load, workers, seed, l3, socket, top, every, least or word"),
-        }
+    if text == "list" {
+        return super::loads::ALL.iter().for_each(|load| println!("{:9} {}", load.name, load.about));
     }
-    let load = load.expect("load=NAME");
+    let refuse = |why: &str| -> ! {
+        println!("{why}");
+        std::process::exit(2)
+    };
+    let Asked { load, setup, top, least, word } = Asked::parse(&text).unwrap_or_else(|why| refuse(&why));
+    let load = load.unwrap_or_else(|| refuse("load=NAME is missing"));
     let outcome = simulate(setup, |pool, meter| load.run(pool, meter));
     print!("{}", outcome.text(load, &setup, top));
     let share = 100.0 * outcome.share(load, setup.workers);
-    assert!(share >= least as f64, "{share:.1} % of the ideal, the bar is {least} %");
+    if share < least {
+        refuse(&format!("{text}: {share:.2} % of the ideal, the bar is {least} %"));
+    }
     let worst = outcome.words().iter().map(|word| word.worst).max().unwrap_or(0) as f64 * 100.0 / outcome.busy() as f64;
-    assert!(worst <= word as f64, "a word takes {worst:.1} % of the busy time, the bar is {word} %");
+    if worst > word {
+        refuse(&format!("{text}: a word takes {worst:.2} % of the busy time, the bar is {word} %"));
+    }
+}
+
+#[test]
+fn options_that_mean_nothing_are_refused() {
+    for (text, why) in [
+        ("load=nonsense", "nonsense: no such load; there are w3f"),
+        ("sum-20", "sum-20: options read KEY=VALUE"),
+        ("workers=0", "workers=0: a number from 1 to 256"),
+        ("workers=999", "workers=999: a number from 1 to 256"),
+        ("seed=x", "seed=x: a number from 0"),
+        ("l3=0", "l3=0: a number from 1"),
+        ("l3=5", "l3=5 socket=32: a socket has whole L3 domains"),
+        ("sed=2", "sed=2: load, workers, seed"),
+    ] {
+        let refused = Asked::parse(text).expect_err(text);
+        assert!(refused.starts_with(why), "{text}: {refused}");
+    }
+    assert!(Asked::parse("load=w9 workers=256 l3=64 socket=64").is_ok());
 }
