@@ -31,6 +31,7 @@
 
 mod broadcast;
 mod builder;
+mod guests;
 mod handle;
 mod join;
 pub(crate) mod loops;
@@ -59,10 +60,11 @@ pub use work::patience::Idle;
 
 use crate::sync::{Mutex, thread};
 use crate::topology::Topology;
+pub(crate) use guests::MOST_GUESTS;
 use placement::register::Claim;
 pub(crate) use runs::ActiveRun;
 use runs::Closing;
-pub(crate) use shared::{MOST_GUESTS, Shared};
+pub(crate) use shared::Shared;
 use threads::elastic::Watcher;
 use work::worker::Worker;
 

@@ -1,13 +1,12 @@
 //! What a pool's threads share, and how a thread from outside comes in.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use super::broadcast::Broadcasts;
-use super::remote_call::RemoteCall;
+use super::guests::Guests;
 use super::runs::Runs;
 use super::spawn::{self, PanicHandler};
-use super::threads::blocking::{Back, Compensators};
+use super::threads::blocking::Compensators;
 use super::threads::cpu_conflict::Whereabouts;
 use super::work::injector::Injector;
 use super::work::job::{Group, Job};
@@ -19,20 +18,9 @@ use super::work::seat::Seat;
 use super::work::victims::Victims;
 use super::work::worker::{self, Worker};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::claim::Claims;
 use crate::sync::event_count::{EventCount, Only, Prefer};
 use crate::sync::fork;
-use crate::sync::parker::Parker;
 use crate::topology::bind;
-
-/// How many threads from outside can work in a pool of so many workers at once. A further one waits while a worker does
-/// its work, which takes two wake-ups. A guest is one thread more than the pool has cores for, so a few are enough.
-fn guest_seats(workers: usize) -> usize {
-    (workers / 8).clamp(8, MOST_GUESTS)
-}
-
-/// No pool has more guest seats: one word says which are taken.
-pub(crate) const MOST_GUESTS: usize = u64::BITS as usize;
 
 /// What a pool's threads share.
 #[derive(Debug)]
@@ -40,7 +28,7 @@ pub(crate) struct Shared {
     /// Workers first, then guests, then compensating threads.
     pub(crate) seats: Box<[Seat]>,
     pub(super) workers: usize,
-    pub(super) guests: Claims,
+    pub(super) guests: Guests,
     pub(super) whereabouts: Whereabouts,
     pub(super) layout: Layout,
     pub(super) victims: Victims,
@@ -68,16 +56,16 @@ impl Shared {
     pub(super) fn new(layout: Layout, active: usize) -> Self {
         let workers = layout.workers();
         let compensators = Compensators::new(workers);
-        let guests = guest_seats(workers);
-        let seats = workers + guests + compensators.most();
+        let guests = Guests::new(workers);
+        let seats = workers + guests.seats() + compensators.most();
         fork::watch();
         let victims = Victims::new(&layout, seats);
         let seat = |index| Seat::new(index, layout.at(index), victims.marks(index), index as u64 + 1);
         Self {
             seats: (0..seats).map(seat).collect(),
             workers,
-            guests: Claims::new(u32::try_from(guests).expect("few")),
-            whereabouts: Whereabouts::new(guests),
+            whereabouts: Whereabouts::new(guests.seats()),
+            guests,
             victims,
             injectors: (0..layout.nodes()).map(|_| Injector::default()).collect(),
             next_node: AtomicUsize::new(0),
@@ -116,7 +104,7 @@ impl Shared {
     /// The seat of the first compensating thread; those before it are of workers and guests.
     #[inline]
     pub(crate) fn first_compensator(&self) -> usize {
-        self.workers + self.guests.places()
+        self.workers + self.guests.seats()
     }
 
     /// How many worker threads there are.
@@ -207,30 +195,6 @@ impl Shared {
         self.injectors.iter().for_each(|injector| injector.unplan(group.addr()));
     }
 
-    /// Does `work` at a seat of this pool. A thread that has a seat here uses it, also one further down on its stack.
-    /// Any other thread takes a guest seat. If all guest seats are taken, it waits while a worker does the work.
-    pub(crate) fn on_worker<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
-        if let Some(worker) = Worker::here(self) {
-            return work(worker);
-        }
-        // The thread has a seat here, but it blocks in place, or is in the middle of a call of another pool.
-        if let Some((seat, is_away)) = Worker::find_inside(self, |at| Some((at.seat.index, at.is_away()))) {
-            return Worker::at(self, &self.seats[seat], |worker| {
-                let _back = is_away.then(|| Back::new(worker));
-                work(worker)
-            });
-        }
-        self.check_process();
-        let Some(place) = self.guests.take() else { return self.elsewhere(work) };
-        let _leave = Leave { shared: self, place };
-        self.sleep.enter();
-        Worker::at(self, &self.seats[self.workers + place as usize], |worker| {
-            let _hand_over = HandOver(worker);
-            worker.say_where();
-            work(worker)
-        })
-    }
-
     /// Whether there is a job in sight that a thread that waits for `only` may run.
     pub(super) fn has_work(&self, only: Only) -> bool {
         let injected = self.injectors.iter().any(|injector| injector.has(only));
@@ -268,65 +232,10 @@ impl Shared {
             seat.signals.shield.lower();
         }
     }
-
-    /// Runs `work` on a worker, and blocks this thread until it is done.
-    fn elsewhere<R: Send>(&self, work: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
-        let parker = Arc::new(Parker::new());
-        let begun = |worker: &Worker<'_>| {
-            self.sleep.set_urgent(false);
-            work(worker)
-        };
-        let call = RemoteCall::new(begun, Arc::clone(&parker));
-        self.sleep.set_urgent(true);
-        self.inject(call.job());
-        while !call.latch().is_set() {
-            parker.park();
-        }
-        call.result()
-    }
-}
-
-/// Gives a guest seat back.
-struct Leave<'a> {
-    shared: &'a Shared,
-    place: u32,
-}
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.shared.guests.release(self.place);
-        self.shared.sleep.exit(None);
-        self.shared.pay(self.shared.seats[self.shared.workers + self.place as usize].domain);
-    }
-}
-
-/// Publishes everything that is private at a guest seat before the guest leaves it.
-struct HandOver<'a, 'p>(&'a Worker<'p>);
-
-impl Drop for HandOver<'_, '_> {
-    fn drop(&mut self) {
-        self.0.hand_over();
-        self.0.say_gone();
-    }
 }
 
 /// Refuses a call that would wait for ever.
 #[cold]
 fn forked() -> ! {
     panic!("this pool was made before a fork: it has no threads in the child process, which may make a pool of its own")
-}
-
-#[cfg(all(test, not(any(loom, coherence))))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_pool_has_more_guest_seats() {
-        for (workers, guests) in [(1, 8), (64, 8), (128, 16), (256, 32), (2000, 64)] {
-            let shared = Shared::new(Layout::flat(workers), workers);
-            assert_eq!(std::iter::from_fn(|| shared.guests.take()).count(), guests, "{workers} workers");
-            let roles = shared.seats.iter().map(|seat| shared.has_slot(seat));
-            assert_eq!(roles.filter(|has_slot| !has_slot).count(), guests, "the seats of guests have no slot");
-        }
-    }
 }

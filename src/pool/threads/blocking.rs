@@ -227,6 +227,7 @@ impl Worker<'_> {
         }
         self.shared.sleep.exit(None);
         self.shared.pay(self.seat.domain);
+        self.shared.call_stand_by_for_rest(self.seat.node);
     }
 
     /// Counts as active again, and takes its slot back. If that makes one thread too many, one parks after its job.
@@ -280,7 +281,7 @@ impl Worker<'_> {
         Counts::bump(&self.seat.counts.parks);
         let woken = sleep.fall_asleep_as_compensator(&self.seat.parker, self.seat.at(), |has_slot| {
             self.has_left();
-            let stays = sleep.is_ending() || (has_slot && self.must_stay(|_| false));
+            let stays = sleep.is_ending() || (has_slot && self.must_stay(|is_full| is_full && self.stands_by()));
             stays || {
                 if !has_slot {
                     sleep.owes_more(); // it has not looked, and pushers have counted on its search
@@ -303,7 +304,7 @@ impl Worker<'_> {
     }
 
     /// Does [`Pool::block_in_place`].
-    fn block<R>(&self, work: impl FnOnce() -> R) -> R {
+    pub(in crate::pool) fn block<R>(&self, work: impl FnOnce() -> R) -> R {
         self.publish_all();
         let _away = Away::new(self);
         work()

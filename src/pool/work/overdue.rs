@@ -12,8 +12,9 @@
 //!   continuation, and between two leaves of a loop. If there is one, the worker takes it before all other jobs. It
 //!   puts the rest of the loop's range back into the queue for that.
 //! * If `limit` threads are active, no worker may be woken for the job. Then one worker is woken to *stand by*. It
-//!   sleeps for [`FAIR`] at a time. If some of the jobs that it has noted are left after that, the worker takes jobs
-//!   itself, beside the active threads, until the injectors are empty.
+//!   sleeps for [`FAIR`] at a time. If some of the jobs that it has noted are left after that, the worker takes one
+//!   itself, beside the active threads. That job may take long, or wait for another one. So before the worker begins it,
+//!   another worker is woken to stand by, if more jobs are there.
 
 use std::time::Duration;
 
@@ -72,7 +73,16 @@ impl Shared {
             && self.stand_by.change(NOBODY, CALLED)
             && !self.sleep.wake_one_more(self.prefer(self.layout.first_domain(node)))
         {
-            self.stand_by.change(CALLED, NOBODY); // all workers are awake
+            self.stand_by.change(CALLED, NOBODY); // all workers are awake, or block
+            self.miss_compensator(); // one that has a slot stands by, too
+        }
+    }
+
+    /// A thread that others have counted on goes on to something else, and this may take long. If jobs lie in injectors,
+    /// another one is called to stand by.
+    pub(in crate::pool) fn call_stand_by_for_rest(&self, node: usize) {
+        if self.has_injected() {
+            self.call_stand_by(node);
         }
     }
 
@@ -136,6 +146,13 @@ impl Worker<'_> {
             self.stands_down();
         }
         job
+    }
+
+    /// This worker searched, has a job now, and may be in it for long. If it stood by, it stands by no more.
+    #[inline]
+    pub(super) fn leaves_stand_by(&self) {
+        self.stands_down();
+        self.shared.call_stand_by_for_rest(self.seat.node);
     }
 
     /// A worker that stood by stands by no more: nothing is overdue, or it is not one thread too many, and so works as

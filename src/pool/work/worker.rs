@@ -176,6 +176,25 @@ impl<'p> Worker<'p> {
         work(&worker)
     }
 
+    /// Whether this thread has a seat in any pool.
+    #[inline]
+    pub(in crate::pool) fn is_anywhere() -> bool {
+        WORKER.get().is_some()
+    }
+
+    /// Calls `work`, which blocks. Meanwhile others work in the slots that this thread has, in whatever pools.
+    pub(in crate::pool) fn block_everywhere(mut work: impl FnMut()) {
+        fn block(at: Option<NonNull<Worker<'static>>>, work: &mut dyn FnMut()) {
+            let Some(worker) = at else { return work() };
+            #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]
+            // SAFETY: as (1) and (2) in `here`, and as in `find_inside`.
+            let worker: &Worker<'_> = unsafe { worker.as_ref() };
+            let mut inner = || block(worker.outer.worker, work);
+            if worker.is_away() { inner() } else { worker.block(inner) }
+        }
+        block(WORKER.get(), &mut work);
+    }
+
     /// Whether this thread works in this pool, perhaps further down on its stack than what it does for another one.
     pub(in crate::pool) fn is_inside(shared: &Shared) -> bool {
         Self::find_inside(shared, |_| Some(())).is_some()
@@ -293,13 +312,14 @@ impl<'p> Worker<'p> {
             if self.was_woken.replace(false) || is_last {
                 self.wake_for_rest();
             }
+            self.leaves_stand_by();
         }
     }
 
     // ---- running jobs ------------------------------------------------------------------------------------------
 
     /// Runs a job and its continuations.
-    pub(super) fn execute(&self, mut job: Job) {
+    pub(in crate::pool) fn execute(&self, mut job: Job) {
         let abort = AbortIfPanic;
         let group = job.group();
         if self.local(|local| local.token_cache.group != group) {

@@ -231,6 +231,34 @@ fn loom_claim_is_exclusive() {
     });
 }
 
+/// Two threads wait for the one place, while a third one gives it back. None waits for ever.
+#[test]
+fn loom_claim_is_waited_for() {
+    check_bounded(&["claim.take", "claim.release"], || {
+        let shared = Arc::new((Claims::new(1), Plain::new()));
+        let place = shared.0.take().expect("free");
+        let waits = |shared: &(Claims, Plain)| {
+            let parker = Arc::new(Parker::new());
+            let place = loop {
+                match shared.0.take_or_wait(&parker) {
+                    Some(place) => break place,
+                    None => parker.park(),
+                }
+            };
+            shared.1.add();
+            shared.0.release(place);
+        };
+        let threads = [(); 2].map(|()| {
+            let shared = shared.clone();
+            thread::spawn(move || waits(&shared))
+        });
+        shared.1.add();
+        shared.0.release(place);
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        assert_eq!(shared.1.get(), 3);
+    });
+}
+
 /// A source with one place and two batches to issue; the batch runs on another thread and puts the place back.
 #[test]
 fn loom_credit_is_never_lost() {
