@@ -39,6 +39,7 @@ pub use error::{
 };
 pub use graph::{Graph, Keyed, Stream, Table};
 pub use operators::apply::Operator;
+pub use operators::sum_by_key::ExactSum;
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
 pub use report::{OperatorReport, Report, StageReport, WorkerReport};

@@ -11,6 +11,14 @@ pub struct Keyed<'env, K, T, P> {
     pub(crate) pairs: Stream<'env, (K, T), P>,
 }
 
+impl<K, T, P> Keyed<'_, K, T, P> {
+    /// Names the operator that was added last, as [`Stream::named`] does.
+    #[track_caller]
+    pub fn named(self, name: &str) -> Self {
+        Self { pairs: self.pairs.named(name) }
+    }
+}
+
 impl<K, T, P> fmt::Debug for Keyed<'_, K, T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Keyed").field(&self.pairs).finish()

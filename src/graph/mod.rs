@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use keyed::Keyed;
 pub use stream::Stream;
-pub(crate) use table::{Entries, PARTITIONS};
+pub(crate) use table::{Entries, PARTITIONS, map_entries};
 pub use table::{IntoIter, Iter, Table};
 
 use crate::error::{BuildError, Error};

@@ -114,6 +114,13 @@ impl<K: Hash + Eq, V> Table<K, V> {
         entries
     }
 
+    /// The same table with other values.
+    pub(crate) fn map<W>(self, map: impl Fn(V) -> W) -> Table<K, W> {
+        let Self { partitions, hasher } = self;
+        let partitions = Draining::of(partitions.into_vec().into_iter()).map(|entries| map_entries(entries, &map));
+        Table { partitions: partitions.collect(), hasher }
+    }
+
     /// Takes out one partition.
     pub(crate) fn take_partition(&mut self, partition: usize) -> Entries<K, V> {
         std::mem::replace(&mut self.partitions[partition], HashTable::new())
@@ -138,6 +145,17 @@ impl<K: Hash + Eq, V> Table<K, V> {
         }
         into.into_inner()
     }
+}
+
+/// The same entries with other values. Hash keys stay, and no key is read.
+pub(crate) fn map_entries<K, V, W>(entries: Entries<K, V>, map: impl Fn(V) -> W) -> Entries<K, W> {
+    let mut mapped = HashTable::with_capacity(entries.len());
+    for Entry { hash, key, value } in Draining::of(entries.into_iter()) {
+        let key = Kept::new(key); // `map` may panic
+        let value = map(value);
+        mapped.insert_unique(hash, Entry { hash, key: key.into_inner(), value }, |known| known.hash);
+    }
+    mapped
 }
 
 /// The partition of a hash. It uses other bits of the hash than the table inside the partition does.

@@ -10,7 +10,8 @@ use crate::plan::Data;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Finds the `k` greatest items, or all if there are fewer, on all workers at once. The greatest one comes first;
-    /// which of several equal ones are found is not specified.
+    /// which of several equal ones are found is not
+    /// specified, but always the same.
     ///
     /// Every batch keeps `k` items at most. An item that is not among them costs one comparison.
     ///
@@ -35,35 +36,41 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The reduction of [`Stream::top_k`].
 struct TopK(usize);
 
-impl TopK {
-    fn add<T: Ord>(&self, best: &mut BinaryHeap<Reverse<T>>, item: T) {
-        if best.len() < self.0 {
-            best.push(Reverse(item));
-        } else if let Some(mut least) = best.peek_mut()
-            && least.0 < item
-        {
-            *least = Reverse(item);
-        }
+/// The best items so far, the least one on top.
+pub(super) type Best<T> = BinaryHeap<Reverse<T>>;
+
+/// Adds an item, and keeps the best `k`.
+pub(super) fn add<T: Ord>(best: &mut Best<T>, k: usize, item: T) {
+    if best.len() < k {
+        best.push(Reverse(item));
+    } else if let Some(mut least) = best.peek_mut()
+        && least.0 < item
+    {
+        *least = Reverse(item);
     }
 }
 
+/// The items, the greatest one first.
+pub(super) fn in_order<T: Ord>(best: Best<T>) -> Vec<T> {
+    best.into_sorted_vec().into_iter().map(|Reverse(item)| item).collect()
+}
+
 impl<T: Ord + Send> Reduction<T> for TopK {
-    /// The best items so far, the least one on top.
-    type Part = BinaryHeap<Reverse<T>>;
+    type Part = Best<T>;
     type Result = Vec<T>;
     fn start(&self) -> Self::Part {
         BinaryHeap::new()
     }
     #[inline]
     fn next(&self, mut part: Self::Part, item: T) -> Self::Part {
-        self.add(&mut part, item);
+        add(&mut part, self.0, item);
         part
     }
     fn combine(&self, mut left: Self::Part, right: Self::Part) -> Self::Part {
-        right.into_iter().for_each(|Reverse(item)| self.add(&mut left, item));
+        right.into_iter().for_each(|Reverse(item)| add(&mut left, self.0, item));
         left
     }
     fn finish(&self, whole: Option<Self::Part>) -> Vec<T> {
-        whole.unwrap_or_default().into_sorted_vec().into_iter().map(|Reverse(item)| item).collect()
+        in_order(whole.unwrap_or_default())
     }
 }

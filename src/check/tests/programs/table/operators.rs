@@ -207,6 +207,27 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         ..Operator::SERIAL
     },
     Operator {
+        methods: &["Keyed::scan"],
+        graph: |items, at| {
+            let sum = move |sum: &mut i64, item: Item<'_>| {
+                *sum = mix(*sum, at.value(&item));
+                (sum.rem_euclid(8) != 0).then_some(*sum)
+            };
+            let keyed = items.key_by(|item| item.value.rem_euclid(3));
+            keyed.scan(at.k, sum).named(&at.name()).map(move |sum| at.item(sum)).boxed()
+        },
+        iter: |items, k| {
+            let mut states = [Some(k); 3];
+            let mut next = |x: i64| {
+                let state = &mut states[usize::try_from(x.rem_euclid(3)).expect("small")];
+                *state = state.map(|sum| mix(sum, x)).filter(|sum| sum.rem_euclid(8) != 0);
+                *state
+            };
+            items.into_iter().filter_map(&mut next).collect()
+        },
+        ..Operator::SERIAL
+    },
+    Operator {
         methods: &["Stream::apply"],
         graph: |items, at| items.apply(Pairs { at, kept: None }).boxed(),
         iter: |items, _| items.chunks(2).map(|pair| pair.iter().fold(7, |sum, x| mix(sum, *x))).collect(),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::num::Wrapping;
 
-use super::super::items::{Item, mix};
+use super::super::items::{At, Item, Items, mix};
 use super::{Answer, Made, Sink};
-use crate::{Data, Graph};
+use crate::{Data, Graph, Keyed, Pipe, Table};
 
 pub(in super::super) const SINKS: &[Sink] = &[
     Sink { methods: &["Stream::collect"], calls: false, ..Sink::ANY },
@@ -43,14 +43,72 @@ pub(in super::super) const SINKS: &[Sink] = &[
         methods: &["Stream::key_by", "Keyed::count"],
         graph: |g, items, at| {
             let keyed = items.inspect(move |item| _ = at.value(item)).named(&at.name()).key_by(|item| key(*item.value));
-            let table = keyed.count();
-            let entry = |(key, count): (&i64, &u64)| Wrapping(mix(*key, i64::try_from(*count).expect("small")));
-            Made::Int(g.task(table.read(), move |table| table.iter().map(entry).sum::<Wrapping<i64>>().0))
+            of_table(g, &keyed.count(), |count| i64::try_from(*count).expect("small"))
+        },
+        iter: |items| by_key(items, |items| i64::try_from(items.len()).expect("small")),
+        ..Sink::ANY
+    },
+    Sink {
+        methods: &["Keyed::map_values", "Keyed::sum"],
+        graph: |g, items, at| {
+            let keyed = items.key_by(|item| key(*item.value)).map_values(move |item| at.value(&item).rem_euclid(1000));
+            of_table(g, &keyed.named(&at.name()).sum::<i64>(), |sum| *sum)
+        },
+        iter: |items| by_key(items, |items| items.into_iter().map(|x| x.rem_euclid(1000)).sum()),
+        ..Sink::ANY
+    },
+    Sink {
+        methods: &["Keyed::min"],
+        graph: |g, items, at| of_table(g, &keyed_pairs(items, at).min(), |pair| pair.value()),
+        iter: |items| by_key(items, |items| items.into_iter().min_by_key(|x| rank(*x)).expect("some")),
+        ..Sink::ORDERED
+    },
+    Sink {
+        methods: &["Keyed::max"],
+        graph: |g, items, at| of_table(g, &keyed_pairs(items, at).max(), |pair| pair.value()),
+        iter: |items| by_key(items, |items| items.into_iter().max_by_key(|x| rank(*x)).expect("some")),
+        ..Sink::ORDERED
+    },
+    Sink {
+        methods: &["Keyed::fold"],
+        graph: |g, items, at| {
+            let keyed = items.key_by(|item| key(*item.value));
+            of_table(g, &keyed.fold(7, move |sum, item| mix(sum, at.value(&item))).named(&at.name()), |sum| *sum)
+        },
+        iter: |items| by_key(items, |items| items.into_iter().fold(7, mix)),
+        ..Sink::ORDERED
+    },
+    Sink {
+        methods: &["Keyed::reduce"],
+        graph: |g, items, at| {
+            let keyed = items.inspect(move |item| _ = at.value(item)).named(&at.name()).key_by(|item| key(*item.value));
+            of_table(g, &keyed.reduce(|a, b| if is_better(*a.value, *b.value) { b } else { a }), |item| *item.value)
         },
         iter: |items| {
-            let mut table: BTreeMap<i64, i64> = BTreeMap::new();
-            items.into_iter().for_each(|x| *table.entry(key(x)).or_default() += 1);
-            Made::Int(table.into_iter().map(|(key, count)| Wrapping(mix(key, count))).sum::<Wrapping<i64>>().0)
+            by_key(items, |items| items.into_iter().reduce(|a, b| if is_better(a, b) { b } else { a }).expect("some"))
+        },
+        ..Sink::ORDERED
+    },
+    Sink {
+        methods: &["Keyed::collect"],
+        graph: |g, items, at| {
+            let keyed = items.inspect(move |item| _ = at.value(item)).named(&at.name()).key_by(|item| key(*item.value));
+            of_table(g, &keyed.collect(), |items| items.iter().fold(7, |sum, item| mix(sum, *item.value)))
+        },
+        iter: |items| by_key(items, |items| items.into_iter().fold(7, mix)),
+        ..Sink::ORDERED
+    },
+    Sink {
+        methods: &["Keyed::top_k"],
+        graph: |g, items, at| {
+            let keyed = items.inspect(move |item| _ = at.value(item)).named(&at.name()).key_by(|item| key(*item.value));
+            of_table(g, &keyed.top_k(2), |items| items.iter().fold(7, |sum, item| mix(sum, *item.value)))
+        },
+        iter: |items| {
+            by_key(items, |mut items| {
+                items.sort_unstable_by_key(|x| std::cmp::Reverse(*x));
+                items.into_iter().take(2).fold(7, mix)
+            })
         },
         ..Sink::ANY
     },
@@ -265,6 +323,58 @@ impl Sink {
 /// The key of an item.
 fn key(item: i64) -> i64 {
     item.rem_euclid(5)
+}
+
+/// An item that is compared by its rank alone.
+struct Ranked<'env>(Item<'env>);
+
+impl Ranked<'_> {
+    fn value(&self) -> i64 {
+        *self.0.value
+    }
+}
+
+impl PartialEq for Ranked<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Ranked<'_> {}
+impl PartialOrd for Ranked<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ranked<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        rank(self.value()).cmp(&rank(other.value()))
+    }
+}
+
+/// Items to be compared by rank, by key.
+fn keyed_pairs<'env>(
+    items: Items<'env>,
+    at: At<'env>,
+) -> Keyed<'env, i64, Ranked<'env>, impl Pipe<Out = (i64, Ranked<'env>)>> {
+    let items = items.inspect(move |item| _ = at.value(item)).named(&at.name());
+    items.map(Ranked).key_by(|item| key(item.value()))
+}
+
+/// A number that depends on all entries of a table.
+fn of_table<'env, V: Send + Sync + 'env>(
+    g: &Graph<'env>,
+    table: &Data<Table<i64, V>>,
+    value: fn(&V) -> i64,
+) -> Answer<'env> {
+    let entry = move |(key, of_key): (&i64, &V)| Wrapping(mix(*key, value(of_key)));
+    Made::Int(g.task(table.read(), move |table| table.iter().map(entry).sum::<Wrapping<i64>>().0))
+}
+
+/// The same of a map.
+fn by_key(items: Vec<i64>, value: fn(Vec<i64>) -> i64) -> Made<i64, Vec<i64>> {
+    let mut table: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    items.into_iter().for_each(|x| table.entry(key(x)).or_default().push(x));
+    Made::Int(table.into_iter().map(|(key, items)| Wrapping(mix(key, value(items)))).sum::<Wrapping<i64>>().0)
 }
 
 /// What a reduction keeps of two items: not symmetric.
