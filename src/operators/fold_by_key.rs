@@ -108,7 +108,7 @@ where
 
 /// The operator of these sinks. `add` makes the value of a key of the one before, if there was one, and of an item;
 /// `finish` makes its result.
-struct FoldByKey<K, T, V, R, F> {
+pub(super) struct FoldByKey<K, T, V, R, F> {
     add: F,
     finish: fn(V) -> R,
     result: Arc<Slot<Table<K, R>>>,
@@ -116,7 +116,7 @@ struct FoldByKey<K, T, V, R, F> {
 }
 
 impl<K, T, V, R, F: FnMut(Option<V>, T) -> V> FoldByKey<K, T, V, R, F> {
-    fn new(add: F, finish: fn(V) -> R, result: Arc<Slot<Table<K, R>>>) -> Self {
+    pub(super) fn new(add: F, finish: fn(V) -> R, result: Arc<Slot<Table<K, R>>>) -> Self {
         Self { add, finish, result, item: PhantomData }
     }
 }

@@ -18,7 +18,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// The operator of [`Stream::key_by`].
-struct KeyBy<F>(F);
+pub(super) struct KeyBy<F>(pub(super) F);
 
 impl<T, K, F: Fn(&T) -> K + Send + Sync> FusedOp<T> for KeyBy<F> {
     type Out = (K, T);

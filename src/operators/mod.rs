@@ -30,6 +30,7 @@ mod fold_by_key;
 mod for_each;
 mod for_each_ordered;
 mod inspect;
+mod join_by_key;
 mod key_by;
 mod local_tables;
 mod map;

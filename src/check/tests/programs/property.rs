@@ -161,7 +161,7 @@ fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, Tes
 fn every_row_is_drawn() {
     let mut drawn = BTreeSet::new();
     let mut runner = TestRunner::deterministic();
-    for _ in 0..200 {
+    for _ in 0..1000 {
         let program = programs(24, false).new_tree(&mut runner).expect("no filter").current();
         let methods = walk(&program, &mut Sequential::default()).methods;
         drawn.extend(methods.into_iter().flat_map(|(_, methods)| methods));

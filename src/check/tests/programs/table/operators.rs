@@ -209,12 +209,13 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
     Operator {
         methods: &["Keyed::scan"],
         graph: |items, at| {
+            // Not in the closure of `scan`: that is not called for a key that has ended.
+            let items = items.inspect(move |item| _ = at.value(item)).named(&at.name());
             let sum = move |sum: &mut i64, item: Item<'_>| {
-                *sum = mix(*sum, at.value(&item));
+                *sum = mix(*sum, *item.value);
                 (sum.rem_euclid(8) != 0).then_some(*sum)
             };
-            let keyed = items.key_by(|item| item.value.rem_euclid(3));
-            keyed.scan(at.k, sum).named(&at.name()).map(move |sum| at.item(sum)).boxed()
+            items.key_by(|item| item.value.rem_euclid(3)).scan(at.k, sum).map(move |sum| at.item(sum)).boxed()
         },
         iter: |items, k| {
             let mut states = [Some(k); 3];

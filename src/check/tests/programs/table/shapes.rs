@@ -1,6 +1,6 @@
 //! Operators with several inputs or outputs.
 
-use super::super::items::mix;
+use super::super::items::{Item, mix};
 use super::{Fork, Gather};
 
 pub(in super::super) const FORKS: &[Fork] = &[
@@ -55,5 +55,26 @@ pub(in super::super) const GATHERS: &[Gather] = &[
         ends_early: false,
         graph: |left, right| left.merge(right).boxed(),
         iter: |left, right| left.into_iter().chain(right).collect(),
+    },
+    Gather {
+        methods: &["Stream::join_by_key"],
+        needs_order: true,
+        keeps_order: true,
+        ends_early: false,
+        graph: |left, right| {
+            let rank = |item: &Item<'_>| item.value.rem_euclid(101);
+            let pairs = left.spooled().join_by_key(right, rank, rank);
+            pairs
+                .map(|(left, right)| {
+                    let value = mix(*left.value, *right.value);
+                    left.with(value)
+                })
+                .boxed()
+        },
+        iter: |left, right| {
+            let of =
+                |x: i64| right.iter().filter(move |y| y.rem_euclid(101) == x.rem_euclid(101)).map(move |y| mix(x, *y));
+            left.into_iter().flat_map(of).collect()
+        },
     },
 ];
