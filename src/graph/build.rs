@@ -8,7 +8,7 @@
 //! | an operator that fuses | [`Stream::fuse`], [`Stream::fuse_with_data`] |
 //! | an operator one item at a time, in stream order | [`Stream::serial`] |
 //! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`] |
-//! | one stream becomes two | [`Stream::fork`] |
+//! | one stream becomes several | [`Stream::fork`], [`Stream::route_to`] |
 //! | one stream is numbered anew | [`Stream::renumber`] |
 //! | two streams become one | [`Stream::meet`] |
 
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::access::slot_of;
 use super::{Graph, SharedDraft, Stream};
 use crate::engine::edge::{Boundary, Edge, SendOn};
-use crate::engine::fork::Fork;
+use crate::engine::fork::{Fork, Route};
 use crate::engine::fused::Fused;
 use crate::engine::inlet::{Inlet, Shape};
 use crate::engine::numbered::{ByNumber, Numbered};
@@ -148,6 +148,13 @@ impl<'env, T, P> Stream<'env, T, P> {
         stream
     }
 
+    /// Makes the operator that was added last a part of the one added before it, `whole`, which has the name.
+    pub(crate) fn within(mut self, whole: usize, part: &'static str) -> Self {
+        self.draft.borrow().names.set_part(self.op, whole, part);
+        self.op = whole;
+        self
+    }
+
     /// The number of the operator that was added last.
     pub(crate) fn number(&self) -> usize {
         self.op
@@ -267,23 +274,43 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
     /// Ends the stage in two edges, over which `split` sends items, and returns the two streams.
     #[track_caller]
-    pub(crate) fn fork<S>(
+    pub(crate) fn fork<L, R, S>(
         self,
         method: &'static str,
         branches: [&'static str; 2],
         split: S,
-    ) -> [Stream<'env, T, impl Pipe<Out = T>>; 2]
+    ) -> (Stream<'env, L, impl Pipe<Out = L>>, Stream<'env, R, impl Pipe<Out = R>>)
     where
-        T: Send,
-        S: Fn(T) -> (Option<T>, Option<T>) + Send + Sync + 'env,
+        L: Send + 'env,
+        R: Send + 'env,
+        S: Fn(T) -> (Option<L>, Option<R>) + Send + Sync + 'env,
     {
         let at = Location::caller();
         let (left, right) = (Arc::new(Edge::new()), Arc::new(Edge::new()));
         let fork = Fork { left: Arc::clone(&left), right: Arc::clone(&right), split };
         self.add_op(method, false);
         let (draft, stage) = self.close(fork);
-        let branches = [(left, branches[0]), (right, branches[1])];
-        branches.map(|(edge, branch)| receive(Rc::clone(&draft), (branch, at), vec![stage], edge))
+        let left = receive(Rc::clone(&draft), (branches[0], at), vec![stage], left);
+        (left, receive(draft, (branches[1], at), vec![stage], right))
+    }
+
+    /// Ends the stage in `N` edges, over one of which each item goes, and returns the streams.
+    #[track_caller]
+    pub(crate) fn route_to<S, const N: usize>(
+        self,
+        method: &'static str,
+        branch: &'static str,
+        to: S,
+    ) -> [Stream<'env, T, impl Pipe<Out = T>>; N]
+    where
+        T: Send,
+        S: Fn(&T) -> usize + Send + Sync + 'env,
+    {
+        let at = Location::caller();
+        let edges: [_; N] = std::array::from_fn(|_| Arc::new(Edge::new()));
+        self.add_op(method, false);
+        let (draft, stage) = self.close(Route { edges: edges.each_ref().map(Arc::clone), to });
+        edges.map(|edge| receive(Rc::clone(&draft), (branch, at), vec![stage], edge))
     }
 
     /// Sends the items through a shape with one input. `shape` makes the shape for a new sequence, in order of arrival.

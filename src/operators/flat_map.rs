@@ -49,7 +49,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 }
 
 /// The operator of [`Stream::flat_map`].
-struct FlatMap<F>(F);
+pub(super) struct FlatMap<F>(pub(super) F);
 
 impl<T, I: IntoIterator, F: Fn(T) -> I + Send + Sync> FusedOp<T> for FlatMap<F> {
     type Out = I::Item;

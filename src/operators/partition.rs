@@ -11,7 +11,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         F: Fn(&T) -> bool + Send + Sync + 'env,
     {
-        self.fork("partition", ["partition's true", "partition's false"], either(pred)).into()
+        self.fork("partition", ["partition's true", "partition's false"], either(pred))
     }
 }
 

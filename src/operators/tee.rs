@@ -22,7 +22,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Clone,
     {
-        self.fork("tee", ["tee's first", "tee's second"], both).into()
+        self.fork("tee", ["tee's first", "tee's second"], both)
     }
 }
 

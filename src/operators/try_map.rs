@@ -1,7 +1,8 @@
-//! `try_map`: replaces every item, or fails with an error.
+//! `try_map` and `try_flat_map`: replace every item, or fail with an error.
 
 use std::error::Error;
 
+use super::flat_map::FlatMap;
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
@@ -19,6 +20,36 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         self.fuse("try_map", TryMap(f))
+    }
+
+    /// Replaces every item by the items of an iterator that `f` makes of it, or fails the run if that is an error. Fuses;
+    /// runs on all workers at once.
+    ///
+    /// The first error in stream order counts. The run ends as [`Failed`](crate::RunErrorKind::Failed), with that error
+    /// as its source.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let rows = g.source(["1,2", "3"]).try_flat_map(|row| {
+    ///     let numbers = row.split(',').map(str::parse::<u32>);
+    ///     numbers.collect::<Result<Vec<_>, _>>()
+    /// });
+    /// let sum = rows.sum::<u32>();
+    /// assert_eq!(pool.run(g)?.take(sum), 6);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn try_flat_map<I, E, F>(self, f: F) -> Stream<'env, I::Item, impl Pipe<Out = I::Item>>
+    where
+        I: IntoIterator + 'env,
+        F: Fn(T) -> Result<I, E> + Send + Sync + 'env,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let made = self.fuse("try_flat_map", TryMap(f));
+        let whole = made.number();
+        made.fuse("try_flat_map", FlatMap(std::convert::identity)).within(whole, "items")
     }
 }
 

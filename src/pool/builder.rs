@@ -213,7 +213,7 @@ impl PoolBuilder {
     /// Says where the workers would run, without making a pool.
     ///
     /// # Errors
-    /// If the machine cannot be read, or there are no workers, or more than 32 704.
+    /// If the machine cannot be read, or there are no workers, or more than 32 712.
     ///
     /// ```
     /// use millstream::{Pool, Topology};
@@ -259,7 +259,7 @@ impl PoolBuilder {
     /// # Errors
     /// In each case no thread is left:
     /// * the machine cannot be read;
-    /// * there are no workers, or more than 32 704;
+    /// * there are no workers, or more than 32 712;
     /// * the name has a zero byte, which a thread's name cannot have;
     /// * the system refuses a thread;
     /// * the [start hook](Self::on_thread_start) of a worker panics;

@@ -92,7 +92,8 @@ impl Trap {
         let own = if self.named {
             error.operator() == Some(&*name(self.operator))
         } else {
-            error.operator().is_some_and(|operator| operator.starts_with("partition"))
+            let forks = ["partition at", "route at", "try_partition at"];
+            error.operator().is_some_and(|operator| forks.iter().any(|fork| operator.starts_with(fork)))
         };
         prop_assert!(own, "operator {}: {}", self.operator, error);
         prop_assert_eq!(error.item(), self.item, "{}", error);

@@ -61,6 +61,19 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         ..Operator::FUSES
     },
     Operator {
+        methods: &["Stream::try_flat_map"],
+        graph: |items, at| {
+            let copies = move |item: Item<'_>| {
+                let (value, fails) = (*item.value, at.is_error(&item));
+                let made = || (0..copies(at.value(&item))).map(move |copy| at.item(mix(value, copy)));
+                if fails { Err("trap") } else { Ok(made()) }
+            };
+            items.try_flat_map(copies).boxed()
+        },
+        iter: |items, _| items.into_iter().flat_map(|x| (0..copies(x)).map(move |copy| mix(x, copy))).collect(),
+        ..Operator::FUSES
+    },
+    Operator {
         methods: &["Stream::scan"],
         graph: |items, at| {
             let sum = move |sum: &mut i64, item| {

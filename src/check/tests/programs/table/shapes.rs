@@ -22,6 +22,29 @@ pub(in super::super) const FORKS: &[Fork] = &[
         },
         iter: |items, k| items.into_iter().partition(|x| x.rem_euclid(k) == 0),
     },
+    Fork {
+        methods: &["Stream::route"],
+        calls: true,
+        graph: |items, at| {
+            let [left, right] = items.route(move |item| usize::from(at.wants(item)));
+            (left.boxed(), right.boxed())
+        },
+        iter: |items, k| items.into_iter().partition(|x| x.rem_euclid(k) == 0),
+    },
+    Fork {
+        methods: &["Stream::try_partition"],
+        calls: true,
+        graph: |items, at| {
+            let made =
+                move |item: &Item<'_>| if at.wants(item) { Err(()) } else { Ok(at.item(mix(*item.value, at.k))) };
+            let (left, right) = items.try_partition(made);
+            (left.boxed(), right.map(|(item, ())| item).boxed())
+        },
+        iter: |items, k| {
+            let (left, right): (Vec<_>, _) = items.into_iter().partition(|x| x.rem_euclid(k) == 0);
+            (left.into_iter().map(|x| mix(x, k)).collect(), right)
+        },
+    },
 ];
 
 pub(in super::super) const GATHERS: &[Gather] = &[
