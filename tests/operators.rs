@@ -58,3 +58,35 @@ fn an_ending_may_fail() {
         }
     }
 }
+
+/// What `docs/iterator.md` says of methods that have another name here.
+#[test]
+fn other_methods_of_iterators() {
+    let pool = Pool::builder().workers(2).build().expect("a pool");
+    let items = [3_i64, 1, -4, 1, 5, -9, 2, 6];
+    let g = Graph::new();
+    let all = || g.slice(&items).copied();
+    let find_map = all().filter_map(|x| (x < 0).then_some(-x)).first();
+    let sorted = all().window(2, 1).all(|pair| pair[0] <= pair[1]);
+    let map_while = all().scan((), |(), x| (x > -5).then_some(x * 2)).collect();
+    let nth = all().skip(2).first();
+    let position = all().enumerate().find(|(_, x)| *x == 5);
+    let product = all().reduce(|a, b| a * b);
+    let skip_while = all()
+        .scan(false, |begun, x| {
+            *begun |= x < 0;
+            Some(begun.then_some(x))
+        })
+        .filter_map(|x| x)
+        .collect();
+    let step_by = all().enumerate().filter_map(|(i, x)| (i % 3 == 0).then_some(x)).collect();
+    let mut run = pool.run(g).expect("no failure");
+    assert_eq!(run.take(find_map), items.iter().find_map(|x| (*x < 0).then_some(-x)));
+    assert_eq!(run.take(sorted), items.is_sorted());
+    assert_eq!(run.take(map_while), items.iter().map_while(|x| (*x > -5).then_some(x * 2)).collect::<Vec<_>>());
+    assert_eq!(run.take(nth), items.get(2).copied());
+    assert_eq!(run.take(position).map(|(i, _)| i), Some(4));
+    assert_eq!(run.take(product), Some(items.iter().product()));
+    assert_eq!(run.take(skip_while), items.iter().copied().skip_while(|x| *x >= 0).collect::<Vec<_>>());
+    assert_eq!(run.take(step_by), items.iter().copied().step_by(3).collect::<Vec<_>>());
+}
