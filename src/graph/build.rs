@@ -299,7 +299,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     pub(crate) fn route_to<S, const N: usize>(
         self,
         method: &'static str,
-        branch: &'static str,
+        branch: fn(usize) -> &'static str,
         to: S,
     ) -> [Stream<'env, T, impl Pipe<Out = T>>; N]
     where
@@ -310,7 +310,8 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let edges: [_; N] = std::array::from_fn(|_| Arc::new(Edge::new()));
         self.add_op(method, false);
         let (draft, stage) = self.close(Route { edges: edges.each_ref().map(Arc::clone), to });
-        edges.map(|edge| receive(Rc::clone(&draft), (branch, at), vec![stage], edge))
+        let mut names = (0..).map(branch);
+        edges.map(|edge| receive(Rc::clone(&draft), (names.next().expect("endless"), at), vec![stage], edge))
     }
 
     /// Sends the items through a shape with one input. `shape` makes the shape for a new sequence, in order of arrival.

@@ -23,6 +23,13 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self,
         to: impl Fn(&T) -> usize + Send + Sync + 'env,
     ) -> [Stream<'env, T, impl Pipe<Out = T>>; N] {
-        self.route_to("route", "one of route's streams", to)
+        self.route_to("route", branch, to)
     }
+}
+
+/// What the stream with this number is called.
+fn branch(number: usize) -> &'static str {
+    const NAMES: [&str; 8] =
+        ["route's 0", "route's 1", "route's 2", "route's 3", "route's 4", "route's 5", "route's 6", "route's 7"];
+    NAMES.get(number).copied().unwrap_or("one of route's further streams")
 }
