@@ -227,7 +227,7 @@ impl Worker<'_> {
         }
         self.shared.sleep.exit(None);
         self.shared.pay(self.seat.domain);
-        self.shared.call_stand_by_for_rest(self.seat.node);
+        self.leaves_injected();
     }
 
     /// Counts as active again, and takes its slot back. If that makes one thread too many, one parks after its job.

@@ -78,14 +78,6 @@ impl Shared {
         }
     }
 
-    /// A thread that others have counted on goes on to something else, and this may take long. If jobs lie in injectors,
-    /// another one is called to stand by.
-    pub(in crate::pool) fn call_stand_by_for_rest(&self, node: usize) {
-        if self.has_injected() {
-            self.call_stand_by(node);
-        }
-    }
-
     /// Whether there is a job that no seat holds.
     fn has_injected(&self) -> bool {
         self.injectors.iter().any(|injector| !injector.is_empty())
@@ -152,7 +144,17 @@ impl Worker<'_> {
     #[inline]
     pub(super) fn leaves_stand_by(&self) {
         self.stands_down();
-        self.shared.call_stand_by_for_rest(self.seat.node);
+        if self.shared.has_injected() {
+            self.shared.call_stand_by(self.seat.node);
+        }
+    }
+
+    /// This thread blocks. If jobs lie in the injector of its node, another one is called to stand by: those of other
+    /// nodes have workers of their own, and a look at all nodes would take longer on a large pool.
+    pub(in crate::pool) fn leaves_injected(&self) {
+        if !self.injector().is_empty() {
+            self.shared.call_stand_by(self.seat.node);
+        }
     }
 
     /// A worker that stood by stands by no more: nothing is overdue, or it is not one thread too many, and so works as
