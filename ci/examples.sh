@@ -142,7 +142,7 @@ done
 run 2 "$wordcount" --workers 0 texts
 said "invalid value '0' for '--workers <N>'"
 run 2 "$wordcount" --workers 60000 texts
-said 'a pool has 1 to 32760 workers, not 60000'
+said 'a pool has 1 to 32712 workers, not 60000'
 run 2 "$wordcount" --workers 2 --sequential texts
 run 2 "$wordcount" --top some texts
 run 2 "$wordcount" --no-such-option
