@@ -58,14 +58,17 @@ impl Guests {
 
     /// The same, and the parker is unparked when a seat may be free.
     fn take_or_wait(&self, parker: &Arc<Parker>) -> Option<Place> {
-        if Worker::is_anywhere() {
-            let guest = self.all.take().map(Place::Guest);
-            guest.or_else(|| self.visitors.take_or_wait(parker).map(Place::Visitor))
-        } else {
-            self.all.take_or_wait(parker).map(Place::Guest)
+        if !Worker::is_anywhere() {
+            return self.all.take_or_wait(parker).map(Place::Guest);
         }
+        self.visitors.take_or_wait(parker).map(Place::Visitor).or_else(|| {
+            let place = self.all.take()?;
+            self.stop_waiting(parker);
+            Some(Place::Guest(place))
+        })
     }
 
+    /// The caller has waited for a seat, and needs none any more.
     fn stop_waiting(&self, parker: &Arc<Parker>) {
         (if Worker::is_anywhere() { &self.visitors } else { &self.all }).stop_waiting(parker);
     }
@@ -125,8 +128,11 @@ impl Shared {
         self.sleep.set_urgent(true);
         self.inject(call.job());
         let is_done = || call.latch().is_set();
+        let mut waits = false;
         while !is_done() {
-            let Some(place) = self.guests.take_or_wait(&parker) else {
+            let place = self.guests.take_or_wait(&parker);
+            waits = place.is_none();
+            let Some(place) = place else {
                 Worker::block_everywhere(|| parker.park());
                 continue;
             };
@@ -139,7 +145,9 @@ impl Shared {
                 }
             }
         }
-        self.guests.stop_waiting(&parker);
+        if waits {
+            self.guests.stop_waiting(&parker);
+        }
         call.result()
     }
 }
