@@ -79,13 +79,8 @@ where
     #[must_use]
     #[track_caller]
     pub fn collect(self) -> Data<Table<K, Vec<T>>> {
-        let add = |items: Option<Vec<T>>, item| {
-            let mut items = items.unwrap_or_default();
-            items.push(item);
-            items
-        };
         self.pairs
-            .serial_sink("collect", Some("every item"), |result| FoldByKey::new(add, std::convert::identity, result))
+            .serial_sink("collect", Some("every item"), |result| FoldByKey::new(push, std::convert::identity, result))
     }
 
     /// Finds the `k` greatest items of every key, or all if there are fewer. The greatest one comes first;
@@ -104,6 +99,13 @@ where
         self.pairs
             .serial_sink("top_k", Some("k items for each key"), |result| FoldByKey::new(add, top_k::in_order, result))
     }
+}
+
+/// Adds an item to those of its key.
+pub(super) fn push<T>(items: Option<Vec<T>>, item: T) -> Vec<T> {
+    let mut items = items.unwrap_or_default();
+    items.push(item);
+    items
 }
 
 /// The operator of these sinks. `add` makes the value of a key of the one before, if there was one, and of an item;

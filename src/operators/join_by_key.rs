@@ -3,7 +3,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::fold_by_key::FoldByKey;
+use super::fold_by_key::{FoldByKey, push};
 use super::key_by::KeyBy;
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
@@ -48,13 +48,8 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let keyed = other.fuse("join_by_key", KeyBy(other_key));
         let key_op = keyed.number();
-        let add = |items: Option<Vec<U>>, item| {
-            let mut items = items.unwrap_or_default();
-            items.push(item);
-            items
-        };
         let table = keyed.serial_sink("join_by_key", Some("every item of the other stream"), |result| {
-            FoldByKey::new(add, std::convert::identity, result)
+            FoldByKey::new(push, std::convert::identity, result)
         });
         let joined = self.fuse_with_data("join_by_key", &table, |table| JoinByKey { table, key });
         let whole = joined.number();

@@ -13,8 +13,8 @@
 //! | items by number | [`loops`] |
 //! | where workers sit, and why | [`placement`], from the options in [`builder`] |
 //! | which threads work while others block, and when the machine changes | [`threads`] |
-//! | what the threads share, and how one from outside comes in | [`shared`]; a pool to keep, [`handle`] |
-//! | what a worker does for a thread that found no seat | [`remote_call`] |
+//! | what the threads share; a pool to keep | [`shared`]; [`handle`] |
+//! | how a thread from outside comes in, and what a worker does for one that found no seat | [`guests`]; [`remote_call`] |
 //! | the runs under way | [`runs`] |
 //!
 //! # Closing

@@ -23,8 +23,8 @@ pub enum Pinning {
     #[default]
     Auto,
     /// Each worker is on one CPU, on a core of its own while there are enough cores. With fewer workers than cores some
-    /// cores stay free. Cores that no other pool of this
-    /// process has claimed come first; of equal ones, those that are near each other.
+    /// cores stay free. Cores that no other pool of this process has claimed come first; of equal ones, those that are
+    /// near each other.
     Cores,
     /// Each worker is on the CPUs of one NUMA node. A node gets workers by its share of the allowed cores.
     Nodes,

@@ -45,7 +45,8 @@ use crate::sync::{Instant, Mutex};
 /// How often a thread looks for private jobs while it looks for public ones. The first time it does so after half of
 /// this: a look at all seats takes long on many cores, and meanwhile the thread does not see what becomes public.
 const LOOK: Duration = Duration::from_micros(20);
-/// How long a thread sleeps before it looks once more: half of the 100 us within which it is to find what is hidden. On the pool's own threads the system may add a microsecond.
+/// How long a thread sleeps before it looks once more: half of the 100 us within which it is to find what is hidden. On
+/// the pool's own threads the system may add a microsecond.
 const NAP: Duration = Duration::from_micros(50);
 /// In the long run the time from one raid to the next one is this many times the time that a raid takes.
 const SHARE: u32 = 100;

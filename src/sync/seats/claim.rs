@@ -34,7 +34,7 @@ const WAITED_FOR: u64 = 1 << 63;
 impl Claims {
     /// `places` free places, at most 63.
     pub(crate) fn new(places: u32) -> Self {
-        assert!(places < WAITED_FOR.trailing_zeros() + 1, "a word has 63 bits for places");
+        assert!(places <= WAITED_FOR.trailing_zeros(), "a word has 63 bits for places");
         Self { taken: AtomicU64::new(0), places, waiting: Mutex::new(VecDeque::new()) }
     }
 
