@@ -59,33 +59,46 @@ impl Worker<'_> {
     /// stayed, all thieves would wait for each other at the same one.
     fn steal(&self, only: Only) -> Option<Job> {
         let random = self.local(Local::random);
-        for (victim, tier) in self.shared.victims.showing(self.seat.index, random) {
-            let victim = &self.shared.seats[victim];
-            if (only.is_none() || may_hold_descendants(victim, only)) && self.watch.spares(victim) {
-                continue;
-            }
-            if tier > 0 && may_hold(victim, only) && self.is_overtaken(victim, random) {
-                continue;
-            }
-            while may_hold(victim, only) {
-                self.point(Point::Race);
-                match victim.stealer.steal() {
-                    Steal::Success(job) if job.is_for(only) || is_descendant(&job, only) => {
-                        Counts::bump(&self.seat.counts.steals[tier]);
-                        if victim.stealer.is_empty() {
-                            victim.signals.request.ask();
-                        }
-                        return Some(job);
+        let mut showing = self.shared.victims.showing(self.seat.index, random);
+        let found = showing.find_map(|(victim, tier)| self.steal_from(victim, tier, only, random));
+        if found.is_none() {
+            self.ask_others(only, random);
+        }
+        found
+    }
+
+    /// A job of a seat in this L3 domain that shows one.
+    pub(super) fn steal_near(&self) -> Option<Job> {
+        let random = self.local(Local::random);
+        let showing = self.shared.victims.showing(self.seat.index, random);
+        showing.take_while(|(_, tier)| *tier == 0).find_map(|(victim, _)| self.steal_from(victim, 0, None, random))
+    }
+
+    fn steal_from(&self, victim: usize, tier: usize, only: Only, random: u64) -> Option<Job> {
+        let victim = &self.shared.seats[victim];
+        if (only.is_none() || may_hold_descendants(victim, only)) && self.watch.spares(victim) {
+            return None;
+        }
+        if tier > 0 && may_hold(victim, only) && self.is_overtaken(victim, random) {
+            return None;
+        }
+        while may_hold(victim, only) {
+            self.point(Point::Race);
+            match victim.stealer.steal() {
+                Steal::Success(job) if job.is_for(only) || is_descendant(&job, only) => {
+                    Counts::bump(&self.seat.counts.steals[tier]);
+                    if victim.stealer.is_empty() {
+                        victim.signals.request.ask();
                     }
-                    Steal::Success(job) => {
-                        self.point(Point::Race);
-                        self.shared.inject_at(victim.node, job); // the hint was old: this thread may not run the job
-                    }
-                    Steal::Empty | Steal::Retry => break,
+                    return Some(job);
                 }
+                Steal::Success(job) => {
+                    self.point(Point::Race);
+                    self.shared.inject_at(victim.node, job); // the hint was old: this thread may not run the job
+                }
+                Steal::Empty | Steal::Retry => break,
             }
         }
-        self.ask_others(only, random);
         None
     }
 

@@ -266,10 +266,15 @@ impl<'p> Worker<'p> {
         } else if let Some(job) = self.find_here(None) {
             return self.run_found(job);
         }
-        self.settle();
         if !self.searching.replace(true) {
             sleep.search(self.seat.domain);
+            // What lies near by is often of the same group. Then this thread keeps its tokens: their word is a cache line
+            // that all threads of the group want.
+            if let Some(job) = self.steal_near() {
+                return self.run_found(job);
+            }
         }
+        self.settle();
         if sleep.is_over_limit(self.seat.domain) && !sleep.is_ending() {
             // A guest came while this worker searched, or this worker stood by: there is one thread too many.
             return self.take_overdue().map_or_else(|| self.begin_to_leave(), |job| self.run_found(job));

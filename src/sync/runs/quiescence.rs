@@ -5,8 +5,8 @@
 //! for each part that it may have, and gives each part its tokens without a look here. A worker that works for the group
 //! keeps a cache of spare tokens in plain memory. A job that it queues takes one out, a job that it has finished puts
 //! one in. A worker touches the shared word in two cases only. If its cache is empty, it takes [`BULK`] tokens at once.
-//! If it finds no further job of the group, it gives back all that it has. The thread that brings the word to zero is
-//! the last one. It alone may touch the group after that.
+//! If it finds no further job of the group near by, it gives back all that it has. The thread that brings the word to
+//! zero is the last one. It alone may touch the group after that.
 //!
 //! # Invariants
 //! * I1: word = tokens in caches + tokens of queued jobs + tokens of running jobs.
