@@ -386,13 +386,22 @@ pub enum RunErrorKind {
     Panicked,
     /// A closure of an operator returned an error.
     Failed,
-    /// The pool was dropped while the run was under way.
+    /// The run was [cancelled](crate::Running::cancel), or the pool was dropped while it was under way.
     Cancelled,
+    /// The run was not over by its [deadline](crate::Running::deadline).
+    DeadlineExceeded,
     /// The run cannot go on: every source waits for credits, and nothing in flight can move.
     Stalled,
     /// A source is used up, or data is absent; nothing was run.
     NotReady {
         /// The name of the source or data.
+        name: String,
+    },
+    /// The graph meets threads from outside while it runs, by an [`input`](crate::Graph::input) or an
+    /// [`output`](crate::Stream::output). Only [`start`](crate::Plan::start) and
+    /// [`run_while`](crate::Plan::run_while) leave the calling thread free to serve it. Nothing was run.
+    NeedsStart {
+        /// The name of the input or output.
         name: String,
     },
     /// The pool was dropped before the run began.
@@ -484,6 +493,8 @@ impl fmt::Display for RunError {
             RunErrorKind::Panicked => f.write_str("panicked")?,
             RunErrorKind::Failed => f.write_str("failed")?,
             RunErrorKind::Cancelled => f.write_str("the run was cancelled")?,
+            RunErrorKind::DeadlineExceeded => f.write_str("the run's deadline has passed")?,
+            RunErrorKind::NeedsStart { name } => write!(f, "'{name}' is served from outside")?,
             RunErrorKind::Stalled => f.write_str("the run stalled")?,
             RunErrorKind::NotReady { name } => write!(f, "'{name}' is not ready")?,
             RunErrorKind::Closed => f.write_str("the pool is closed")?,

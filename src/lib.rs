@@ -32,6 +32,9 @@ mod topology;
 mod unwind;
 
 pub use engine::boxed::Boxed;
+pub use engine::outside::input::{InputOptions, Overflow, SendError, Sender, Undone};
+pub use engine::outside::live::{Live, Pull};
+pub use engine::outside::output::{Receiver, RecvError};
 pub use engine::pipe::Pipe;
 pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
@@ -40,9 +43,10 @@ pub use error::{
 pub use graph::{Graph, Keyed, Stream, Table};
 pub use operators::apply::Operator;
 pub use operators::sum_by_key::ExactSum;
-pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan};
+pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan, RunControl, Running};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
-pub use report::{OperatorReport, Report, StageReport, WorkerReport};
+pub use report::{OperatorProgress, OperatorReport, Progress, Report, StageReport, WorkerReport};
+pub use run::outside::wake::Wake;
 pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
 
 /// How tasks access data: what [`Data::read`], [`write`](Data::write) and [`consume`](Data::consume) give.

@@ -53,6 +53,12 @@ impl<P: Pipe, K: Tail<P::Out>> Stage for Fused<P, K> {
     fn clear(&mut self) -> u64 {
         self.tail.clear()
     }
+    fn end_early(&self) -> Option<u64> {
+        self.tail.end_early().map(OwnJob::into_word)
+    }
+    fn close(&self) {
+        self.tail.close();
+    }
     fn waiting(&self) -> Option<String> {
         self.tail.waiting()
     }

@@ -44,6 +44,7 @@
 //! | where they go | [`tail`]: [`serial`], [`reduce`], [`edge`] to one stage, [`fork`] to two |
 //! | what drives them there | [`drive`] |
 //! | stages that take whole packets | [`inlet`] |
+//! | sources and sinks that meet threads outside | [`outside`] |
 
 pub(crate) mod boxed;
 pub(crate) mod drive;
@@ -53,6 +54,7 @@ pub(crate) mod fused;
 pub(crate) mod inlet;
 pub(crate) mod numbered;
 pub(crate) mod op;
+pub(crate) mod outside;
 pub(crate) mod pipe;
 pub(crate) mod pulled;
 pub(crate) mod reduce;

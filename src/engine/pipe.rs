@@ -24,7 +24,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::run::cancel::Carried;
+use crate::run::cancel::{BoxedError, Carried};
 use crate::run::flow::frame::Frame;
 use crate::run::flow::order::Ticket;
 
@@ -69,6 +69,11 @@ pub(crate) trait Feed: Head {
     /// a function of the standard library that is not always inlined, and then the counts and sums of `out` would live
     /// in memory, not in registers.
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Self::Item));
+    /// The error with which a source failed behind these items, once.
+    #[inline]
+    fn error(&self, _parcel: Parcel) -> Option<BoxedError> {
+        None
+    }
 }
 
 /// The items of a source, which the run and the pipe share.
@@ -86,6 +91,10 @@ impl<H: Feed> Feed for Arc<H> {
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(H::Item)) {
         H::each(self, parcel, out);
+    }
+    #[inline]
+    fn error(&self, parcel: Parcel) -> Option<BoxedError> {
+        H::error(self, parcel)
     }
 }
 
@@ -200,6 +209,9 @@ impl<H: Feed> Pipe for Root<H> {
             out(item);
         };
         guard(frame, 0, || self.head.each(parcel, each));
+        if let Some(error) = self.head.error(parcel) {
+            frame.fail(0, fed.count(), error);
+        }
     }
 }
 

@@ -1,24 +1,47 @@
-//! Pulled sources: one worker at a time takes a batch out of an iterator, into the buffer of a place.
+//! Pulled sources: one worker at a time takes a batch out of a supplier, into the buffer of a place.
 //!
-//! Two workers could call the iterator at once. The source's turn ([`crate::run::flow::source`]) prevents that: only
+//! Two workers could call the supplier at once. The source's turn ([`crate::run::flow::source`]) prevents that: only
 //! its holder calls `begin` and `pull`. Two workers could use one buffer at once. Credits prevent that: a place belongs
 //! to the holder of the turn until its batch is issued, and then to the batch, until its last piece gives the credit
 //! back.
 //!
-//! The sources in [`crate::sources`] implement [`MakeIter`]. [`Pulled`] is both the supply of the run ([`PulledItems`])
-//! and the head of the stage's pipe ([`Feed`]).
+//! [`Iterate`] supplies the items of an iterator, which the sources in [`crate::sources`] make ([`MakeIter`]);
+//! [`super::outside`] supplies those of a source that may have nothing now. [`Pulled`] is both the supply of the run
+//! ([`PulledItems`]) and the head of the stage's pipe ([`Feed`]).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::pipe::{Feed, Head, Parcel};
-use crate::run::cancel::Carried;
+use crate::run::cancel::{BoxedError, Carried, Cause};
 use crate::run::flow::batch::BATCH;
-use crate::run::flow::supply::{Pull, PulledItems};
+use crate::run::flow::supply::{LiveItems, Load, PulledItems, Then};
+use crate::run::outside::wake::{Hears, Wake};
 use crate::sync::{CachePadded, UnsafeCell};
 use crate::unwind;
 
-/// Where a pulled source's iterator comes from.
+/// Where a pulled source's items come from. Only the holder of the source's turn calls it, or somebody while nothing runs.
+pub(crate) trait Supplier: Send {
+    type Item: Send;
+    /// Begins a run, and returns how many items there are, if that is known; 0 if not. It may call user code.
+    fn begin(&mut self) -> u64;
+    /// Puts the next items into `items`, at most `size`, and says what comes after them. It may call user code.
+    ///
+    /// # Errors
+    /// The source fails behind these items.
+    fn supply(&mut self, items: &mut Vec<Self::Item>, size: usize) -> Result<Then, BoxedError>;
+    /// Frees what it needs for a run, as nothing more is wanted in this one. Drops go no further if they panic.
+    fn end(&mut self);
+    /// Whether it can begin again.
+    fn is_ready(&self) -> bool;
+    /// For a live source: the methods of [`LiveItems`] with these names.
+    fn link(&mut self, _wake: Wake) {}
+    fn open(&mut self) {}
+    fn close(&mut self) {}
+    fn done(&mut self, _items: u64) {}
+}
+
+/// What makes an iterator for a run.
 pub(crate) trait MakeIter: Send {
     type Iter: Iterator;
     /// The iterator for a run. None if it was used up by an earlier run. It may call user code.
@@ -26,11 +49,52 @@ pub(crate) trait MakeIter: Send {
     fn is_ready(&self) -> bool;
 }
 
+/// Supplies the items of an iterator.
+pub(crate) struct Iterate<M: MakeIter> {
+    make: M,
+    iter: Option<M::Iter>,
+}
+
+impl<M: MakeIter> Iterate<M> {
+    pub(crate) fn new(make: M) -> Self {
+        Self { make, iter: None }
+    }
+}
+
+impl<M: MakeIter<Iter: Send + Iterator<Item: Send>>> Supplier for Iterate<M> {
+    type Item = <M::Iter as Iterator>::Item;
+
+    fn begin(&mut self) -> u64 {
+        self.end(); // left by a run that ended early
+        self.iter = self.make.take();
+        self.iter.as_ref().map_or(0, exact_len)
+    }
+    fn supply(&mut self, items: &mut Vec<Self::Item>, size: usize) -> Result<Then, BoxedError> {
+        let Some(iter) = &mut self.iter else { return Ok(Then::Ended) };
+        items.extend(iter.by_ref().take(size));
+        Ok(if items.len() == size { Then::More } else { Then::Ended })
+    }
+    fn end(&mut self) {
+        unwind::drop_value(self.iter.take());
+    }
+    fn is_ready(&self) -> bool {
+        self.make.is_ready()
+    }
+}
+
+/// How many items an iterator says that it has; 0 if it does not know.
+fn exact_len(iter: &impl Iterator) -> u64 {
+    let (least, most) = iter.size_hint();
+    if most == Some(least) { least as u64 } else { 0 }
+}
+
 /// A pulled source; see the module documentation.
-pub(crate) struct Pulled<O: MakeIter> {
+pub(crate) struct Pulled<S: Supplier> {
     /// Every batch changes it, and all workers read where the buffers are.
-    state: CachePadded<UnsafeCell<PulledState<O>>>,
-    buffers: UnsafeCell<Buffers<Item<O>>>,
+    state: CachePadded<UnsafeCell<PulledState<S>>>,
+    buffers: UnsafeCell<Buffers<S::Item>>,
+    /// For a live source: whether it wants to hear what has been done.
+    hears: Option<Hears>,
 }
 
 /// A buffer for each place.
@@ -39,24 +103,15 @@ type Buffers<T> = Box<[UnsafeCell<Buffer<T>>]>;
 /// The items of a batch.
 struct Buffer<T> {
     items: Vec<T>,
-    /// The payload of a panic of the iterator. It is thrown again after the items that came before it.
-    thrown: Option<Box<dyn Any + Send>>,
+    /// How the supplier failed behind these items.
+    failed: Option<Cause>,
 }
 
-impl<T> Buffer<T> {
-    fn drop_thrown(&mut self) {
-        if let Some(thrown) = self.thrown.take() {
-            unwind::drop_payload(thrown);
-        }
-    }
-}
-
-type Item<O> = <<O as MakeIter>::Iter as Iterator>::Item;
-
-struct PulledState<O: MakeIter> {
-    make: O,
-    iter: Option<O::Iter>,
-    /// The payload of a panic while the iterator was made.
+struct PulledState<S> {
+    supplier: S,
+    /// The supplier has failed, or has said that nothing more comes.
+    ended: bool,
+    /// The payload of a panic while it began.
     thrown: Option<Box<dyn Any + Send>>,
     /// The largest batch so far, in any run, but at most [`BATCH`]. A buffer that must grow gets at least this much
     /// more room, so that it seldom has to grow again.
@@ -64,23 +119,27 @@ struct PulledState<O: MakeIter> {
 }
 
 #[expect(unsafe_code, reason = "the holder of the source's turn pulls, the holder of a place reads its buffer")]
-// SAFETY: (1) `state` is touched only by the holder of the source's turn (`begin`, `pull`), and while nothing runs
-// (`is_ready`, `clear`); (2) a buffer is touched only by the holder of the turn before the batch is issued, then by the
+// SAFETY: (1) `state` is touched only by the holder of the source's turn (`begin`, `pull`, `done`), and while no
+// job runs (`is_ready`, `clear`, `link`, `open`, `close`); (2) a buffer is touched only by the holder of the turn before the batch is issued, then by the
 // one piece that owns the place, and while nothing runs (`clear`); (3) the list of buffers does not change after
-// `prepare`, which is called before anything runs; (4) all of it is `Send`.
-unsafe impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Sync for Pulled<O> {}
+// `prepare`, which is called before anything runs; (4) all of it is `Send`, and what is live is `Sync`.
+unsafe impl<S: Supplier> Sync for Pulled<S> {}
 
-impl<O: MakeIter> Pulled<O> {
-    pub(crate) fn new(make: O) -> Self {
-        Self {
-            state: CachePadded::new(UnsafeCell::new(PulledState { make, iter: None, thrown: None, largest: 0 })),
-            buffers: UnsafeCell::new(Box::default()),
-        }
+impl<S: Supplier> Pulled<S> {
+    pub(crate) fn new(supplier: S) -> Self {
+        let state = PulledState { supplier, ended: false, thrown: None, largest: 0 };
+        let state = CachePadded::new(UnsafeCell::new(state));
+        Self { state, buffers: UnsafeCell::new(Box::default()), hears: None }
+    }
+
+    /// A source that may have nothing now.
+    pub(crate) fn live(supplier: S, hears: Hears) -> Self {
+        Self { hears: Some(hears), ..Self::new(supplier) }
     }
 
     /// Works on the buffer of a place.
     #[inline]
-    fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Buffer<Item<O>>) -> R) -> R {
+    fn with_buffer<R>(&self, place: u64, work: impl FnOnce(&mut Buffer<S::Item>) -> R) -> R {
         let place = usize::try_from(place).expect("an index of a buffer");
         #[expect(unsafe_code, reason = "one owner at a time")]
         // SAFETY: (2) of `Sync`.
@@ -88,7 +147,7 @@ impl<O: MakeIter> Pulled<O> {
     }
 
     #[inline]
-    fn buffers(&self) -> &[UnsafeCell<Buffer<Item<O>>>] {
+    fn buffers(&self) -> &[UnsafeCell<Buffer<S::Item>>] {
         #[expect(unsafe_code, reason = "written once, before anything runs")]
         // SAFETY: (3) of `Sync`.
         self.buffers.with(|buffers| unsafe { &**buffers })
@@ -99,28 +158,29 @@ impl<O: MakeIter> Pulled<O> {
         self.with_buffer(place, |buffer| {
             let count = buffer.items.len() as u64;
             buffer.items.drain(..).for_each(unwind::drop_value);
-            buffer.drop_thrown();
+            drop_cause(buffer.failed.take());
             count
         })
     }
 
     /// Works on the state that belongs to the holder of the turn.
-    fn with_state<R>(&self, work: impl FnOnce(&mut PulledState<O>) -> R) -> R {
+    fn with_state<R>(&self, work: impl FnOnce(&mut PulledState<S>) -> R) -> R {
         #[expect(unsafe_code, reason = "one owner at a time")]
         // SAFETY: (1) of `Sync`.
         self.state.with_mut(|state| work(unsafe { &mut *state }))
     }
 }
 
-/// How many items an iterator says that it has; 0 if it does not know.
-fn exact_len(iter: &impl Iterator) -> u64 {
-    let (least, most) = iter.size_hint();
-    if most == Some(least) { least as u64 } else { 0 }
+fn drop_cause(cause: Option<Cause>) {
+    match cause {
+        Some(Cause::Panic(payload)) => unwind::drop_payload(payload),
+        error => unwind::drop_value(error),
+    }
 }
 
-impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
+impl<S: Supplier> PulledItems for Pulled<S> {
     fn prepare(&self, places: usize) {
-        let buffer = || UnsafeCell::new(Buffer { items: Vec::new(), thrown: None });
+        let buffer = || UnsafeCell::new(Buffer { items: Vec::new(), failed: None });
         let made = (0..places).map(|_| buffer()).collect();
         #[expect(unsafe_code, reason = "written once, before anything runs")]
         // SAFETY: (3) of `Sync`.
@@ -129,58 +189,58 @@ impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
 
     fn begin(&self) -> u64 {
         self.with_state(|state| {
-            unwind::drop_value(state.iter.take()); // left by a run that ended early
-            let made = catch_unwind(AssertUnwindSafe(|| {
-                state.iter = state.make.take();
-                state.iter.as_ref().map_or(0, exact_len)
-            }));
-            made.unwrap_or_else(|panic| {
-                unwind::drop_value(state.iter.take());
+            state.ended = false;
+            catch_unwind(AssertUnwindSafe(|| state.supplier.begin())).unwrap_or_else(|panic| {
+                state.supplier.end();
                 state.thrown = Some(panic);
                 0
             })
         })
     }
 
-    fn pull(&self, place: u32, size: usize) -> Pull {
+    fn pull(&self, place: u32, size: usize) -> Load {
         self.with_state(|state| {
             self.with_buffer(u64::from(place), |buffer| {
-                buffer.drop_thrown();
-                let Some(iter) = &mut state.iter else {
-                    buffer.thrown = state.thrown.take();
-                    return if buffer.thrown.is_some() { Pull::Last(0) } else { Pull::Nothing };
-                };
+                drop_cause(buffer.failed.take());
+                if let Some(thrown) = state.thrown.take() {
+                    (state.ended, buffer.failed) = (true, Some(Cause::Panic(thrown)));
+                    return Load { items: Some(0), then: Then::Ended };
+                }
+                if state.ended {
+                    return Load { items: None, then: Then::Ended };
+                }
                 let items = &mut buffer.items;
                 state.largest = state.largest.max(size.min(BATCH));
                 if items.capacity() < size {
                     items.reserve(state.largest);
                 }
-                let outcome = catch_unwind(AssertUnwindSafe(|| items.extend(iter.by_ref().take(size))));
-                let count = items.len();
-                let items = count as u64;
-                match outcome {
-                    Err(panic) => {
-                        buffer.thrown = Some(panic);
-                        unwind::drop_value(state.iter.take());
-                        Pull::Last(items)
-                    }
-                    Ok(()) if count == size => Pull::Loaded(items),
-                    Ok(()) => {
-                        unwind::drop_value(state.iter.take()); // frees its resources right after the last item
-                        if items == 0 { Pull::Nothing } else { Pull::Last(items) }
-                    }
+                let supplied = catch_unwind(AssertUnwindSafe(|| state.supplier.supply(items, size)));
+                let then = supplied.map_err(Cause::Panic).and_then(|then| then.map_err(Cause::Error));
+                let then = then.unwrap_or_else(|cause| {
+                    buffer.failed = Some(cause);
+                    Then::Ended
+                });
+                if then == Then::Ended {
+                    state.ended = true;
+                    state.supplier.end(); // frees its resources right after the last item
                 }
+                let has_batch = !buffer.items.is_empty() || buffer.failed.is_some();
+                Load { items: has_batch.then_some(buffer.items.len() as u64), then }
             })
         })
     }
 
+    fn live(&self) -> Option<&dyn LiveItems> {
+        self.hears.as_ref().map(|_| self as &dyn LiveItems)
+    }
+
     fn is_ready(&self) -> bool {
-        self.with_state(|state| state.make.is_ready())
+        self.with_state(|state| state.supplier.is_ready())
     }
 
     fn clear(&self) -> u64 {
         self.with_state(|state| {
-            unwind::drop_value(state.iter.take());
+            state.supplier.end();
             if let Some(thrown) = state.thrown.take() {
                 unwind::drop_payload(thrown);
             }
@@ -189,7 +249,25 @@ impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> PulledItems for Pulled<O> {
     }
 }
 
-impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
+impl<S: Supplier> LiveItems for Pulled<S> {
+    fn link(&self, wake: Wake) {
+        self.with_state(|state| state.supplier.link(wake));
+    }
+    fn open(&self) {
+        self.with_state(|state| state.supplier.open());
+    }
+    fn close(&self) {
+        self.with_state(|state| state.supplier.close());
+    }
+    fn hears(&self) -> bool {
+        self.hears.as_ref().is_some_and(Hears::get)
+    }
+    fn done(&self, items: u64) {
+        self.with_state(|state| state.supplier.done(items));
+    }
+}
+
+impl<S: Supplier> Head for Pulled<S> {
     fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
         (self.with_buffer(parcel.load, |buffer| buffer.items.len() as u64), None)
     }
@@ -198,17 +276,23 @@ impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Head for Pulled<O> {
     }
 }
 
-impl<O: MakeIter<Iter: Send + Iterator<Item: Send>>> Feed for Pulled<O> {
-    type Item = Item<O>;
+impl<S: Supplier> Feed for Pulled<S> {
+    type Item = S::Item;
     #[inline]
-    fn each(&self, parcel: Parcel, out: &mut impl FnMut(Item<O>)) {
+    fn each(&self, parcel: Parcel, out: &mut impl FnMut(S::Item)) {
         self.with_buffer(parcel.load, |buffer| {
             for item in unwind::Draining::new(&mut buffer.items) {
                 out(item);
             }
-            if let Some(thrown) = buffer.thrown.take() {
-                resume_unwind(thrown);
+            if let Some(Cause::Panic(payload)) = buffer.failed.take_if(|cause| matches!(cause, Cause::Panic(_))) {
+                resume_unwind(payload);
             }
         });
+    }
+    fn error(&self, parcel: Parcel) -> Option<BoxedError> {
+        self.with_buffer(parcel.load, |buffer| {
+            let Some(Cause::Error(error)) = buffer.failed.take() else { return None };
+            Some(error)
+        })
     }
 }

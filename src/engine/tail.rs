@@ -32,6 +32,12 @@ pub(crate) trait Tail<T>: Send + Sync {
     fn clear(&mut self) -> u64 {
         0
     }
+    /// The run has failed or was cancelled; see [`Stage::end_early`](crate::run::flow::stage::Stage::end_early).
+    fn end_early(&self) -> Option<Self::Own> {
+        None
+    }
+    /// The run is over; see [`Stage::close`](crate::run::flow::stage::Stage::close).
+    fn close(&self) {}
     fn waiting(&self) -> Option<String> {
         None
     }

@@ -4,10 +4,10 @@
 //!
 //! | what | call |
 //! |---|---|
-//! | a source | [`Graph::add_pulled`], [`Graph::add_numbered`] |
+//! | a source | [`Graph::add_pulled`], [`Graph::add_live`], [`Graph::add_served`], [`Graph::add_numbered`] |
 //! | an operator that fuses | [`Stream::fuse`], [`Stream::fuse_with_data`] |
 //! | an operator one item at a time, in stream order | [`Stream::serial`] |
-//! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`] |
+//! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`], [`Stream::outlet`] |
 //! | one stream becomes several | [`Stream::fork`], [`Stream::route_to`] |
 //! | one stream is numbered anew | [`Stream::renumber`] |
 //! | two streams become one | [`Stream::meet`] |
@@ -27,8 +27,9 @@ use crate::engine::fused::Fused;
 use crate::engine::inlet::{Inlet, Shape};
 use crate::engine::numbered::{ByNumber, Numbered};
 use crate::engine::op::{FusedOp, Op};
+use crate::engine::outside::outlet::Outlet;
 use crate::engine::pipe::{Feed, Pipe, Position, Root};
-use crate::engine::pulled::{MakeIter, Pulled};
+use crate::engine::pulled::{Iterate, MakeIter, Pulled, Supplier};
 use crate::engine::reduce::{Reduce, Reduction};
 use crate::engine::serial::{Ending, Output, Serial, SerialOp};
 use crate::engine::tail::{ParallelTail, Tail};
@@ -37,7 +38,11 @@ use crate::plan::draft::{Body, Draft, SourceDraft};
 use crate::run::flow::leaves::FreeLeaves;
 use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::{Items, NumberedItems, Supply};
+use crate::run::outside::wake::Hears;
 use crate::run::slot::Slot;
+
+/// A stream that is pulled out of an iterator.
+type FromIter<'env, M> = Stream<'env, <<M as MakeIter>::Iter as Iterator>::Item, Root<Arc<Pulled<Iterate<M>>>>>;
 
 /// Where in the user's code an operator is added.
 type Caller = &'static Location<'static>;
@@ -45,16 +50,37 @@ type Caller = &'static Location<'static>;
 impl<'env> Graph<'env> {
     /// Adds a source that is pulled out of an iterator.
     #[track_caller]
-    pub(crate) fn add_pulled<M>(
-        &self,
-        method: &'static str,
-        make: M,
-    ) -> Stream<'env, <M::Iter as Iterator>::Item, Root<Arc<Pulled<M>>>>
+    pub(crate) fn add_pulled<M>(&self, method: &'static str, make: M) -> FromIter<'env, M>
     where
         M: MakeIter<Iter: Send + Iterator<Item: Send>> + 'env,
     {
-        let items = Arc::new(Pulled::new(make));
-        self.add_source(method, Location::caller(), Items::Pulled(Arc::<Pulled<M>>::clone(&items)), items)
+        let items = Arc::new(Pulled::new(Iterate::new(make)));
+        self.add_source(method, Location::caller(), Items::Pulled(Arc::<Pulled<Iterate<M>>>::clone(&items)), items)
+    }
+
+    /// Adds a source that may have nothing now. `hears` says whether it wants to hear what has been done.
+    #[track_caller]
+    pub(crate) fn add_live<S: Supplier + 'env>(
+        &self,
+        method: &'static str,
+        supplier: S,
+        hears: Hears,
+    ) -> Stream<'env, S::Item, Root<Arc<Pulled<S>>>> {
+        let items = Arc::new(Pulled::live(supplier, hears));
+        self.add_source(method, Location::caller(), Items::Pulled(Arc::<Pulled<S>>::clone(&items)), items)
+    }
+
+    /// The same, for a source that a thread outside serves.
+    #[track_caller]
+    pub(crate) fn add_served<S: Supplier + 'env>(
+        &self,
+        method: &'static str,
+        supplier: S,
+        hears: Hears,
+    ) -> Stream<'env, S::Item, Root<Arc<Pulled<S>>>> {
+        let stream = self.add_live(method, supplier, hears);
+        self.draft.borrow_mut().served.get_or_insert(stream.op);
+        stream
     }
 
     /// Adds a numbered source.
@@ -255,6 +281,20 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let keeps = Some("one value per batch in flight");
         self.parallel_sink(method, keeps, |result| Reduce::new(reduction, result))
+    }
+
+    /// Ends the stage in a sink that a thread outside serves.
+    #[track_caller]
+    pub(crate) fn outlet(self, method: &'static str, tail: Outlet<T>)
+    where
+        T: Send,
+    {
+        let mut draft = self.describe(method);
+        let op = draft.names.add(method, Location::caller());
+        draft.add_sink(self.stage, op);
+        draft.served.get_or_insert(op);
+        drop(draft);
+        self.close(tail);
     }
 
     /// Adds a sink to the stage, and returns its result and the slot for it.

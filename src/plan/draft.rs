@@ -95,6 +95,8 @@ pub(crate) struct Draft<'env> {
     pub(super) sequences: Vec<bool>,
     /// Defects that were found while the graph was described, by operator.
     pub(super) defects: Vec<(usize, String)>,
+    /// An operator that threads outside serve while a run goes on, if there is one.
+    pub(crate) served: Option<usize>,
     /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
     planned: bool,
 }
@@ -109,6 +111,7 @@ impl<'env> Draft<'env> {
             stages: Vec::new(),
             sequences: Vec::new(),
             defects: Vec::new(),
+            served: None,
             planned: false,
         }
     }

@@ -17,6 +17,7 @@ mod edges;
 mod explain;
 mod picture;
 mod place;
+mod running;
 mod validate;
 
 use std::collections::HashSet;
@@ -42,6 +43,7 @@ pub use blueprint::Blueprint;
 pub use data::Data;
 pub use explain::{Explain, OperatorExplain};
 pub use place::{AnyData, Place};
+pub use running::{RunControl, Running};
 
 /// The largest number of credits that a user may ask for. Each credit takes memory, whether a batch uses it or not.
 pub(crate) const MAX_CREDITS: usize = 1 << 20;
@@ -77,6 +79,8 @@ pub struct Plan<'env> {
     /// The slots that each run looks at before it begins: data that the user gives and something accesses, and results
     /// of sinks.
     first: Box<[usize]>,
+    /// An operator that threads outside serve while a run goes on.
+    served: Option<usize>,
     facts: Facts,
 }
 
@@ -156,9 +160,10 @@ impl<'env> Plan<'env> {
             };
             stages.push(StageCell::new(index, parts, capacity));
         }
-        let run =
-            Seated::new(RunParts { pool: Arc::clone(shared), names: draft.names, sequences, sources, stages, dag });
-        Ok(Self { run, slots, first, facts })
+        let meets_outside = draft.served.is_some() || sources.iter().any(Source::is_live);
+        let (pool, names, served) = (Arc::clone(shared), draft.names, draft.served);
+        let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, meets_outside });
+        Ok(Self { run, slots, first, served, facts })
     }
 
     /// Runs the graph once, and returns when the run is over.
@@ -170,6 +175,7 @@ impl<'env> Plan<'env> {
     /// # Errors
     /// * [`NotReady`](RunErrorKind::NotReady), before anything runs: an earlier run has used up a source, or data is
     ///   absent. The results of the run before stay.
+    /// * [`NeedsStart`](RunErrorKind::NeedsStart), before anything runs: the graph has an input or an output.
     /// * [`Closed`](RunErrorKind::Closed): the pool was dropped before the run began.
     /// * [`Cancelled`](RunErrorKind::Cancelled): the pool was dropped during the run.
     /// * [`Forked`](RunErrorKind::Forked): the pool was made before a fork, and this is the child process.
@@ -180,6 +186,21 @@ impl<'env> Plan<'env> {
     /// After any other error, results that were not made are absent. Data that a failed task held for writing is absent
     /// too, and must be [`set`](Self::set) again. Then the plan can run again.
     pub fn run(&mut self) -> Result<(), RunError> {
+        if let Some(op) = self.served {
+            let name = self.names().get(op);
+            let message = "call start() or run_while() in place of run(), and serve it from this or another thread";
+            return Err(RunError::new(RunErrorKind::NeedsStart { name }, message.to_owned(), Report::default()));
+        }
+        self.make_ready()?;
+        let ran = self.run.execute();
+        if ran.is_err() {
+            self.drop_left();
+        }
+        ran
+    }
+
+    /// Looks whether the plan can run, and drops results of the run before.
+    fn make_ready(&mut self) -> Result<(), RunError> {
         let first = || self.first.iter().map(|slot| &self.slots[*slot]);
         if let Some(slot) = first().find(|slot| slot.maker == Maker::User && !slot.is_present()) {
             let name = self.names().get(slot.op);
@@ -188,11 +209,7 @@ impl<'env> Plan<'env> {
         }
         self.run.check_ready()?;
         first().filter(|slot| slot.maker == Maker::Sink).for_each(PlannedSlot::clear);
-        let ran = self.run.execute();
-        if ran.is_err() {
-            self.drop_left();
-        }
-        ran
+        Ok(())
     }
 
     /// Drops the results of earlier runs that the last one has left, because their tasks did not fire in it.

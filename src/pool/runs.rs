@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::error::Closed;
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// The runs under way.
 #[derive(Debug, Default)]
@@ -22,10 +22,19 @@ struct RunsState {
     active: Vec<ActiveRun>,
 }
 
+impl RunsState {
+    /// Whether no visitor is left, and no run that was started.
+    fn is_empty(&self) -> bool {
+        self.visitors.is_empty() && !self.active.iter().any(|run| run.is_started)
+    }
+}
+
 /// A run that the pool can cancel.
 #[derive(Debug)]
 pub(crate) struct ActiveRun {
     pub(crate) run: *const (),
+    /// No visitor waits for it: its last job takes it out.
+    pub(crate) is_started: bool,
     /// # Safety
     /// `run` is registered: it has not ended.
     pub(crate) cancel: unsafe fn(*const ()),
@@ -51,11 +60,11 @@ impl Runs {
             }
         }
         let is_inside = is_inside() || state.visitors.contains(&thread::current().id());
-        if is_inside && !state.visitors.is_empty() {
+        if is_inside && !state.is_empty() {
             state.abandoned = true;
             return Closing::WhenRunsEnd;
         }
-        while !state.visitors.is_empty() {
+        while !state.is_empty() {
             state = self.ended.wait(state);
         }
         if is_inside { Closing::FromInside } else { Closing::FromOutside }
@@ -82,11 +91,7 @@ impl Shared {
                 let (mut state, me) = (self.0.runs.state.lock(), thread::current().id());
                 let place = state.visitors.iter().rposition(|visitor| *visitor == me).expect("it came in");
                 state.visitors.swap_remove(place);
-                if state.visitors.is_empty() && state.abandoned {
-                    drop(state);
-                    return self.0.sleep.end(); // (C3) on behalf of the thread that dropped the pool
-                }
-                self.0.runs.ended.notify_one();
+                self.0.has_left(state);
             }
         }
         if self.is_forked() {
@@ -118,6 +123,20 @@ impl Shared {
 
     /// Takes a run out again.
     pub(crate) fn end_run(&self, run: *const ()) {
-        self.runs.state.lock().active.retain(|active| !std::ptr::eq(active.run, run));
+        let mut state = self.runs.state.lock();
+        let Some(place) = state.active.iter().position(|active| std::ptr::eq(active.run, run)) else { return };
+        if state.active.swap_remove(place).is_started {
+            self.has_left(state);
+        }
+    }
+
+    /// A visitor or a run that was started has left. The thread that closes the pool may wait for that.
+    fn has_left(&self, state: MutexGuard<'_, RunsState>) {
+        if state.abandoned && state.is_empty() {
+            drop(state);
+            return self.sleep.end(); // (C3) on behalf of the thread that dropped the pool
+        }
+        drop(state);
+        self.runs.ended.notify_one();
     }
 }

@@ -1,9 +1,12 @@
 //! Reports on runs: plain data that the run fills in, and that prints as tables.
 
+mod progress;
 mod table;
 
 use std::fmt;
 use std::time::Duration;
+
+pub use progress::{OperatorProgress, Progress};
 
 /// A report on a run: what it did, and where its time went.
 ///

@@ -33,16 +33,20 @@ use std::error::Error;
 use std::sync::Arc;
 
 use super::Run;
-use super::flow::order::Key;
+use super::flow::order::{Key, Sequence};
+use super::flow::source::Source;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::unwind;
+
+/// An error of the user's.
+pub(crate) type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// What went wrong in user code.
 #[derive(Debug)]
 pub(crate) enum Cause {
     Panic(Box<dyn Any + Send>),
-    Error(Box<dyn Error + Send + Sync>),
+    Error(BoxedError),
 }
 
 /// Where in a batch an operator failed.
@@ -134,6 +138,21 @@ impl Drop for Failure {
     }
 }
 
+/// Why a run was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    None,
+    PoolDropped,
+    Asked,
+    Deadline,
+}
+
+impl Cancel {
+    fn of(word: u32) -> Self {
+        [Self::None, Self::PoolDropped, Self::Asked, Self::Deadline][word as usize]
+    }
+}
+
 impl Run<'_> {
     /// Whether the run has failed or was cancelled, so that sources issue no more batches.
     #[inline]
@@ -147,7 +166,11 @@ impl Run<'_> {
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.cancel_reason() != Cancel::None
+    }
+
+    pub(super) fn cancel_reason(&self) -> Cancel {
+        Cancel::of(self.cancelled.load(Ordering::Relaxed))
     }
 
     /// Notes that a failure has reached a sink or that a task has failed, and stops everything that comes after it.
@@ -165,14 +188,34 @@ impl Run<'_> {
             }
             Site::Task { node } => self.dag.stop_from(node),
         }
-        self.ending.give(); // after the cuts: see `ending_with_cuts`
+        self.end_early();
     }
 
     /// Stops everything that has not begun.
-    pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+    pub(crate) fn cancel(&self, reason: Cancel) {
+        // Relaxed: read when the run is over. The first reason counts.
+        let none = Cancel::None as u32;
+        _ = self.cancelled.compare_exchange(none, reason as u32, Ordering::Relaxed, Ordering::Relaxed);
         self.sequences.iter().for_each(|sequence| sequence.cut_after(Key::FIRST));
         self.dag.stop_from(0);
+        self.end_early();
+    }
+
+    /// Says that the run is ending, also to what waits for the world outside.
+    fn end_early(&self) {
         self.ending.give(); // after the cuts: see `ending_with_cuts`
+        if self.meets_outside {
+            self.sources.iter().for_each(Source::end_early);
+            for stage in &self.stages {
+                if let Some(job) = self.body(stage.index).end_early() {
+                    self.pool.inject(stage.own.job(job));
+                }
+            }
+        }
+    }
+
+    /// Whether no sequence was cut.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.sequences.iter().all(Sequence::is_whole)
     }
 }

@@ -17,6 +17,7 @@
 //! | how batches flow from sources through stages | [`flow`] |
 //! | the task graph | [`dag`]; what its tasks read and write, [`slot`] |
 //! | failures in stream order, cancel | [`cancel`] |
+//! | threads outside that start a run, feed it, and wait for what comes out | [`outside`] |
 //! | a run that can go nowhere | [`stall`] |
 //! | what is said of a run when it is over | [`outcome`]; what the seats did meanwhile, [`tally`]; names, [`names`] |
 //!
@@ -34,6 +35,7 @@ pub(crate) mod dag;
 pub(crate) mod flow;
 pub(crate) mod names;
 mod outcome;
+pub(crate) mod outside;
 pub(crate) mod slot;
 mod stall;
 mod tally;
@@ -47,13 +49,13 @@ use crate::pool::work::job::{Group, Job, Target, group_id};
 use crate::pool::work::worker::Worker;
 use crate::pool::{ActiveRun, Shared};
 use crate::report::Report;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::Quiescence;
 use crate::sync::{Arrival, Instant, Mutex};
-use cancel::{Carried, Site};
+use cancel::{Cancel, Carried, Site};
 use dag::Dag;
 use flow::cx::Cx;
 use flow::islands::Islands;
@@ -61,6 +63,7 @@ use flow::order::Sequence;
 use flow::source::Source;
 use flow::stage::{Reads, Stage, StageCell};
 use names::Names;
+use outside::control::Control;
 use tally::Tally;
 
 /// The engine's part of a plan; see the module documentation.
@@ -70,8 +73,10 @@ pub(crate) struct Run<'env> {
     group: Group,
     start: Start,
     latch: Latch,
-    /// Wakes the thread that waits for the latch.
-    waiter: Arc<Parker>,
+    /// Who is told that the run is over.
+    told: Told,
+    /// Whether threads from outside take part while the run goes on.
+    meets_outside: bool,
     pub(crate) pool: Arc<Shared>,
     pub(crate) names: Arc<Names>,
     pub(crate) sequences: Box<[Sequence]>,
@@ -83,9 +88,18 @@ pub(crate) struct Run<'env> {
     open_stages: AtomicUsize,
     failure: Mutex<Option<(Site, Carried)>>,
     ending: Notice,
-    cancelled: AtomicBool,
+    /// Why the run was cancelled, a [`Cancel`].
+    cancelled: AtomicU32,
     wall: Duration,
     tally: Tally,
+}
+
+/// Who is told that a run is over.
+enum Told {
+    /// The thread that waits for the latch, and has this parker.
+    Waiter(Arc<Parker>),
+    /// Whoever holds the run, which was started.
+    Control(Arc<Control>),
 }
 
 /// The job that begins a run.
@@ -111,6 +125,8 @@ pub(crate) struct RunParts<'env> {
     pub(crate) sources: Vec<Source<'env>>,
     pub(crate) stages: Vec<StageCell<'env>>,
     pub(crate) dag: Dag<'env>,
+    /// Whether there is a live source, or a sink that hands items to threads outside.
+    pub(crate) meets_outside: bool,
 }
 
 /// Owns a run at a fixed address, so that jobs can point to it.
@@ -132,7 +148,8 @@ impl<'env> Seated<'env> {
             group: Group { tokens: Quiescence::new(0), on_quiescent: Run::<'static>::quiescent },
             start: Start { target: Target::new(start, None), run: std::ptr::null() },
             latch: Latch::new(),
-            waiter: Arc::new(Parker::new()),
+            told: Told::Waiter(Arc::new(Parker::new())),
+            meets_outside: parts.meets_outside,
             pool: parts.pool,
             names: parts.names,
             sequences: parts.sequences.into(),
@@ -143,7 +160,7 @@ impl<'env> Seated<'env> {
             open_stages: AtomicUsize::new(0),
             failure: Mutex::new(None),
             ending: Notice::new(),
-            cancelled: AtomicBool::new(false),
+            cancelled: AtomicU32::new(Cancel::None as u32),
             wall: Duration::ZERO,
             tally,
         });
@@ -155,7 +172,7 @@ impl<'env> Seated<'env> {
         run.start.run = pointer.cast();
         run.start.target.group = Some(group);
         run.dag.link(pointer, group);
-        run.sources.iter_mut().for_each(|source| source.link(pointer, group));
+        run.sources.iter_mut().for_each(|source| source.link(pointer, group, &run.pool));
         run.stages.iter_mut().for_each(|stage| stage.link(pointer, group));
         seated
     }
@@ -186,8 +203,8 @@ impl<'env> Seated<'env> {
         Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()))
     }
 
-    /// Runs once, and returns when the run is over. The calling thread works along.
-    pub(crate) fn execute(&mut self) -> Result<(), RunError> {
+    /// Makes everything ready for a run, and returns the pool.
+    fn prepare(&mut self) -> Result<Arc<Shared>, RunError> {
         let run = self.get_mut();
         run.reset();
         if run.pool.is_forked() {
@@ -196,6 +213,38 @@ impl<'env> Seated<'env> {
         }
         let pool = Arc::clone(&run.pool);
         run.tally.begin(&pool);
+        Ok(pool)
+    }
+
+    /// Starts a run, and returns at once. Until [`end`](Self::end) only the run itself may be touched.
+    pub(crate) fn start(&mut self) -> Result<Arc<Control>, RunError> {
+        let pool = self.prepare()?;
+        let place = self.0.as_ptr().cast_const();
+        let control = Arc::new(Control::new(place.cast()));
+        let run = self.get_mut();
+        run.told = Told::Control(Arc::clone(&control));
+        let job = Job { target: NonNull::from(&run.start).cast(), payload: 0 };
+        let active = ActiveRun { run: place.cast(), cancel: cancel_run, is_started: true };
+        if pool.begin_run(active).is_err() {
+            return Err(closed());
+        }
+        pool.inject(job);
+        Ok(control)
+    }
+
+    /// Ends a run that was started and is over.
+    pub(crate) fn end(&mut self, control: &Control) -> Result<(), RunError> {
+        let wall = control.let_go();
+        let run = self.get_mut();
+        run.wall = wall;
+        let pool = Arc::clone(&run.pool);
+        run.tally.end_all(&pool);
+        run.over()
+    }
+
+    /// Runs once, and returns when the run is over. The calling thread works along.
+    pub(crate) fn execute(&mut self) -> Result<(), RunError> {
+        let pool = self.prepare()?;
         let run_at = |worker: &Worker<'_>| (self.execute_on(worker), worker.seat.index);
         let Some((ran, seat)) = pool.visit(|| pool.on_worker(run_at)) else { return Err(closed()) };
         let run = self.get_mut();
@@ -209,9 +258,9 @@ impl<'env> Seated<'env> {
         let place = self.0.as_ptr().cast_const().cast();
         let run = self.get_mut();
         run.latch.reset();
-        run.waiter = Arc::clone(&worker.seat.parker);
+        run.told = Told::Waiter(Arc::clone(&worker.seat.parker));
         let start = Instant::now();
-        worker.shared.begin_run(ActiveRun { run: place, cancel: cancel_run })?;
+        worker.shared.begin_run(ActiveRun { run: place, cancel: cancel_run, is_started: false })?;
         let run = self.get();
         worker.push_own(Job { target: NonNull::from(&run.start).cast(), payload: 0 });
         worker.wait(&run.latch, group_id(run.start.target.group));
@@ -246,7 +295,7 @@ impl<'env> Run<'env> {
         self.dag.reset();
         self.open_stages.store(self.stages.len(), Ordering::Relaxed);
         self.ending.reset();
-        self.cancelled.store(false, Ordering::Relaxed);
+        self.cancelled.store(Cancel::None as u32, Ordering::Relaxed);
         self.wall = Duration::ZERO;
     }
 
@@ -317,13 +366,26 @@ impl Run<'static> {
     }
 
     #[expect(unsafe_code, reason = "the last job ends the run")]
-    unsafe fn quiescent(group: NonNull<Group>, _: &Worker<'_>) {
+    unsafe fn quiescent(group: NonNull<Group>, worker: &Worker<'_>) {
         let run: NonNull<Self> = group.cast();
-        // SAFETY: the group is the first field of a run, and the run is alive until its latch is set.
+        // SAFETY: the group is the first field of a run, and the run is alive until somebody is told that it is over.
         let run = unsafe { run.as_ref() };
-        let waiter = Arc::clone(&run.waiter);
-        // SAFETY: (1) the run, and so the latch, is alive until this call; (2) a run becomes quiescent once.
-        unsafe { Latch::set(&raw const run.latch, &waiter) };
+        if run.meets_outside {
+            run.sources.iter().for_each(Source::close);
+            run.stages.iter().for_each(|stage| run.body(stage.index).close());
+        }
+        match &run.told {
+            Told::Waiter(waiter) => {
+                let waiter = Arc::clone(waiter);
+                // SAFETY: (1) the run, and so the latch, is alive until this call; (2) a run becomes quiescent once.
+                unsafe { Latch::set(&raw const run.latch, &waiter) };
+            }
+            Told::Control(control) => {
+                let control = Arc::clone(control);
+                worker.shared.end_run(std::ptr::from_ref(run).cast());
+                control.is_over_now(); // the run may be gone after this
+            }
+        }
     }
 }
 
@@ -340,5 +402,5 @@ unsafe fn start(target: NonNull<Target>, _: u64, worker: &Worker<'_>) {
 unsafe fn cancel_run(run: *const ()) {
     // SAFETY: `execute_on` registered the run, and takes it out before it stops sharing the run.
     let run: &Run<'static> = unsafe { &*run.cast() };
-    run.cancel();
+    run.cancel(Cancel::PoolDropped);
 }

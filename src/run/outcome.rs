@@ -3,12 +3,13 @@
 //! Everything here is called when the run is over, so no job changes what it reads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use super::Run;
-use super::cancel::{Cause, FailedItem, Index};
+use super::cancel::{Cancel, Cause, FailedItem, Index};
 use super::flow::ledger::Sums;
 use crate::error::{RunError, RunErrorKind};
-use crate::report::{OperatorReport, Report, StageReport, WorkerReport};
+use crate::report::{OperatorProgress, OperatorReport, Progress, Report, StageReport, WorkerReport};
 use crate::unwind;
 
 impl Run<'_> {
@@ -36,11 +37,13 @@ impl Run<'_> {
                 }
             });
         }
-        if self.is_cancelled() {
-            let message = "its pool was dropped".to_owned();
-            return Some(RunError::new(RunErrorKind::Cancelled, message, report(self)));
-        }
-        stall.map(|message| RunError::new(RunErrorKind::Stalled, message, report(self)))
+        let (kind, message) = match self.cancel_reason() {
+            Cancel::None => return stall.map(|message| RunError::new(RunErrorKind::Stalled, message, report(self))),
+            Cancel::PoolDropped => (RunErrorKind::Cancelled, "its pool was dropped"),
+            Cancel::Asked => (RunErrorKind::Cancelled, "it was asked to end"),
+            Cancel::Deadline => (RunErrorKind::DeadlineExceeded, "it was not over by then, and was cancelled"),
+        };
+        Some(RunError::new(kind, message.to_owned(), report(self)))
     }
 
     /// How many items the operator that failed on `item` was given in the pieces before the one that broke off.
@@ -93,6 +96,20 @@ impl Run<'_> {
         report.operators = operators.into_iter().map(|(_, operator)| operator).collect();
         report.workers = self.worker_reports();
         report
+    }
+
+    /// What the run has done so far: the items that its operators were given, as far as they are entered.
+    pub(super) fn progress(&self, time: Duration) -> Progress {
+        let mut operators: Vec<(usize, OperatorProgress)> = Vec::new();
+        for stage in &self.stages {
+            let Sums { counts, .. } = stage.ledger.sums();
+            for (op, columns) in &stage.ops {
+                let (name, items) = (self.names.get(*op), counts[columns.given]);
+                operators.push((*op, OperatorProgress { name, items }));
+            }
+        }
+        operators.sort_by_key(|(op, _)| *op);
+        Progress { time, operators: operators.into_iter().map(|(_, operator)| operator).collect() }
     }
 
     fn worker_reports(&self) -> Vec<WorkerReport> {

@@ -56,6 +56,12 @@ impl Tally {
         (self.rest, self.own) = (rest, alone.then_some(seat));
     }
 
+    /// Reads what has changed since [`begin`](Self::begin), if no calling thread sat down.
+    pub(super) fn end_all(&mut self, pool: &Shared) {
+        self.read_all(pool);
+        (self.rest, self.own) = (pool.sleep.rest(), None);
+    }
+
     /// What each seat did in the run, in the order of the seats.
     pub(super) fn seats(&self) -> impl Iterator<Item = SeatCounts> + '_ {
         self.before.iter().zip(&self.after).map(|(before, after)| std::array::from_fn(|i| after[i] - before[i]))

@@ -405,6 +405,14 @@ impl Instant {
     pub(crate) fn elapsed(&self) -> Duration {
         Self::now() - *self
     }
+
+    pub(crate) fn checked_add(self, more: Duration) -> Option<Self> {
+        self.0.checked_add(more).map(Self)
+    }
+
+    pub(crate) fn saturating_duration_since(self, other: Self) -> Duration {
+        self - other
+    }
 }
 
 impl std::ops::Sub for Instant {

@@ -23,6 +23,7 @@
 //! | [`shield`] | keeps jobs from thieves for a while | nobody |
 //! | [`claim`] | one owner at a time, without waiting | guests for a seat |
 //! | **`runs`** | *which pieces may go on, and which thread is the last* | |
+//! | [`bell`] | wakes a source that has nothing now | nobody waits: who rings acts |
 //! | [`quiescence`] | notices that no job of a group is left | nobody waits: the last one acts |
 //! | [`countdown`] | notices that the last of a number came, which may be unknown at first | nobody waits: the last one acts |
 //! | [`reference_count`] | counts the live pieces of a batch | nobody waits: the last one acts |
@@ -81,7 +82,7 @@ pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use imp::fork;
 pub(crate) use imp::{Condvar, Futex, Instant, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
-pub(crate) use runs::{Arrival, countdown, credit, gate, meeting, quiescence, reference_count, sequencer};
+pub(crate) use runs::{Arrival, bell, countdown, credit, gate, meeting, quiescence, reference_count, sequencer};
 pub(crate) use seats::{asymmetric, claim, marks, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};
 

@@ -183,7 +183,7 @@ impl<'p> Worker<'p> {
     }
 
     /// Calls `work`, which blocks. Meanwhile others work in the slots that this thread has, in whatever pools.
-    pub(in crate::pool) fn block_everywhere(mut work: impl FnMut()) {
+    pub(crate) fn block_everywhere(mut work: impl FnMut()) {
         fn block(at: Option<NonNull<Worker<'static>>>, work: &mut dyn FnMut()) {
             let Some(worker) = at else { return work() };
             #[expect(unsafe_code, reason = "the worker stands further down on this very stack")]

@@ -14,6 +14,7 @@ use super::stage::{EndJobs, Ended, OwnJob, Reads, Stage, StageCell};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Carried, FailedItem, Failure, Fault, Site};
+use crate::run::outside::errand::Errand;
 use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
@@ -74,6 +75,11 @@ impl<'a> Cx<'a> {
     /// Queues a job for the stage itself; [`Stage::own`] runs it.
     pub(crate) fn push_own(&self, job: impl OwnJob) {
         self.worker.push(self.stage.own.job(job.into_word()));
+    }
+
+    /// A job for the stage itself, which somebody outside queues. Its token is taken already.
+    pub(crate) fn errand(&self, job: impl OwnJob) -> Errand {
+        Errand::new(&self.run.pool, self.stage.own.job(job.into_word()))
     }
 
     /// Opens the gate of the stage, because the data that it reads is there. Called once in a run.

@@ -19,7 +19,8 @@
 //! the claim to it.
 //!
 //! # Reading
-//! While a run goes on, nobody reads a row but its seat. When the run is over, [`Ledger::sums`] and [`Ledger::before`]
+//! While a run goes on, nobody reads a row but its seat, and whoever asks how far it has come: for a hint each word will
+//! do as it is. When the run is over, [`Ledger::sums`] and [`Ledger::before`]
 //! read all rows; the tokens of the run's jobs order that ([`crate::sync::quiescence`]). Sums do not depend on how the
 //! pieces are divided into islands. So the answers are the same in every schedule.
 

@@ -20,21 +20,27 @@
 //! A range of leaves is cut where the home changes. If the length of the source is not known, its chains go to the
 //! homes in rotation. The issue job stays at the home of the source if there is only one.
 //!
-//! A free source ([`Supply::Free`]) has no places: all its numbers go out in one turn ([`super::leaves`]).
+//! A free source ([`Supply::Free`]) has no places: all its numbers go out in one turn ([`super::leaves`]). A live source
+//! may have nothing now; then it leaves its turn at a bell ([`crate::run::outside::wake`]).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::batch::BatchSize;
 use super::cx::Cx;
 use super::leaves::FreeLeaves;
 use super::order::{Origin, Ticket};
 use super::stage::{BatchStage, Capacity, Stage};
-use super::supply::{Pull, Supply};
+use super::supply::{LiveItems, Load, Supply, Then};
+use crate::pool::Shared;
 use crate::pool::loops::span::pack;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
+use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::dag::Home;
+use crate::run::outside::wake::{Done, Wake};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::reference_count::ReferenceCount;
@@ -55,6 +61,8 @@ pub(crate) struct Source<'env> {
     places: Box<[BatchInFlight]>,
     /// The homes of equal parts of the source; empty if it has none.
     homes: Box<[Home]>,
+    /// What wakes the source, if it is live.
+    wake: Option<Wake>,
     /// Every batch changes this and the turn. All workers read the fields above, so these lie on other cache lines.
     credits: CachePadded<Credits>,
     turn: CachePadded<UnsafeCell<TurnState>>,
@@ -72,6 +80,8 @@ struct BatchInFlight {
 struct TurnState {
     begun: bool,
     ended: bool,
+    /// The source had nothing when it was asked last.
+    pending: bool,
     /// How many batches there are, if that is known.
     batches: Option<u64>,
     /// The number of the next batch.
@@ -83,6 +93,8 @@ struct TurnState {
     said: u64,
     /// The first of the free places that were taken out of the credit list; the others are linked behind it.
     free: Option<u32>,
+    /// What has been done of a live source's batches.
+    done: Done,
 }
 
 #[expect(unsafe_code, reason = "the turn moves between workers")]
@@ -107,6 +119,7 @@ impl<'env> Source<'env> {
             credits: CachePadded::new(Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`"))),
             places: (0..places).map(|_| BatchInFlight::default()).collect(),
             homes,
+            wake: None,
             turn: CachePadded::new(UnsafeCell::new(TurnState::default())),
         }
     }
@@ -122,15 +135,42 @@ impl<'env> Source<'env> {
     }
 
     /// Stores the pointers by which jobs find the run. The source must not move after this.
-    pub(crate) fn link(&mut self, run: *const Run<'_>, group: NonNull<Group>) {
+    pub(crate) fn link(&mut self, run: *const Run<'_>, group: NonNull<Group>, pool: &Arc<Shared>) {
         self.run = run.cast();
         self.issue.group = Some(group);
+        if let Some(live) = self.supply.live() {
+            let wake = Wake::new(pool, self.issue_job());
+            live.link(wake.clone());
+            self.wake = Some(wake);
+        }
+    }
+
+    /// Whether the source may have nothing now.
+    pub(crate) fn is_live(&self) -> bool {
+        self.supply.live().is_some()
     }
 
     pub(crate) fn reset(&mut self) {
         self.credits.reset();
         *self.turn.get_mut() = TurnState::default();
         self.supply.reset();
+        if let Some(live) = self.supply.live() {
+            live.open();
+        }
+    }
+
+    /// The run has ended, or fails or is cancelled. If it is a live source that sleeps, it is woken to see that.
+    pub(crate) fn end_early(&self) {
+        if let Some(wake) = &self.wake {
+            wake.wake();
+        }
+    }
+
+    /// The run is over. A live source takes nothing more.
+    pub(crate) fn close(&self) {
+        if let Some(live) = self.supply.live() {
+            live.close();
+        }
     }
 
     /// Drops what a failed run left, and returns the number of items dropped.
@@ -169,6 +209,14 @@ impl<'env> Source<'env> {
         if self.credits.stop() == IssueJob::Slept {
             self.restart(worker);
         }
+        self.ring(worker);
+    }
+
+    /// Wakes the source if it is live and has nothing now.
+    fn ring(&self, worker: &Worker<'_>) {
+        if self.wake.as_ref().is_some_and(|wake| wake.ring() == IssueJob::Slept) {
+            worker.push_counted(self.issue_job()); // on the token that lay at the bell
+        }
     }
 
     /// Counts one more live piece of the batch in `place`.
@@ -179,9 +227,19 @@ impl<'env> Source<'env> {
     /// Notes that a piece of the batch in `place` has ended. The last one gives the credit back, and wakes the source
     /// if it sleeps.
     pub(crate) fn release(&self, place: u32, worker: &Worker<'_>) {
-        if self.places[place as usize].live.end() == Arrival::Last && self.credits.put(place) == IssueJob::Slept {
-            self.restart(worker);
+        if self.places[place as usize].live.end() == Arrival::Earlier {
+            return;
         }
+        if self.credits.put(place) == IssueJob::Slept {
+            self.restart(worker);
+        } else if self.hears() {
+            self.ring(worker);
+        }
+    }
+
+    /// Whether the source wants to hear soon what has been done.
+    fn hears(&self) -> bool {
+        self.wake.is_some() && self.supply.live().is_some_and(LiveItems::hears)
     }
 
     /// How many credits there are, how many batches were issued, and whether the source has ended. Asked while nothing
@@ -280,33 +338,59 @@ impl<'env> Source<'env> {
         self.homes.get(usize::try_from(part).ok()?).copied().flatten()
     }
 
-    /// Queues the issue job again, or leaves the turn in the credit list.
+    /// Queues the issue job again, or leaves the turn in the credit list or at the bell.
     fn hand_on(&self, cx: &Cx<'_>) {
         #[expect(unsafe_code, reason = "the issue job holds the turn")]
         // SAFETY: (1) of `Sync`: this job still holds the turn.
-        let spare = self.turn.with(|turn| unsafe { (*turn).free.is_some() });
-        if spare || self.credits.any() || self.credits.sleep() == SourceTurn::Kept {
+        let turn = self.turn.with(|turn| unsafe { &*turn });
+        let (spare, pending, ended) = (turn.free.is_some(), turn.pending, turn.ended);
+        if ended {
+            // It only waits for places now, of which it hears.
+            if self.credits.sleep_to_hear() == SourceTurn::Kept {
+                self.restart(cx.worker);
+            }
+        } else if let (true, Some(wake)) = (pending, &self.wake) {
+            if self.credits.any() && self.hears() {
+                return self.restart(cx.worker);
+            }
+            cx.run.take_tokens(1); // it lies at the bell
+            if wake.bell().sleep() == SourceTurn::Kept {
+                cx.worker.keep_tokens(2);
+                self.restart(cx.worker);
+            }
+        } else if spare || self.credits.any() || self.credits.sleep() == SourceTurn::Kept {
             self.restart(cx.worker);
         }
     }
 
     fn take_turn(&self, turn: &mut TurnState, cx: &Cx<'_>) -> Issued {
+        if let Some(wake) = &self.wake {
+            wake.bell().answer(); // before the look for an end, which rings
+        }
         if cx.run.ending() {
             return Issued::default(); // without a total, so that the sinks do not end
         }
         match &self.supply {
+            Supply::Pulled { items, .. } if turn.ended => {
+                self.take_places(turn);
+                self.tell_done(turn, items.live(), cx);
+                Issued { again: !turn.done.is_complete(), ..Issued::default() }
+            }
             Supply::Pulled { items, .. } => {
                 if !std::mem::replace(&mut turn.begun, true) {
                     turn.said = items.begin();
                 }
+                self.take_places(turn);
+                self.tell_done(turn, items.live(), cx);
                 self.load_chain(turn, cx, |turn, place| items.pull(place, self.size.at(turn.taken, turn.said)))
             }
             Supply::Numbered { items, .. } => {
                 let batches = *turn.batches.get_or_insert_with(|| items.begin(self.size));
+                self.take_places(turn);
                 self.load_chain(turn, cx, |turn, _| match batches - turn.next {
-                    0 => Pull::Nothing,
-                    1 => Pull::Last(0),
-                    _ => Pull::Loaded(0),
+                    0 => Load { items: None, then: Then::Ended },
+                    1 => Load { items: Some(0), then: Then::Ended },
+                    _ => Load { items: Some(0), then: Then::More },
                 })
             }
             Supply::Free { items, leaves, .. } => {
@@ -326,46 +410,59 @@ impl<'env> Source<'env> {
         }
         let Some(first) = self.credits.take_all() else { return };
         let mut last = first;
+        self.note_done(turn, last);
         while let Some(next) = self.credits.after(last) {
             last = next;
+            self.note_done(turn, last);
         }
         self.credits.link(last, turn.free.replace(first));
     }
 
+    /// Notes that the batch in a place that came back has been done, if this is a live source.
+    fn note_done(&self, turn: &mut TurnState, place: u32) {
+        // Before a run no place has a batch, and the number in it may be of the run before.
+        if self.wake.is_some() && turn.next > 0 {
+            turn.done.done(self.places[place as usize].number.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Tells a live source what has been done, unless something was dropped behind a failure.
+    fn tell_done(&self, turn: &mut TurnState, live: Option<&dyn LiveItems>, cx: &Cx<'_>) {
+        if let Some(live) = live
+            && cx.run.is_whole()
+            && let Some(items) = turn.done.news()
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| live.done(items)))
+        {
+            let ticket = Ticket::behind_all();
+            let fault = Fault { op: 0, index: Index::None, cause: Cause::Panic(panic) };
+            cx.fail(&ticket, cx.failure(&ticket, fault));
+        }
+    }
+
     /// Loads one batch for this worker and one for each idle worker, at most [`BURST`]. `pull` loads each into a place.
-    fn load_chain(&self, turn: &mut TurnState, cx: &Cx<'_>, pull: impl Fn(&TurnState, u32) -> Pull) -> Issued {
-        self.take_places(turn);
+    fn load_chain(&self, turn: &mut TurnState, cx: &Cx<'_>, pull: impl Fn(&TurnState, u32) -> Load) -> Issued {
         let wanted = 1 + cx.worker.shared.sleep.available_anywhere().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
         let home = self.next_home(turn);
-        let mut ended = self.credits.is_stopped(); // if this is seen late, some batches are issued in vain
+        let mut then = Then::More;
+        if self.credits.is_stopped() {
+            then = Then::Ended; // if this is seen late, some batches are issued in vain
+        }
         for _ in 0..wanted {
-            if ended {
-                break;
-            }
-            let Some(place) = turn.free else { break };
+            let Some(place) = turn.free.filter(|_| then == Then::More) else { break };
             let after = self.credits.after(place);
-            let (items, loaded) = match pull(turn, place) {
-                Pull::Loaded(items) => (items, true),
-                Pull::Last(items) => {
-                    ended = true;
-                    (items, true)
-                }
-                Pull::Nothing => {
-                    ended = true;
-                    (0, false)
-                }
-            };
-            if !loaded {
-                turn.free = Some(place);
-                break;
-            }
+            let load = pull(turn, place);
+            then = load.then;
+            let Some(items) = load.items else { break };
             turn.free = after;
             turn.taken += items;
             let slot = &self.places[place as usize];
             slot.number.store(turn.next, Ordering::Relaxed);
             turn.next += 1;
+            if self.wake.is_some() {
+                turn.done.issued(turn.taken);
+            }
             slot.live.begin();
             self.credits.link(place, None);
             if let Some(last) = last.replace(place) {
@@ -373,9 +470,10 @@ impl<'env> Source<'env> {
             }
             chain = Some(chain.map_or((place, 1), |(first, count)| (first, count + 1)));
         }
-        turn.ended = ended;
+        (turn.pending, turn.ended) = (then == Then::Pending, then == Then::Ended);
         turn.chains += u64::from(chain.is_some());
-        Issued { total: ended.then_some(turn.next), again: !ended, chain, home }
+        let again = !turn.ended || self.hears() && !turn.done.is_complete();
+        Issued { total: turn.ended.then_some(turn.next), again, chain, home }
     }
 }
 

@@ -83,6 +83,14 @@ pub(crate) trait Stage: Send + Sync {
     fn reset(&mut self);
     /// Drops what a failed run left, and returns how many items of the stage's input were dropped.
     fn clear(&mut self) -> u64;
+    /// The run has failed or was cancelled: the stage is to wait for nobody outside any more. It may ask for a job for
+    /// itself with this word, on a token that it has. Called from any thread, while a token of the caller, or the lock of
+    /// a registry, keeps the run alive.
+    fn end_early(&self) -> Option<u64> {
+        None
+    }
+    /// The run is over: nothing more comes. Called after the last job, while threads outside may look.
+    fn close(&self) {}
     /// What waits here, in words, for the report of a stall.
     fn waiting(&self) -> Option<String>;
     /// The numbers of items that the serial operator at the end of the stage was given, made, and dropped. None if
@@ -198,7 +206,7 @@ pub(crate) struct Columns {
 /// A stage with everything that all stages have; see the module documentation.
 pub(crate) struct StageCell<'env> {
     pub(super) fire: Port,
-    pub(super) own: Port,
+    pub(in crate::run) own: Port,
     pub(crate) index: usize,
     pub(in crate::run) reads: Reads<'env>,
     /// The numbers of the operators in the graph, and the columns of their counts.

@@ -1,6 +1,7 @@
 //! The three kinds of sources, and the traits by which a run asks for their items.
 //!
-//! * A *pulled* source is an iterator. One worker at a time takes a batch out of it.
+//! * A *pulled* source is an iterator, or something that may have nothing now: a *live* source. One worker at a time
+//!   takes a batch out of it.
 //! * A *numbered* source makes a batch from its number alone, on any worker.
 //! * A *free* source is a numbered one whose stage ends in a parallel sink. Nothing of a batch is kept then, so the
 //!   source needs no credits.
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use super::batch::BatchSize;
 use super::leaves::FreeLeaves;
 use super::stage::{BatchStage, Capacity, NumbersStage, Stage};
+use crate::run::outside::wake::Wake;
 
 /// Names a piece of memory, to ask the kernel where it lies. Nothing reads the memory through this.
 #[derive(Clone, Copy, Debug)]
@@ -30,14 +32,22 @@ impl MemoryRange {
 }
 
 /// What a source answers when it is asked for its next batch.
-#[derive(Debug)]
-pub(crate) enum Pull {
-    /// A batch of this many items; more may follow.
-    Loaded(u64),
-    /// The last batch, of this many items.
-    Last(u64),
-    /// No batch: the source has ended.
-    Nothing,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// How many items the batch has. None: there is no batch.
+    pub(crate) items: Option<u64>,
+    pub(crate) then: Then,
+}
+
+/// What comes after a batch of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// More may follow.
+    More,
+    /// Nothing now. The source rings its bell when it should be asked again.
+    Pending,
+    /// Nothing more: the source has ended.
+    Ended,
 }
 
 /// Items that are pulled out of an iterator. The stage's pipe finds the items of a batch in the batch's place.
@@ -48,11 +58,27 @@ pub(crate) trait PulledItems: Send + Sync {
     /// batch fails. Only the holder of the source's turn calls it.
     fn begin(&self) -> u64;
     /// Loads the next batch, of at most `size` items, into `place`. Only the holder of the source's turn calls it.
-    fn pull(&self, place: u32, size: usize) -> Pull;
+    fn pull(&self, place: u32, size: usize) -> Load;
+    /// What a live source needs besides, if it is one.
+    fn live(&self) -> Option<&dyn LiveItems>;
     /// Whether the source can run again. Asked while nothing runs.
     fn is_ready(&self) -> bool;
     /// Drops what a failed run left, and returns the number of items dropped. Called while nothing runs.
     fn clear(&self) -> u64;
+}
+
+/// What the run asks of a source that may have nothing now, and tells it.
+pub(crate) trait LiveItems: Send + Sync {
+    /// Hands over what the source is to be woken with. Called once, while nothing runs.
+    fn link(&self, wake: Wake);
+    /// A run begins. Called while nothing runs.
+    fn open(&self);
+    /// The run is over: nothing more is taken. Called after the last job, perhaps while outside threads give items.
+    fn close(&self);
+    /// Whether [`done`](Self::done) is to be called soon. If not, it may come late, or never.
+    fn hears(&self) -> bool;
+    /// All that came of the first `items` items has been done. Only the holder of the source's turn calls it.
+    fn done(&self, items: u64);
 }
 
 /// Items in batches that are known by number.
@@ -87,6 +113,11 @@ pub(crate) enum Supply<'env> {
 }
 
 impl<'env> Supply<'env> {
+    /// What a live source needs besides, if it is one.
+    pub(super) fn live(&self) -> Option<&dyn LiveItems> {
+        if let Self::Pulled { items, .. } = self { items.live() } else { None }
+    }
+
     /// Whether batches need no credits.
     pub(crate) fn is_free(&self) -> bool {
         matches!(self, Self::Free { .. })

@@ -19,6 +19,7 @@
 //! | asleep | stopped |  unused   | first + 1  |    (0)      --sleep--> (asleep)   --put--> (i), the putter starts it
 //! +--------+---------+-----------+------------+    (asleep) --stop--> (stopped), the stopper starts it
 //!                                                  (i ...), (stopped) --sleep--> refused
+//!                                                  (stopped) --sleep_to_hear--> (stopped, asleep)
 //! ```
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
@@ -26,6 +27,7 @@
 //! | `credit.put` | `put`: CAS, AcqRel | `take_all`: swap | the place as the batch left it; for a putter that sees the flag, the source as its last holder left it | `loom_credit_is_never_lost` |
 //! | `credit.take` | `put`: CAS | `take_all`: swap, Acquire | the place as the batch left it | `loom_credit_is_never_lost` |
 //! | `credit.sleep` | `sleep`: CAS, Release | `put`: CAS | the source as its last holder left it | `loom_credit_is_never_lost` |
+//! | `credit.hear` | `sleep_to_hear`: CAS, Release | `put`: CAS | the same | `loom_credit_end_hears_the_last_place` |
 //! | `credit.stop` | `sleep`: CAS | `stop`: RMW, Acquire, sees the flag | the same | `loom_credit_stop_is_never_lost` |
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -152,6 +154,17 @@ impl Credits {
     pub(crate) fn sleep(&self) -> SourceTurn {
         // Release: the source's state goes to the thread that starts it again.
         match self.word.compare_exchange(0, ASLEEP, edge!("credit.sleep", Release), Ordering::Relaxed) {
+            Ok(_) => SourceTurn::GivenUp,
+            Err(_) => SourceTurn::Kept,
+        }
+    }
+
+    /// Gives the turn up until a place comes back, though the source has ended or was stopped. So it hears what has been
+    /// done.
+    pub(crate) fn sleep_to_hear(&self) -> SourceTurn {
+        let word = self.word.load(Ordering::Relaxed) & STOPPED;
+        // Release: as in `sleep`.
+        match self.word.compare_exchange(word, word | ASLEEP, edge!("credit.hear", Release), Ordering::Relaxed) {
             Ok(_) => SourceTurn::GivenUp,
             Err(_) => SourceTurn::Kept,
         }

@@ -1,5 +1,6 @@
 //! Which pieces of a run may go on, and which thread is the last.
 
+pub(crate) mod bell;
 pub(crate) mod countdown;
 pub(crate) mod credit;
 pub(crate) mod gate;

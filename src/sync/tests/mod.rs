@@ -22,6 +22,7 @@ use super::quiescence::Quiescence;
 use super::reference_count::ReferenceCount;
 use super::sequencer::{Sequencer, Turn};
 
+mod bell;
 mod composed;
 mod marks;
 mod meeting;

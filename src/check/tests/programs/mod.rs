@@ -1,6 +1,7 @@
 //! Random programs against what they mean to iterators.
 
 mod items;
+mod outside;
 mod parallel;
 mod program;
 mod property;

@@ -1,7 +1,10 @@
 //! Sources.
 
+use std::error::Error;
+
 use super::super::items::{At, Item, source_item};
 use super::{FromList, Source};
+use crate::{Live, Pull, Wake};
 
 pub(in super::super) const SOURCES: &[Source] = &[
     Source {
@@ -18,6 +21,15 @@ pub(in super::super) const SOURCES: &[Source] = &[
             let items =
                 if at.once { g.source(made(at, len)).boxed() } else { g.source_fn(move || made(at, len)).boxed() };
             items.named(&at.name())
+        },
+    },
+    Source {
+        methods: &["Graph::live"],
+        calls: true,
+        bytes: 1,
+        graph: |g, at, len| {
+            let pauses = usize::try_from(at.k).expect("small");
+            g.live(Halting { at, len, next: 0, pauses, is_due: true }).named(&at.name()).boxed()
         },
     },
     Source {
@@ -71,6 +83,41 @@ fn made<'env>(at: At<'env>, len: usize) -> impl Iterator<Item = Item<'env>> + Se
         at.env.step(at.id, source_item(index));
         at.item(source_item(index))
     })
+}
+
+/// A live source that has nothing now before every item whose index is a multiple of `pauses`. Making an item is user
+/// code.
+struct Halting<'env> {
+    at: At<'env>,
+    len: usize,
+    next: usize,
+    pauses: usize,
+    /// Whether the next pause is still to come.
+    is_due: bool,
+}
+
+impl<'env> Live for Halting<'env> {
+    type Item = Item<'env>;
+
+    fn begin(&mut self) {
+        (self.next, self.is_due) = (0, true);
+    }
+    fn pull(&mut self, wake: &Wake) -> Result<Pull<Item<'env>>, Box<dyn Error + Send + Sync>> {
+        if std::mem::take(&mut self.is_due) && self.next.is_multiple_of(self.pauses) {
+            wake.wake();
+            return Ok(Pull::Pending);
+        }
+        if self.next == self.len {
+            return Ok(Pull::End);
+        }
+        let value = source_item(self.next as u64);
+        self.at.env.step(self.at.id, value);
+        (self.next, self.is_due) = (self.next + 1, true);
+        Ok(Pull::Item(self.at.item(value)))
+    }
+    fn done(&mut self, items: u64) {
+        assert!(items <= self.next as u64, "it has given no more");
+    }
 }
 
 /// Where the first `count` records of a text end.

@@ -1,0 +1,452 @@
+//! An inbox: what senders outside put in, a source takes out.
+//!
+//! The source takes what is there, and says that it is *hungry* if that was less than a batch. The next sender takes
+//! the note away and wakes the source: so under load nobody wakes anybody. Both happen under the lock of the box.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::engine::pulled::Supplier;
+use crate::run::cancel::BoxedError;
+use crate::run::flow::supply::Then;
+use crate::run::outside::waiter::{Blocked, Waiter};
+use crate::run::outside::wake::{Hears, Wake};
+use crate::sync::{Instant, Mutex};
+use crate::unwind;
+
+/// How many items wait in an input before a sender must wait.
+const CAPACITY: usize = 1024;
+
+/// Options of an [input](crate::Graph::input_with).
+#[derive(Clone, Copy, Debug)]
+pub struct InputOptions {
+    capacity: usize,
+    overflow: Overflow,
+}
+
+/// What [`Sender::send`] does if as many items wait as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It waits.
+    Block,
+    /// It drops the item that has waited longest. With a [capacity](InputOptions::capacity) of 1 the graph gets the latest.
+    DropOldest,
+    /// It drops the item that it was given.
+    DropNewest,
+}
+
+impl InputOptions {
+    /// 1024 items may wait, then senders wait.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { capacity: CAPACITY, overflow: Overflow::Block }
+    }
+
+    /// How many items may wait; at least 1.
+    #[must_use]
+    pub fn capacity(mut self, items: usize) -> Self {
+        self.capacity = items.max(1);
+        self
+    }
+
+    /// What sending does then.
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+}
+
+impl Default for InputOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Sends items into a graph that runs; [`Graph::input`](crate::Graph::input) makes it.
+///
+/// Clones send into the same input, each from a thread of its own; items of one sender stay in order. The stream ends when
+/// all of them are dropped. A worker that waits here lends its place to another thread.
+pub struct Sender<T>(Arc<Inbox<T>>);
+
+/// Why an item was not sent. It is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SendError<T> {
+    /// No run has been started.
+    NotStarted(T),
+    /// The run is over: it has failed, was cancelled, or nobody wants more items.
+    Ended(T),
+    /// As many items wait as may, and it was not to wait, or not for longer.
+    Full(T),
+}
+
+impl<T> SendError<T> {
+    /// The item.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::NotStarted(item) | Self::Ended(item) | Self::Full(item) => item,
+        }
+    }
+
+    fn text(&self) -> &'static str {
+        match self {
+            Self::NotStarted(_) => "the graph of this input was not started yet",
+            Self::Ended(_) => "the run of this input's graph is over",
+            Self::Full(_) => "as many items wait in the input as may",
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendError({:?})", self.text())
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {}
+
+/// An item was sent with [`Sender::send_and_wait`], and the run ended before it was done, or it was dropped for a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undone;
+
+impl fmt::Display for Undone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the item was sent, but its run ended before it was done")
+    }
+}
+
+impl std::error::Error for Undone {}
+
+/// An input: its first sender, its source, and whether that wants to hear what has been done.
+pub(crate) fn inbox<T>(options: InputOptions) -> (Sender<T>, FromInbox<T>, Hears) {
+    let state = InboxState {
+        letters: VecDeque::new(),
+        phase: Phase::NotStarted,
+        senders: 1,
+        wake: None,
+        is_hungry: false,
+        waiting: Vec::new(),
+        taken: 0,
+        marked: VecDeque::new(),
+        dropped: 0,
+    };
+    let hears = Hears::new(false);
+    let inbox = Arc::new(Inbox { options, hears: hears.clone(), state: Mutex::new(state) });
+    (Sender(Arc::clone(&inbox)), FromInbox(inbox), hears)
+}
+
+/// What senders and the source share.
+struct Inbox<T> {
+    options: InputOptions,
+    /// Set when a sender waits until its item is done.
+    hears: Hears,
+    state: Mutex<InboxState<T>>,
+}
+
+struct InboxState<T> {
+    letters: VecDeque<Letter<T>>,
+    phase: Phase,
+    senders: usize,
+    wake: Option<Wake>,
+    /// The source has found too little, and is to be woken for the next item.
+    is_hungry: bool,
+    /// Senders that wait for room. All are woken when there is some: one of them may have given up meanwhile.
+    waiting: Vec<Waiter>,
+    /// How many items the source has taken in this run.
+    taken: u64,
+    /// Of those that it has taken: the ones for which somebody waits, and the number of items up to each.
+    marked: VecDeque<(u64, Arc<Mark>)>,
+    dropped: u64,
+}
+
+/// An item on its way, and who waits until it is done.
+struct Letter<T> {
+    item: T,
+    mark: Option<Arc<Mark>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    NotStarted,
+    Open,
+    Ended,
+}
+
+/// A sender that waits until its item is done.
+struct Mark {
+    outcome: Mutex<Option<Result<(), Undone>>>,
+    sender: Blocked,
+}
+
+impl Mark {
+    fn set(&self, outcome: Result<(), Undone>) {
+        *self.outcome.lock() = Some(outcome);
+        self.sender.waiter().wake();
+    }
+}
+
+/// What became of an item that is to be sent.
+enum Posted<T> {
+    Sent,
+    /// There is no room. It is given back.
+    Full(T),
+    Refused(SendError<T>),
+}
+
+impl<T> Inbox<T> {
+    /// Puts an item into the box. If there is no room, has the waiter woken when there is.
+    fn post(&self, item: T, mark: Option<&Arc<Mark>>, waiter: impl FnOnce() -> Option<Waiter>) -> Posted<T> {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::NotStarted => return Posted::Refused(SendError::NotStarted(item)),
+            Phase::Ended => return Posted::Refused(SendError::Ended(item)),
+            Phase::Open => {}
+        }
+        let mut late = None;
+        if state.letters.len() >= self.options.capacity {
+            match self.options.overflow {
+                Overflow::Block => {
+                    let waiter = waiter().filter(|waiter| !state.waiting.iter().any(|known| known.is(waiter)));
+                    state.waiting.extend(waiter);
+                    return Posted::Full(item);
+                }
+                Overflow::DropOldest => late = state.letters.pop_front(),
+                Overflow::DropNewest => {
+                    state.dropped += 1;
+                    drop(state);
+                    drop_letter(Letter { item, mark: mark.cloned() });
+                    return Posted::Sent;
+                }
+            }
+            state.dropped += 1;
+        }
+        state.letters.push_back(Letter { item, mark: mark.cloned() });
+        let wake = if std::mem::take(&mut state.is_hungry) { state.wake.clone() } else { None };
+        drop(state);
+        if let Some(wake) = wake {
+            wake.wake();
+        }
+        late.into_iter().for_each(drop_letter);
+        Posted::Sent
+    }
+}
+
+/// Drops an item that will not be done. A panic of its drop goes no further.
+fn drop_letter<T>(letter: Letter<T>) {
+    if let Some(mark) = letter.mark {
+        mark.set(Err(Undone));
+    }
+    unwind::drop_value(letter.item);
+}
+
+impl<T> Sender<T> {
+    /// Sends an item. If as many wait as may, it waits until there is room, or does what the input's
+    /// [overflow](Overflow) says.
+    ///
+    /// # Errors
+    /// That no run was started, or that the run is over; with the item.
+    pub fn send(&self, item: T) -> Result<(), SendError<T>> {
+        self.send_until(item, None, None)
+    }
+
+    /// Sends an item if there is room now.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send), or that there is no room; with the item.
+    pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
+        match self.0.post(item, None, || None) {
+            Posted::Sent => Ok(()),
+            Posted::Full(item) => Err(SendError::Full(item)),
+            Posted::Refused(error) => Err(error),
+        }
+    }
+
+    /// Sends an item. If there is no room, it waits, but no longer than `patience`.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send), or that there was no room until then; with the item.
+    pub fn send_timeout(&self, item: T, patience: Duration) -> Result<(), SendError<T>> {
+        self.send_until(item, None, Instant::now().checked_add(patience))
+    }
+
+    /// Sends an item, and waits until all that came of it has been done, sinks included.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send), with the item. `Ok(Err(Undone))`: the item was sent, but the run ended before it was
+    /// done, or it was dropped for a newer one.
+    pub fn send_and_wait(&self, item: T) -> Result<Result<(), Undone>, SendError<T>> {
+        self.0.hears.begin();
+        let mark = Arc::new(Mark { outcome: Mutex::new(None), sender: Blocked::new() });
+        self.send_until(item, Some(&mark), None)?;
+        loop {
+            if let Some(outcome) = *mark.outcome.lock() {
+                return Ok(outcome);
+            }
+            mark.sender.wait();
+        }
+    }
+
+    /// Sends an item, for a task: the future waits for room as [`send`](Self::send) does, and blocks no thread.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send). If the future is dropped before it is ready, so is the item.
+    pub async fn send_async(&self, item: T) -> Result<(), SendError<T>> {
+        let mut item = Some(item);
+        poll_fn(move |context| self.poll_send(&mut item, context)).await
+    }
+
+    fn poll_send(&self, item: &mut Option<T>, context: &Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        let next = item.take().expect("polled after it was ready");
+        match self.0.post(next, None, || Some(Waiter::task(context))) {
+            Posted::Sent => Poll::Ready(Ok(())),
+            Posted::Refused(error) => Poll::Ready(Err(error)),
+            Posted::Full(back) => {
+                *item = Some(back);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn send_until(&self, mut item: T, mark: Option<&Arc<Mark>>, until: Option<Instant>) -> Result<(), SendError<T>> {
+        let mut blocked = None;
+        loop {
+            let waiter = || Some(blocked.get_or_insert_with(Blocked::new).waiter());
+            match self.0.post(item, mark, waiter) {
+                Posted::Sent => return Ok(()),
+                Posted::Refused(error) => return Err(error),
+                Posted::Full(back) => item = back,
+            }
+            let Some(blocked) = &blocked else { continue };
+            match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => return Err(SendError::Full(item)),
+                Some(left) => blocked.wait_for(left),
+                None => blocked.wait(),
+            }
+        }
+    }
+
+    /// Takes out the items that no run has taken, the oldest first: after a run that failed or was cancelled, what it left.
+    #[must_use]
+    pub fn take_unsent(&self) -> Vec<T> {
+        let letters = std::mem::take(&mut self.0.state.lock().letters);
+        let undone = letters.iter().filter_map(|letter| letter.mark.as_ref());
+        undone.for_each(|mark| mark.set(Err(Undone)));
+        letters.into_iter().map(|letter| letter.item).collect()
+    }
+
+    /// How many items were dropped because as many waited as may.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.state.lock().dropped
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.0.state.lock().senders += 1;
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.senders -= 1;
+        let wake = if state.senders == 0 { state.wake.clone() } else { None };
+        drop(state);
+        if let Some(wake) = wake {
+            wake.wake();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.state.lock();
+        f.debug_struct("Sender").field("phase", &state.phase).field("waiting", &state.letters.len()).finish()
+    }
+}
+
+/// The source of an input.
+pub(crate) struct FromInbox<T>(Arc<Inbox<T>>);
+
+impl<T: Send> Supplier for FromInbox<T> {
+    type Item = T;
+
+    fn begin(&mut self) -> u64 {
+        0
+    }
+    fn supply(&mut self, items: &mut Vec<T>, size: usize) -> Result<Then, BoxedError> {
+        let mut state = self.0.state.lock();
+        let count = state.letters.len().min(size);
+        for _ in 0..count {
+            let Some(Letter { item, mark }) = state.letters.pop_front() else { break };
+            items.push(item);
+            state.taken += 1;
+            if let Some(mark) = mark {
+                let up_to = state.taken;
+                state.marked.push_back((up_to, mark));
+            }
+        }
+        let is_empty = state.letters.is_empty();
+        let then = match state.senders {
+            0 if is_empty => Then::Ended,
+            _ if is_empty && count < size => {
+                state.is_hungry = true;
+                Then::Pending
+            }
+            _ => Then::More,
+        };
+        let waiting = if count > 0 { std::mem::take(&mut state.waiting) } else { Vec::new() };
+        drop(state);
+        waiting.into_iter().for_each(Waiter::wake);
+        Ok(then)
+    }
+    fn end(&mut self) {}
+    fn is_ready(&self) -> bool {
+        true
+    }
+    fn link(&mut self, wake: Wake) {
+        self.0.state.lock().wake = Some(wake);
+    }
+    fn open(&mut self) {
+        let mut state = self.0.state.lock();
+        (state.phase, state.taken, state.is_hungry) = (Phase::Open, 0, false);
+    }
+    fn close(&mut self) {
+        let mut state = self.0.state.lock();
+        state.phase = Phase::Ended;
+        let (waiting, marked) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.marked));
+        let left: Vec<Arc<Mark>> = state.letters.iter_mut().filter_map(|letter| letter.mark.take()).collect();
+        drop(state);
+        waiting.into_iter().for_each(Waiter::wake);
+        marked.into_iter().map(|(_, mark)| mark).chain(left).for_each(|mark| mark.set(Err(Undone)));
+    }
+    fn done(&mut self, items: u64) {
+        let mut done = Vec::new();
+        let mut state = self.0.state.lock();
+        while let Some((up_to, _)) = state.marked.front()
+            && *up_to <= items
+        {
+            done.extend(state.marked.pop_front());
+        }
+        drop(state);
+        done.into_iter().for_each(|(_, mark)| mark.set(Ok(())));
+    }
+}
+
+impl<T> Drop for FromInbox<T> {
+    fn drop(&mut self) {
+        self.0.state.lock().phase = Phase::Ended;
+    }
+}

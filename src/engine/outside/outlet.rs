@@ -1,0 +1,220 @@
+//! The sink that hands items to a receiver outside.
+//!
+//! Pieces enter in stream order, one at a time. Each is left in the *outbox* as it is, with the credit of its batch. The
+//! credit goes back when the receiver takes the piece: so a slow receiver holds the source up, and blocks no worker.
+//!
+//! # The token
+//! While credits lie in the outbox the source may sleep, and no job of the run be left; yet the run goes on, as the
+//! receiver can take a piece. So the outbox has a token of the run as long as it has credits ([`Hold`]). A receiver
+//! that takes a piece queues a job on that token, which gives the credits back; what the job finds decides whether the
+//! token stays. When the stream has ended, or the run fails or is cancelled, the outbox gives up credits and token: what
+//! lies in it then is just memory.
+
+use std::sync::Arc;
+
+use super::output::{Hold, Outbox, Piece, StreamState};
+use crate::engine::drive::Drive;
+use crate::engine::edge::Edge;
+use crate::engine::tail::Tail;
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::{Origin, Ticket};
+use crate::run::flow::packet::{Packet, RawPacket};
+use crate::run::flow::stage::{Capacity, Ended, OwnJob, TailKind};
+use crate::sync::sequencer::Sequencer;
+
+/// The tail that fills an outbox.
+pub(crate) struct Outlet<T> {
+    sequencer: Sequencer<Box<Packet<T>>>,
+    edge: Edge<T>,
+    outbox: Arc<Outbox<T>>,
+}
+
+impl<T> Outlet<T> {
+    pub(crate) fn new(outbox: Arc<Outbox<T>>) -> Self {
+        Self { sequencer: Sequencer::new(0), edge: Edge::new(), outbox }
+    }
+
+    /// Leaves a packet whose turn it is in the outbox, and ends the turn.
+    fn pass(&self, cx: &Cx<'_>, mut packet: Box<Packet<T>>) {
+        let ticket = packet.ticket;
+        let is_wanted = cx.wants(&ticket);
+        let mut has_receiver = true;
+        let failure = packet.failure.take();
+        if is_wanted && !packet.items.is_empty() {
+            has_receiver = self.leave(cx, &mut packet);
+        } else {
+            cx.release(ticket.origin);
+        }
+        if packet.items.is_empty() {
+            self.edge.give(packet);
+        } else {
+            cx.drop_items(self.edge.discard(packet));
+        }
+        if let Some(failure) = failure.filter(|_| is_wanted) {
+            cx.fail(&ticket, failure); // before the turn ends, so that no item behind it gets out
+        }
+        if let Some(next) = self.sequencer.leave(ticket.last) {
+            cx.push_own(OutletJob::Pass(next.into_raw()));
+        }
+        if !has_receiver {
+            cx.close();
+        }
+        if is_wanted {
+            cx.arrive();
+        }
+    }
+
+    /// Moves the items into the outbox, if there is a receiver. If not the credit goes back.
+    fn leave(&self, cx: &Cx<'_>, packet: &mut Packet<T>) -> bool {
+        let origin = packet.ticket.origin;
+        let (has_receiver, is_held) = self.outbox.tell(|state| {
+            if !state.has_receiver {
+                return (false, false);
+            }
+            let spare = state.spare.pop().unwrap_or_default();
+            let items = std::mem::replace(&mut packet.items, spare);
+            let is_held = origin.get().is_some() && !state.ends_early;
+            if is_held {
+                state.held += 1;
+                if let Hold::Nothing = state.hold {
+                    cx.run.take_tokens(1);
+                    state.hold = Hold::Here(cx.errand(OutletJob::Release));
+                }
+            }
+            state.pieces.push_back(Piece { items, origin: if is_held { origin } else { Origin::NONE } });
+            (true, is_held)
+        });
+        if !is_held {
+            cx.release(origin);
+        }
+        has_receiver
+    }
+
+    /// Gives the credits back that the receiver has left, on the outbox's token.
+    fn release(&self, cx: &Cx<'_>) {
+        let mut state = self.outbox.0.lock();
+        let released = std::mem::take(&mut state.released);
+        state.hold = if state.held > 0 {
+            cx.run.take_tokens(1); // this job ends with its own
+            Hold::Here(cx.errand(OutletJob::Release))
+        } else {
+            Hold::Nothing
+        };
+        let has_receiver = state.has_receiver;
+        drop(state);
+        released.into_iter().for_each(|origin| cx.release(origin));
+        if !has_receiver {
+            cx.close();
+        }
+    }
+}
+
+/// What an outlet queues for itself.
+pub(crate) enum OutletJob {
+    /// A packet whose turn has come.
+    Pass(RawPacket),
+    /// The receiver has taken something.
+    Release,
+}
+
+#[expect(unsafe_code, reason = "jobs carry words")]
+impl OwnJob for OutletJob {
+    fn into_word(self) -> u64 {
+        match self {
+            Self::Pass(packet) => packet.into_word(),
+            Self::Release => 0,
+        }
+    }
+    unsafe fn from_word(word: u64) -> Option<Self> {
+        if word == 0 {
+            return Some(Self::Release); // the address of a packet is not 0
+        }
+        // SAFETY: (1), (2).
+        Some(Self::Pass(unsafe { RawPacket::from_word(word) }))
+    }
+}
+
+impl<T: Send> Tail<T> for Outlet<T> {
+    const KIND: TailKind = TailKind::Serial;
+    type Own = OutletJob;
+
+    fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
+        let mut packet = self.edge.take();
+        packet.ticket = ticket;
+        (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
+        if let Some(packet) = self.sequencer.enter(ticket.turn(), packet) {
+            self.pass(cx, packet);
+        }
+    }
+
+    fn own(&self, cx: &Cx<'_>, job: OutletJob) {
+        match job {
+            OutletJob::Pass(packet) => {
+                #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+                // SAFETY: (1) the packet comes out of this sequencer, which holds packets of `T`.
+                let packet = unsafe { packet.open() };
+                self.pass(cx, packet);
+            }
+            OutletJob::Release => self.release(cx),
+        }
+    }
+
+    fn end(&self, cx: &Cx<'_>) -> Ended {
+        let released = self.outbox.tell(|state| {
+            state.stream = StreamState::Ended;
+            state.release_all();
+            match std::mem::replace(&mut state.hold, Hold::Nothing) {
+                Hold::Nothing => {}
+                Hold::Here(_) => cx.worker.keep_tokens(2), // this job ends with its own, and with that
+                Hold::Queued => {
+                    state.hold = Hold::Queued;
+                    return Vec::new(); // that job gives them back
+                }
+            }
+            std::mem::take(&mut state.released)
+        });
+        released.into_iter().for_each(|origin| cx.release(origin));
+        Ended::Now
+    }
+
+    fn prepare(&mut self, capacity: Capacity) {
+        self.sequencer = Sequencer::new(capacity.pieces());
+    }
+
+    fn reset(&mut self) {
+        self.sequencer.reset().for_each(drop);
+        let mut state = self.outbox.0.lock();
+        (state.stream, state.ends_early) = (StreamState::Open, false);
+    }
+
+    fn clear(&mut self) -> u64 {
+        self.sequencer.reset().map(|packet| self.edge.discard(packet)).sum()
+    }
+
+    fn end_early(&self) -> Option<OutletJob> {
+        let mut state = self.outbox.0.lock();
+        state.ends_early = true;
+        state.release_all();
+        state.released.clear(); // sources issue nothing more
+        if !matches!(state.hold, Hold::Here(_)) {
+            return None;
+        }
+        state.hold = Hold::Queued;
+        Some(OutletJob::Release)
+    }
+
+    fn close(&self) {
+        self.outbox.tell(|state| state.stream = StreamState::Ended);
+    }
+
+    fn waiting(&self) -> Option<String> {
+        let (pieces, next) = self.sequencer.waiting();
+        (pieces > 0).then(|| format!("{pieces} batches wait for batch {} to come first", next.number))
+    }
+}
+
+impl<T> Drop for Outlet<T> {
+    fn drop(&mut self) {
+        self.outbox.tell(|state| state.stream = StreamState::Ended);
+    }
+}

@@ -1,0 +1,114 @@
+//! A run that was started: what others may do to it while it goes on, and who is told when it is over.
+//!
+//! No thread is in charge of such a run. Whoever holds it ([`crate::Running`]), and those who were given its remote
+//! control ([`crate::RunControl`]), share a [`Control`]. They reach the run by a pointer under a lock. The run may be
+//! freed as soon as it is over; the holder takes the pointer away before that ([`Control::let_go`]).
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::{fmt, mem};
+
+use super::waiter::{Blocked, Waiter};
+use crate::report::Progress;
+use crate::run::Run;
+use crate::run::cancel::Cancel;
+use crate::sync::{Instant, Mutex};
+
+/// What is shared about a run that was started; see the module.
+pub(crate) struct Control {
+    started: Instant,
+    state: Mutex<ControlState>,
+}
+
+struct ControlState {
+    /// None: it is gone.
+    run: Option<*const Run<'static>>,
+    /// How long it took, if it is over.
+    wall: Option<Duration>,
+    waiters: Vec<Waiter>,
+}
+
+#[expect(unsafe_code, reason = "reaches a run from other threads")]
+// SAFETY: (1) a run is `Sync`; (2) the pointer is used under the lock, and taken away before the run is freed.
+unsafe impl Send for ControlState {}
+
+impl Control {
+    /// The control of a run that is about to start.
+    pub(in crate::run) fn new(run: *const Run<'static>) -> Self {
+        let state = ControlState { run: Some(run), wall: None, waiters: Vec::new() };
+        Self { started: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// Tells everybody that the run is over. The run may be freed before this returns.
+    pub(in crate::run) fn is_over_now(&self) {
+        let mut state = self.state.lock();
+        state.wall = Some(self.started.elapsed());
+        let waiters = mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_iter().for_each(Waiter::wake);
+    }
+
+    /// Takes the run away, because it is over, and returns how long it took.
+    pub(in crate::run) fn let_go(&self) -> Duration {
+        let mut state = self.state.lock();
+        state.run = None;
+        state.wall.expect("it is over")
+    }
+
+    /// Looks at the run, if it is not over.
+    fn with_run<R>(&self, look: impl FnOnce(&Run<'static>) -> R) -> Option<R> {
+        let state = self.state.lock();
+        let run = state.run.filter(|_| state.wall.is_none())?;
+        #[expect(unsafe_code, reason = "reaches a run by pointer")]
+        // SAFETY: (2) of `Send`: the lock is held.
+        Some(look(unsafe { &*run }))
+    }
+
+    pub(crate) fn cancel(&self, reason: Cancel) {
+        self.with_run(|run| run.cancel(reason));
+    }
+
+    /// What the run has done so far. Nothing if it is over.
+    pub(crate) fn progress(&self) -> Progress {
+        let time = self.started.elapsed();
+        self.with_run(|run| run.progress(time)).unwrap_or_default()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().wall.is_some()
+    }
+
+    /// Blocks until the run is over.
+    pub(crate) fn wait(&self) {
+        let thread = Blocked::new();
+        {
+            let mut state = self.state.lock();
+            if state.wall.is_some() {
+                return;
+            }
+            state.waiters.push(thread.waiter());
+        }
+        while !self.is_over() {
+            thread.wait();
+        }
+    }
+
+    /// Has the task of `context` woken when the run is over.
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.wall.is_some() {
+            return Poll::Ready(());
+        }
+        let task = Waiter::task(context);
+        if !state.waiters.iter().any(|waiter| waiter.is(&task)) {
+            state.waiters.push(task);
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("is_over", &self.is_over()).finish_non_exhaustive()
+    }
+}
