@@ -84,6 +84,12 @@ fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
     credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
 }
 
+/// How many batches of a source are in flight at most while something else of the run can go on, if the user has set no
+/// credits: enough for each worker to have one, and another one ready, while others wait for their turn.
+pub(super) fn soft_limit(workers: usize) -> u32 {
+    u32::try_from(EACH * workers).unwrap_or(u32::MAX)
+}
+
 /// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.
 fn is_free(stage: &StageDraft<'_>) -> bool {
     matches!(&stage.body, Some((Body::Source(supply), _)) if supply.is_free())

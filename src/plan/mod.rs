@@ -137,8 +137,12 @@ impl<'env> Plan<'env> {
         let sequences = sequences.map(|(stages, ordered)| Sequence::new(stages, ordered)).collect();
         let (mut sources, mut stages) = (Vec::new(), Vec::new());
         for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
-            let size = stage.source.and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
-            let capacity = Capacity { credits: credits[index] as usize, seats: shared.seats.len(), size };
+            let size =
+                stage.source.as_ref().and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
+            let is_set = stage.source.as_ref().is_some_and(|source| source.credits.is_some());
+            let soft =
+                if is_set { credits[index] } else { credits[index].min(blueprint::soft_limit(shared.workers())) };
+            let capacity = Capacity { credits: credits[index] as usize, soft, seats: shared.seats.len(), size };
             let (body, _) = stage.body.expect("a loose end is a defect");
             let reads = match body {
                 Body::Source(supply) => {

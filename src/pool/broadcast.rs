@@ -20,8 +20,8 @@ use super::work::worker::Worker;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
-use crate::sync::quiescence::Quiescence;
-use crate::sync::{Arrival, Mutex};
+use crate::sync::quiescence::{Left, Quiescence};
+use crate::sync::Mutex;
 use crate::unwind::{self, Kept};
 
 /// The broadcasts under way.
@@ -120,7 +120,7 @@ impl<F: Fn(usize) -> R + Sync, R: Send> Broadcast<'_, F, R> {
         let number = usize::try_from(payload).expect("a worker's number");
         worker.outside(|| broadcast.call(number));
         let waiter = Arc::clone(&broadcast.waiter);
-        if broadcast.open.give_back(1) == Arrival::Last {
+        if broadcast.open.give_back(1) == Left::Nothing {
             // SAFETY: (1) alive until this; (2) called once: by the last part.
             unsafe { Latch::set(&raw const broadcast.latch, &waiter) };
         }
@@ -161,7 +161,7 @@ impl Worker<'_> {
         let mut over = false;
         if let Some(own) = own {
             broadcast.call(own);
-            over = broadcast.open.give_back(1) == Arrival::Last;
+            over = broadcast.open.give_back(1) == Left::Nothing;
         }
         if !over {
             self.wait(&broadcast.latch, Some(target.addr())); // runs no job meanwhile: none has this address

@@ -121,6 +121,12 @@ impl Shared {
         Ok(())
     }
 
+    /// Looks at a run, if it is registered: then it is not freed meanwhile.
+    pub(crate) fn look_at<R>(&self, run: *const (), look: impl FnOnce() -> Option<R>) -> Option<R> {
+        let state = self.runs.state.lock();
+        state.active.iter().any(|active| std::ptr::eq(active.run, run)).then(look).flatten()
+    }
+
     /// Takes a run out again.
     pub(crate) fn end_run(&self, run: *const ()) {
         let mut state = self.runs.state.lock();

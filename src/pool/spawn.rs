@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::work::job::{Group, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
-use crate::sync::quiescence::Quiescence;
+use crate::sync::quiescence::{Left, Quiescence};
 use crate::unwind;
 
 /// Gets the payload when a spawned closure panics.
@@ -48,7 +48,7 @@ pub(super) fn group() -> Group {
 }
 
 #[expect(unsafe_code, reason = "a group's end is unsafe to call")]
-unsafe fn never(_: NonNull<Group>, _: &Worker<'_>) {
+unsafe fn never(_: NonNull<Group>, _: Left, _: &Worker<'_>) {
     unreachable!("the pool keeps a token");
 }
 

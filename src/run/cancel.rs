@@ -35,6 +35,7 @@ use std::sync::Arc;
 use super::Run;
 use super::flow::order::{Key, Sequence};
 use super::flow::source::Source;
+use super::outside::errand::Errand;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::unwind;
@@ -208,7 +209,7 @@ impl Run<'_> {
             self.sources.iter().for_each(Source::end_early);
             for stage in &self.stages {
                 if let Some(job) = self.body(stage.index).end_early() {
-                    self.pool.inject(stage.own.job(job));
+                    Errand::new(&self.pool, stage.own.job(job)).go();
                 }
             }
         }

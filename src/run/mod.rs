@@ -53,7 +53,7 @@ use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
-use crate::sync::quiescence::Quiescence;
+use crate::sync::quiescence::{Left, Quiescence};
 use crate::sync::{Arrival, Instant, Mutex};
 use cancel::{Cancel, Carried, Site};
 use dag::Dag;
@@ -345,6 +345,37 @@ impl Run<'static> {
         self.dag.start(self, worker);
     }
 
+    /// No job is left, but somebody outside may bring work. Lets sources go on that are held back while others work, if
+    /// there are any. The run may be gone.
+    #[expect(unsafe_code, reason = "the run may be gone")]
+    fn look_around(this: NonNull<Self>, worker: &Worker<'_>) {
+        // SAFETY: the pool calls this only if the run is registered, and so is not freed.
+        let begin = || unsafe { this.as_ref() }.group.tokens.begin_look();
+        let Some(look) = worker.shared.look_at(this.as_ptr().cast_const().cast(), begin) else { return };
+        // SAFETY: the token of the look keeps it alive.
+        let run = unsafe { this.as_ref() };
+        if !run.lift(worker) {
+            run.group.tokens.found_nothing(&look);
+        }
+        // SAFETY: (1) that is this token.
+        unsafe { Group::give_back(this.cast(), 1, worker) };
+    }
+
+    /// Lets sources go on that are held back while others work. Whether there was one. The caller has the only token.
+    fn lift(&self, worker: &Worker<'_>) -> bool {
+        !self.ending() && self.sources.iter().filter(|source| source.lift(worker)).count() > 0
+    }
+
+    /// Puts a unit outside: something there may bring work.
+    pub(crate) fn put_outside(&self) {
+        self.group.tokens.put_outside();
+    }
+
+    /// Takes a unit back that nobody outside has seen.
+    pub(crate) fn take_back(&self) {
+        self.group.tokens.take_back();
+    }
+
     /// Takes more tokens for a job that is queued next. The caller holds one.
     pub(crate) fn take_tokens(&self, tokens: u64) {
         self.group.tokens.take(tokens);
@@ -366,10 +397,18 @@ impl Run<'static> {
     }
 
     #[expect(unsafe_code, reason = "the last job ends the run")]
-    unsafe fn quiescent(group: NonNull<Group>, worker: &Worker<'_>) {
+    unsafe fn quiescent(group: NonNull<Group>, left: Left, worker: &Worker<'_>) {
         let run: NonNull<Self> = group.cast();
+        if left == Left::Outside {
+            return Self::look_around(run, worker);
+        }
         // SAFETY: the group is the first field of a run, and the run is alive until somebody is told that it is over.
         let run = unsafe { run.as_ref() };
+        run.group.tokens.restart(1); // nobody else can touch it
+        if run.lift(worker) {
+            // SAFETY: (1) that is this token.
+            return unsafe { Group::give_back(group, 1, worker) };
+        }
         if run.meets_outside {
             run.sources.iter().for_each(Source::close);
             run.stages.iter().for_each(|stage| run.body(stage.index).close());

@@ -3,12 +3,12 @@
 //! Pieces enter in stream order, one at a time. Each is left in the *outbox* as it is, with the credit of its batch. The
 //! credit goes back when the receiver takes the piece: so a slow receiver holds the source up, and blocks no worker.
 //!
-//! # The token
+//! # What keeps the run
 //! While credits lie in the outbox the source may sleep, and no job of the run be left; yet the run goes on, as the
-//! receiver can take a piece. So the outbox has a token of the run as long as it has credits ([`Hold`]). A receiver
-//! that takes a piece queues a job on that token, which gives the credits back; what the job finds decides whether the
-//! token stays. When the stream has ended, or the run fails or is cancelled, the outbox gives up credits and token: what
-//! lies in it then is just memory.
+//! receiver can take a piece. So a unit of the run is outside ([`crate::sync::quiescence`]) as long as credits lie here
+//! ([`Hold`]). A receiver that takes a piece queues a job on it, which gives the credits back; what the job finds decides
+//! whether a unit goes outside again. When the stream has ended, or the run fails or is cancelled, the outbox gives up
+//! credits and unit: what lies in it then is just memory.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl<T> Outlet<T> {
             if is_held {
                 state.held += 1;
                 if let Hold::Nothing = state.hold {
-                    cx.run.take_tokens(1);
+                    cx.run.put_outside();
                     state.hold = Hold::Here(cx.errand(OutletJob::Release));
                 }
             }
@@ -95,7 +95,7 @@ impl<T> Outlet<T> {
         let mut state = self.outbox.0.lock();
         let released = std::mem::take(&mut state.released);
         state.hold = if state.held > 0 {
-            cx.run.take_tokens(1); // this job ends with its own
+            cx.run.put_outside();
             Hold::Here(cx.errand(OutletJob::Release))
         } else {
             Hold::Nothing
@@ -165,7 +165,7 @@ impl<T: Send> Tail<T> for Outlet<T> {
             state.release_all();
             match std::mem::replace(&mut state.hold, Hold::Nothing) {
                 Hold::Nothing => {}
-                Hold::Here(_) => cx.worker.keep_tokens(2), // this job ends with its own, and with that
+                Hold::Here(_) => cx.run.take_back(),
                 Hold::Queued => {
                     state.hold = Hold::Queued;
                     return Vec::new(); // that job gives them back

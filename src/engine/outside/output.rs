@@ -36,11 +36,11 @@ pub(super) struct Piece<T> {
     pub(super) origin: Origin,
 }
 
-/// Where the outbox's token is.
+/// Where the outbox's unit of the run is.
 pub(super) enum Hold {
     /// There is none: no credits lie here.
     Nothing,
-    /// Here, with the job that it is for.
+    /// Outside, for this job.
     Here(Errand),
     /// With that job, which is queued or runs.
     Queued,

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use super::seat::{Public, Seat};
 use super::worker::Worker;
-use crate::sync::Arrival;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
-use crate::sync::quiescence::Quiescence;
+use crate::sync::quiescence::{Left, Quiescence};
 
 /// What many jobs have in common: the code that they run, and the group that they belong to. As a rule it is the first
 /// field of the thing that the code works on.
@@ -74,26 +73,33 @@ impl Target {
 pub(crate) struct Group {
     /// One token per queued or running job, and more for a job that others take parts of.
     pub(crate) tokens: Quiescence,
-    /// The thread that gives the last token back calls this, once. No other thread touches the group from then on.
+    /// The thread that gives the last token back calls this, and says what is left. If that is nothing, it is the only
+    /// call in this state, and no other thread touches the group from then on.
     ///
     /// # Safety
-    /// (1) The pointer is the group itself. (2) No token is out.
+    /// (1) The pointer is the group itself. (2) No token was out. (3) If something is outside, the group may be gone.
     pub(crate) on_quiescent: OnQuiescent,
 }
 
 /// What ends a group.
-type OnQuiescent = unsafe fn(NonNull<Group>, &Worker<'_>);
+type OnQuiescent = unsafe fn(NonNull<Group>, Left, &Worker<'_>);
 
 impl Group {
-    /// Gives tokens back. Returns what to call if they were the last ones, and whether they were.
+    /// Gives tokens back, and sees to what follows if they were the last ones.
     ///
     /// # Safety
-    /// (1) The group is alive: the caller holds these tokens. It may be gone when this returns `false`.
+    /// (1) The group is alive: the caller holds these tokens. It may be gone when this returns.
     #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
-    pub(crate) unsafe fn give_back(group: NonNull<Self>, tokens: u64) -> (OnQuiescent, bool) {
+    pub(crate) unsafe fn give_back(group: NonNull<Self>, tokens: u64, worker: &Worker<'_>) {
         // SAFETY: (1). Nothing of the group is read after the tokens were given back.
-        let group = unsafe { group.as_ref() };
-        (group.on_quiescent, group.tokens.give_back(tokens) == Arrival::Last)
+        let (on_quiescent, left) = unsafe {
+            let group = group.as_ref();
+            (group.on_quiescent, group.tokens.give_back(tokens))
+        };
+        if left != Left::Tokens {
+            // SAFETY: (1) it is the group; (2) those were the last tokens; (3) `left` says so.
+            unsafe { on_quiescent(group, left, worker) };
+        }
     }
 }
 
@@ -126,13 +132,13 @@ impl Awaited {
 
     /// Gives the thread's own tokens back, and works for the group until all its jobs have ended.
     pub(crate) fn wait(&self, worker: &Worker<'_>, tokens: u64) {
-        if self.group.tokens.give_back(tokens) == Arrival::Earlier {
+        if self.group.tokens.give_back(tokens) == Left::Tokens {
             worker.wait(&self.latch, group_id(Some(self.group())));
         }
     }
 
     #[expect(unsafe_code, reason = "the last job ends the group")]
-    unsafe fn quiescent(group: NonNull<Group>, _: &Worker<'_>) {
+    unsafe fn quiescent(group: NonNull<Group>, _: Left, _: &Worker<'_>) {
         let this: NonNull<Self> = group.cast();
         // SAFETY: the group is the first field of an `Awaited`, which is alive until its latch is set.
         let this = unsafe { this.as_ref() };

@@ -381,14 +381,9 @@ impl<'p> Worker<'p> {
             && cache.tokens > 0
         {
             #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
-            // SAFETY: the cache's tokens keep the group alive until they are given back.
-            let (quiescent, last) = unsafe { Group::give_back(group, cache.tokens) };
-            if last {
-                #[expect(unsafe_code, reason = "a group lives as long as its tokens")]
-                // SAFETY: (1) it is the group; (2) those were the last tokens, and only this thread was told so.
-                unsafe {
-                    quiescent(group, self);
-                }
+            // SAFETY: (1) the cache's tokens keep the group alive until they are given back.
+            unsafe {
+                Group::give_back(group, cache.tokens, self);
             }
         }
     }

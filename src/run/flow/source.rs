@@ -40,6 +40,7 @@ use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::dag::Home;
+use crate::run::outside::errand::come_in;
 use crate::run::outside::wake::{Done, Wake};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
@@ -57,6 +58,8 @@ pub(crate) struct Source<'env> {
     run: *const Run<'static>,
     pub(crate) stage: usize,
     size: BatchSize,
+    /// So many batches are in flight at most, unless nothing else of the run can go on.
+    soft: u32,
     supply: Supply<'env>,
     places: Box<[BatchInFlight]>,
     /// The homes of equal parts of the source; empty if it has none.
@@ -88,6 +91,10 @@ struct TurnState {
     next: u64,
     /// How many chains were issued.
     chains: u64,
+    /// How many places are out: their batches are in flight, or lie in the credit list.
+    out: u32,
+    /// How many may be.
+    soft: u32,
     /// How many items were taken, and how many the iterator says that there are; for pulled sources only.
     taken: u64,
     said: u64,
@@ -115,6 +122,7 @@ impl<'env> Source<'env> {
             run: std::ptr::null(),
             stage,
             size: capacity.size,
+            soft: capacity.soft,
             supply,
             credits: CachePadded::new(Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`"))),
             places: (0..places).map(|_| BatchInFlight::default()).collect(),
@@ -152,7 +160,7 @@ impl<'env> Source<'env> {
 
     pub(crate) fn reset(&mut self) {
         self.credits.reset();
-        *self.turn.get_mut() = TurnState::default();
+        *self.turn.get_mut() = TurnState { soft: self.soft, ..TurnState::default() };
         self.supply.reset();
         if let Some(live) = self.supply.live() {
             live.open();
@@ -215,8 +223,33 @@ impl<'env> Source<'env> {
     /// Wakes the source if it is live and has nothing now.
     fn ring(&self, worker: &Worker<'_>) {
         if self.wake.as_ref().is_some_and(|wake| wake.ring() == IssueJob::Slept) {
-            worker.push_counted(self.issue_job()); // on the token that lay at the bell
+            come_in(&self.issue_job()); // what lay outside with the bell
+            worker.push_counted(self.issue_job());
         }
+    }
+
+    /// Nothing else of the run can go on. If the source sleeps because as many batches are in flight as may, though it has
+    /// credits, twice as many may from now on. Whether it goes on.
+    pub(crate) fn lift(&self, worker: &Worker<'_>) -> bool {
+        if self.credits.rouse() == IssueJob::Awake {
+            return false;
+        }
+        #[expect(unsafe_code, reason = "this thread has the turn")]
+        // SAFETY: (1) of `Sync`: it lay in the credit list, and this thread has taken it out.
+        let turn = self.turn.with_mut(|turn| unsafe { &mut *turn });
+        let is_held = !turn.ended && turn.free.is_some();
+        let goes_on = if is_held {
+            turn.soft = turn.soft.saturating_mul(2);
+            true
+        } else if turn.ended {
+            self.credits.sleep_to_hear() == SourceTurn::Kept
+        } else {
+            self.credits.sleep() == SourceTurn::Kept
+        };
+        if goes_on {
+            self.restart(worker);
+        }
+        goes_on
     }
 
     /// Counts one more live piece of the batch in `place`.
@@ -343,7 +376,7 @@ impl<'env> Source<'env> {
         #[expect(unsafe_code, reason = "the issue job holds the turn")]
         // SAFETY: (1) of `Sync`: this job still holds the turn.
         let turn = self.turn.with(|turn| unsafe { &*turn });
-        let (spare, pending, ended) = (turn.free.is_some(), turn.pending, turn.ended);
+        let (spare, pending, ended) = (turn.free.is_some() && turn.out < turn.soft, turn.pending, turn.ended);
         if ended {
             // It only waits for places now, of which it hears.
             if self.credits.sleep_to_hear() == SourceTurn::Kept {
@@ -353,9 +386,9 @@ impl<'env> Source<'env> {
             if self.credits.any() && self.hears() {
                 return self.restart(cx.worker);
             }
-            cx.run.take_tokens(1); // it lies at the bell
+            cx.run.put_outside();
             if wake.bell().sleep() == SourceTurn::Kept {
-                cx.worker.keep_tokens(2);
+                cx.run.take_back();
                 self.restart(cx.worker);
             }
         } else if spare || self.credits.any() || self.credits.sleep() == SourceTurn::Kept {
@@ -410,18 +443,21 @@ impl<'env> Source<'env> {
         }
         let Some(first) = self.credits.take_all() else { return };
         let mut last = first;
-        self.note_done(turn, last);
+        self.is_back(turn, last);
         while let Some(next) = self.credits.after(last) {
             last = next;
-            self.note_done(turn, last);
+            self.is_back(turn, last);
         }
         self.credits.link(last, turn.free.replace(first));
     }
 
-    /// Notes that the batch in a place that came back has been done, if this is a live source.
-    fn note_done(&self, turn: &mut TurnState, place: u32) {
-        // Before a run no place has a batch, and the number in it may be of the run before.
-        if self.wake.is_some() && turn.next > 0 {
+    /// Notes that a place came back.
+    fn is_back(&self, turn: &mut TurnState, place: u32) {
+        if turn.next == 0 {
+            return; // no batch was issued in this run
+        }
+        turn.out -= 1;
+        if self.wake.is_some() {
             turn.done.done(self.places[place as usize].number.load(Ordering::Relaxed));
         }
     }
@@ -450,12 +486,14 @@ impl<'env> Source<'env> {
             then = Then::Ended; // if this is seen late, some batches are issued in vain
         }
         for _ in 0..wanted {
-            let Some(place) = turn.free.filter(|_| then == Then::More) else { break };
+            let may = then == Then::More && turn.out < turn.soft;
+            let Some(place) = turn.free.filter(|_| may) else { break };
             let after = self.credits.after(place);
             let load = pull(turn, place);
             then = load.then;
             let Some(items) = load.items else { break };
             turn.free = after;
+            turn.out += 1;
             turn.taken += items;
             let slot = &self.places[place as usize];
             slot.number.store(turn.next, Ordering::Relaxed);

@@ -47,6 +47,8 @@ pub(crate) struct Capacity {
     /// How many batches of the stage's source may be in flight. The default number of credits if the stage has no
     /// source.
     pub(crate) credits: usize,
+    /// How many of these are used while something else of the run can go on.
+    pub(crate) soft: u32,
     /// How many seats the pool has.
     pub(crate) seats: usize,
     /// How large the batches of the stage's source are.
@@ -84,7 +86,7 @@ pub(crate) trait Stage: Send + Sync {
     /// Drops what a failed run left, and returns how many items of the stage's input were dropped.
     fn clear(&mut self) -> u64;
     /// The run has failed or was cancelled: the stage is to wait for nobody outside any more. It may ask for a job for
-    /// itself with this word, on a token that it has. Called from any thread, while a token of the caller, or the lock of
+    /// itself with this word, on a unit that it has outside. Called from any thread, while a token of the caller, or the lock of
     /// a registry, keeps the run alive.
     fn end_early(&self) -> Option<u64> {
         None

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | a run that was started: who may cancel it, and is told when it is over | [`control`]; cancelled by the clock, [`deadline`] |
 //! | a source that has nothing now is woken, and hears what has been done | [`wake`] |
-//! | a job that lies outside, with its token, until somebody queues it | [`errand`] |
+//! | a job that lies outside until somebody queues it | [`errand`] |
 //! | who waits outside: a thread, or a task of an executor | [`waiter`] |
 //!
 //! # Invariants
-//! * O1: whatever may still bring work from outside holds a token: a live source that has nothing, credits that a
-//!   receiver has not taken. So the run is not quiescent. A source that waits for credits of its own run holds none, so a
-//!   run that can go nowhere is seen to have stalled.
-//! * O2: when a run fails or is cancelled, all of these give their tokens up (`Run::end_early`). So a run ends though
+//! * O1: for whatever may still bring work from outside there is a unit outside, beside the tokens of the run: a live
+//!   source that has nothing, credits that a receiver has not taken. So the run is not quiescent. A source that waits for
+//!   credits of its own run has none, so a run that can go nowhere is seen to have stalled.
+//! * O2: when a run fails or is cancelled, all of these give their units up (`Run::end_early`). So a run ends though
 //!   nobody outside does anything.
 //! * O3: nobody outside touches a run but by an errand, or under the lock of its control.
 

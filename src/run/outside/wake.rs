@@ -1,9 +1,9 @@
 //! Live sources: how they are woken, and how they hear what has been done.
 //!
-//! A live source may have nothing now. Then its turn lies at a bell ([`crate::sync::bell`]), and a token of the run with
-//! it: so the run goes on though it has no job. Whoever rings queues the issue job, on that token. A source that sleeps
-//! for lack of credits leaves no token: it can be woken by the run itself alone, and if nothing else goes on there the
-//! run has stalled.
+//! A live source may have nothing now. Then its turn lies at a bell ([`crate::sync::bell`]), and a unit of the run is outside
+//! ([`crate::sync::quiescence`]): so the run goes on though it has no job. Whoever rings makes the unit a token, and
+//! queues the issue job on it. A source that sleeps for lack of credits leaves nothing outside: it can be woken by the
+//! run itself alone, and if nothing else goes on there the run has stalled.
 //!
 //! # What was done
 //! A place that comes back says that all that came of its batch has been done. The holder of the turn takes the places
@@ -36,7 +36,7 @@ struct Waking {
     bell: Bell,
     pool: Arc<Shared>,
     /// The issue job of the source. It may be queued only by the thread that rang and found the source asleep: then a
-    /// token keeps the run alive.
+    /// unit outside keeps the run alive.
     job: Job,
 }
 
@@ -56,7 +56,7 @@ impl Wake {
         }
     }
 
-    /// Rings. If the source slept, the caller must queue its issue job, on the token that lies with it.
+    /// Rings. If the source slept, the caller must queue its issue job, on the unit that is outside.
     pub(in crate::run) fn ring(&self) -> IssueJob {
         self.0.bell.ring()
     }

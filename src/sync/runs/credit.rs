@@ -28,6 +28,7 @@
 //! | `credit.take` | `put`: CAS | `take_all`: swap, Acquire | the place as the batch left it | `loom_credit_is_never_lost` |
 //! | `credit.sleep` | `sleep`: CAS, Release | `put`: CAS | the source as its last holder left it | `loom_credit_is_never_lost` |
 //! | `credit.hear` | `sleep_to_hear`: CAS, Release | `put`: CAS | the same | `loom_credit_end_hears_the_last_place` |
+//! | `credit.rouse` | `sleep`: CAS | `rouse`: CAS, Acquire | the same | `loom_credit_is_roused_once` |
 //! | `credit.stop` | `sleep`: CAS | `stop`: RMW, Acquire, sees the flag | the same | `loom_credit_stop_is_never_lost` |
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -143,6 +144,20 @@ impl Credits {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Takes the turn of a source that sleeps. If it slept, the caller has it.
+    pub(crate) fn rouse(&self) -> IssueJob {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & ASLEEP != 0 {
+            // Acquire: the source is as its last holder left it.
+            let order = edge!("credit.rouse", Acquire);
+            match self.word.compare_exchange_weak(word, word & !ASLEEP, order, Ordering::Relaxed) {
+                Ok(_) => return IssueJob::Slept,
+                Err(now) => word = now,
+            }
+        }
+        IssueJob::Awake
     }
 
     /// Whether the source was stopped. A hint until [`sleep`](Self::sleep) says so.

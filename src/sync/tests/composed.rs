@@ -7,12 +7,11 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::super::Arrival;
 use super::super::claim::Claims;
 use super::super::event_count::{At, EventCount, Prefer};
 use super::super::latch::Latch;
 use super::super::parker::Parker;
-use super::super::quiescence::Quiescence;
+use super::super::quiescence::{Left, Quiescence};
 use super::{Plain, check, check_bounded, pay};
 
 /// Takes a job from a queue that has only a length.
@@ -33,7 +32,7 @@ fn loom_wait_ends_with_its_group() {
         done: Plain,
     }
     fn end(wait: &Wait) {
-        if wait.tokens.give_back(1) == Arrival::Last {
+        if wait.tokens.give_back(1) == Left::Nothing {
             #[expect(unsafe_code, reason = "the setter's contract is part of the model")]
             // SAFETY: (1) alive in the Arc; (2) once: by the last one.
             unsafe {

@@ -18,7 +18,7 @@ use super::gate::Gate;
 use super::imp_loom::fails_without;
 use super::latch::Latch;
 use super::parker::Parker;
-use super::quiescence::Quiescence;
+use super::quiescence::{Left, Quiescence};
 use super::reference_count::ReferenceCount;
 use super::sequencer::{Sequencer, Turn};
 
@@ -126,7 +126,7 @@ fn loom_quiescence_last_sees_all() {
             thread::spawn(move || {
                 shared.1.add();
                 shared.0.take(3);
-                if shared.0.give_back(4) == Arrival::Last {
+                if shared.0.give_back(4) == Left::Nothing {
                     assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
                     return 1;
                 }
@@ -135,7 +135,7 @@ fn loom_quiescence_last_sees_all() {
         };
         shared.2.add();
         let mut last = 0;
-        if shared.0.give_back(1) == Arrival::Last {
+        if shared.0.give_back(1) == Left::Nothing {
             assert_eq!((shared.1.get(), shared.2.get()), (1, 1), "the last one sees all");
             last = 1;
         }
