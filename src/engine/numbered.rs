@@ -10,10 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::pipe::{Feed, Head, Parcel};
 use crate::run::cancel::Carried;
-use crate::run::flow::batch::{BatchSize, least_batch};
-use crate::run::flow::supply::{MemoryRange, NumberedItems};
-use crate::sync::Mutex;
+use crate::run::flow::batch::{BatchSize, Share, least_batch};
+use crate::run::flow::supply::{Load, MemoryRange, NumberedItems, Then};
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, UnsafeCell};
 use crate::unwind;
 
 /// A collection whose items any thread can reach by index.
@@ -67,15 +67,49 @@ pub(crate) struct Numbered<C> {
     items: C,
     /// The length in this run.
     len: AtomicU64,
-    /// The length of a batch in this run.
+    /// The length of a batch in this run, or the most that it may have.
     batch: AtomicU64,
+    /// Where the next batch begins, if places have batches.
+    next: AtomicU64,
+    /// The batch in each place. A free source has no places: there the number of a batch says what is in it.
+    places: UnsafeCell<Box<[Place]>>,
     /// The payload of a panic in `len` or `batch`. The run then has a single, empty batch, which throws it again.
     thrown: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+/// A batch in flight, as a range of indices.
+#[derive(Debug, Default)]
+struct Place {
+    start: AtomicU64,
+    end: AtomicU64,
+}
+
+#[expect(unsafe_code, reason = "the list of places is written once")]
+// SAFETY: (1) the list does not change after `prepare`, which is called before anything runs; (2) the items are `Sync`.
+unsafe impl<C: Sync> Sync for Numbered<C> {}
+
 impl<C> Numbered<C> {
     pub(crate) fn new(items: C) -> Self {
-        Self { items, len: AtomicU64::new(0), batch: AtomicU64::new(1), thrown: Mutex::new(None) }
+        let [len, batch, next] = [0, 1, 0].map(AtomicU64::new);
+        Self { items, len, batch, next, places: UnsafeCell::new(Box::default()), thrown: Mutex::new(None) }
+    }
+
+    #[inline]
+    fn places(&self) -> &[Place] {
+        #[expect(unsafe_code, reason = "written once, before anything runs")]
+        // SAFETY: (1) of `Sync`.
+        self.places.with(|places| unsafe { &**places })
+    }
+
+    /// The batch of a piece.
+    #[inline]
+    fn batch_of(&self, parcel: Parcel) -> Batch {
+        let Some(Place { start, end }) = usize::try_from(parcel.load).ok().and_then(|place| self.places().get(place))
+        else {
+            return self.batch(parcel.ticket.number);
+        };
+        // Relaxed, both: the job that carries the place was queued after they were stored.
+        Batch { range: start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed) }
     }
 
     /// Throws the panic of `begin` again. Called for an empty batch, and there is one only if the source could not
@@ -117,8 +151,27 @@ impl<C: ByNumber> NumberedItems for Numbered<C> {
         let batch = batch.max(least_batch(len));
         self.len.store(len, Ordering::Relaxed);
         self.batch.store(batch, Ordering::Relaxed);
+        self.next.store(0, Ordering::Relaxed);
         self.items.begin();
         if self.thrown.lock().is_some() { 1 } else { len.div_ceil(batch) }
+    }
+    fn prepare(&self, places: usize) {
+        let made = (0..places).map(|_| Place::default()).collect();
+        #[expect(unsafe_code, reason = "written once, before anything runs")]
+        // SAFETY: (1) of `Sync`.
+        self.places.with_mut(|places| unsafe { *places = made });
+    }
+    fn next(&self, place: u32, share: Share) -> Load {
+        // Relaxed, all: only the holder of the turn comes here, and the job that carries the place is queued after it.
+        let [len, batch, first] = [&self.len, &self.batch, &self.next].map(|word| word.load(Ordering::Relaxed));
+        let share = share.of(batch).max(least_batch(len)).min(batch);
+        let end = len.min(first.saturating_add(share));
+        self.next.store(end, Ordering::Relaxed);
+        let Place { start: from, end: to } = &self.places()[place as usize];
+        from.store(first, Ordering::Relaxed);
+        to.store(end, Ordering::Relaxed);
+        let is_there = first < end || self.thrown.lock().is_some();
+        Load { items: is_there.then_some(0), then: if end == len { Then::Ended } else { Then::More } }
     }
     fn len_of(&self, numbers: &Range<u64>) -> u64 {
         self.items.count(&self.batches(numbers))
@@ -142,10 +195,10 @@ impl<C: ByNumber> NumberedItems for Numbered<C> {
 
 impl<C: ByNumber> Head for Numbered<C> {
     fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
-        (self.items.count(&self.batch(parcel.ticket.number)), None)
+        (self.items.count(&self.batch_of(parcel)), None)
     }
     fn discard(&self, parcel: Parcel) -> u64 {
-        self.items.discard(self.batch(parcel.ticket.number))
+        self.items.discard(self.batch_of(parcel))
     }
 }
 
@@ -153,7 +206,7 @@ impl<C: ByNumber> Feed for Numbered<C> {
     type Item = C::Item;
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(C::Item)) {
-        let batch = self.batch(parcel.ticket.number);
+        let batch = self.batch_of(parcel);
         if batch.range.is_empty() {
             self.rethrow();
         }

@@ -159,7 +159,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
             inside.close(visit, failure, cx, &ticket)
         });
         self.early.give(packet);
-        cx.record_time(start.elapsed());
+        cx.record_time(&ticket, start.elapsed());
         self.leave(cx, ticket, made);
     }
 

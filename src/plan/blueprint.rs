@@ -11,6 +11,7 @@ use super::explain::{Explain, Facts};
 use super::place::Homes;
 use super::validate;
 use crate::error::BuildError;
+use crate::run::flow::stage::TailKind;
 use crate::run::names::Names;
 use crate::topology::Topology;
 
@@ -32,8 +33,8 @@ pub struct Blueprint {
 impl Blueprint {
     /// A blueprint for a pool with one worker for every core of the machine.
     pub(crate) fn new(draft: &Draft<'_>, machine: &Topology) -> Result<Self, BuildError> {
-        let Checked { edges, homes, credits, free } = Checked::of(draft, machine, machine.cores().len())?;
-        Ok(Self { facts: Facts::of(draft, &edges, &free, &credits, homes), names: Arc::clone(&draft.names) })
+        let Checked { edges, homes, credits, free, unseen } = Checked::of(draft, machine, machine.cores().len())?;
+        Ok(Self { facts: Facts::of(draft, &edges, &free, &credits, &unseen, homes), names: Arc::clone(&draft.names) })
     }
 
     /// The plan in words and pictures, as [`Plan::explain`](crate::Plan::explain) gives it.
@@ -57,6 +58,8 @@ pub(super) struct Checked {
     pub(super) credits: Vec<u32>,
     /// Whether the source of each stage needs no credits.
     pub(super) free: Vec<bool>,
+    /// Whether nobody sees how the source of each stage is cut into batches.
+    pub(super) unseen: Vec<bool>,
 }
 
 impl Checked {
@@ -68,7 +71,8 @@ impl Checked {
             return Err(BuildError::new(defects));
         }
         let free = draft.stages.iter().map(is_free).collect();
-        Ok(Self { edges, homes, credits: credits(draft, workers), free })
+        let unseen = (0..draft.stages.len()).map(|stage| is_unseen(draft, stage)).collect();
+        Ok(Self { edges, homes, credits: credits(draft, workers), free, unseen })
     }
 }
 
@@ -88,6 +92,25 @@ fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
 /// credits: enough for each worker to have one, and another one ready, while others wait for their turn.
 pub(super) fn soft_limit(workers: usize) -> u32 {
     u32::try_from(EACH * workers).unwrap_or(u32::MAX)
+}
+
+/// Whether nobody sees how the source of a stage is cut into batches: it feeds one line of stages, none of which holds its
+/// items back or keeps them, and the last of which takes one item after the other.
+fn is_unseen(draft: &Draft<'_>, first: usize) -> bool {
+    if draft.stages[first].source.as_ref().is_none_or(|source| source.size.is_some()) {
+        return false;
+    }
+    let mut at = first;
+    loop {
+        let stage = &draft.stages[at];
+        let holds = stage.gate.is_some() || stage.waits_for.is_some() || stage.spooled || stage.inputs.len() > 1;
+        match (&stage.outputs[..], &stage.body) {
+            _ if holds => return false,
+            ([], Some((_, tail))) => return *tail == TailKind::Serial,
+            ([next], _) => at = *next,
+            _ => return false,
+        }
+    }
 }
 
 /// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.

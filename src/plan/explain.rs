@@ -164,7 +164,14 @@ pub(super) struct Facts {
 const NAMED: usize = 8;
 
 impl Facts {
-    pub(super) fn of(draft: &Draft<'_>, edges: &Edges, free: &[bool], credits: &[u32], homes: Homes) -> Self {
+    pub(super) fn of(
+        draft: &Draft<'_>,
+        edges: &Edges,
+        free: &[bool],
+        credits: &[u32],
+        unseen: &[bool],
+        homes: Homes,
+    ) -> Self {
         let stages = draft.stages.iter().enumerate().map(|(index, stage)| StageFacts {
             ops: stage.ops.iter().map(|(op, _)| *op).collect(),
             source: stage.source.as_ref().map(|source| {
@@ -175,6 +182,7 @@ impl Facts {
                 };
                 match free[index] {
                     true => format!("batches {size}, on any worker, none held"),
+                    false if unseen[index] => format!("batches {size}, or smaller by time, {} credits", credits[index]),
                     false => format!("batches {size}, {} credits", credits[index]),
                 }
             }),

@@ -17,11 +17,11 @@ use std::sync::Arc;
 use super::Pool;
 use super::work::job::{Job, Target};
 use super::work::worker::Worker;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::{Left, Quiescence};
-use crate::sync::Mutex;
 use crate::unwind::{self, Kept};
 
 /// The broadcasts under way.

@@ -1,7 +1,10 @@
 //! How a source is cut into batches.
 //!
 //! Sources ask here for the size of their batches. Sizes depend on item indices and options alone, never on time or on
-//! the number of workers. So the batches are the same in every run, and with them the shape of every reduction.
+//! the number of workers. So the batches are the same in every run, and with them the shape of every reduction. Only
+//! where nobody sees how a stream is cut, time may make batches smaller ([`Share`]).
+
+use std::time::Duration;
 
 use super::order::Key;
 
@@ -48,6 +51,58 @@ impl BatchSize {
     }
 }
 
+/// A piece that takes longer makes further batches smaller, where nobody sees how a stream is cut into batches
+/// ([`Share`]). It is a hundred times what a batch costs beside its items, and a worker that waits for its turn waits for
+/// no more than this.
+const LONG: Duration = Duration::from_micros(200);
+
+/// A share of a batch size, in parts of [`Share::WHOLE`].
+///
+/// Heavy items would make batches of 1024 take seconds, and gigabytes. The size of a batch may depend on time only where
+/// nobody sees how the stream is cut: in a line of stages that ends in stream order, one item at a time. There a source
+/// begins with a small share, which grows with each batch that is done, and a piece that takes [`LONG`] shrinks it. So what a
+/// batch makes, and what waits for its turn, is bounded by time, and by what can be written to memory meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share(u32);
+
+impl Share {
+    pub(crate) const WHOLE: Self = Self(1024);
+    /// What a source begins with.
+    pub(super) const FIRST: Self = Self(8);
+
+    /// This share of a size, one at least.
+    pub(crate) fn of(self, size: u64) -> u64 {
+        if self == Self::WHOLE {
+            return size;
+        }
+        let share = u128::from(size) * u128::from(self.0) / u128::from(Self::WHOLE.0);
+        u64::try_from(share).unwrap_or(size).max(1)
+    }
+
+    /// What the next batch may have when one is done.
+    pub(super) fn grown(self) -> Self {
+        Self(self.0 + self.0 / 8 + 1).min(Self::WHOLE)
+    }
+
+    fn min(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
+    }
+
+    /// What a batch should have had, of this share, a piece of which took `time`. None: no less.
+    pub(super) fn shrunk(self, time: Duration) -> Option<Self> {
+        let wanted = || u128::from(self.0) * LONG.as_nanos() / time.as_nanos();
+        (time > LONG).then(|| Self(u32::try_from(wanted()).expect("less than before").max(1)))
+    }
+
+    pub(super) fn word(self) -> u32 {
+        self.0
+    }
+
+    pub(super) fn of_word(word: u32) -> Self {
+        Self(word)
+    }
+}
+
 /// The smallest size at which there are enough batch numbers for a source of `len` items.
 pub(crate) fn least_batch(len: u64) -> u64 {
     len.div_ceil(Key::NUMBERS)
@@ -64,6 +119,16 @@ mod tests {
         let said = [0, 63, 64, 640, 99_999].map(|taken| BatchSize::Growing.at(taken, 100_000));
         assert_eq!(said, [97, 97, 97, 97, BATCH]);
         assert_eq!([0, 1 << 40].map(|taken| BatchSize::Growing.at(taken, u64::MAX)), [BATCH; 2]);
+    }
+
+    #[test]
+    fn a_share_grows_slowly_and_shrinks_at_once() {
+        let grown = std::iter::successors(Some(Share::FIRST), |share| Some(share.grown()));
+        assert_eq!(grown.take_while(|share| *share != Share::WHOLE).count(), 37);
+        assert_eq!((Share::WHOLE.of(1000), Share::FIRST.of(1024), Share::FIRST.of(3)), (1000, 8, 1));
+        assert_eq!(Share::WHOLE.shrunk(LONG), None);
+        assert_eq!(Share::WHOLE.shrunk(4 * LONG), Some(Share(256)));
+        assert_eq!(Share(2).shrunk(Duration::from_secs(9)), Some(Share(1)));
     }
 
     #[test]

@@ -231,6 +231,14 @@ impl<'a> Cx<'a> {
     /// held.
     pub(crate) fn record(&self, ticket: &Ticket, frame: &Frame<'_>, time: Duration, broken: Option<u64>) {
         self.record_all(&(ticket.key()..ticket.end()), 1, frame, time, broken);
+        self.took(ticket, time);
+    }
+
+    /// A piece took so long in one stage.
+    fn took(&self, ticket: &Ticket, time: Duration) {
+        if let Some((source, place)) = ticket.origin.get() {
+            self.run.sources[source].took(place, time);
+        }
     }
 
     /// Enters the frame of `batches` adjacent batches into the ledger, as one piece.
@@ -256,7 +264,8 @@ impl<'a> Cx<'a> {
     }
 
     /// Adds time that was spent on a piece after its frame was entered.
-    pub(crate) fn record_time(&self, time: Duration) {
+    pub(crate) fn record_time(&self, ticket: &Ticket, time: Duration) {
         self.row().add_time(time);
+        self.took(ticket, time);
     }
 }

@@ -26,8 +26,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::batch::BatchSize;
+use super::batch::{BatchSize, Share};
 use super::cx::Cx;
 use super::leaves::FreeLeaves;
 use super::order::{Origin, Ticket};
@@ -42,7 +43,7 @@ use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::dag::Home;
 use crate::run::outside::errand::come_in;
 use crate::run::outside::wake::{Done, Wake};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::reference_count::ReferenceCount;
 use crate::sync::{Arrival, CachePadded, UnsafeCell};
@@ -60,12 +61,16 @@ pub(crate) struct Source<'env> {
     size: BatchSize,
     /// So many batches are in flight at most, unless nothing else of the run can go on.
     soft: u32,
+    /// Whether nobody sees how it is cut into batches.
+    unseen: bool,
     supply: Supply<'env>,
     places: Box<[BatchInFlight]>,
     /// The homes of equal parts of the source; empty if it has none.
     homes: Box<[Home]>,
     /// What wakes the source, if it is live.
     wake: Option<Wake>,
+    /// Which share of the usual size the next batch has; whole if somebody sees how the source is cut.
+    share: CachePadded<AtomicU32>,
     /// Every batch changes this and the turn. All workers read the fields above, so these lie on other cache lines.
     credits: CachePadded<Credits>,
     turn: CachePadded<UnsafeCell<TurnState>>,
@@ -75,6 +80,8 @@ pub(crate) struct Source<'env> {
 #[derive(Debug, Default)]
 struct BatchInFlight {
     number: AtomicU64,
+    /// Which share of the usual size it has.
+    share: AtomicU32,
     live: ReferenceCount,
 }
 
@@ -123,6 +130,8 @@ impl<'env> Source<'env> {
             stage,
             size: capacity.size,
             soft: capacity.soft,
+            unseen: capacity.unseen,
+            share: CachePadded::new(AtomicU32::new(Share::WHOLE.word())),
             supply,
             credits: CachePadded::new(Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`"))),
             places: (0..places).map(|_| BatchInFlight::default()).collect(),
@@ -161,6 +170,8 @@ impl<'env> Source<'env> {
     pub(crate) fn reset(&mut self) {
         self.credits.reset();
         *self.turn.get_mut() = TurnState { soft: self.soft, ..TurnState::default() };
+        let share = if self.unseen { Share::FIRST } else { Share::WHOLE };
+        self.share.store(share.word(), Ordering::Relaxed);
         self.supply.reset();
         if let Some(live) = self.supply.live() {
             live.open();
@@ -273,6 +284,36 @@ impl<'env> Source<'env> {
     /// Whether the source wants to hear soon what has been done.
     fn hears(&self) -> bool {
         self.wake.is_some() && self.supply.live().is_some_and(LiveItems::hears)
+    }
+
+    /// A piece of the batch in `place` took so long.
+    #[inline]
+    pub(crate) fn took(&self, place: u32, time: Duration) {
+        if self.unseen {
+            // Relaxed: what it says is a guess.
+            let share = Share::of_word(self.places[place as usize].share.load(Ordering::Relaxed));
+            if let Some(less) = share.shrunk(time) {
+                self.share.fetch_min(less.word(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The share that the batch in `place` gets.
+    fn next_share(&self, place: u32) -> Share {
+        let word = self.share.load(Ordering::Relaxed);
+        if self.unseen {
+            self.places[place as usize].share.store(word, Ordering::Relaxed);
+        }
+        Share::of_word(word)
+    }
+
+    /// A batch is done, and its pieces have said how long they took. The next ones may have a larger share.
+    fn grow_share(&self) {
+        let word = self.share.load(Ordering::Relaxed);
+        let grown = Share::of_word(word).grown().word();
+        if grown != word {
+            _ = self.share.compare_exchange(word, grown, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// How many credits there are, how many batches were issued, and whether the source has ended. Asked while nothing
@@ -415,16 +456,15 @@ impl<'env> Source<'env> {
                 }
                 self.take_places(turn);
                 self.tell_done(turn, items.live(), cx);
-                self.load_chain(turn, cx, |turn, place| items.pull(place, self.size.at(turn.taken, turn.said)))
+                self.load_chain(turn, cx, |turn, place, share| {
+                    let size = share.of(self.size.at(turn.taken, turn.said) as u64);
+                    items.pull(place, usize::try_from(size).expect("no more than before"))
+                })
             }
             Supply::Numbered { items, .. } => {
-                let batches = *turn.batches.get_or_insert_with(|| items.begin(self.size));
+                turn.batches.get_or_insert_with(|| items.begin(self.size));
                 self.take_places(turn);
-                self.load_chain(turn, cx, |turn, _| match batches - turn.next {
-                    0 => Load { items: None, then: Then::Ended },
-                    1 => Load { items: Some(0), then: Then::Ended },
-                    _ => Load { items: Some(0), then: Then::More },
-                })
+                self.load_chain(turn, cx, |_, place, share| items.next(place, share))
             }
             Supply::Free { items, leaves, .. } => {
                 let batches = items.begin(self.size);
@@ -457,6 +497,7 @@ impl<'env> Source<'env> {
             return; // no batch was issued in this run
         }
         turn.out -= 1;
+        self.grow_share();
         if self.wake.is_some() {
             turn.done.done(self.places[place as usize].number.load(Ordering::Relaxed));
         }
@@ -476,7 +517,7 @@ impl<'env> Source<'env> {
     }
 
     /// Loads one batch for this worker and one for each idle worker, at most [`BURST`]. `pull` loads each into a place.
-    fn load_chain(&self, turn: &mut TurnState, cx: &Cx<'_>, pull: impl Fn(&TurnState, u32) -> Load) -> Issued {
+    fn load_chain(&self, turn: &mut TurnState, cx: &Cx<'_>, pull: impl Fn(&TurnState, u32, Share) -> Load) -> Issued {
         let wanted = 1 + cx.worker.shared.sleep.available_anywhere().min(BURST - 1);
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
@@ -489,7 +530,7 @@ impl<'env> Source<'env> {
             let may = then == Then::More && turn.out < turn.soft;
             let Some(place) = turn.free.filter(|_| may) else { break };
             let after = self.credits.after(place);
-            let load = pull(turn, place);
+            let load = pull(turn, place, self.next_share(place));
             then = load.then;
             let Some(items) = load.items else { break };
             turn.free = after;

@@ -49,6 +49,8 @@ pub(crate) struct Capacity {
     pub(crate) credits: usize,
     /// How many of these are used while something else of the run can go on.
     pub(crate) soft: u32,
+    /// Whether nobody sees how the source is cut into batches, so that time may make them smaller.
+    pub(crate) unseen: bool,
     /// How many seats the pool has.
     pub(crate) seats: usize,
     /// How large the batches of the stage's source are.

@@ -13,7 +13,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::batch::BatchSize;
+use super::batch::{BatchSize, Share};
 use super::leaves::FreeLeaves;
 use super::stage::{BatchStage, Capacity, NumbersStage, Stage};
 use crate::run::outside::wake::Wake;
@@ -86,6 +86,11 @@ pub(crate) trait NumberedItems: Send + Sync {
     /// Begins a run: cuts the items into batches, and returns the number of batches. If this fails, the first batch
     /// fails.
     fn begin(&self, size: BatchSize) -> u64;
+    /// Makes room for `places` batches in flight, of a source that is not free. Called once, while nothing runs.
+    fn prepare(&self, places: usize);
+    /// Puts the next batch into `place`, of [`begin`](Self::begin)'s size at most, or `share` of that. Only the holder of
+    /// the source's turn calls it.
+    fn next(&self, place: u32, share: Share) -> Load;
     /// The number of items in the adjacent batches `numbers`; 0 if that is not known.
     fn len_of(&self, numbers: &Range<u64>) -> u64;
     /// Drops the items of adjacent batches that no piece has asked for, and returns their number; 0 if that is not
@@ -139,8 +144,10 @@ impl<'env> Supply<'env> {
 
     /// Makes room for batches in flight. Called once, while nothing runs.
     pub(super) fn prepare(&mut self, capacity: Capacity) {
-        if let Self::Pulled { items, .. } = self {
-            items.prepare(capacity.credits);
+        match self {
+            Self::Pulled { items, .. } => items.prepare(capacity.credits),
+            Self::Numbered { items, .. } => items.prepare(capacity.credits),
+            Self::Free { .. } => {}
         }
         self.body_mut().prepare(capacity);
     }
