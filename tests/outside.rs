@@ -414,7 +414,7 @@ fn tasks_start_runs_and_await_them() {
             });
         });
         let mut heard = Vec::new();
-        while let Some(x) = out.recv().await {
+        while let Some(x) = out.recv_async().await {
             heard.push(x);
         }
         feeder.join().expect("no panic");
@@ -541,4 +541,202 @@ fn progress_names_the_operators() {
     assert!(running.progress().to_string().contains("same"));
     drop(sender);
     running.join().expect("no failure");
+}
+
+/// Fails on the item 2; it takes a while to drop the item 1.
+struct SlowToDrop(u64);
+
+impl Drop for SlowToDrop {
+    fn drop(&mut self) {
+        if self.0 == 1 {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+struct Two(u64, Arc<AtomicU64>);
+
+impl Live for Two {
+    type Item = SlowToDrop;
+    fn pull(&mut self, _: &Wake) -> Result<Pull<SlowToDrop>, BoxedError> {
+        self.0 += 1;
+        Ok(if self.0 <= 2 { Pull::Item(SlowToDrop(self.0)) } else { Pull::Pending })
+    }
+    fn done(&mut self, items: u64) {
+        self.1.store(items, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_fails_is_never_done() {
+    let pool = pool(2);
+    let told = Arc::new(AtomicU64::new(0));
+    let g = Graph::new();
+    let items = g.live(Two(0, Arc::clone(&told))).batch_size(2);
+    let second = |item: SlowToDrop| {
+        assert!(item.0 != 2, "two");
+        item
+    };
+    drop(items.map(second).output());
+    g.plan(&pool).expect("no defect").start().join().map(drop).expect_err("it fails");
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+
+    for _ in 0..300 {
+        let g = Graph::new();
+        let (sender, numbers) = g.input::<u64>();
+        let first = |x| {
+            assert!(x != 1, "one");
+            x
+        };
+        let mut out = numbers.map(first).output();
+        let running = g.plan(&pool).expect("no defect").start();
+        let reader = thread::spawn(move || (out.next(), out.next()));
+        sender.send(0).expect("it runs");
+        assert!(!matches!(sender.send_and_wait(1), Ok(Ok(()))), "it is not done: it has failed");
+        running.join().map(drop).expect_err("it fails");
+        assert_eq!(reader.join().expect("no panic"), (Some(0), None));
+    }
+}
+
+#[test]
+fn a_zip_lets_go_of_what_it_has_used() {
+    let pool = pool(1);
+    let g = Graph::new();
+    let (left, right) = g.range(0..10_u64).batch_size(1).credits(1).tee();
+    let sums = left.zip(right).map(|(left, right)| left + right).collect();
+    assert_eq!(pool.run(g).expect("one credit is enough").take(sums), (0..10).map(|x| 2 * x).collect::<Vec<_>>());
+
+    for waits_left in [true, false] {
+        let g = Graph::new();
+        let ((left, lefts), (right, rights)) = (g.input::<u64>(), g.input::<u64>());
+        let mut out = lefts.zip(rights).output();
+        let running = g.plan(&pool).expect("no defect").start();
+        let (waits, other) = if waits_left { (left, right) } else { (right, left) };
+        let waiter = thread::spawn(move || (waits.send_and_wait(1).expect("it runs"), waits));
+        other.send(1).expect("it runs");
+        assert_eq!(out.next(), Some((1, 1)));
+        let (outcome, waits) = waiter.join().expect("no panic");
+        assert_eq!(outcome, Ok(()));
+        drop((waits, other));
+        running.join().expect("no failure");
+    }
+}
+
+#[test]
+fn a_run_that_cannot_start_closes_its_ends() {
+    let closed = pool(1);
+    let g = Graph::new();
+    let (sender, numbers) = g.input::<u64>();
+    let mut out = numbers.output();
+    let plan = g.plan(&closed).expect("no defect");
+    drop(closed);
+    let running = plan.start();
+    assert!(running.is_over());
+    assert!(matches!(sender.send(1), Err(SendError::Ended(1))));
+    assert_eq!(out.next(), None);
+    let error = running.join().map(drop).expect_err("the pool is gone");
+    assert!(matches!(error.kind(), RunErrorKind::Closed));
+
+    let pool = pool(1);
+    let g = Graph::new();
+    let absent = g.data(1);
+    let mut out = g.range(0..10_u64).map_with(&absent, |add, x| x + *add).output();
+    let mut plan = g.plan(&pool).expect("no defect");
+    plan.take(absent);
+    let error = plan.start().join().map(drop).expect_err("data is absent");
+    assert!(matches!(error.kind(), RunErrorKind::NotReady { .. }), "{error}");
+    assert_eq!(out.next(), None);
+}
+
+#[test]
+fn taking_what_was_not_sent_makes_room() {
+    let pool = pool(1);
+    let gate = Arc::new(AtomicBool::new(false));
+    let g = Graph::new();
+    let (sender, numbers) = g.input_with::<u64>(InputOptions::new().capacity(1));
+    let open = Arc::clone(&gate);
+    let wait = move |x: u64| {
+        while x == 0 && !open.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+        x
+    };
+    let got = numbers.credits(1).batch_size(1).map(wait).collect();
+    let running = g.plan(&pool).expect("no defect").start();
+    sender.send(0).expect("it runs");
+    while !sender.is_empty() {
+        thread::yield_now(); // until the first one is on its way
+    }
+    sender.send(1).expect("there is room for one");
+    let blocked = thread::spawn({
+        let sender = sender.clone();
+        move || sender.send(2)
+    });
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(sender.take_unsent(), [1]);
+    blocked.join().expect("no panic").expect("there is room");
+    gate.store(true, Ordering::Relaxed);
+    drop(sender);
+    assert_eq!(running.join().expect("no failure").take(got), [0, 2]);
+}
+
+#[test]
+fn a_waker_that_goes_may_end_the_run() {
+    struct Task(#[expect(dead_code, reason = "dropped with the task")] Mutex<Option<millstream::Running>>);
+    impl WakeTask for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let pool = pool(1);
+    let g = Graph::new();
+    let (sender, numbers) = g.input::<u64>();
+    let mut out = numbers.output();
+    let running = g.plan(&pool).expect("no defect").start();
+    let waker = Waker::from(Arc::new(Task(Mutex::new(Some(running)))));
+    assert!(out.poll_recv(&Context::from_waker(&waker)).is_pending());
+    drop(waker); // the output has the last one, and with it the run
+    assert!(out.poll_recv(&Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(out.poll_recv(&Context::from_waker(Waker::noop())), Poll::Ready(None));
+    assert!(sender.is_ended());
+}
+
+#[test]
+fn a_future_that_is_dropped_takes_nobodys_place() {
+    let pool = pool(1);
+    let g = Graph::new();
+    let (sender, numbers) = g.input_with::<u64>(InputOptions::new().capacity(1));
+    let mut out = numbers.credits(1).batch_size(1).output();
+    let running = g.plan(&pool).expect("no defect").start();
+    let count = thread::spawn({
+        let sender = sender.clone();
+        move || {
+            let mut sent = 0;
+            for x in 0..200 {
+                let mut given_up = Box::pin(sender.send_async(1000 + x));
+                let polled = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                sent += u64::from(polled.is_ready());
+                drop(given_up);
+                sent += u64::from(block_on(sender.send_and_wait_async(x)).expect("it runs").is_ok());
+                sent += u64::from(sender.send_timeout(x, Duration::from_micros(50)).is_ok());
+            }
+            sent
+        }
+    });
+    drop(sender);
+    let received = out.by_ref().count() as u64;
+    assert_eq!(count.join().expect("no panic"), received);
+    running.join().expect("no failure");
+}
+
+#[test]
+fn a_wait_with_a_limit_ends() {
+    let pool = pool(1);
+    let g = Graph::new();
+    let (sender, numbers) = g.input::<u64>();
+    numbers.for_each(drop);
+    let running = g.plan(&pool).expect("no defect").start();
+    assert!(!running.wait_timeout(Duration::from_millis(10)));
+    drop(sender);
+    assert!(running.wait_timeout(Duration::from_secs(100)));
+    running.cancel(); // too late
+    running.join().expect("it was over");
 }

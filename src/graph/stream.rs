@@ -59,8 +59,8 @@ impl<'env, T, P> Stream<'env, T, P> {
     /// Sets how many batches of the stream's source may be in flight at once. This bounds the memory that the stream
     /// needs.
     ///
-    /// Without it, eight batches for each worker are in flight, or up to 256 if nothing else of the graph can go on. Memory for the
-    /// bookkeeping of all of them is allocated when the graph is planned.
+    /// Without it, eight batches for each worker are in flight, or up to 256 if nothing else of the graph can go on. Memory
+    /// for the bookkeeping of all of them is allocated when the graph is planned.
     ///
     /// Three things are defects, which [`Graph::plan`](crate::Graph::plan) reports: 0, more than 1048576, and a stream
     /// that comes from several sources.

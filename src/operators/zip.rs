@@ -75,14 +75,19 @@ impl<T> SideQueue<T> {
         self.ended && self.pieces.is_empty()
     }
 
-    /// What comes next. Pieces that are used up go back to their `edge` first, and their origins into `used`.
-    fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) -> Next<'_, T> {
+    /// Pieces that are used up go back to their `edge`, and their origins into `used`.
+    fn drop_used(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) {
         let is_used_up = |packet: &Packet<T>| packet.items.is_empty() && packet.failure.is_none();
         while self.pieces.front().is_some_and(|packet| is_used_up(packet)) {
             let packet = self.pieces.pop_front().expect("just seen");
             used.push(packet.ticket.origin);
             edge.give(packet);
         }
+    }
+
+    /// What comes next.
+    fn next(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) -> Next<'_, T> {
+        self.drop_used(edge, used);
         match self.pieces.front_mut() {
             Some(packet) if packet.items.is_empty() => Next::Failed,
             Some(packet) => Next::Items(packet),
@@ -148,6 +153,8 @@ impl<A: Send, B: Send> Pairs<A, B> {
     /// the left side is spooled. So neither depends on which side came first.
     fn pair(&self, state: &mut PairState<A, B>, cx: &Cx<'_>, outcome: &mut PairOutcome<A, B>) {
         let (over, failed) = loop {
+            // Both sides, always: what one of them has used up must not wait for an item of the other one.
+            state.right.drop_used(&self.edges.1, &mut outcome.used);
             let left = match state.left.next(&self.edges.0, &mut outcome.used) {
                 Next::Items(left) => left,
                 Next::Failed => break (true, state.left.take_failed()),

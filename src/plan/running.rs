@@ -124,6 +124,12 @@ impl Running {
         (plan, result)
     }
 
+    /// Waits until the run is over, but no longer than `patience`. Whether it is over.
+    #[must_use]
+    pub fn wait_timeout(&self, patience: Duration) -> bool {
+        self.control().is_none_or(|RunControl(control)| control.wait_for(patience))
+    }
+
     /// Waits for the end of the run, and ends it.
     fn end(&mut self) -> Result<(), RunError> {
         match &mut self.begun {
@@ -228,8 +234,8 @@ impl Plan<'_> {
 
     /// Starts a run.
     fn begin(&mut self) -> Result<RunControl, RunError> {
-        self.make_ready()?;
-        self.run.start().map(RunControl)
+        let begun = self.make_ready().and_then(|()| self.run.start());
+        begun.map(RunControl).inspect_err(|_| self.run.get().close())
     }
 
     /// Ends a run that was started and is over.

@@ -246,7 +246,10 @@ impl<'env> Seated<'env> {
     pub(crate) fn execute(&mut self) -> Result<(), RunError> {
         let pool = self.prepare()?;
         let run_at = |worker: &Worker<'_>| (self.execute_on(worker), worker.seat.index);
-        let Some((ran, seat)) = pool.visit(|| pool.on_worker(run_at)) else { return Err(closed()) };
+        let Some((ran, seat)) = pool.visit(|| pool.on_worker(run_at)) else {
+            self.get().close();
+            return Err(closed());
+        };
         let run = self.get_mut();
         run.tally.end(&pool, seat);
         ran.map_or_else(|Closed| Err(closed()), |()| run.over())
@@ -318,6 +321,14 @@ impl<'env> Run<'env> {
         match &self.stages[stage].reads {
             Reads::Source(source) => self.sources[*source].body(),
             Reads::Packets(body) => &**body,
+        }
+    }
+
+    /// Tells threads outside that nothing goes on in the run.
+    pub(crate) fn close(&self) {
+        if self.meets_outside {
+            self.sources.iter().for_each(Source::close);
+            self.stages.iter().for_each(|stage| self.body(stage.index).close());
         }
     }
 
@@ -409,10 +420,11 @@ impl Run<'static> {
             // SAFETY: (1) that is this token.
             return unsafe { Group::give_back(group, 1, worker) };
         }
-        if run.meets_outside {
-            run.sources.iter().for_each(Source::close);
-            run.stages.iter().for_each(|stage| run.body(stage.index).close());
+        if let Told::Control(control) = &run.told {
+            control.seal();
+            worker.shared.end_run(std::ptr::from_ref(run).cast());
         }
+        run.close();
         match &run.told {
             Told::Waiter(waiter) => {
                 let waiter = Arc::clone(waiter);
@@ -421,7 +433,6 @@ impl Run<'static> {
             }
             Told::Control(control) => {
                 let control = Arc::clone(control);
-                worker.shared.end_run(std::ptr::from_ref(run).cast());
                 control.is_over_now(); // the run may be gone after this
             }
         }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::engine::pulled::Supplier;
@@ -70,7 +70,11 @@ impl Default for InputOptions {
 /// Sends items into a graph that runs; [`Graph::input`](crate::Graph::input) makes it.
 ///
 /// Clones send into the same input, each from a thread of its own; items of one sender stay in order. The stream ends when
-/// all of them are dropped. A worker that waits here lends its place to another thread.
+/// all of them are dropped. A worker that waits here lends its place to another thread, as in
+/// [`Pool::block_in_place`](crate::Pool::block_in_place), and with the same limit: if a parallel operator sends to another
+/// graph of the same pool, all threads may come to wait for room, and none is left to make some. Send from
+/// [`for_each_ordered`](crate::Stream::for_each_ordered), which is one thread at a time, or to a graph on a pool of its
+/// own.
 pub struct Sender<T>(Arc<Inbox<T>>);
 
 /// Why an item was not sent. It is given back.
@@ -136,6 +140,7 @@ pub(crate) fn inbox<T>(options: InputOptions) -> (Sender<T>, FromInbox<T>, Hears
         wake: None,
         is_hungry: false,
         waiting: Vec::new(),
+        places: 0,
         taken: 0,
         marked: VecDeque::new(),
         dropped: 0,
@@ -161,7 +166,9 @@ struct InboxState<T> {
     /// The source has found too little, and is to be woken for the next item.
     is_hungry: bool,
     /// Senders that wait for room. All are woken when there is some: one of them may have given up meanwhile.
-    waiting: Vec<Waiter>,
+    waiting: Vec<(u64, Waiter)>,
+    /// How many places for waiting there were.
+    places: u64,
     /// How many items the source has taken in this run.
     taken: u64,
     /// Of those that it has taken: the ones for which somebody waits, and the number of items up to each.
@@ -183,15 +190,32 @@ enum Phase {
 }
 
 /// A sender that waits until its item is done.
-struct Mark {
-    outcome: Mutex<Option<Result<(), Undone>>>,
-    sender: Blocked,
+#[derive(Default)]
+struct Mark(Mutex<MarkState>);
+
+#[derive(Default)]
+struct MarkState {
+    outcome: Option<Result<(), Undone>>,
+    waiter: Option<Waiter>,
 }
 
 impl Mark {
     fn set(&self, outcome: Result<(), Undone>) {
-        *self.outcome.lock() = Some(outcome);
-        self.sender.waiter().wake();
+        let mut state = self.0.lock();
+        state.outcome = Some(outcome);
+        let waiter = state.waiter.take();
+        drop(state);
+        waiter.into_iter().for_each(Waiter::wake);
+    }
+
+    /// The outcome, if it is known. If not, `waiter` is woken when it is.
+    fn outcome_or(&self, waiter: Waiter) -> Option<Result<(), Undone>> {
+        let mut state = self.0.lock();
+        let outcome = state.outcome;
+        let other = if outcome.is_none() { state.waiter.replace(waiter) } else { Some(waiter) };
+        drop(state);
+        drop(other); // it may run an executor's code
+        outcome
     }
 }
 
@@ -204,8 +228,9 @@ enum Posted<T> {
 }
 
 impl<T> Inbox<T> {
-    /// Puts an item into the box. If there is no room, has the waiter woken when there is.
-    fn post(&self, item: T, mark: Option<&Arc<Mark>>, waiter: impl FnOnce() -> Option<Waiter>) -> Posted<T> {
+    /// Puts an item into the box. If there is no room, and there is a place among those that wait, `waiter` is woken when
+    /// there is room.
+    fn post(&self, item: T, mark: Option<&Arc<Mark>>, mut wait: Option<(&Waits<'_, T>, Waiter)>) -> Posted<T> {
         let mut state = self.state.lock();
         match state.phase {
             Phase::NotStarted => return Posted::Refused(SendError::NotStarted(item)),
@@ -216,8 +241,9 @@ impl<T> Inbox<T> {
         if state.letters.len() >= self.options.capacity {
             match self.options.overflow {
                 Overflow::Block => {
-                    let waiter = waiter().filter(|waiter| !state.waiting.iter().any(|known| known.is(waiter)));
-                    state.waiting.extend(waiter);
+                    let other = wait.take().and_then(|(place, waiter)| state.wait_at(place.id, waiter));
+                    drop(state);
+                    drop(other); // it may run an executor's code
                     return Posted::Full(item);
                 }
                 Overflow::DropOldest => late = state.letters.pop_front(),
@@ -238,6 +264,51 @@ impl<T> Inbox<T> {
         }
         late.into_iter().for_each(drop_letter);
         Posted::Sent
+    }
+
+    /// A place among those that wait for room.
+    fn waits(&self) -> Waits<'_, T> {
+        let mut state = self.state.lock();
+        state.places += 1;
+        Waits { inbox: self, id: state.places }
+    }
+
+    /// Nothing more is taken in this run. Everybody who waits hears of it.
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Ended;
+        let (waiting, marked) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.marked));
+        let left: Vec<Arc<Mark>> = state.letters.iter_mut().filter_map(|letter| letter.mark.take()).collect();
+        drop(state);
+        waiting.into_iter().for_each(|(_, waiter)| waiter.wake());
+        marked.into_iter().map(|(_, mark)| mark).chain(left).for_each(|mark| mark.set(Err(Undone)));
+    }
+}
+
+impl<T> InboxState<T> {
+    /// Has a waiter woken when there is room. Returns the one that was at its place before.
+    fn wait_at(&mut self, place: u64, waiter: Waiter) -> Option<Waiter> {
+        if let Some((_, known)) = self.waiting.iter_mut().find(|(id, _)| *id == place) {
+            return Some(std::mem::replace(known, waiter));
+        }
+        self.waiting.push((place, waiter));
+        None
+    }
+}
+
+/// A place among those that wait for room. Dropping it takes the waiter away.
+struct Waits<'a, T> {
+    inbox: &'a Inbox<T>,
+    id: u64,
+}
+
+impl<T> Drop for Waits<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.inbox.state.lock();
+        let at = state.waiting.iter().position(|(id, _)| *id == self.id);
+        let waiter = at.map(|at| state.waiting.swap_remove(at));
+        drop(state);
+        drop(waiter); // it may run an executor's code
     }
 }
 
@@ -264,7 +335,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// As for [`send`](Self::send), or that there is no room; with the item.
     pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
-        match self.0.post(item, None, || None) {
+        match self.0.post(item, None, None) {
             Posted::Sent => Ok(()),
             Posted::Full(item) => Err(SendError::Full(item)),
             Posted::Refused(error) => Err(error),
@@ -279,20 +350,21 @@ impl<T> Sender<T> {
         self.send_until(item, None, Instant::now().checked_add(patience))
     }
 
-    /// Sends an item, and waits until all that came of it has been done, sinks included.
+    /// Sends an item, and waits until all that came of it has been done, sinks included; see
+    /// [`Live::done`](crate::Live::done) for operators that keep items.
     ///
     /// # Errors
     /// As for [`send`](Self::send), with the item. `Ok(Err(Undone))`: the item was sent, but the run ended before it was
     /// done, or it was dropped for a newer one.
     pub fn send_and_wait(&self, item: T) -> Result<Result<(), Undone>, SendError<T>> {
         self.0.hears.begin();
-        let mark = Arc::new(Mark { outcome: Mutex::new(None), sender: Blocked::new() });
+        let (mark, thread) = (Arc::<Mark>::default(), Blocked::new());
         self.send_until(item, Some(&mark), None)?;
         loop {
-            if let Some(outcome) = *mark.outcome.lock() {
+            if let Some(outcome) = mark.outcome_or(thread.waiter()) {
                 return Ok(outcome);
             }
-            mark.sender.wait();
+            thread.wait();
         }
     }
 
@@ -301,44 +373,93 @@ impl<T> Sender<T> {
     /// # Errors
     /// As for [`send`](Self::send). If the future is dropped before it is ready, so is the item.
     pub async fn send_async(&self, item: T) -> Result<(), SendError<T>> {
-        let mut item = Some(item);
-        poll_fn(move |context| self.poll_send(&mut item, context)).await
+        self.send_task(item, None).await
     }
 
-    fn poll_send(&self, item: &mut Option<T>, context: &Context<'_>) -> Poll<Result<(), SendError<T>>> {
-        let next = item.take().expect("polled after it was ready");
-        match self.0.post(next, None, || Some(Waiter::task(context))) {
-            Posted::Sent => Poll::Ready(Ok(())),
-            Posted::Refused(error) => Poll::Ready(Err(error)),
-            Posted::Full(back) => {
-                *item = Some(back);
-                Poll::Pending
+    /// Sends an item, for a task, and waits until all that came of it has been done, as
+    /// [`send_and_wait`](Self::send_and_wait) does.
+    ///
+    /// # Errors
+    /// As for [`send_and_wait`](Self::send_and_wait). If the future is dropped, an item that was sent goes its way.
+    pub async fn send_and_wait_async(&self, item: T) -> Result<Result<(), Undone>, SendError<T>> {
+        self.0.hears.begin();
+        let mark = Arc::<Mark>::default();
+        self.send_task(item, Some(&mark)).await?;
+        let outcome =
+            poll_fn(|context| mark.outcome_or(Waiter::task(context)).map_or(Poll::Pending, Poll::Ready)).await;
+        Ok(outcome)
+    }
+
+    async fn send_task(&self, item: T, mark: Option<&Arc<Mark>>) -> Result<(), SendError<T>> {
+        let (mut next, mut place) = (Some(item), None);
+        poll_fn(move |context| {
+            let item = next.take().expect("polled after it was ready");
+            let posted = match self.0.post(item, mark, None) {
+                Posted::Full(item) => {
+                    let place = place.get_or_insert_with(|| self.0.waits());
+                    self.0.post(item, mark, Some((place, Waiter::task(context))))
+                }
+                posted => posted,
+            };
+            match posted {
+                Posted::Sent => Poll::Ready(Ok(())),
+                Posted::Refused(error) => Poll::Ready(Err(error)),
+                Posted::Full(item) => {
+                    next = Some(item);
+                    Poll::Pending
+                }
             }
-        }
+        })
+        .await
     }
 
     fn send_until(&self, mut item: T, mark: Option<&Arc<Mark>>, until: Option<Instant>) -> Result<(), SendError<T>> {
-        let mut blocked = None;
+        let mut waits = None;
         loop {
-            let waiter = || Some(blocked.get_or_insert_with(Blocked::new).waiter());
-            match self.0.post(item, mark, waiter) {
+            let wait = waits.as_ref().map(|(place, thread): &(Waits<'_, T>, Blocked)| (place, thread.waiter()));
+            let waited = wait.is_some();
+            match self.0.post(item, mark, wait) {
                 Posted::Sent => return Ok(()),
                 Posted::Refused(error) => return Err(error),
                 Posted::Full(back) => item = back,
             }
-            let Some(blocked) = &blocked else { continue };
+            let (_, thread) = waits.get_or_insert_with(|| (self.0.waits(), Blocked::new()));
+            if !waited {
+                continue;
+            }
             match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 Some(left) if left.is_zero() => return Err(SendError::Full(item)),
-                Some(left) => blocked.wait_for(left),
-                None => blocked.wait(),
+                Some(left) => thread.wait_for(left),
+                None => thread.wait(),
             }
         }
+    }
+
+    /// How many items wait in the input.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.state.lock().letters.len()
+    }
+
+    /// Whether no item waits in the input.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a run was started and is over, so that nothing can be sent any more.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.0.state.lock().phase == Phase::Ended
     }
 
     /// Takes out the items that no run has taken, the oldest first: after a run that failed or was cancelled, what it left.
     #[must_use]
     pub fn take_unsent(&self) -> Vec<T> {
-        let letters = std::mem::take(&mut self.0.state.lock().letters);
+        let mut state = self.0.state.lock();
+        let (letters, waiting) = (std::mem::take(&mut state.letters), std::mem::take(&mut state.waiting));
+        drop(state);
+        waiting.into_iter().for_each(|(_, waiter)| waiter.wake()); // there is room
         let undone = letters.iter().filter_map(|letter| letter.mark.as_ref());
         undone.for_each(|mark| mark.set(Err(Undone)));
         letters.into_iter().map(|letter| letter.item).collect()
@@ -409,7 +530,7 @@ impl<T: Send> Supplier for FromInbox<T> {
         };
         let waiting = if count > 0 { std::mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
-        waiting.into_iter().for_each(Waiter::wake);
+        waiting.into_iter().for_each(|(_, waiter)| waiter.wake());
         Ok(then)
     }
     fn end(&mut self) {}
@@ -424,13 +545,7 @@ impl<T: Send> Supplier for FromInbox<T> {
         (state.phase, state.taken, state.is_hungry) = (Phase::Open, 0, false);
     }
     fn close(&mut self) {
-        let mut state = self.0.state.lock();
-        state.phase = Phase::Ended;
-        let (waiting, marked) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.marked));
-        let left: Vec<Arc<Mark>> = state.letters.iter_mut().filter_map(|letter| letter.mark.take()).collect();
-        drop(state);
-        waiting.into_iter().for_each(Waiter::wake);
-        marked.into_iter().map(|(_, mark)| mark).chain(left).for_each(|mark| mark.set(Err(Undone)));
+        self.0.close();
     }
     fn done(&mut self, items: u64) {
         let mut done = Vec::new();
@@ -447,6 +562,23 @@ impl<T: Send> Supplier for FromInbox<T> {
 
 impl<T> Drop for FromInbox<T> {
     fn drop(&mut self) {
-        self.0.state.lock().phase = Phase::Ended;
+        self.0.close();
+    }
+}
+
+#[cfg(all(test, not(any(loom, coherence))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_up_leaves_nothing_behind() {
+        let (sender, mut source, _) = inbox::<u32>(InputOptions::new().capacity(1));
+        source.open();
+        sender.send(1).expect("there is room");
+        for _ in 0..10 {
+            let late = sender.send_timeout(2, Duration::from_micros(1));
+            assert!(matches!(late, Err(SendError::Full(2))));
+        }
+        assert!(sender.0.state.lock().waiting.is_empty());
     }
 }

@@ -78,7 +78,11 @@ pub trait Live: Send {
     ///
     /// It is the place to acknowledge messages, and may [wake](Wake::wake) the source. `items` grows from call to call.
     /// Before a run that succeeds is over, it is called with the number of all items; behind a failure or a cancel it is
-    /// not called any more. What a [`spooled`](crate::Stream::spooled) edge keeps counts as done.
+    /// not called any more.
+    ///
+    /// An item that an operator keeps counts as done when the operator has it: on a [`spooled`](crate::Stream::spooled)
+    /// edge, in an unfinished chunk or window, among items to be sorted or joined, and on the right side of a zip. To
+    /// acknowledge exactly, let such items come from the left side, or keep no items.
     fn done(&mut self, items: u64) {
         _ = items;
     }

@@ -39,7 +39,11 @@ impl<T> Outlet<T> {
         let ticket = packet.ticket;
         let is_wanted = cx.wants(&ticket);
         let mut has_receiver = true;
-        let failure = packet.failure.take();
+        if let Some(failure) = packet.failure.take().filter(|_| is_wanted) {
+            // Before the turn ends, so that no item behind it gets out; and before the credit goes back, so that nobody is
+            // told that it has been done.
+            cx.fail(&ticket, failure);
+        }
         if is_wanted && !packet.items.is_empty() {
             has_receiver = self.leave(cx, &mut packet);
         } else {
@@ -49,9 +53,6 @@ impl<T> Outlet<T> {
             self.edge.give(packet);
         } else {
             cx.drop_items(self.edge.discard(packet));
-        }
-        if let Some(failure) = failure.filter(|_| is_wanted) {
-            cx.fail(&ticket, failure); // before the turn ends, so that no item behind it gets out
         }
         if let Some(next) = self.sequencer.leave(ticket.last) {
             cx.push_own(OutletJob::Pass(next.into_raw()));

@@ -82,7 +82,7 @@ impl<T> Outbox<T> {
 
     /// Takes the next piece. If there is none yet, has `waiter` woken when one comes, if it is given. `empty` is a vector
     /// to be used again.
-    fn take(&self, empty: Vec<T>, waiter: impl FnOnce() -> Option<Waiter>) -> Found<T> {
+    fn take(&self, empty: Vec<T>, waiter: Option<Waiter>) -> Found<T> {
         let mut state = self.0.lock();
         if empty.capacity() > 0 {
             state.spare.push(empty);
@@ -91,7 +91,9 @@ impl<T> Outbox<T> {
             if state.stream == StreamState::Ended {
                 return Found::End;
             }
-            state.waiter = waiter();
+            let other = waiter.and_then(|waiter| state.waiter.replace(waiter));
+            drop(state);
+            drop(other); // it may run an executor's code
             return Found::Nothing;
         };
         let errand = if origin.get().is_some() { state.release(origin) } else { None };
@@ -218,8 +220,13 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Waits for the next item, as [`next`](Iterator::next) does. `None`: the stream has ended.
+    pub fn recv(&mut self) -> Option<T> {
+        self.next()
+    }
+
     /// The next item, for a task. `None`: the stream has ended.
-    pub async fn recv(&mut self) -> Option<T> {
+    pub async fn recv_async(&mut self) -> Option<T> {
         std::future::poll_fn(|context| self.poll_recv(context)).await
     }
 
@@ -230,7 +237,13 @@ impl<T> Receiver<T> {
             return Ok(item);
         }
         let empty = Vec::from(std::mem::take(&mut self.items));
-        match self.outbox.take(empty, || waiter(&self.thread)) {
+        let mut found = self.outbox.take(empty, None);
+        if matches!(found, Found::Nothing)
+            && let Some(waiter) = waiter(&self.thread)
+        {
+            found = self.outbox.take(Vec::new(), Some(waiter));
+        }
+        match found {
             Found::Items(items) => self.items = items.into(),
             Found::Nothing => return Err(RecvError::Empty),
             Found::End => return Err(RecvError::Ended),

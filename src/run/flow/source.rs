@@ -456,6 +456,9 @@ impl<'env> Source<'env> {
                 }
                 self.take_places(turn);
                 self.tell_done(turn, items.live(), cx);
+                if cx.run.ending() {
+                    return Issued::default(); // it has failed in there
+                }
                 self.load_chain(turn, cx, |turn, place, share| {
                     let size = share.of(self.size.at(turn.taken, turn.said) as u64);
                     items.pull(place, usize::try_from(size).expect("no more than before"))

@@ -23,9 +23,13 @@ pub(crate) struct Control {
 struct ControlState {
     /// None: it is gone.
     run: Option<*const Run<'static>>,
+    /// No job of it is left, so nothing can be cancelled any more.
+    is_sealed: bool,
     /// How long it took, if it is over.
     wall: Option<Duration>,
-    waiters: Vec<Waiter>,
+    threads: Vec<Waiter>,
+    /// The task that has the run, if it was polled.
+    task: Option<Waiter>,
 }
 
 #[expect(unsafe_code, reason = "reaches a run from other threads")]
@@ -35,17 +39,22 @@ unsafe impl Send for ControlState {}
 impl Control {
     /// The control of a run that is about to start.
     pub(in crate::run) fn new(run: *const Run<'static>) -> Self {
-        let state = ControlState { run: Some(run), wall: None, waiters: Vec::new() };
+        let state = ControlState { run: Some(run), is_sealed: false, wall: None, threads: Vec::new(), task: None };
         Self { started: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// No job of the run is left: how it ends is decided.
+    pub(in crate::run) fn seal(&self) {
+        self.state.lock().is_sealed = true;
     }
 
     /// Tells everybody that the run is over. The run may be freed before this returns.
     pub(in crate::run) fn is_over_now(&self) {
         let mut state = self.state.lock();
         state.wall = Some(self.started.elapsed());
-        let waiters = mem::take(&mut state.waiters);
+        let (threads, task) = (mem::take(&mut state.threads), state.task.take());
         drop(state);
-        waiters.into_iter().for_each(Waiter::wake);
+        threads.into_iter().chain(task).for_each(Waiter::wake);
     }
 
     /// Takes the run away, because it is over, and returns how long it took.
@@ -58,7 +67,7 @@ impl Control {
     /// Looks at the run, if it is not over.
     fn with_run<R>(&self, look: impl FnOnce(&Run<'static>) -> R) -> Option<R> {
         let state = self.state.lock();
-        let run = state.run.filter(|_| state.wall.is_none())?;
+        let run = state.run.filter(|_| !state.is_sealed)?;
         #[expect(unsafe_code, reason = "reaches a run by pointer")]
         // SAFETY: (2) of `Send`: the lock is held.
         Some(look(unsafe { &*run }))
@@ -86,24 +95,37 @@ impl Control {
             if state.wall.is_some() {
                 return;
             }
-            state.waiters.push(thread.waiter());
+            state.threads.push(thread.waiter());
         }
         while !self.is_over() {
             thread.wait();
         }
     }
 
-    /// Has the task of `context` woken when the run is over.
+    /// Blocks until the run is over, but no longer than `patience`. Whether it is over.
+    pub(crate) fn wait_for(&self, patience: Duration) -> bool {
+        let (thread, until) = (Blocked::new(), Instant::now().checked_add(patience));
+        self.state.lock().threads.push(thread.waiter());
+        while !self.is_over() {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                self.state.lock().threads.retain(|known| !known.is(&thread.waiter()));
+                return false;
+            }
+            thread.wait_for(left);
+        }
+        true
+    }
+
+    /// Has the task of `context` woken when the run is over, in place of the one that was polled before.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
-        let mut state = self.state.lock();
-        if state.wall.is_some() {
-            return Poll::Ready(());
-        }
         let task = Waiter::task(context);
-        if !state.waiters.iter().any(|waiter| waiter.is(&task)) {
-            state.waiters.push(task);
-        }
-        Poll::Pending
+        let mut state = self.state.lock();
+        let is_over = state.wall.is_some();
+        let other = if is_over { Some(task) } else { state.task.replace(task) };
+        drop(state);
+        drop(other); // it may run an executor's code
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -10,6 +10,9 @@ use super::control::Control;
 use crate::run::cancel::Cancel;
 use crate::sync::{Condvar, Instant, LazyLock, Mutex, fork, thread};
 
+/// Fewer deadlines than this are not looked through.
+const SWEEP: usize = 64;
+
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::default);
 
 /// All deadlines to come.
@@ -23,6 +26,8 @@ struct Clock {
 #[derive(Default)]
 struct ClockState {
     deadlines: BinaryHeap<Reverse<Deadline>>,
+    /// At so many, those of runs that are gone are taken out.
+    sweep_at: usize,
     /// The process in which there is a thread that watches. A child process has none.
     watched_in: Option<u32>,
 }
@@ -58,6 +63,10 @@ pub(crate) fn set(run: &Arc<Control>, after: Duration) -> io::Result<()> {
     let Some(at) = Instant::now().checked_add(after) else { return Ok(()) };
     let mut state = CLOCK.state.lock();
     let is_first = state.deadlines.peek().is_none_or(|Reverse(first)| at < first.at);
+    if state.deadlines.len() >= state.sweep_at {
+        state.deadlines.retain(|Reverse(deadline)| deadline.run.strong_count() > 0);
+        state.sweep_at = SWEEP.max(2 * state.deadlines.len());
+    }
     state.deadlines.push(Reverse(Deadline { at, run: Arc::downgrade(run) }));
     if state.watched_in != Some(fork::process()) {
         thread::Builder::new().name("millstream-clock".to_owned()).spawn(watch)?;

@@ -47,13 +47,9 @@ impl Waiter {
         Self::Task(context.waker().clone())
     }
 
-    /// Whether both are the same thread, or the same task.
+    /// Whether both are this thread, at this wait.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Thread(one), Self::Thread(two)) => Arc::ptr_eq(one, two),
-            (Self::Task(one), Self::Task(two)) => one.will_wake(two),
-            _ => false,
-        }
+        matches!((self, other), (Self::Thread(one), Self::Thread(two)) if Arc::ptr_eq(one, two))
     }
 
     /// Wakes it. The waker of a task is code of an executor: if it panics, that goes no further.
