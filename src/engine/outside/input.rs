@@ -141,13 +141,13 @@ pub(crate) fn inbox<T>(options: InputOptions) -> (Sender<T>, FromInbox<T>, Hears
         is_hungry: false,
         waiting: Vec::new(),
         places: 0,
-        taken: 0,
         marked: VecDeque::new(),
         dropped: 0,
     };
     let hears = Hears::new(false);
     let inbox = Arc::new(Inbox { options, hears: hears.clone(), state: Mutex::new(state) });
-    (Sender(Arc::clone(&inbox)), FromInbox(inbox), hears)
+    let source = FromInbox { inbox: Arc::clone(&inbox), letters: VecDeque::new(), taken: 0 };
+    (Sender(inbox), source, hears)
 }
 
 /// What senders and the source share.
@@ -169,9 +169,7 @@ struct InboxState<T> {
     waiting: Vec<(u64, Waiter)>,
     /// How many places for waiting there were.
     places: u64,
-    /// How many items the source has taken in this run.
-    taken: u64,
-    /// Of those that it has taken: the ones for which somebody waits, and the number of items up to each.
+    /// Of the items that the source has taken: the ones for which somebody waits, and the number of items up to each.
     marked: VecDeque<(u64, Arc<Mark>)>,
     dropped: u64,
 }
@@ -499,7 +497,13 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// The source of an input.
-pub(crate) struct FromInbox<T>(Arc<Inbox<T>>);
+pub(crate) struct FromInbox<T> {
+    inbox: Arc<Inbox<T>>,
+    /// What was taken out of the box, for a moment. Box and source swap their memory.
+    letters: VecDeque<Letter<T>>,
+    /// How many items it has taken in this run.
+    taken: u64,
+}
 
 impl<T: Send> Supplier for FromInbox<T> {
     type Item = T;
@@ -508,20 +512,19 @@ impl<T: Send> Supplier for FromInbox<T> {
         0
     }
     fn supply(&mut self, items: &mut Vec<T>, size: usize) -> Result<Then, BoxedError> {
-        let mut state = self.0.state.lock();
+        let mut state = self.inbox.state.lock();
         let count = state.letters.len().min(size);
-        for _ in 0..count {
-            let Some(Letter { item, mark }) = state.letters.pop_front() else { break };
-            items.push(item);
-            state.taken += 1;
-            if let Some(mark) = mark {
-                let up_to = state.taken;
-                state.marked.push_back((up_to, mark));
-            }
+        // The lock is held for a moment only, as senders want it. What is taken is moved afterwards.
+        if count == state.letters.len() {
+            std::mem::swap(&mut state.letters, &mut self.letters);
+        } else {
+            self.letters.extend(state.letters.drain(..count));
         }
         let is_empty = state.letters.is_empty();
         let then = match state.senders {
             0 if is_empty => Then::Ended,
+            // Of several items more are likely on their way: it looks again, so that nobody has to wake it for each.
+            _ if is_empty && (2..size).contains(&count) => Then::Later,
             _ if is_empty && count < size => {
                 state.is_hungry = true;
                 Then::Pending
@@ -531,6 +534,13 @@ impl<T: Send> Supplier for FromInbox<T> {
         let waiting = if count > 0 { std::mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
         waiting.into_iter().for_each(|(_, waiter)| waiter.wake());
+        for Letter { item, mark } in self.letters.drain(..) {
+            items.push(item);
+            self.taken += 1;
+            if let Some(mark) = mark {
+                self.inbox.state.lock().marked.push_back((self.taken, mark));
+            }
+        }
         Ok(then)
     }
     fn end(&mut self) {}
@@ -538,18 +548,20 @@ impl<T: Send> Supplier for FromInbox<T> {
         true
     }
     fn link(&mut self, wake: Wake) {
-        self.0.state.lock().wake = Some(wake);
+        self.inbox.state.lock().wake = Some(wake);
     }
     fn open(&mut self) {
-        let mut state = self.0.state.lock();
-        (state.phase, state.taken, state.is_hungry) = (Phase::Open, 0, false);
+        let mut state = self.inbox.state.lock();
+        (state.phase, state.is_hungry) = (Phase::Open, false);
+        drop(state);
+        self.taken = 0;
     }
     fn close(&mut self) {
-        self.0.close();
+        self.inbox.close();
     }
     fn done(&mut self, items: u64) {
         let mut done = Vec::new();
-        let mut state = self.0.state.lock();
+        let mut state = self.inbox.state.lock();
         while let Some((up_to, _)) = state.marked.front()
             && *up_to <= items
         {
@@ -562,7 +574,7 @@ impl<T: Send> Supplier for FromInbox<T> {
 
 impl<T> Drop for FromInbox<T> {
     fn drop(&mut self) {
-        self.0.close();
+        self.inbox.close();
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Load {
 pub(crate) enum Then {
     /// More may follow.
     More,
+    /// Nothing now, but the source is to be asked again after this batch, without being woken.
+    Later,
     /// Nothing now. The source rings its bell when it should be asked again.
     Pending,
     /// Nothing more: the source has ended.
