@@ -12,6 +12,7 @@ mod keyed;
 mod stream;
 mod table;
 mod task;
+mod windows;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -23,6 +24,7 @@ pub use keyed::Keyed;
 pub use stream::Stream;
 pub(crate) use table::{Entries, PARTITIONS, map_entries};
 pub use table::{IntoIter, Iter, Table};
+pub use windows::{Windowed, Windows};
 
 use crate::error::{BuildError, Error};
 use crate::plan::draft::Draft;

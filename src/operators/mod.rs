@@ -55,4 +55,5 @@ mod try_for_each;
 mod try_map;
 mod try_partition;
 mod window;
+mod windows;
 mod zip;

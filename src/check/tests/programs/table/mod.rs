@@ -10,6 +10,7 @@ mod operators;
 mod shapes;
 mod sinks;
 mod sources;
+mod windows;
 
 use std::collections::BTreeSet;
 

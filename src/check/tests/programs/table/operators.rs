@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::items::{At, Item, mix, source_item};
-use super::{Operator, WithData};
+use super::{Operator, WithData, windows};
 
 pub(in super::super) const OPERATORS: &[Operator] = &[
     Operator {
@@ -239,6 +239,33 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
             };
             items.into_iter().filter_map(&mut next).collect()
         },
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Keyed::windows"],
+        graph: |items, at| {
+            // Not in the closure of `windows`: that is not called for late items.
+            let items = items.inspect(move |item| _ = at.value(item)).named(&at.name());
+            let add = |sum: &mut i64, item: &Item<'_>| *sum = mix(*sum, *item.value);
+            let time = |item: &Item<'_>| windows::time(*item.value);
+            let made = items.key_by(|item| windows::key(*item.value)).windows(windows::fixed(at.k), time, 7, add);
+            made.map(move |made| at.item(windows::number(&made, |late| *late.value))).boxed()
+        },
+        iter: |items, k| windows::expected_fixed(&items, k),
+        ..Operator::SERIAL
+    },
+    Operator {
+        methods: &["Keyed::sessions"],
+        graph: |items, at| {
+            let items = items.inspect(move |item| _ = at.value(item)).named(&at.name());
+            let add = |sum: &mut i64, item: &Item<'_>| *sum = mix(*sum, *item.value);
+            let merge = |sum: &mut i64, more| *sum = mix(*sum, more);
+            let time = |item: &Item<'_>| windows::time(*item.value);
+            let keyed = items.key_by(|item| windows::key(*item.value));
+            let made = keyed.sessions(windows::pauses(at.k), time, 7, add, merge);
+            made.map(move |made| at.item(windows::number(&made, |late| *late.value))).boxed()
+        },
+        iter: |items, k| windows::expected_sessions(&items, k),
         ..Operator::SERIAL
     },
     Operator {
