@@ -33,8 +33,8 @@ pub struct Blueprint {
 impl Blueprint {
     /// A blueprint for a pool with one worker for every core of the machine.
     pub(crate) fn new(draft: &Draft<'_>, machine: &Topology) -> Result<Self, BuildError> {
-        let Checked { edges, homes, credits, free, unseen } = Checked::of(draft, machine, machine.cores().len())?;
-        Ok(Self { facts: Facts::of(draft, &edges, &free, &credits, &unseen, homes), names: Arc::clone(&draft.names) })
+        let Checked { edges, homes, sources } = Checked::of(draft, machine, machine.cores().len())?;
+        Ok(Self { facts: Facts::of(draft, &edges, &sources, homes), names: Arc::clone(&draft.names) })
     }
 
     /// The plan in words and pictures, as [`Plan::explain`](crate::Plan::explain) gives it.
@@ -54,11 +54,17 @@ impl fmt::Debug for Blueprint {
 pub(super) struct Checked {
     pub(super) edges: Edges,
     pub(super) homes: Homes,
-    /// The credits of the source of each stage.
+    pub(super) sources: SourceBounds,
+}
+
+/// What bounds the batches in flight, for the source of each stage.
+pub(super) struct SourceBounds {
     pub(super) credits: Vec<u32>,
-    /// Whether the source of each stage needs no credits.
+    /// How many of these are used while something else of the run can go on.
+    pub(super) soft: Vec<u32>,
+    /// Whether it needs no credits.
     pub(super) free: Vec<bool>,
-    /// Whether nobody sees how the source of each stage is cut into batches.
+    /// Whether nobody sees how it is cut into batches.
     pub(super) unseen: Vec<bool>,
 }
 
@@ -72,7 +78,9 @@ impl Checked {
         }
         let free = draft.stages.iter().map(is_free).collect();
         let unseen = (0..draft.stages.len()).map(|stage| is_unseen(draft, stage)).collect();
-        Ok(Self { edges, homes, credits: credits(draft, workers), free, unseen })
+        let credits = credits(draft, workers);
+        let soft = soft_limits(draft, &credits, workers);
+        Ok(Self { edges, homes, sources: SourceBounds { credits, soft, free, unseen } })
     }
 }
 
@@ -88,10 +96,13 @@ fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
     credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
 }
 
-/// How many batches of a source are in flight at most while something else of the run can go on, if the user has set no
-/// credits: enough for each worker to have one, and another one ready, while others wait for their turn.
-pub(super) fn soft_limit(workers: usize) -> u32 {
-    u32::try_from(EACH * workers).unwrap_or(u32::MAX)
+/// How many batches of each stage's source are in flight at most while something else of the run can go on. If the user
+/// has set no credits: enough for each worker to have one, and another one ready, while others wait for their turn.
+fn soft_limits(draft: &Draft<'_>, credits: &[u32], workers: usize) -> Vec<u32> {
+    let usual = u32::try_from(EACH * workers).unwrap_or(u32::MAX);
+    let is_set = |stage: &StageDraft<'_>| stage.source.as_ref().is_some_and(|source| source.credits.is_some());
+    let of = |(stage, credits): (_, &u32)| if is_set(stage) { *credits } else { usual.min(*credits) };
+    draft.stages.iter().zip(credits).map(of).collect()
 }
 
 /// Whether nobody sees how the source of a stage is cut into batches: it feeds one line of stages, none of which holds its

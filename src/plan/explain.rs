@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::blueprint::SourceBounds;
 use super::draft::{Draft, NodeDraft};
 use super::edges::Edges;
 use super::picture::{Card, Drawing, Picture, Thing};
@@ -164,14 +165,7 @@ pub(super) struct Facts {
 const NAMED: usize = 8;
 
 impl Facts {
-    pub(super) fn of(
-        draft: &Draft<'_>,
-        edges: &Edges,
-        free: &[bool],
-        credits: &[u32],
-        unseen: &[bool],
-        homes: Homes,
-    ) -> Self {
+    pub(super) fn of(draft: &Draft<'_>, edges: &Edges, bounds: &SourceBounds, homes: Homes) -> Self {
         let stages = draft.stages.iter().enumerate().map(|(index, stage)| StageFacts {
             ops: stage.ops.iter().map(|(op, _)| *op).collect(),
             source: stage.source.as_ref().map(|source| {
@@ -180,11 +174,13 @@ impl Facts {
                     None if matches!(source.items, Items::Numbered(_)) => "cut by the length".to_owned(),
                     None => "growing with the stream".to_owned(),
                 };
-                match free[index] {
-                    true => format!("batches {size}, on any worker, none held"),
-                    false if unseen[index] => format!("batches {size}, or smaller by time, {} credits", credits[index]),
-                    false => format!("batches {size}, {} credits", credits[index]),
+                if bounds.free[index] {
+                    return format!("batches {size}, on any worker, none held");
                 }
+                let by_time = if bounds.unseen[index] { ", or smaller by time" } else { "" };
+                let (credits, soft) = (bounds.credits[index], bounds.soft[index]);
+                let used = if soft < credits { format!(" ({soft} unless others wait)") } else { String::new() };
+                format!("batches {size}{by_time}, {credits} credits{used}")
             }),
             tail: stage.body.as_ref().map_or(TailKind::Sends, |(_, tail)| *tail),
             outputs: stage.outputs.clone(),

@@ -107,7 +107,7 @@ impl<'env> Plan<'env> {
     /// Checks a draft, and lays it out for a pool.
     pub(crate) fn new(draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
         let shared = &pool.shared;
-        let Checked { edges, homes, credits, free, unseen } = Checked::of(&draft, pool.topology(), shared.workers())?;
+        let Checked { edges, homes, sources: bounds } = Checked::of(&draft, pool.topology(), shared.workers())?;
         let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
         let tasks = draft.nodes.iter().map(|node| match node {
             NodeDraft::Task { op, .. } => group(homes.get(*op).node),
@@ -120,7 +120,7 @@ impl<'env> Plan<'env> {
             if parts.iter().all(Option::is_none) { Box::default() } else { parts }
         });
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
-        let facts = Facts::of(&draft, &edges, &free, &credits, &unseen, homes);
+        let facts = Facts::of(&draft, &edges, &bounds, homes);
         let slots = planned(draft.slots, &draft.accesses);
         let looks = |slot: &PlannedSlot<'_>| matches!(slot.maker, Maker::User | Maker::Sink);
         let first = (0..slots.len()).filter(|slot| looks(&slots[*slot])).collect();
@@ -139,11 +139,13 @@ impl<'env> Plan<'env> {
         for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
             let size =
                 stage.source.as_ref().and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
-            let is_set = stage.source.as_ref().is_some_and(|source| source.credits.is_some());
-            let soft =
-                if is_set { credits[index] } else { credits[index].min(blueprint::soft_limit(shared.workers())) };
-            let unseen = unseen[index] && homes.is_empty();
-            let capacity = Capacity { credits: credits[index] as usize, soft, unseen, seats: shared.seats.len(), size };
+            let capacity = Capacity {
+                credits: bounds.credits[index] as usize,
+                soft: bounds.soft[index],
+                unseen: bounds.unseen[index] && homes.is_empty(),
+                seats: shared.seats.len(),
+                size,
+            };
             let (body, _) = stage.body.expect("a loose end is a defect");
             let reads = match body {
                 Body::Source(supply) => {
