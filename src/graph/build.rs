@@ -181,6 +181,11 @@ impl<'env, T, P> Stream<'env, T, P> {
         self
     }
 
+    /// Makes the operator `part` a part of the one that was added last, which has the name.
+    pub(crate) fn has_part(&self, part: usize, name: &'static str) {
+        self.draft.borrow().names.set_part(part, self.op, name);
+    }
+
     /// The number of the operator that was added last.
     pub(crate) fn number(&self) -> usize {
         self.op
@@ -490,7 +495,8 @@ impl<'env> Inputs<'env> {
         draft.sequence(ordered && both)
     }
 
-    fn is_one_graph(&self) -> bool {
+    /// Whether both inputs are of one graph.
+    pub(crate) fn is_one_graph(&self) -> bool {
         Rc::ptr_eq(&self.draft, &self.other)
     }
 

@@ -37,6 +37,7 @@ mod map;
 mod map_values;
 mod map_with;
 mod merge;
+mod merge_by_key;
 mod output;
 mod partition;
 mod reduce;
