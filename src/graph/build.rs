@@ -10,6 +10,7 @@
 //! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`], [`Stream::outlet`] |
 //! | one stream becomes several | [`Stream::fork`], [`Stream::route_to`] |
 //! | one stream is numbered anew | [`Stream::renumber`] |
+//! | whole packets are replaced | [`Stream::through`] |
 //! | two streams become one | [`Stream::meet`] |
 
 use std::cell::RefMut;
@@ -375,6 +376,24 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let sequence = draft.borrow_mut().sequence(false);
         set_inlet(&draft, stage, Inlet::new(Arc::clone(&edge), shape(sequence)));
         receive_in(draft, (method, Location::caller()), sequence, vec![stage], edge).out_of(stage)
+    }
+
+    /// Sends the items through a shape with one input, which keeps the order and sends what it makes over `edge`.
+    #[track_caller]
+    pub(crate) fn through<S, U: Send + 'env>(
+        self,
+        method: &'static str,
+        shape: S,
+        edge: Arc<Edge<U>>,
+    ) -> Stream<'env, U, impl Pipe<Out = U>>
+    where
+        T: Send,
+        S: Shape<Item = T> + 'env,
+    {
+        let came = Arc::new(Edge::new());
+        let (draft, stage) = self.send(method, Arc::clone(&came));
+        set_inlet(&draft, stage, Inlet::new(came, shape));
+        receive(draft, (method, Location::caller()), vec![stage], edge).out_of(stage)
     }
 
     /// Sends the items of two streams to the two inputs of a shape.

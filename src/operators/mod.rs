@@ -34,6 +34,7 @@ mod join_by_key;
 mod key_by;
 mod local_tables;
 mod map;
+mod map_batch;
 mod map_values;
 mod map_with;
 mod merge;

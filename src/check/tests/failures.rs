@@ -145,6 +145,27 @@ fn keys_that_panic_are_put_down_to_their_merge() {
     assert_eq!(merge(true), (Some("merged: the key of the right stream".to_owned()), Some(20), 40));
 }
 
+/// A batch that breaks off before or in the operator: what was before it has gone through, and the earlier failure
+/// wins.
+#[test]
+fn a_panic_on_a_batch_names_its_operator_and_keeps_its_place() {
+    for (before, inside, expected) in [(20, 99, ("before", Some(20), 20)), (20, 16, ("batch", None, 16))] {
+        let outcome = the_outcome(|pool| {
+            let seen = AtomicU64::new(0);
+            let g = Graph::new();
+            let items = g.source(0..100).batch_size(4).try_map(fails_at(before)).named("before");
+            let doubled = items.map_batch(|items| {
+                assert!(!items.contains(&inside), "trap");
+                items.into_iter().flat_map(|x| [x, x])
+            });
+            drop(doubled.named("batch").for_each_ordered(|_| _ = seen.fetch_add(1, Ordering::Relaxed)));
+            let (operator, item) = failure(pool, g);
+            (operator, item, seen.load(Ordering::Relaxed))
+        });
+        assert_eq!(outcome, (expected.0.to_owned(), expected.1, 2 * expected.2));
+    }
+}
+
 #[test]
 fn a_combine_that_panics_has_one_place() {
     let outcome = the_outcome(|pool| {
