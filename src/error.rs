@@ -475,6 +475,26 @@ impl RunError {
         &self.0.report
     }
 
+    /// The error that a closure returned, if one did: the caller's own, which may be downcast.
+    ///
+    /// [`source`](StdError::source) lends the same error; this gives it back.
+    ///
+    /// ```
+    /// # use std::num::ParseIntError;
+    /// # use millstream::{Error, Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let sum = g.source(["1", "two", "3"]).try_map(str::parse::<u32>).sum::<u32>();
+    /// let Err(Error::Run(error)) = pool.run(g).map(|mut run| run.take(sum)) else { panic!("\"two\" is no number") };
+    /// let own = error.into_source().and_then(|source| source.downcast::<ParseIntError>().ok());
+    /// assert_eq!(own.map(|own| *own), "two".parse::<u32>().err());
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[must_use]
+    pub fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
+        self.0.source
+    }
+
     /// The payload of the panic, if a closure panicked; [`std::panic::resume_unwind`] goes on with it.
     #[must_use]
     pub fn into_panic(self) -> Option<Box<dyn Any + Send>> {

@@ -1,5 +1,6 @@
 //! What can be told of an error without its text: of what kind it is, and where the one is who has made it.
 
+use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -7,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use millstream::memory::NodeMemory;
-use millstream::{Error, Graph, MemoryErrorKind, Pool, PoolBuilder, PoolErrorKind, Topology, TopologyErrorKind};
+use millstream::{
+    Error, Graph, MemoryErrorKind, Pool, PoolBuilder, PoolErrorKind, RunError, RunErrorKind, Topology,
+    TopologyErrorKind,
+};
 
 fn topology_kind(made: Result<Topology, Error>) -> TopologyErrorKind {
     match made {
@@ -89,4 +93,36 @@ fn who_asks_for_absent_data_is_named() {
     drop(std::panic::take_hook());
     let places: Vec<_> = (first..first + 3).map(|line| (file!().to_owned(), line)).collect();
     assert_eq!(*lines.lock().expect("no panic"), places);
+}
+
+/// An error of the caller's, which cannot be cloned.
+#[derive(Debug, PartialEq)]
+struct TooLarge(u32);
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is too large", self.0)
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Who returns an error gets that one back, and nothing in its place if the run has failed in another way.
+#[test]
+fn the_callers_own_error_comes_back() {
+    let pool = Pool::builder().workers(2).build().expect("a pool");
+    let failure = |check: fn(u32) -> Result<u32, TooLarge>| -> RunError {
+        let g = Graph::new();
+        drop(g.range(0..100).batch_size(3).try_map(check).collect());
+        match pool.run(g).map(drop) {
+            Err(Error::Run(error)) => error,
+            other => panic!("a failure of the run, not {other:?}"),
+        }
+    };
+    let failed = failure(|x| if x < 70 { Ok(x) } else { Err(TooLarge(x)) });
+    let own = failed.into_source().expect("an error").downcast::<TooLarge>().expect("of that type");
+    assert_eq!(*own, TooLarge(70), "the first one in stream order");
+    let panicked = failure(|_| std::panic::panic_any(7));
+    assert_eq!(panicked.kind(), &RunErrorKind::Panicked);
+    assert!(panicked.into_source().is_none());
 }

@@ -1,7 +1,8 @@
 //! Inputs of shapes: stages that take whole packets, and do not drive their items one by one.
 //!
-//! A shape brings two streams together (`chain`, `zip`, `merge`) or renumbers one (`unordered`). Each of its inputs is
-//! a stage of its own, and the inputs of one shape share its state. What comes out of a shape is a new sequence.
+//! A shape brings two streams together (`chain`, `zip`, `merge`, `merge_by_key`) or renumbers one (`unordered`). Each of
+//! its inputs is a stage of its own, and the inputs of one shape share its state. What comes out of a shape is a new
+//! sequence.
 //!
 //! An operator implements [`Shape`] for its inputs; [`Inlet`] makes a stage of each. The run calls an inlet from
 //! several workers at once, with one packet each.

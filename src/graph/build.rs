@@ -10,6 +10,7 @@
 //! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`], [`Stream::outlet`] |
 //! | one stream becomes several | [`Stream::fork`], [`Stream::route_to`] |
 //! | one stream is numbered anew | [`Stream::renumber`] |
+//! | whole packets are replaced | [`Stream::through`] |
 //! | two streams become one | [`Stream::meet`] |
 
 use std::cell::RefMut;
@@ -179,6 +180,11 @@ impl<'env, T, P> Stream<'env, T, P> {
         self.draft.borrow().names.set_part(self.op, whole, part);
         self.op = whole;
         self
+    }
+
+    /// Makes the operator `part` a part of the one that was added last, which has the name.
+    pub(crate) fn has_part(&self, part: usize, name: &'static str) {
+        self.draft.borrow().names.set_part(part, self.op, name);
     }
 
     /// The number of the operator that was added last.
@@ -372,6 +378,24 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         receive_in(draft, (method, Location::caller()), sequence, vec![stage], edge).out_of(stage)
     }
 
+    /// Sends the items through a shape with one input, which keeps the order and sends what it makes over `edge`.
+    #[track_caller]
+    pub(crate) fn through<S, U: Send + 'env>(
+        self,
+        method: &'static str,
+        shape: S,
+        edge: Arc<Edge<U>>,
+    ) -> Stream<'env, U, impl Pipe<Out = U>>
+    where
+        T: Send,
+        S: Shape<Item = T> + 'env,
+    {
+        let came = Arc::new(Edge::new());
+        let (draft, stage) = self.send(method, Arc::clone(&came));
+        set_inlet(&draft, stage, Inlet::new(came, shape));
+        receive(draft, (method, Location::caller()), vec![stage], edge).out_of(stage)
+    }
+
     /// Sends the items of two streams to the two inputs of a shape.
     #[track_caller]
     pub(crate) fn meet<U, Q>(
@@ -490,7 +514,8 @@ impl<'env> Inputs<'env> {
         draft.sequence(ordered && both)
     }
 
-    fn is_one_graph(&self) -> bool {
+    /// Whether both inputs are of one graph.
+    pub(crate) fn is_one_graph(&self) -> bool {
         Rc::ptr_eq(&self.draft, &self.other)
     }
 

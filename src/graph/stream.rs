@@ -129,10 +129,10 @@ impl<'env, T, P> Stream<'env, T, P> {
 
     /// Allows the next operator that holds items of this stream to keep all of them in memory.
     ///
-    /// That operator is a [`chain`](Self::chain) of which this is the second stream, a [`zip`](Self::zip), or a
-    /// [`map_with`](Self::map_with) that waits for data. From there on the items hold no credits, whether they are held
-    /// or not. So only the length of the stream bounds the memory. [`explain`](crate::Plan::explain) lists such
-    /// streams.
+    /// That operator is a [`chain`](Self::chain) of which this is the second stream, a [`zip`](Self::zip), a
+    /// [`merge_by_key`](Self::merge_by_key), or a [`map_with`](Self::map_with) that waits for data. From there on the
+    /// items hold no credits, whether they are held or not. So only the length of the stream bounds the memory.
+    /// [`explain`](crate::Plan::explain) lists such streams.
     pub fn spooled(mut self) -> Self {
         self.spooled = true;
         self

@@ -53,9 +53,9 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
 /// The pieces of one side that wait. Some items of the first piece may be used already. The items of a piece are in
 /// reverse order, so that the next one is taken from the end.
-struct SideQueue<T> {
-    pieces: VecDeque<Box<Packet<T>>>,
-    ended: bool,
+pub(super) struct SideQueue<T> {
+    pub(super) pieces: VecDeque<Box<Packet<T>>>,
+    pub(super) ended: bool,
 }
 
 /// What a side has to offer next.
@@ -67,7 +67,7 @@ enum Next<'a, T> {
 }
 
 impl<T> SideQueue<T> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { pieces: VecDeque::new(), ended: false }
     }
 
@@ -76,7 +76,7 @@ impl<T> SideQueue<T> {
     }
 
     /// Pieces that are used up go back to their `edge`, and their origins into `used`.
-    fn drop_used(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) {
+    pub(super) fn drop_used(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) {
         let is_used_up = |packet: &Packet<T>| packet.items.is_empty() && packet.failure.is_none();
         while self.pieces.front().is_some_and(|packet| is_used_up(packet)) {
             let packet = self.pieces.pop_front().expect("just seen");
@@ -96,7 +96,7 @@ impl<T> SideQueue<T> {
     }
 
     /// Takes the first piece out, and returns its origin and its failure.
-    fn take_failed(&mut self) -> Option<(Origin, Carried)> {
+    pub(super) fn take_failed(&mut self) -> Option<(Origin, Carried)> {
         let mut packet = self.pieces.pop_front()?;
         Some((packet.ticket.origin, packet.failure.take()?))
     }

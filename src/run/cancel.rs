@@ -8,7 +8,8 @@
 //! * an earlier item of the piece may fail in a later operator; that failure replaces the first one;
 //! * a stage that has ended (a `scan` that gave `None`, a `zip` whose other side has ended) drops the failure, because
 //!   a sequential program would not have asked for that item;
-//! * an ordered operator in the middle, such as `scan` or `zip`, lets the failure through in its turn, and ends.
+//! * an ordered operator in the middle, such as `scan`, `zip` or `merge_by_key`, lets the failure through in its turn,
+//!   and ends.
 //!
 //! A failure that reaches a sink cuts the sink's sequence. Workers drop the batches behind the cut where they meet
 //! them, and go on with the batches before it. So an ordered sink has seen exactly the items before the failure. Of two

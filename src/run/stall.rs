@@ -2,8 +2,8 @@
 //!
 //! A run stalls when none of its jobs is left, some stage has not ended, and nothing has failed. Then every source that
 //! has items left sleeps for lack of credits. Pieces that wait for other pieces hold those credits: in a sequencer, in
-//! the queue of a `zip`, or before a gate. No job is left that could change this, so the run reports an error. Whether
-//! a run stalls does not depend on the schedule.
+//! the queue of a `zip` or `merge_by_key`, or before a gate. No job is left that could change this, so the run reports
+//! an error. Whether a run stalls does not depend on the schedule.
 
 use super::Run;
 use crate::sync::atomic::Ordering;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::silence_traps;
+use crate::RunErrorKind;
 use crate::check::{makespan, once, work};
 use crate::graph::Graph;
 use crate::pool::Pool;
@@ -79,6 +80,92 @@ fn the_side_of_a_zip_that_fails_first_wins_and_the_left_one_at_the_same_place() 
     }
 }
 
+/// A merge asks for the next item of both sides, of the left one first.
+#[test]
+fn the_side_of_a_merge_that_fails_first_wins_and_the_left_one_at_the_same_place() {
+    for (left, right, expected) in [
+        (20, 10, ("right", 10, 20)),
+        (10, 20, ("left", 10, 19)),
+        (15, 15, ("left", 15, 29)),
+        (15, 14, ("right", 14, 28)),
+    ] {
+        let outcome = the_outcome(|pool| {
+            let seen = AtomicU64::new(0);
+            let g = Graph::new();
+            let one = g.source(0..100).batch_size(1).credits(4).try_map(fails_at(left)).named("left");
+            let two = g.source(0..100).batch_size(3).credits(4).try_map(fails_at(right)).named("right");
+            let merged = one.map(|x| 2 * x).merge_by_key(two.map(|x| 2 * x + 1), |x| *x);
+            drop(merged.for_each_ordered(|_| _ = seen.fetch_add(1, Ordering::Relaxed)));
+            let (operator, item) = failure(pool, g);
+            (operator, item, seen.load(Ordering::Relaxed))
+        });
+        assert_eq!(outcome, (expected.0.to_owned(), Some(expected.1), expected.2));
+    }
+}
+
+/// A key that panics when it is compared with the trap.
+#[derive(PartialEq, Eq)]
+struct Touchy(u64);
+
+impl PartialOrd for Touchy {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Touchy {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        assert!(self.0 != 41 && other.0 != 41, "trap");
+        self.0.cmp(&other.0)
+    }
+}
+
+#[test]
+fn keys_that_panic_are_put_down_to_their_merge() {
+    let merge = |in_key: bool| {
+        the_outcome(|pool| {
+            let seen = AtomicU64::new(0);
+            let g = Graph::new();
+            let one = g.source((0..100_u64).step_by(2)).batch_size(4).inspect(|_| work(1));
+            let two = g.source((1..100_u64).step_by(2)).batch_size(3).inspect(|_| work(1));
+            let merged = one.merge_by_key(two, move |x| {
+                assert!(*x != 41 || !in_key, "trap");
+                Touchy(*x)
+            });
+            drop(merged.named("merged").for_each_ordered(|_| _ = seen.fetch_add(1, Ordering::Relaxed)));
+            let error = pool.run(g).map(drop).expect_err("41");
+            let error = error.as_run().expect("no defect");
+            assert!(matches!(error.kind(), RunErrorKind::Panicked), "{error}");
+            (error.operator().map(str::to_owned), error.item(), seen.load(Ordering::Relaxed))
+        })
+    };
+    // 40 is compared with 41, and 41 is the item with number 20 of the right stream. What is before that goes on: 0 to
+    // 39, or to 40.
+    assert_eq!(merge(false), (Some("merged".to_owned()), None, 40));
+    assert_eq!(merge(true), (Some("merged: the key of the right stream".to_owned()), Some(20), 40));
+}
+
+/// A batch that breaks off before or in the operator: what was before it has gone through, and the earlier failure
+/// wins.
+#[test]
+fn a_panic_on_a_batch_names_its_operator_and_keeps_its_place() {
+    for (before, inside, expected) in [(20, 99, ("before", Some(20), 20)), (20, 16, ("batch", None, 16))] {
+        let outcome = the_outcome(|pool| {
+            let seen = AtomicU64::new(0);
+            let g = Graph::new();
+            let items = g.source(0..100).batch_size(4).try_map(fails_at(before)).named("before");
+            let doubled = items.map_batch(|items| {
+                assert!(!items.contains(&inside), "trap");
+                items.into_iter().flat_map(|x| [x, x])
+            });
+            drop(doubled.named("batch").for_each_ordered(|_| _ = seen.fetch_add(1, Ordering::Relaxed)));
+            let (operator, item) = failure(pool, g);
+            (operator, item, seen.load(Ordering::Relaxed))
+        });
+        assert_eq!(outcome, (expected.0.to_owned(), expected.1, 2 * expected.2));
+    }
+}
+
 #[test]
 fn a_combine_that_panics_has_one_place() {
     let outcome = the_outcome(|pool| {
@@ -137,7 +224,7 @@ fn behind_the_end_of_a_stream_there_is_no_failure() {
 
 #[test]
 fn an_ordered_sink_sees_exactly_the_items_before_the_failure() {
-    for (shape, expected) in [("zip", 20), ("chain", 120), ("scan", 20), ("plain", 20)] {
+    for (shape, expected) in [("zip", 20), ("chain", 120), ("scan", 20), ("merge", 20), ("plain", 20)] {
         let outcome = the_outcome(|pool| {
             let seen = AtomicU64::new(0);
             let count = |_| {
@@ -149,6 +236,7 @@ fn an_ordered_sink_sees_exactly_the_items_before_the_failure() {
             match shape {
                 "zip" => drop(left.zip(right).map(|(x, _)| x).for_each_ordered(count)),
                 "chain" => drop(right.chain(left).for_each_ordered(count)),
+                "merge" => drop(left.merge_by_key(right, |x| *x).for_each_ordered(count)),
                 "scan" => drop(left.scan((), |(), x| Some(x)).chain(right).for_each_ordered(count)),
                 _ => drop(left.chain(right).for_each_ordered(count)),
             }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::check::{Body, Order, drive, once, work};
 use crate::sync::seam;
-use crate::{Graph, Plan, Pool, RunErrorKind};
+use crate::{Graph, Plan, Pool, RunErrorKind, Stream};
 
 /// Workers and seeds that a shape is tried with.
 fn everywhere(body: impl Fn(&Pool)) {
@@ -233,6 +233,86 @@ fn what_is_chained_behind_an_early_end_adds_up_the_same_way() {
         let sum = both.map(|x| 1.0 / (x as f64 + 0.3)).sum::<f64>();
         let mut run = pool.run(g).expect("ends");
         sums.borrow_mut().insert(run.take(sum).to_bits());
+    });
+    assert_eq!(sums.borrow().len(), 1, "{sums:?}");
+}
+
+/// The numbers of a source in batches of `batch`, of which `keep` are left: some batches are empty.
+fn sorted<'env>(g: &Graph<'env>, batch: usize, credits: usize, keep: fn(&u32) -> bool) -> Stream<'env, u32> {
+    g.source_fn(|| 0..60).batch_size(batch).credits(credits).filter(keep).boxed()
+}
+
+#[test]
+fn sorted_streams_become_one_sorted_stream_however_they_are_cut() {
+    type Keep = fn(&u32) -> bool;
+    let keeps: [(Keep, Keep); 4] = [
+        (|_| true, |_| true),
+        (|x| x % 10 < 2, |x| x % 3 == 0),
+        (|x| *x < 20, |x| *x > 40),
+        (|_| false, |x| *x % 7 > 3),
+    ];
+    everywhere(|pool| {
+        for (left, right) in keeps {
+            for (batches, credits) in [((1, 1), 1), ((3, 7), 2), ((60, 2), 1)] {
+                let g = Graph::new();
+                let one = sorted(&g, batches.0, credits, left).map(|x| (x / 2, 'l', x));
+                let two = sorted(&g, batches.1, credits, right).map(|x| (x / 2, 'r', x));
+                let all = one.merge_by_key(two, |item| item.0).collect();
+                let mut plan = g.plan(pool).expect("no defect");
+                let items = |side: char, keep: Keep| (0..60).filter(keep).map(move |x| (x / 2, side, x));
+                let mut expected: Vec<_> = items('l', left).chain(items('r', right)).collect();
+                expected.sort_by_key(|item| item.0); // it is stable: of equal keys the left ones come first
+                for _ in 0..2 {
+                    plan.run().expect("one credit on each side will do");
+                    assert_eq!(*plan.get(&all), expected);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_merge_of_which_little_is_wanted_stops_both_sources() {
+    everywhere(|pool| {
+        let g = Graph::new();
+        let merged = g.source((0_u64..).step_by(2)).merge_by_key(g.source((1_u64..).step_by(2)), |x| *x);
+        let some = merged.take(9).collect();
+        assert!(pool.run(g).expect("ends").take(some).into_iter().eq(0..9));
+    });
+}
+
+#[test]
+fn a_merge_of_one_source_with_itself_stalls_with_few_credits_and_says_who_waits() {
+    everywhere(|pool| {
+        for (spooled, credits) in [(false, 9), (true, 2), (false, 200)] {
+            let g = Graph::new();
+            let (all, some) = g.source_fn(|| 0..100).named("numbers").batch_size(1).credits(credits).tee();
+            let all = if spooled { all.spooled() } else { all };
+            let some = some.filter(|x| x % 50 == 49);
+            let both = all.merge_by_key(some, |x| *x).named("both").collect();
+            let mut plan = g.plan(pool).expect("no defect");
+            if credits == 9 {
+                let error = stall(&mut plan);
+                assert!(error.contains("'numbers' has used up its 9 credits"), "{error}");
+                assert!(error.contains("'both: left'") && error.contains("wait"), "{error}");
+            } else {
+                plan.run().expect("what is ahead may wait");
+                assert_eq!((plan.get(&both).len(), plan.get(&both).is_sorted()), (102, true));
+            }
+        }
+    });
+}
+
+/// Where the batches end that come out of a merge is seen by a sum of floats.
+#[test]
+fn a_merge_is_cut_the_same_way_in_every_schedule() {
+    let sums = RefCell::new(BTreeSet::new());
+    everywhere(|pool| {
+        let g = Graph::new();
+        let left = g.source(0..200_u64).batch_size(3).filter(|x| x % 5 != 0);
+        let right = g.source(0..200_u64).batch_size(11).filter(|x| x % 7 != 0);
+        let sum = left.merge_by_key(right, |x| x / 4).map(|x| 1.0 / (x as f64 + 0.3)).sum::<f64>();
+        sums.borrow_mut().insert(pool.run(g).expect("runs").take(sum).to_bits());
     });
     assert_eq!(sums.borrow().len(), 1, "{sums:?}");
 }

@@ -74,6 +74,18 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         ..Operator::FUSES
     },
     Operator {
+        methods: &["Stream::map_batch"],
+        // It is not known on which item of a batch user code fails.
+        calls: false,
+        graph: |items, at| {
+            let mixed = move |item: Item<'_>| at.item(mix(*item.value, at.k));
+            let some = |item: &Item<'_>| item.value.rem_euclid(5) > 0;
+            items.map_batch(move |items| items.into_iter().filter(some).map(mixed)).boxed()
+        },
+        iter: |items, k| items.into_iter().filter(|x| x.rem_euclid(5) > 0).map(|x| mix(x, k)).collect(),
+        ..Operator::FUSES
+    },
+    Operator {
         methods: &["Stream::scan"],
         graph: |items, at| {
             let sum = move |sum: &mut i64, item| {

@@ -80,6 +80,24 @@ pub(in super::super) const GATHERS: &[Gather] = &[
         iter: |left, right| left.into_iter().chain(right).collect(),
     },
     Gather {
+        methods: &["Stream::merge_by_key"],
+        needs_order: true,
+        keeps_order: true,
+        ends_early: false,
+        graph: |left, right| left.merge_by_key(right, |item| item.value.rem_euclid(9)).boxed(),
+        iter: |left, right| {
+            // Few of the streams are sorted. What comes out of the others is promised, too.
+            let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+            let mut merged = Vec::new();
+            while let (Some(one), Some(two)) = (left.peek(), right.peek()) {
+                let from = if one.rem_euclid(9) <= two.rem_euclid(9) { &mut left } else { &mut right };
+                merged.extend(from.next());
+            }
+            merged.extend(left.chain(right));
+            merged
+        },
+    },
+    Gather {
         methods: &["Stream::join_by_key"],
         needs_order: true,
         keeps_order: true,
