@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 cargo build --quiet --locked --release --examples
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
 wordcount=$target/release/examples/wordcount
+kmers=$target/release/examples/kmers
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -159,4 +160,34 @@ if [ -e /dev/full ]; then
     run 2 bash -c '"$1" missing 2>/dev/full' bash "$wordcount"
 fi
 
-echo "wordcount: $checks runs as they should be"
+# ---- kmers -------------------------------------------------------------------------------------------------------
+
+# Without arguments, the genome of a phage: 48 502 bases, and no 21-mer twice.
+for how in '--workers 1' '--workers 3' '--workers 2 --table'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$kmers" $how --spectrum
+    printed '48482 distinct' '48482 total' '1 48482'
+done
+run 0 "$kmers" -k 1 --top 9
+printed '2 distinct' '48502 total' 'A 24320' 'C 24182'
+
+printf '>a\nACGT\nACG\n>b\nacgtN\n' >some.fa
+printf '@r\nTTTT\n+\n!!!!\n' | gzip >some.fq.gz
+run 0 "$kmers" -k 4 --top 2 some.fa some.fq.gz
+printed '4 distinct' '6 total' 'ACGT 2' 'CGTA 2'
+
+printf '@r\nTTTT\n+\n!!!\n' >broken.fq
+run 1 "$kmers" some.fa broken.fq
+said "error: 'broken.fq', line 4: 3 letters of quality for 4 bases"
+head -c 30 some.fq.gz >broken.fq.gz
+run 1 "$kmers" broken.fq.gz
+said "'broken.fq.gz', line "
+run 1 "$kmers" blank/nothing
+said "'blank/nothing', line 1: the file is empty"
+run 1 "$kmers" texts/plain
+said "'texts/plain', line 1: a sequence before a header"
+run 1 "$kmers" missing
+said "'missing' cannot be read: No such file or directory"
+run 2 "$kmers" -k 32
+
+echo "examples: $checks runs as they should be"
