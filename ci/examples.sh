@@ -190,4 +190,13 @@ run 1 "$kmers" missing
 said "'missing' cannot be read: No such file or directory"
 run 2 "$kmers" -k 32
 
+# ---- server ------------------------------------------------------------------------------------------------------
+
+run 0 "$target/release/examples/server"
+for line in 'primes 1000000 -> 78498' '8 clients had these answers'; do
+    grep -qx -- "$line" out || fail "standard output does not have: $line"
+done
+run 1 "$target/release/examples/server" --listen 192.0.2.1:1
+said 'error: '
+
 echo "examples: $checks runs as they should be"
