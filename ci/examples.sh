@@ -199,4 +199,33 @@ done
 run 1 "$target/release/examples/server" --listen 192.0.2.1:1
 said 'error: '
 
+# ---- logs --------------------------------------------------------------------------------------------------------
+
+logs=$target/release/examples/logs
+run 0 "$logs"
+printed '100 GET 3' '100 PUT 1' '110 GET 2' '120 GET 1' '120 DELETE 1' '140 GET 1' '110 PUT 1' \
+    '1 late, 1 without a time'
+run 1 "$logs" missing
+said "error: 'missing' cannot be read: No such file or directory"
+run 0 bash -c 'seq 100000 | sed "s/$/ key/" | "$1" - | head -n 1' bash "$logs"
+printed '0 key 9'
+
+# A file that grows, by half a line, too, until Ctrl-C.
+follows() {
+    printf '1 a\n2 b\n12 a\n' >growing
+    "$logs" --follow growing &
+    local pid=$!
+    sleep 0.5
+    printf '22' >>growing
+    sleep 0.2
+    printf ' a\n' >>growing
+    sleep 0.5
+    printf '2' >>growing
+    kill -INT "$pid"
+    wait "$pid"
+}
+run 0 follows
+printed '0 a 1' '10 a 1' '20 a 1' '0 b 1' '0 late, 0 without a time'
+said 'windows'
+
 echo "examples: $checks runs as they should be"
