@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 cargo build --quiet --locked --release --examples
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
 wordcount=$target/release/examples/wordcount
+kmers=$target/release/examples/kmers
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -159,4 +160,72 @@ if [ -e /dev/full ]; then
     run 2 bash -c '"$1" missing 2>/dev/full' bash "$wordcount"
 fi
 
-echo "wordcount: $checks runs as they should be"
+# ---- kmers -------------------------------------------------------------------------------------------------------
+
+# Without arguments, the genome of a phage: 48 502 bases, and no 21-mer twice.
+for how in '--workers 1' '--workers 3' '--workers 2 --table'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$kmers" $how --spectrum
+    printed '48482 distinct' '48482 total' '1 48482'
+done
+run 0 "$kmers" -k 1 --top 9
+printed '2 distinct' '48502 total' 'A 24320' 'C 24182'
+
+printf '>a\nACGT\nACG\n>b\nacgtN\n' >some.fa
+printf '@r\nTTTT\n+\n!!!!\n' | gzip >some.fq.gz
+run 0 "$kmers" -k 4 --top 2 some.fa some.fq.gz
+printed '4 distinct' '6 total' 'ACGT 2' 'CGTA 2'
+
+printf '@r\nTTTT\n+\n!!!\n' >broken.fq
+run 1 "$kmers" some.fa broken.fq
+said "error: 'broken.fq', line 4: 3 letters of quality for 4 bases"
+head -c 30 some.fq.gz >broken.fq.gz
+run 1 "$kmers" broken.fq.gz
+said "'broken.fq.gz', line "
+run 1 "$kmers" blank/nothing
+said "'blank/nothing', line 1: the file is empty"
+run 1 "$kmers" texts/plain
+said "'texts/plain', line 1: a sequence before a header"
+run 1 "$kmers" missing
+said "'missing' cannot be read: No such file or directory"
+run 2 "$kmers" -k 32
+
+# ---- server ------------------------------------------------------------------------------------------------------
+
+run 0 "$target/release/examples/server"
+for line in 'primes 1000000 -> 78498' '8 clients had these answers'; do
+    grep -qx -- "$line" out || fail "standard output does not have: $line"
+done
+run 1 "$target/release/examples/server" --listen 192.0.2.1:1
+said 'error: '
+
+# ---- logs --------------------------------------------------------------------------------------------------------
+
+logs=$target/release/examples/logs
+run 0 "$logs"
+printed '100 GET 3' '100 PUT 1' '110 GET 2' '120 GET 1' '120 DELETE 1' '140 GET 1' '110 PUT 1' \
+    '1 late, 1 without a time'
+run 1 "$logs" missing
+said "error: 'missing' cannot be read: No such file or directory"
+run 0 bash -c 'seq 100000 | sed "s/$/ key/" | "$1" - | head -n 1' bash "$logs"
+printed '0 key 9'
+
+# A file that grows, by half a line, too, until Ctrl-C.
+follows() {
+    printf '1 a\n2 b\n12 a\n' >growing
+    "$logs" --follow growing &
+    local pid=$!
+    sleep 0.5
+    printf '22' >>growing
+    sleep 0.2
+    printf ' a\n' >>growing
+    sleep 0.5
+    printf '2' >>growing
+    kill -INT "$pid"
+    wait "$pid"
+}
+run 0 follows
+printed '0 a 1' '10 a 1' '20 a 1' '0 b 1' '0 late, 0 without a time'
+said 'windows'
+
+echo "examples: $checks runs as they should be"
