@@ -11,8 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::pipe::{Feed, Head, Parcel};
 use crate::run::cancel::Carried;
 use crate::run::flow::batch::{BatchSize, Share, least_batch};
+use crate::run::flow::stage::Capacity;
 use crate::run::flow::supply::{Load, MemoryRange, NumberedItems, Then};
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::two_parts::TwoParts;
 use crate::sync::{Mutex, UnsafeCell};
 use crate::unwind;
 
@@ -72,7 +74,7 @@ pub(crate) struct Numbered<C> {
     /// Where the next batch begins, if places have batches.
     next: AtomicU64,
     /// The batch in each place. A free source has no places: there the number of a batch says what is in it.
-    places: UnsafeCell<Box<[Place]>>,
+    places: UnsafeCell<TwoParts<Place>>,
     /// The payload of a panic in `len` or `batch`. The run then has a single, empty batch, which throws it again.
     thrown: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -91,23 +93,24 @@ unsafe impl<C: Sync> Sync for Numbered<C> {}
 impl<C> Numbered<C> {
     pub(crate) fn new(items: C) -> Self {
         let [len, batch, next] = [0, 1, 0].map(AtomicU64::new);
-        Self { items, len, batch, next, places: UnsafeCell::new(Box::default()), thrown: Mutex::new(None) }
+        Self { items, len, batch, next, places: UnsafeCell::new(TwoParts::new(0, 0)), thrown: Mutex::new(None) }
     }
 
     #[inline]
-    fn places(&self) -> &[Place] {
+    fn places(&self) -> &TwoParts<Place> {
         #[expect(unsafe_code, reason = "written once, before anything runs")]
         // SAFETY: (1) of `Sync`.
-        self.places.with(|places| unsafe { &**places })
+        self.places.with(|places| unsafe { &*places })
     }
 
     /// The batch of a piece.
     #[inline]
     fn batch_of(&self, parcel: Parcel) -> Batch {
-        let Some(Place { start, end }) = usize::try_from(parcel.load).ok().and_then(|place| self.places().get(place))
-        else {
+        let places = self.places();
+        let Some(place) = usize::try_from(parcel.load).ok().filter(|place| *place < places.len()) else {
             return self.batch(parcel.ticket.number);
         };
+        let Place { start, end } = &places[place];
         // Relaxed, both: the job that carries the place was queued after they were stored.
         Batch { range: start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed) }
     }
@@ -155,8 +158,8 @@ impl<C: ByNumber> NumberedItems for Numbered<C> {
         self.items.begin();
         if self.thrown.lock().is_some() { 1 } else { len.div_ceil(batch) }
     }
-    fn prepare(&self, places: usize) {
-        let made = (0..places).map(|_| Place::default()).collect();
+    fn prepare(&self, capacity: Capacity) {
+        let made = capacity.places();
         #[expect(unsafe_code, reason = "written once, before anything runs")]
         // SAFETY: (1) of `Sync`.
         self.places.with_mut(|places| unsafe { *places = made });

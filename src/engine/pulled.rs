@@ -15,8 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::pipe::{Feed, Head, Parcel};
 use crate::run::cancel::{BoxedError, Carried, Cause};
 use crate::run::flow::batch::BATCH;
+use crate::run::flow::stage::Capacity;
 use crate::run::flow::supply::{LiveItems, Load, PulledItems, Then};
 use crate::run::outside::wake::{Hears, Wake};
+use crate::sync::two_parts::TwoParts;
 use crate::sync::{CachePadded, UnsafeCell};
 use crate::unwind;
 
@@ -98,13 +100,19 @@ pub(crate) struct Pulled<S: Supplier> {
 }
 
 /// A buffer for each place.
-type Buffers<T> = Box<[UnsafeCell<Buffer<T>>]>;
+type Buffers<T> = TwoParts<UnsafeCell<Buffer<T>>>;
 
 /// The items of a batch.
 struct Buffer<T> {
     items: Vec<T>,
     /// How the supplier failed behind these items.
     failed: Option<Cause>,
+}
+
+impl<T> Default for Buffer<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), failed: None }
+    }
 }
 
 struct PulledState<S> {
@@ -129,7 +137,7 @@ impl<S: Supplier> Pulled<S> {
     pub(crate) fn new(supplier: S) -> Self {
         let state = PulledState { supplier, ended: false, thrown: None, largest: 0 };
         let state = CachePadded::new(UnsafeCell::new(state));
-        Self { state, buffers: UnsafeCell::new(Box::default()), hears: None }
+        Self { state, buffers: UnsafeCell::new(TwoParts::new(0, 0)), hears: None }
     }
 
     /// A source that may have nothing now.
@@ -147,10 +155,10 @@ impl<S: Supplier> Pulled<S> {
     }
 
     #[inline]
-    fn buffers(&self) -> &[UnsafeCell<Buffer<S::Item>>] {
+    fn buffers(&self) -> &Buffers<S::Item> {
         #[expect(unsafe_code, reason = "written once, before anything runs")]
         // SAFETY: (3) of `Sync`.
-        self.buffers.with(|buffers| unsafe { &**buffers })
+        self.buffers.with(|buffers| unsafe { &*buffers })
     }
 
     /// Drops what is in the buffer of a place, and returns the number of items.
@@ -179,9 +187,8 @@ fn drop_cause(cause: Option<Cause>) {
 }
 
 impl<S: Supplier> PulledItems for Pulled<S> {
-    fn prepare(&self, places: usize) {
-        let buffer = || UnsafeCell::new(Buffer { items: Vec::new(), failed: None });
-        let made = (0..places).map(|_| buffer()).collect();
+    fn prepare(&self, capacity: Capacity) {
+        let made = capacity.places();
         #[expect(unsafe_code, reason = "written once, before anything runs")]
         // SAFETY: (3) of `Sync`.
         self.buffers.with_mut(|buffers| unsafe { *buffers = made });
@@ -245,7 +252,7 @@ impl<S: Supplier> PulledItems for Pulled<S> {
                 unwind::drop_payload(thrown);
             }
         });
-        (0..self.buffers().len() as u64).map(|place| self.empty(place)).sum()
+        (0..self.buffers().made_len() as u64).map(|place| self.empty(place)).sum()
     }
 }
 

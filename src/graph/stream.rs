@@ -60,7 +60,8 @@ impl<'env, T, P> Stream<'env, T, P> {
     /// needs.
     ///
     /// Without it, eight batches for each worker are in flight, or up to 256 if nothing else of the graph can go on. Memory
-    /// for the bookkeeping of all of them is allocated when the graph is planned.
+    /// for the bookkeeping of the first ones is allocated when the graph is planned, for the others when they are needed;
+    /// with it, for all of them when it is planned.
     ///
     /// Three things are defects, which [`Graph::plan`](crate::Graph::plan) reports: 0, more than 1048576, and a stream
     /// that comes from several sources.

@@ -34,6 +34,7 @@
 //! | **here** | | |
 //! | `fork` | tells a child process from its parent | nobody |
 //! | [`once_box`] | a box that the first one who wants it makes | nobody: two may make one, and one is dropped |
+//! | [`two_parts`] | a list of which one half is made when it is needed | nobody |
 //! | [`stack`] | where this thread's stack is | nobody |
 //! | [`seam`] | where a thread blocks, or a virtual worker yields | all of the above |
 //! | [`deque`] | stealable jobs: `crossbeam-deque`, in models a small stand-in | thieves for their victim |
@@ -75,6 +76,7 @@ mod runs;
 pub(crate) mod seam;
 mod seats;
 pub(crate) mod stack;
+pub(crate) mod two_parts;
 mod waiting;
 
 pub(crate) use crossbeam_utils::CachePadded;

@@ -28,6 +28,11 @@ impl<T> OnceBox<T> {
         Self(AtomicPtr::new(ptr::null_mut()), PhantomData)
     }
 
+    /// Whether there is a box: a hint, unless nobody makes one now.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.0.load(Ordering::Relaxed).is_null()
+    }
+
     /// The content, if there is a box.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         // SAFETY: null, or of a box that stays; borrowed exclusively for as long as the reference lives.

@@ -46,6 +46,7 @@ use crate::run::outside::wake::{Done, Wake};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::reference_count::ReferenceCount;
+use crate::sync::two_parts::TwoParts;
 use crate::sync::{Arrival, CachePadded, UnsafeCell};
 
 /// The largest number of batches that one turn issues.
@@ -64,7 +65,7 @@ pub(crate) struct Source<'env> {
     /// Whether nobody sees how it is cut into batches.
     unseen: bool,
     supply: Supply<'env>,
-    places: Box<[BatchInFlight]>,
+    places: TwoParts<BatchInFlight>,
     /// The homes of equal parts of the source; empty if it has none.
     homes: Box<[Home]>,
     /// What wakes the source, if it is live.
@@ -105,6 +106,8 @@ struct TurnState {
     /// How many items were taken, and how many the iterator says that there are; for pulled sources only.
     taken: u64,
     said: u64,
+    /// Whether the places beyond the soft limit were opened.
+    all_open: bool,
     /// The first of the free places that were taken out of the credit list; the others are linked behind it.
     free: Option<u32>,
     /// What has been done of a live source's batches.
@@ -123,7 +126,7 @@ impl<'env> Source<'env> {
     /// A source that feeds the stage `stage`. `capacity` says how large its batches are, and how many may be in flight.
     pub(crate) fn new(stage: usize, mut supply: Supply<'env>, capacity: Capacity, homes: Box<[Home]>) -> Self {
         supply.prepare(capacity);
-        let places = if supply.is_free() { 0 } else { capacity.credits };
+        let places = if supply.is_free() { 0 } else { u32::try_from(capacity.credits).expect("at most `MAX_CREDITS`") };
         Self {
             issue: Target::new(issue, None),
             run: std::ptr::null(),
@@ -133,8 +136,8 @@ impl<'env> Source<'env> {
             unseen: capacity.unseen,
             share: CachePadded::new(AtomicU32::new(Share::WHOLE.word())),
             supply,
-            credits: CachePadded::new(Credits::new(u32::try_from(places).expect("at most `MAX_CREDITS`"))),
-            places: (0..places).map(|_| BatchInFlight::default()).collect(),
+            credits: CachePadded::new(Credits::new(places, capacity.soft.min(places))),
+            places: TwoParts::new(places as usize, capacity.soft as usize),
             homes,
             wake: None,
             turn: CachePadded::new(UnsafeCell::new(TurnState::default())),
@@ -197,9 +200,9 @@ impl<'env> Source<'env> {
         self.supply.clear()
     }
 
-    /// How many jobs of the source are planned for: one per batch in flight, and the issue job.
+    /// How many jobs of the source are planned for: one per batch that is usually in flight, and the issue job.
     pub(crate) fn jobs(&self) -> usize {
-        self.places.len() + 1
+        self.places.first_len() + 1
     }
 
     /// The job that issues the next batches.
@@ -248,9 +251,12 @@ impl<'env> Source<'env> {
         #[expect(unsafe_code, reason = "this thread has the turn")]
         // SAFETY: (1) of `Sync`: it lay in the credit list, and this thread has taken it out.
         let turn = self.turn.with_mut(|turn| unsafe { &mut *turn });
-        let is_held = !turn.ended && turn.free.is_some();
-        let goes_on = if is_held {
+        let are_more = turn.free.is_some() || !turn.all_open && self.soft < self.credits.len();
+        let goes_on = if !turn.ended && are_more {
             turn.soft = turn.soft.saturating_mul(2);
+            if !std::mem::replace(&mut turn.all_open, true) {
+                turn.free = self.credits.open_others(turn.free);
+            }
             true
         } else if turn.ended {
             self.credits.sleep_to_hear() == SourceTurn::Kept

@@ -32,6 +32,7 @@ use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::Countdown;
 use crate::sync::gate::Gate;
+use crate::sync::two_parts::TwoParts;
 
 /// Whether a stage has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +59,14 @@ pub(crate) struct Capacity {
 }
 
 impl Capacity {
-    /// How many pieces can wait in a stage before it has to allocate.
+    /// How many pieces can wait in a stage before it has to allocate: as many as are usually in flight.
     pub(crate) fn pieces(&self) -> usize {
-        self.credits.min(1024)
+        (self.soft as usize).min(1024)
+    }
+
+    /// A list of places for the batches in flight.
+    pub(crate) fn places<T: Default>(&self) -> TwoParts<T> {
+        TwoParts::new(self.credits, self.soft as usize)
     }
 }
 

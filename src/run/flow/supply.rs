@@ -54,8 +54,8 @@ pub(crate) enum Then {
 
 /// Items that are pulled out of an iterator. The stage's pipe finds the items of a batch in the batch's place.
 pub(crate) trait PulledItems: Send + Sync {
-    /// Makes room for `places` batches in flight. Called once, while nothing runs.
-    fn prepare(&self, places: usize);
+    /// Makes room for so many batches in flight. Called once, while nothing runs.
+    fn prepare(&self, capacity: Capacity);
     /// Begins a run, and returns how many items there are, if the iterator says that; 0 if not. If this fails, the first
     /// batch fails. Only the holder of the source's turn calls it.
     fn begin(&self) -> u64;
@@ -88,8 +88,8 @@ pub(crate) trait NumberedItems: Send + Sync {
     /// Begins a run: cuts the items into batches, and returns the number of batches. If this fails, the first batch
     /// fails.
     fn begin(&self, size: BatchSize) -> u64;
-    /// Makes room for `places` batches in flight, of a source that is not free. Called once, while nothing runs.
-    fn prepare(&self, places: usize);
+    /// Makes room for so many batches in flight, of a source that is not free. Called once, while nothing runs.
+    fn prepare(&self, capacity: Capacity);
     /// Puts the next batch into `place`, of [`begin`](Self::begin)'s size at most, or `share` of that. Only the holder of
     /// the source's turn calls it.
     fn next(&self, place: u32, share: Share) -> Load;
@@ -147,8 +147,8 @@ impl<'env> Supply<'env> {
     /// Makes room for batches in flight. Called once, while nothing runs.
     pub(super) fn prepare(&mut self, capacity: Capacity) {
         match self {
-            Self::Pulled { items, .. } => items.prepare(capacity.credits),
-            Self::Numbered { items, .. } => items.prepare(capacity.credits),
+            Self::Pulled { items, .. } => items.prepare(capacity),
+            Self::Numbered { items, .. } => items.prepare(capacity),
             Self::Free { .. } => {}
         }
         self.body_mut().prepare(capacity);

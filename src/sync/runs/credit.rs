@@ -31,8 +31,11 @@
 //! | `credit.rouse` | `sleep`: CAS | `rouse`: CAS, Acquire | the same | `loom_credit_is_roused_once` |
 //! | `credit.stop` | `sleep`: CAS | `stop`: RMW, Acquire, sees the flag | the same | `loom_credit_stop_is_never_lost` |
 
+use std::ops::Range;
+
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::edge;
+use crate::sync::two_parts::TwoParts;
 
 const ASLEEP: u64 = 1 << 63;
 const STOPPED: u64 = 1 << 62;
@@ -43,7 +46,7 @@ const FIRST: u64 = u32::MAX as u64;
 pub(crate) struct Credits {
     word: AtomicU64,
     /// For each place, the one after it in its list, plus one.
-    next: Box<[AtomicU32]>,
+    next: TwoParts<AtomicU32>,
 }
 
 /// Where a source's issue job was when its credits changed.
@@ -72,22 +75,38 @@ pub(crate) enum SourceTurn {
 }
 
 impl Credits {
-    /// `places` free places.
-    pub(crate) fn new(places: u32) -> Self {
-        let mut credits = Self { word: AtomicU64::new(0), next: (0..places).map(|_| AtomicU32::new(0)).collect() };
+    /// `places` places, of which the first `open` are free; the others wait until they are opened.
+    pub(crate) fn new(places: u32, open: u32) -> Self {
+        let next = TwoParts::new(places as usize, open as usize);
+        let mut credits = Self { word: AtomicU64::new(0), next };
         credits.reset();
         credits
     }
 
-    /// All places are free, and the source is awake.
+    /// The places of the first part are free, and the source is awake.
     pub(crate) fn reset(&mut self) {
-        for (i, next) in (2..).zip(self.next.iter()) {
-            next.store(i, Ordering::Relaxed);
-        }
-        if let Some(last) = self.next.last() {
-            last.store(0, Ordering::Relaxed);
-        }
-        self.word.store(u64::from(!self.next.is_empty()), Ordering::Relaxed);
+        let open = self.open_len();
+        let first = self.link_all(0..open, None);
+        self.word.store(first.map_or(0, |first| u64::from(first) + 1), Ordering::Relaxed);
+    }
+
+    /// How many places are free at first.
+    fn open_len(&self) -> u32 {
+        u32::try_from(self.next.first_len()).expect("made from a u32")
+    }
+
+    /// Links places one after the other, and `after` behind them. Returns the first. The caller owns them.
+    fn link_all(&self, places: Range<u32>, after: Option<u32>) -> Option<u32> {
+        places.rev().fold(after, |after, place| {
+            self.link(place, after);
+            Some(place)
+        })
+    }
+
+    /// Opens the places that were not free at first, once in a run: links them in front of `free`. Holder of the turn
+    /// only.
+    pub(crate) fn open_others(&self, free: Option<u32>) -> Option<u32> {
+        self.link_all(self.open_len()..self.len(), free)
     }
 
     /// How many places there are.

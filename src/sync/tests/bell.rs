@@ -37,7 +37,7 @@ fn loom_bell_is_never_missed() {
 #[test]
 fn loom_credit_end_hears_the_last_place() {
     check(&["credit.hear"], || {
-        let shared = Arc::new((Credits::new(1), Plain::new()));
+        let shared = Arc::new((Credits::new(1, 1), Plain::new()));
         let place = shared.0.take_all().expect("free at the start");
         assert_eq!(shared.0.stop(), IssueJob::Awake);
         // The holder of the turn hears, or goes to sleep.
@@ -66,7 +66,7 @@ fn loom_credit_end_hears_the_last_place() {
 #[test]
 fn loom_credit_is_roused_once() {
     check(&["credit.rouse"], || {
-        let shared = Arc::new((Credits::new(1), Plain::new()));
+        let shared = Arc::new((Credits::new(1, 1), Plain::new()));
         let place = shared.0.take_all().expect("free at the start");
         shared.1.add();
         // The holder of the turn takes the place, or goes to sleep.

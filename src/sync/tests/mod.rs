@@ -264,7 +264,7 @@ fn loom_claim_is_waited_for() {
 #[test]
 fn loom_credit_is_never_lost() {
     check(&["credit.put", "credit.take", "credit.sleep"], || {
-        let shared = Arc::new((Credits::new(1), Plain::new(), Plain::new()));
+        let shared = Arc::new((Credits::new(1, 1), Plain::new(), Plain::new()));
         // The holder of the turn takes the place, changes the source's state, or goes to sleep.
         fn turn(shared: &(Credits, Plain, Plain)) -> Option<u32> {
             loop {
@@ -298,7 +298,7 @@ fn loom_credit_is_never_lost() {
 #[test]
 fn loom_credit_stop_is_never_lost() {
     check(&["credit.stop"], || {
-        let shared = Arc::new((Credits::new(0), Plain::new()));
+        let shared = Arc::new((Credits::new(0, 0), Plain::new()));
         // The holder of the turn notes the end, or goes to sleep.
         fn turn(shared: &(Credits, Plain)) -> u32 {
             loop {
