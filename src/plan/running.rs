@@ -175,7 +175,7 @@ impl Future for Running {
 impl Plan<'static> {
     /// Starts a run, and returns at once. The graph must borrow nothing; otherwise see [`run_while`](Plan::run_while).
     ///
-    /// If the run cannot begin, [`Running::join`] says why.
+    /// If the run cannot begin, [`Running::join`] says why. The run does not keep its pool: dropping that cancels the run.
     ///
     /// ```
     /// use millstream::{Graph, Pool};
