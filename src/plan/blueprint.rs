@@ -77,9 +77,11 @@ impl Checked {
             return Err(BuildError::new(defects));
         }
         let free = draft.stages.iter().map(is_free).collect();
-        let unseen = (0..draft.stages.len()).map(|stage| is_unseen(draft, stage)).collect();
         let credits = credits(draft, workers);
         let soft = soft_limits(draft, &credits, workers);
+        // In a pool of more than 32 workers all credits are in use before the first batch is done: hundreds of small ones.
+        let unseen = |stage: usize| soft[stage] < credits[stage] && is_unseen(draft, stage);
+        let unseen = (0..draft.stages.len()).map(unseen).collect();
         Ok(Self { edges, homes, sources: SourceBounds { credits, soft, free, unseen } })
     }
 }
