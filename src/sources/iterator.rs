@@ -9,8 +9,9 @@ impl<'env> Graph<'env> {
     ///
     /// One run uses the iterator up; another run is [`NotReady`](crate::RunErrorKind::NotReady). The first batches have
     /// one item, in case items are heavy, and later ones grow to 1024. If the iterator says how many items it has, by
-    /// [`Iterator::size_hint`], no batch is smaller than a 1024th of that. A run may take some more items than its
-    /// sinks need.
+    /// [`Iterator::size_hint`], no batch is smaller than a 1024th of that, unless items turn out to be heavy where nobody
+    /// sees how the stream is cut: in a line of operators that ends one item at a time. A run may take some more items
+    /// than its sinks need.
     #[track_caller]
     pub fn source<I>(&self, items: I) -> Stream<'env, I::Item, impl Pipe<Out = I::Item> + use<'env, I>>
     where
