@@ -90,3 +90,20 @@ fn other_methods_of_iterators() {
     assert_eq!(run.take(skip_while), items.iter().copied().skip_while(|x| *x >= 0).collect::<Vec<_>>());
     assert_eq!(run.take(step_by), items.iter().copied().step_by(3).collect::<Vec<_>>());
 }
+
+/// The batch of a heavy item goes on in parts. The last part may overtake the others in a stage where pieces do not wait for
+/// each other; the stage behind that one must not take it for the last of all.
+#[test]
+fn parts_that_overtake_each_other_all_arrive() {
+    let pool = Pool::builder().workers(2).oversubscribe(true).build().expect("threads");
+    let g = Graph::new();
+    let many = g.source([()]).flat_map(|()| 0..10_000_u64);
+    let slow_first = many.map_batch(|batch| {
+        if batch[0] == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        batch
+    });
+    let count = slow_first.map_batch(|batch| batch).count();
+    assert_eq!(pool.run(g).expect("no failure").take(count), 10_000);
+}

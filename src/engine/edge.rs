@@ -149,6 +149,7 @@ impl<'a, T> Filling<'a, T> {
         packet.ticket = Ticket { part: self.sent, last: false, ..*ticket };
         self.sent += 1;
         cx.share(ticket.origin);
+        cx.expect_part(self.output);
         cx.send(self.output, packet, false);
     }
 

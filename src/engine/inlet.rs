@@ -33,6 +33,14 @@ pub(crate) trait Shape: Send + Sync {
     fn clear(&mut self, _edge: &Edge<Self::Item>) -> u64 {
         0
     }
+    /// See [`Stage::end_early`]: the shape queues what it needs by itself.
+    fn end_early(&self) {}
+    /// See [`Stage::unwanted`].
+    fn unwanted(&self) {}
+    /// See [`Stage::is_full`].
+    fn is_full(&self) -> bool {
+        false
+    }
     fn waiting(&self) -> Option<String> {
         None
     }
@@ -78,6 +86,16 @@ impl<S: Shape> Stage for Inlet<S> {
     }
     fn clear(&mut self) -> u64 {
         self.shape.clear(&self.edge)
+    }
+    fn end_early(&self) -> Option<u64> {
+        self.shape.end_early();
+        None
+    }
+    fn unwanted(&self) {
+        self.shape.unwanted();
+    }
+    fn is_full(&self) -> bool {
+        self.shape.is_full()
     }
     fn waiting(&self) -> Option<String> {
         self.shape.waiting()

@@ -374,7 +374,27 @@ impl Run<'static> {
 
     /// Lets sources go on that are held back while others work. Whether there was one. The caller has the only token.
     fn lift(&self, worker: &Worker<'_>) -> bool {
-        !self.ending() && self.sources.iter().filter(|source| source.lift(worker)).count() > 0
+        let lifts = |source: &&Source<'_>| !self.is_full_behind(source.stage) && source.lift(worker);
+        !self.ending() && self.sources.iter().filter(lifts).count() > 0
+    }
+
+    /// Whether a stage behind this one has more items than it can work on, and goes on by itself.
+    fn is_full_behind(&self, stage: usize) -> bool {
+        if !self.meets_outside {
+            return false;
+        }
+        let mut seen = vec![false; self.stages.len()];
+        let mut reached = vec![stage];
+        while let Some(stage) = reached.pop() {
+            if std::mem::replace(&mut seen[stage], true) {
+                continue;
+            }
+            if self.body(stage).is_full() {
+                return true;
+            }
+            reached.extend(&self.stages[stage].outputs);
+        }
+        false
     }
 
     /// Puts a unit outside: something there may bring work.
@@ -398,6 +418,19 @@ impl Run<'static> {
             if self.stages[stage].countdown.total(total) == Arrival::Last {
                 self.cx(stage, worker).end();
             }
+        }
+    }
+
+    /// Announces one more piece to a stage, and to all stages behind it in the same order. These are a tree: where streams
+    /// meet, a new order begins.
+    fn expect_part(&self, mut stage: usize) {
+        loop {
+            let cell = &self.stages[stage];
+            cell.countdown.expect_more(1);
+            let mut next = cell.outputs.iter().copied().filter(|next| self.stages[*next].sequence == cell.sequence);
+            let Some(first) = next.next() else { return };
+            next.for_each(|other| self.expect_part(other));
+            stage = first;
         }
     }
 

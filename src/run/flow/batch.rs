@@ -13,8 +13,8 @@ pub(crate) const BATCH: usize = 1024;
 /// The least number of batches that a source of known length is cut into, if it has that many items. A parallel loop
 /// has as many leaves.
 const CUTS: u64 = 1024;
-/// A batch that grows to this many items at a stage boundary goes on in parts of this size.
-pub(crate) const PART: usize = 4 * BATCH;
+/// A batch that grows to this many items at a stage boundary goes on in parts of this size. Programs in tests are small.
+pub(crate) const PART: usize = if cfg!(test) { 3 } else { 4 * BATCH };
 
 /// The rule for the number of items in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Carried, FailedItem, Failure, Fault, Site};
 use crate::run::outside::errand::Errand;
+use crate::run::outside::wake::Wake;
 use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
@@ -82,6 +83,11 @@ impl<'a> Cx<'a> {
         Errand::new(&self.run.pool, self.stage.own.job(job.into_word()))
     }
 
+    /// What queues a job for the stage itself, from any thread, once it sleeps at the bell of it.
+    pub(crate) fn wake(&self, job: impl OwnJob) -> Wake {
+        Wake::new(&self.run.pool, self.stage.own.job(job.into_word()))
+    }
+
     /// Opens the gate of the stage, because the data that it reads is there. Called once in a run.
     pub(crate) fn open(&self) {
         let held = self.stage.gate.as_ref().map(Gate::open);
@@ -116,8 +122,8 @@ impl<'a> Cx<'a> {
     /// itself if it has nothing else to go on with.
     pub(crate) fn send<T>(&self, output: usize, packet: Box<Packet<T>>, follow: bool) {
         let to = &self.run.stages[self.stage.outputs[output]];
-        if !packet.ticket.last {
-            to.countdown.expect_more(1);
+        if !packet.ticket.last && to.sequence != self.stage.sequence {
+            self.expect_part(output); // it is a part already, and new in that sequence
         }
         let job = to.fire_job(packet.into_raw().into_word());
         if follow {
@@ -125,6 +131,15 @@ impl<'a> Cx<'a> {
         } else {
             self.worker.push(job);
         }
+    }
+
+    /// Announces one more piece to the stage behind the output `output`, and to all stages behind it in the same order,
+    /// because a piece goes on in parts.
+    ///
+    /// The parts may overtake each other from there on. If each stage announced them to the next one only, the last part
+    /// might come to a stage before it has heard of the others, and end it.
+    pub(crate) fn expect_part(&self, output: usize) {
+        self.run.expect_part(self.stage.outputs[output]);
     }
 
     /// Whether a piece at the place of `ticket` is still wanted.
@@ -187,6 +202,7 @@ impl<'a> Cx<'a> {
         if self.stage.closed.swap(true, Ordering::Relaxed) {
             return;
         }
+        self.body().unwanted();
         if let Some(source) = self.stage.source() {
             self.run.sources[source].stop(self.worker);
         }
@@ -196,6 +212,11 @@ impl<'a> Cx<'a> {
                 self.at(input).close();
             }
         }
+    }
+
+    /// Whether nobody wants any more of what the stage makes.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stage.closed.load(Ordering::Relaxed) // whoever closes it rings for those who wait
     }
 
     /// Makes a failure that can travel out of the fault of an operator of this stage on a piece.
@@ -234,8 +255,8 @@ impl<'a> Cx<'a> {
         self.took(ticket, time);
     }
 
-    /// A piece took so long in one stage.
-    fn took(&self, ticket: &Ticket, time: Duration) {
+    /// A piece took so long in one stage, or to get through to where its items are worked on.
+    pub(crate) fn took(&self, ticket: &Ticket, time: Duration) {
         if let Some((source, place)) = ticket.origin.get() {
             self.run.sources[source].took(place, time);
         }

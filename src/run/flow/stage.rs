@@ -99,6 +99,13 @@ pub(crate) trait Stage: Send + Sync {
     fn end_early(&self) -> Option<u64> {
         None
     }
+    /// No output wants any more of what the stage makes: it is to wait for nobody outside any more. Called once in a run,
+    /// from any worker.
+    fn unwanted(&self) {}
+    /// Whether the stage waits for the world outside, and has more items than it can work on: so more of them are of no use.
+    fn is_full(&self) -> bool {
+        false
+    }
     /// The run is over: nothing more comes. Called after the last job, while threads outside may look.
     fn close(&self) {}
     /// What waits here, in words, for the report of a stall.

@@ -17,6 +17,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::task::{self, Waker};
 
 use super::errand::Errand;
 use crate::pool::Shared;
@@ -35,8 +36,8 @@ pub struct Wake(Arc<Waking>);
 struct Waking {
     bell: Bell,
     pool: Arc<Shared>,
-    /// The issue job of the source. It may be queued only by the thread that rang and found the source asleep: then a
-    /// unit outside keeps the run alive.
+    /// The issue job of the source, or the job of a stage that waits. It may be queued only by the thread that rang and
+    /// found somebody asleep: then a unit outside keeps the run alive.
     job: Job,
 }
 
@@ -61,8 +62,22 @@ impl Wake {
         self.0.bell.ring()
     }
 
-    pub(in crate::run) fn bell(&self) -> &Bell {
+    pub(crate) fn bell(&self) -> &Bell {
         &self.0.bell
+    }
+
+    /// A waker for futures that wakes the same.
+    pub(crate) fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.0))
+    }
+}
+
+impl task::Wake for Waking {
+    fn wake(self: Arc<Self>) {
+        Wake(self).wake();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        Wake(Arc::clone(self)).wake();
     }
 }
 
