@@ -40,7 +40,7 @@ pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
     TopologyError, TopologyErrorKind,
 };
-pub use graph::{Graph, Keyed, Stream, Table, Windowed, Windows};
+pub use graph::{Graph, Keyed, Retry, Stream, Table, Windowed, Windows};
 pub use operators::apply::Operator;
 pub use operators::sum_by_key::ExactSum;
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan, RunControl, Running};

@@ -83,6 +83,11 @@ pub(crate) fn work(rounds: u64) {
     pause(Pause::Busy(rounds));
 }
 
+/// Whether this is a virtual worker, for which no other thread can do anything.
+pub(crate) fn is_virtual() -> bool {
+    YIELDER.get().is_some()
+}
+
 /// Blocks until `ready` returns `true`, as user code may.
 pub(crate) fn until(ready: &dyn Fn() -> bool) {
     assert!(seam::block(ready), "a virtual worker blocks");

@@ -200,6 +200,14 @@ impl<'env, T, P> Stream<'env, T, P> {
         self
     }
 
+    /// Notes that the operator that was added last has up to `limit` items at once worked on outside the pool.
+    pub(crate) fn goes_elsewhere(self, limit: usize) -> Self {
+        let mut draft = self.draft.borrow_mut();
+        draft.elsewhere = draft.elsewhere.max(Some(limit));
+        drop(draft);
+        self
+    }
+
     /// Notes that the stage reads data. It waits until the data is there.
     pub(crate) fn reads<D>(&self, data: &Data<D>) {
         let mut draft = self.draft.borrow_mut();

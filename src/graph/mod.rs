@@ -9,6 +9,7 @@
 mod access;
 mod build;
 mod keyed;
+mod retry;
 mod stream;
 mod table;
 mod task;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use keyed::Keyed;
+pub use retry::Retry;
 pub use stream::Stream;
 pub(crate) use table::{Entries, PARTITIONS, map_entries};
 pub use table::{IntoIter, Iter, Table};

@@ -9,7 +9,7 @@ use super::draft::{Body, Draft, StageDraft};
 use super::edges::Edges;
 use super::explain::{Explain, Facts};
 use super::place::Homes;
-use super::validate;
+use super::{MAX_CREDITS, validate};
 use crate::error::BuildError;
 use crate::run::flow::stage::TailKind;
 use crate::run::names::Names;
@@ -86,13 +86,13 @@ impl Checked {
     }
 }
 
-/// The credits of each stage's source: the number that the user set, or else [`CREDITS`], or [`EACH`] for each worker if
-/// that is more.
+/// The credits of each stage's source: the number that the user set, or else [`CREDITS`], or [`EACH`] for each worker or one
+/// for each item that is worked on elsewhere at once, if that is more.
 ///
 /// A graph that stalls for lack of credits should stall in every pool. So the number depends on the pool only if the
 /// pool has more than 32 workers.
 fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
-    let usual = CREDITS.max(EACH * workers);
+    let usual = CREDITS.max(EACH * workers).max(draft.elsewhere.unwrap_or(0).min(MAX_CREDITS));
     let credits =
         draft.stages.iter().map(|stage| stage.source.as_ref().and_then(|source| source.credits).unwrap_or(usual));
     credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()

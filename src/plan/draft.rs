@@ -97,6 +97,8 @@ pub(crate) struct Draft<'env> {
     pub(super) defects: Vec<(usize, String)>,
     /// An operator that threads outside serve while a run goes on, if there is one.
     pub(crate) served: Option<usize>,
+    /// The largest number of items that an operator has worked on elsewhere at once, if there is one that does.
+    pub(crate) elsewhere: Option<usize>,
     /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
     planned: bool,
 }
@@ -112,6 +114,7 @@ impl<'env> Draft<'env> {
             sequences: Vec::new(),
             defects: Vec::new(),
             served: None,
+            elsewhere: None,
             planned: false,
         }
     }

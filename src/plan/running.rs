@@ -11,8 +11,8 @@ use super::Plan;
 use crate::error::RunError;
 use crate::report::Progress;
 use crate::run::cancel::Cancel;
+use crate::run::outside::clock;
 use crate::run::outside::control::Control;
-use crate::run::outside::deadline;
 
 /// A run that was [started](Plan::start), and goes on while the program does something else.
 ///
@@ -50,7 +50,7 @@ impl RunControl {
     /// # Panics
     /// If the system refuses that thread.
     pub fn deadline(&self, after: Duration) {
-        deadline::set(&self.0, after).expect("a thread for deadlines can be made");
+        clock::set(&self.0, after).expect("a thread for deadlines can be made");
     }
 
     /// How far the run has come. Empty if it is over.

@@ -6,6 +6,7 @@
 //! Making an item by `At::item` is not user code. An operator on other items than [`Item`] has a `map` before and behind
 //! it, as `enumerate` has.
 
+mod elsewhere;
 mod operators;
 mod shapes;
 mod sinks;
@@ -36,6 +37,7 @@ pub(super) struct Source {
 }
 
 /// One stream becomes another one.
+#[derive(Clone, Copy)]
 pub(super) struct Operator {
     pub(super) methods: &'static [&'static str],
     /// Whether it calls user code.

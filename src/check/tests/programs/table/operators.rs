@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::items::{At, Item, mix, source_item};
+use super::elsewhere::ELSEWHERE;
 use super::{Operator, WithData, windows};
 
 pub(in super::super) const OPERATORS: &[Operator] = &[
@@ -85,6 +86,10 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         iter: |items, k| items.into_iter().filter(|x| x.rem_euclid(5) > 0).map(|x| mix(x, k)).collect(),
         ..Operator::FUSES
     },
+    ELSEWHERE[0],
+    ELSEWHERE[1],
+    ELSEWHERE[2],
+    ELSEWHERE[3],
     Operator {
         methods: &["Stream::scan"],
         graph: |items, at| {
@@ -103,6 +108,10 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         },
         ..Operator::SERIAL
     },
+    ELSEWHERE[0],
+    ELSEWHERE[1],
+    ELSEWHERE[2],
+    ELSEWHERE[3],
     Operator {
         methods: &["Stream::scan"],
         ends_early: true,
