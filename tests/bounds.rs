@@ -67,3 +67,84 @@ fn more_batches_are_in_flight_only_if_nothing_else_goes_on() {
     let mut run = pool.run(g).expect("256 credits are enough");
     assert_eq!(run.take(pairs), [(999, 0)]);
 }
+
+/// An item that says how much it weighs.
+struct Weighty<'a>(&'a Living, usize);
+
+impl Living {
+    fn weighty(&self, bytes: usize) -> Weighty<'_> {
+        self.most.fetch_max(self.now.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+        Weighty(self, bytes)
+    }
+}
+
+impl Drop for Weighty<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(self.1, Relaxed);
+    }
+}
+
+#[test]
+fn what_is_in_flight_weighs_no_more_than_allowed() {
+    const LIMIT: usize = 64 << 20;
+    let pool = Pool::builder().workers(4).oversubscribe(true).build().expect("threads");
+    // Items of a megabyte, of all sizes, and one that weighs more than all may.
+    let sizes: [fn(usize) -> usize; 3] =
+        [|_| 1 << 20, |n| (n * 7919) % (3 << 20), |n| if n == 77 { 2 * LIMIT } else { 1 << 19 }];
+    for size in sizes {
+        for parallel in [false, true] {
+            let living = Living::default();
+            let largest = (0..500).map(size).max().expect("some");
+            let g = Graph::new();
+            let items = g.source((0..500).map(|n| living.weighty(size(n))));
+            let items = items.credits_bytes(LIMIT as u64, |item| item.1 as u64);
+            if parallel {
+                items.for_each(|_| thread::sleep(Duration::from_micros(100)));
+            } else {
+                items.map(|item| item).for_each_ordered(|_| thread::sleep(Duration::from_micros(100)));
+            }
+            pool.run(g).expect("no failure");
+            assert_eq!(living.now.load(Relaxed), 0);
+            let most = living.most.load(Relaxed);
+            assert!(most <= LIMIT.max(largest) + largest, "{most} bytes at once, of {LIMIT}");
+            assert!(most >= LIMIT / 4 || parallel, "{most} bytes at once, of {LIMIT}");
+        }
+    }
+}
+
+#[test]
+fn a_graph_that_must_keep_more_than_it_may_stalls_and_says_so() {
+    for workers in [1, 2, 4] {
+        let pool = Pool::builder().workers(workers).oversubscribe(true).build().expect("threads");
+        for (bytes, stalls) in [(64_000, true), (99_000, true), (110_000, false)] {
+            // The right side waits for the last item of the left one: 100 items of 1000 bytes.
+            let g = Graph::new();
+            let (left, right) = g.source(0..100).credits_bytes(bytes, |_| 1000).tee();
+            let pairs = left.filter(|x| *x == 99).zip(right).collect();
+            let mut plan = g.plan(&pool).expect("no defect");
+            match plan.run() {
+                Ok(()) => assert!(!stalls && plan.take(pairs) == [(99, 0)]),
+                Err(error) => {
+                    assert!(stalls, "{workers} workers, {bytes} bytes: {error}");
+                    assert!(error.to_string().contains(&format!("used up its {bytes} bytes")), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_weighed_is_said_when_it_is_planned() {
+    let pool = Pool::builder().workers(1).build().expect("threads");
+    let g = Graph::new();
+    g.range(0..9_u64).credits_bytes(10, |_| 1).for_each(|_| ());
+    g.source(0..9_u64).map(|x| x).credits_bytes(10, |_| 1).for_each(|_| ());
+    g.source(0..9_u64).credits_bytes(0, |_| 1).for_each(|_| ());
+    let error = g.plan(&pool).map(drop).expect_err("three defects");
+    assert_eq!(error.defects().len(), 3, "{error}");
+    let g = Graph::new();
+    let panics = |x: &u64| if *x == 5 { panic!("trap") } else { 1 };
+    g.source(0..9_u64).credits_bytes(1000, panics).for_each(|_| ());
+    let error = g.plan(&pool).expect("no defect").run().expect_err("it panics");
+    assert!(error.to_string().contains("source at") && error.to_string().contains("trap"), "{error}");
+}

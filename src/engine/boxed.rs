@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::pipe::{Head, Meter, Parcel, Pipe, Timed, Untimed};
+use super::pipe::{Head, Meter, Parcel, Pipe, Timed, Untimed, Weigh};
 use crate::run::flow::frame::Frame;
 
 /// A pipe whose type is hidden. It costs one indirect call more for each item.
@@ -21,6 +21,7 @@ impl<'env, T> Boxed<'env, T> {
 trait Hidden<T>: Send + Sync {
     fn head(&self) -> &dyn Head;
     fn drive(&self, timed: bool, parcel: Parcel, frame: &Frame<'_>, out: &mut dyn FnMut(T));
+    fn weigh(&self, weigh: Weigh<T>) -> bool;
 }
 
 impl<P: Pipe> Hidden<P::Out> for P {
@@ -34,6 +35,9 @@ impl<P: Pipe> Hidden<P::Out> for P {
             Pipe::drive::<Untimed>(self, parcel, frame, &mut out);
         }
     }
+    fn weigh(&self, weigh: Weigh<P::Out>) -> bool {
+        Pipe::weigh(self, weigh)
+    }
 }
 
 #[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
@@ -45,6 +49,9 @@ impl<T> Pipe for Boxed<'_, T> {
     }
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(T)) {
         self.0.drive(M::TIMED, parcel, frame, out);
+    }
+    fn weigh(&self, weigh: Weigh<T>) -> bool {
+        self.0.weigh(weigh)
     }
 }
 

@@ -174,7 +174,7 @@ impl<C: ByNumber> NumberedItems for Numbered<C> {
         from.store(first, Ordering::Relaxed);
         to.store(end, Ordering::Relaxed);
         let is_there = first < end || self.thrown.lock().is_some();
-        Load { items: is_there.then_some(0), then: if end == len { Then::Ended } else { Then::More } }
+        Load { items: is_there.then_some(0), weight: 0, then: if end == len { Then::Ended } else { Then::More } }
     }
     fn len_of(&self, numbers: &Range<u64>) -> u64 {
         self.items.count(&self.batches(numbers))

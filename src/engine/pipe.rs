@@ -43,7 +43,15 @@ pub trait Pipe: Send + Sync {
     /// Drives one piece through the chain, and gives each item that comes out to `out`.
     #[doc(hidden)]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(Self::Out));
+    /// Has the source weigh its items, if this is a source that can. Called while the graph is described.
+    #[doc(hidden)]
+    fn weigh(&self, _weigh: Weigh<Self::Out>) -> bool {
+        false
+    }
 }
+
+/// Says how many bytes an item counts for.
+pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> u64 + Send>;
 
 /// Says where the head finds the items of a piece. `load` is a place of a pulled source, or the pointer of a packet; a
 /// numbered source goes by the number in the ticket.
@@ -69,6 +77,10 @@ pub(crate) trait Feed: Head {
     /// a function of the standard library that is not always inlined, and then the counts and sums of `out` would live
     /// in memory, not in registers.
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Self::Item));
+    /// Weighs the items from now on, if they can be.
+    fn weigh(&self, _weigh: Weigh<Self::Item>) -> bool {
+        false
+    }
     /// The error with which a source failed behind these items, once.
     #[inline]
     fn error(&self, _parcel: Parcel) -> Option<BoxedError> {
@@ -91,6 +103,9 @@ impl<H: Feed> Feed for Arc<H> {
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(H::Item)) {
         H::each(self, parcel, out);
+    }
+    fn weigh(&self, weigh: Weigh<H::Item>) -> bool {
+        H::weigh(self, weigh)
     }
     #[inline]
     fn error(&self, parcel: Parcel) -> Option<BoxedError> {
@@ -199,6 +214,9 @@ impl<H: Feed> Pipe for Root<H> {
 
     fn head(&self) -> &dyn Head {
         &self.head
+    }
+    fn weigh(&self, weigh: Weigh<H::Item>) -> bool {
+        self.head.weigh(weigh)
     }
     #[inline]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(H::Item)) {

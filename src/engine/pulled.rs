@@ -12,7 +12,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::pipe::{Feed, Head, Parcel};
+use super::pipe::{Feed, Head, Parcel, Weigh};
 use crate::run::cancel::{BoxedError, Carried, Cause};
 use crate::run::flow::batch::BATCH;
 use crate::run::flow::stage::Capacity;
@@ -115,8 +115,11 @@ impl<T> Default for Buffer<T> {
     }
 }
 
-struct PulledState<S> {
+struct PulledState<S: Supplier> {
     supplier: S,
+    /// How much an item weighs, if they are weighed; and a place for the one that is.
+    weigh: Option<Weigh<S::Item>>,
+    weighed: Vec<S::Item>,
     /// The supplier has failed, or has said that nothing more comes.
     ended: bool,
     /// The payload of a panic while it began.
@@ -128,14 +131,14 @@ struct PulledState<S> {
 
 #[expect(unsafe_code, reason = "the holder of the source's turn pulls, the holder of a place reads its buffer")]
 // SAFETY: (1) `state` is touched only by the holder of the source's turn (`begin`, `pull`, `done`), and while no
-// job runs (`is_ready`, `clear`, `link`, `open`, `close`); (2) a buffer is touched only by the holder of the turn before the batch is issued, then by the
+// job runs (`is_ready`, `clear`, `link`, `open`, `close`, `weigh`); (2) a buffer is touched only by the holder of the turn before the batch is issued, then by the
 // one piece that owns the place, and while nothing runs (`clear`); (3) the list of buffers does not change after
 // `prepare`, which is called before anything runs; (4) all of it is `Send`, and what is live is `Sync`.
 unsafe impl<S: Supplier> Sync for Pulled<S> {}
 
 impl<S: Supplier> Pulled<S> {
     pub(crate) fn new(supplier: S) -> Self {
-        let state = PulledState { supplier, ended: false, thrown: None, largest: 0 };
+        let state = PulledState { supplier, weigh: None, weighed: Vec::new(), ended: false, thrown: None, largest: 0 };
         let state = CachePadded::new(UnsafeCell::new(state));
         Self { state, buffers: UnsafeCell::new(TwoParts::new(0, 0)), hears: None }
     }
@@ -179,6 +182,29 @@ impl<S: Supplier> Pulled<S> {
     }
 }
 
+impl<S: Supplier> PulledState<S> {
+    /// Puts the next items into `items`, at most `size`; if they are weighed, until they weigh `quota`.
+    fn supply(
+        &mut self,
+        items: &mut Vec<S::Item>,
+        size: usize,
+        quota: u64,
+        weight: &mut u64,
+    ) -> Result<Then, BoxedError> {
+        let Some(weigh) = &self.weigh else { return self.supplier.supply(items, size) };
+        while items.len() < size && *weight < quota {
+            let then = self.supplier.supply(&mut self.weighed, 1)?;
+            let Some(item) = self.weighed.pop() else { return Ok(then) };
+            items.push(item); // before it is weighed, which is user code
+            *weight = weight.saturating_add(weigh(items.last().expect("just put there")));
+            if then != Then::More {
+                return Ok(then);
+            }
+        }
+        Ok(Then::More)
+    }
+}
+
 fn drop_cause(cause: Option<Cause>) {
     match cause {
         Some(Cause::Panic(payload)) => unwind::drop_payload(payload),
@@ -205,23 +231,24 @@ impl<S: Supplier> PulledItems for Pulled<S> {
         })
     }
 
-    fn pull(&self, place: u32, size: usize) -> Load {
+    fn pull(&self, place: u32, size: usize, quota: u64) -> Load {
         self.with_state(|state| {
             self.with_buffer(u64::from(place), |buffer| {
                 drop_cause(buffer.failed.take());
                 if let Some(thrown) = state.thrown.take() {
                     (state.ended, buffer.failed) = (true, Some(Cause::Panic(thrown)));
-                    return Load { items: Some(0), then: Then::Ended };
+                    return Load { items: Some(0), weight: 0, then: Then::Ended };
                 }
                 if state.ended {
-                    return Load { items: None, then: Then::Ended };
+                    return Load { items: None, weight: 0, then: Then::Ended };
                 }
                 let items = &mut buffer.items;
                 state.largest = state.largest.max(size.min(BATCH));
                 if items.capacity() < size {
                     items.reserve(state.largest);
                 }
-                let supplied = catch_unwind(AssertUnwindSafe(|| state.supplier.supply(items, size)));
+                let mut weight = 0;
+                let supplied = catch_unwind(AssertUnwindSafe(|| state.supply(items, size, quota, &mut weight)));
                 let then = supplied.map_err(Cause::Panic).and_then(|then| then.map_err(Cause::Error));
                 let then = then.unwrap_or_else(|cause| {
                     buffer.failed = Some(cause);
@@ -232,7 +259,7 @@ impl<S: Supplier> PulledItems for Pulled<S> {
                     state.supplier.end(); // frees its resources right after the last item
                 }
                 let has_batch = !buffer.items.is_empty() || buffer.failed.is_some();
-                Load { items: has_batch.then_some(buffer.items.len() as u64), then }
+                Load { items: has_batch.then_some(buffer.items.len() as u64), weight, then }
             })
         })
     }
@@ -285,6 +312,10 @@ impl<S: Supplier> Head for Pulled<S> {
 
 impl<S: Supplier> Feed for Pulled<S> {
     type Item = S::Item;
+    fn weigh(&self, weigh: Weigh<S::Item>) -> bool {
+        self.with_state(|state| state.weigh = Some(weigh));
+        true
+    }
     #[inline]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(S::Item)) {
         self.with_buffer(parcel.load, |buffer| {

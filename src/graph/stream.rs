@@ -70,6 +70,40 @@ impl<'env, T, P> Stream<'env, T, P> {
         self.set_source("credits", batches, MAX_CREDITS, |source| source.credits = Some(batches))
     }
 
+    /// Lets the batches of the stream's source that are in flight weigh no more than `bytes`, or than one item if that
+    /// weighs more; `weigh` says how many bytes an item counts for. It is said right behind a
+    /// [`source`](crate::Graph::source), [`source_fn`](crate::Graph::source_fn), [`input`](crate::Graph::input) or
+    /// [`live`](crate::Graph::live).
+    ///
+    /// An item counts from the moment at which it is taken until the last thing that has come of its batch is done. So
+    /// `weigh` should say what the item, and all that is made of it, keeps in memory. A batch ends when its items weigh a
+    /// 64th of `bytes`. The bound is a hard one: a graph that must keep more than this stalls.
+    ///
+    /// `weigh` is called once for each item, by the worker that takes it out of the source. If it panics, the source fails
+    /// there.
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let images = g.source((0..40).map(|n| vec![n; 1 << 20])).credits_bytes(8 << 20, |image| image.len() as u64);
+    /// let brightest = images.map(|image| image[0]).max();
+    /// assert_eq!(pool.run(g)?.take(brightest), Some(39));
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn credits_bytes(self, bytes: u64, weigh: impl Fn(&T) -> u64 + Send + 'static) -> Self
+    where
+        P: Pipe<Out = T>,
+    {
+        if !self.pipe.weigh(Box::new(weigh)) {
+            let why = "credits_bytes is said right behind a source of an iterator, an input or a live source";
+            self.describe("credits_bytes").defect(self.op, why);
+        }
+        let known = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.set_source("credits_bytes", known, usize::MAX, |source| source.bytes = Some(bytes))
+    }
+
     #[track_caller]
     fn set_source(
         self,

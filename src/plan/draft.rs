@@ -54,6 +54,8 @@ pub(crate) struct SourceDraft<'env> {
     pub(crate) items: Items<'env>,
     pub(crate) size: Option<usize>,
     pub(crate) credits: Option<usize>,
+    /// How much its batches in flight may weigh.
+    pub(crate) bytes: Option<u64>,
 }
 
 /// The typed part of a stage, by what the stage reads.

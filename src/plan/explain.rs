@@ -180,7 +180,8 @@ impl Facts {
                 let by_time = if bounds.unseen[index] { ", or smaller by time" } else { "" };
                 let (credits, soft) = (bounds.credits[index], bounds.soft[index]);
                 let used = if soft < credits { format!(" ({soft} unless others wait)") } else { String::new() };
-                format!("batches {size}{by_time}, {credits} credits{used}")
+                let bytes = source.bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes in flight"));
+                format!("batches {size}{by_time}, {credits} credits{used}{bytes}")
             }),
             tail: stage.body.as_ref().map_or(TailKind::Sends, |(_, tail)| *tail),
             outputs: stage.outputs.clone(),

@@ -32,6 +32,7 @@ use crate::run::flow::batch::BatchSize;
 use crate::run::flow::order::Sequence;
 use crate::run::flow::source::Source;
 use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts};
+use crate::run::flow::turn::Bytes;
 use crate::run::names::Names;
 use crate::run::slot::{AnySlot, Slot};
 use crate::run::{RunParts, Seated};
@@ -142,6 +143,7 @@ impl<'env> Plan<'env> {
             let capacity = Capacity {
                 credits: bounds.credits[index] as usize,
                 soft: bounds.soft[index],
+                bytes: stage.source.as_ref().and_then(|source| source.bytes).map(Bytes),
                 unseen: bounds.unseen[index] && homes.is_empty(),
                 seats: shared.seats.len(),
                 size,

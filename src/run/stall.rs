@@ -18,10 +18,9 @@ impl Run<'_> {
     pub(super) fn explain_stall(&self) -> String {
         let mut lines = Vec::new();
         for source in &self.sources {
-            let (credits, issued, ended) = source.progress();
-            if !ended && issued > 0 {
+            if let Some((issued, held_up)) = source.progress().filter(|(issued, _)| *issued > 0) {
                 let name = self.head_name(source.stage);
-                lines.push(format!("source '{name}' has used up its {credits} credits after {issued} batches"));
+                lines.push(format!("source '{name}' has used up {held_up}, after {issued} batches"));
             }
         }
         for stage in &self.stages {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | how large the batches of a source are | [`batch`] |
 //! | the order of batches, and what travels with them | [`order`], [`packet`] |
-//! | where items come from; how batches are issued, with credits and without | [`supply`], [`source`], [`leaves`] |
+//! | where items come from; how batches are issued, with credits and without | [`supply`], [`source`], [`turn`], [`leaves`] |
 //! | what the run knows of a stage; what a stage may ask of the run | [`stage`], [`cx`] |
 //! | what is counted while a batch is worked on, and when it is done | [`frame`], [`ledger`], [`islands`] |
 
@@ -23,3 +23,4 @@ pub(crate) mod packet;
 pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod supply;
+pub(crate) mod turn;

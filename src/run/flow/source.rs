@@ -34,6 +34,7 @@ use super::leaves::FreeLeaves;
 use super::order::{Origin, Ticket};
 use super::stage::{BatchStage, Capacity, Stage};
 use super::supply::{LiveItems, Load, Supply, Then};
+use super::turn::{BatchInFlight, Bytes, TurnState};
 use crate::pool::Shared;
 use crate::pool::loops::span::pack;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
@@ -42,10 +43,9 @@ use crate::run::Run;
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::dag::Home;
 use crate::run::outside::errand::come_in;
-use crate::run::outside::wake::{Done, Wake};
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::run::outside::wake::Wake;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
-use crate::sync::reference_count::ReferenceCount;
 use crate::sync::two_parts::TwoParts;
 use crate::sync::{Arrival, CachePadded, UnsafeCell};
 
@@ -62,6 +62,8 @@ pub(crate) struct Source<'env> {
     size: BatchSize,
     /// So many batches are in flight at most, unless nothing else of the run can go on.
     soft: u32,
+    /// How much they may weigh.
+    bytes: Option<Bytes>,
     /// Whether nobody sees how it is cut into batches.
     unseen: bool,
     supply: Supply<'env>,
@@ -75,43 +77,6 @@ pub(crate) struct Source<'env> {
     /// Every batch changes this and the turn. All workers read the fields above, so these lie on other cache lines.
     credits: CachePadded<Credits>,
     turn: CachePadded<UnsafeCell<TurnState>>,
-}
-
-/// One batch in flight.
-#[derive(Debug, Default)]
-struct BatchInFlight {
-    number: AtomicU64,
-    /// Which share of the usual size it has.
-    share: AtomicU32,
-    live: ReferenceCount,
-}
-
-/// The state that only the holder of the turn touches.
-#[derive(Debug, Default)]
-struct TurnState {
-    begun: bool,
-    ended: bool,
-    /// The source had nothing when it was asked last.
-    pending: bool,
-    /// How many batches there are, if that is known.
-    batches: Option<u64>,
-    /// The number of the next batch.
-    next: u64,
-    /// How many chains were issued.
-    chains: u64,
-    /// How many places are out: their batches are in flight, or lie in the credit list.
-    out: u32,
-    /// How many may be.
-    soft: u32,
-    /// How many items were taken, and how many the iterator says that there are; for pulled sources only.
-    taken: u64,
-    said: u64,
-    /// Whether the places beyond the soft limit were opened.
-    all_open: bool,
-    /// The first of the free places that were taken out of the credit list; the others are linked behind it.
-    free: Option<u32>,
-    /// What has been done of a live source's batches.
-    done: Done,
 }
 
 #[expect(unsafe_code, reason = "the turn moves between workers")]
@@ -133,6 +98,7 @@ impl<'env> Source<'env> {
             stage,
             size: capacity.size,
             soft: capacity.soft,
+            bytes: capacity.bytes,
             unseen: capacity.unseen,
             share: CachePadded::new(AtomicU32::new(Share::WHOLE.word())),
             supply,
@@ -252,7 +218,7 @@ impl<'env> Source<'env> {
         // SAFETY: (1) of `Sync`: it lay in the credit list, and this thread has taken it out.
         let turn = self.turn.with_mut(|turn| unsafe { &mut *turn });
         let are_more = turn.free.is_some() || !turn.all_open && self.soft < self.credits.len();
-        let goes_on = if !turn.ended && are_more {
+        let goes_on = if !turn.ended && are_more && turn.has_room(self.bytes) {
             turn.soft = turn.soft.saturating_mul(2);
             if !std::mem::replace(&mut turn.all_open, true) {
                 turn.free = self.credits.open_others(turn.free);
@@ -322,13 +288,18 @@ impl<'env> Source<'env> {
         }
     }
 
-    /// How many credits there are, how many batches were issued, and whether the source has ended. Asked while nothing
-    /// runs.
-    pub(crate) fn progress(&self) -> (u32, u64, bool) {
+    /// How many batches were issued, and what holds the source up, in words, if it has not ended. Asked while nothing runs.
+    pub(crate) fn progress(&self) -> Option<(u64, String)> {
         #[expect(unsafe_code, reason = "reads the turn while nobody holds it")]
         // SAFETY: the run is quiescent: no job holds the turn.
         let turn = self.turn.with(|turn| unsafe { &*turn });
-        (self.credits.len(), turn.next, turn.ended)
+        let held_up = || match self.bytes {
+            Some(Bytes(bytes)) if !turn.has_room(self.bytes) => {
+                format!("its {bytes} bytes, with {} in flight", turn.weight)
+            }
+            _ => format!("its {} credits", self.credits.len()),
+        };
+        (!turn.ended).then(|| (turn.next, held_up()))
     }
 
     /// Runs a job of the source's stage: a chain of places, or a range of leaves.
@@ -423,7 +394,8 @@ impl<'env> Source<'env> {
         #[expect(unsafe_code, reason = "the issue job holds the turn")]
         // SAFETY: (1) of `Sync`: this job still holds the turn.
         let turn = self.turn.with(|turn| unsafe { &*turn });
-        let (spare, pending, ended) = (turn.free.is_some() && turn.out < turn.soft, turn.pending, turn.ended);
+        let spare = turn.free.is_some() && turn.out < turn.soft && turn.has_room(self.bytes);
+        let (pending, ended) = (turn.pending, turn.ended);
         if ended {
             // It only waits for places now, of which it hears.
             if self.credits.sleep_to_hear() == SourceTurn::Kept {
@@ -467,7 +439,8 @@ impl<'env> Source<'env> {
                 }
                 self.load_chain(turn, cx, |turn, place, share| {
                     let size = share.of(self.size.at(turn.taken, turn.said) as u64);
-                    items.pull(place, usize::try_from(size).expect("no more than before"))
+                    let quota = self.bytes.map_or(u64::MAX, Bytes::quota);
+                    items.pull(place, usize::try_from(size).expect("no more than before"), quota)
                 })
             }
             Supply::Numbered { items, .. } => {
@@ -506,6 +479,7 @@ impl<'env> Source<'env> {
             return; // no batch was issued in this run
         }
         turn.out -= 1;
+        turn.weight -= self.places[place as usize].weight.load(Ordering::Relaxed);
         self.grow_share();
         if self.wake.is_some() {
             turn.done.done(self.places[place as usize].number.load(Ordering::Relaxed));
@@ -536,7 +510,7 @@ impl<'env> Source<'env> {
             then = Then::Ended; // if this is seen late, some batches are issued in vain
         }
         for _ in 0..wanted {
-            let may = then == Then::More && turn.out < turn.soft;
+            let may = then == Then::More && turn.out < turn.soft && turn.has_room(self.bytes);
             let Some(place) = turn.free.filter(|_| may) else { break };
             let after = self.credits.after(place);
             let load = pull(turn, place, self.next_share(place));
@@ -545,7 +519,9 @@ impl<'env> Source<'env> {
             turn.free = after;
             turn.out += 1;
             turn.taken += items;
+            turn.weight = turn.weight.saturating_add(load.weight);
             let slot = &self.places[place as usize];
+            slot.weight.store(load.weight, Ordering::Relaxed);
             slot.number.store(turn.next, Ordering::Relaxed);
             turn.next += 1;
             if self.wake.is_some() {

@@ -24,6 +24,7 @@ use super::leaves::Numbers;
 use super::ledger::Ledger;
 use super::order::Ticket;
 use super::packet::RawPacket;
+use super::turn::Bytes;
 use crate::pool::loops::span::Of;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
@@ -50,6 +51,8 @@ pub(crate) struct Capacity {
     pub(crate) credits: usize,
     /// How many of these are used while something else of the run can go on.
     pub(crate) soft: u32,
+    /// How much they may weigh.
+    pub(crate) bytes: Option<Bytes>,
     /// Whether nobody sees how the source is cut into batches, so that time may make them smaller.
     pub(crate) unseen: bool,
     /// How many seats the pool has.

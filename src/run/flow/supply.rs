@@ -36,6 +36,8 @@ impl MemoryRange {
 pub(crate) struct Load {
     /// How many items the batch has. None: there is no batch.
     pub(crate) items: Option<u64>,
+    /// How much they weigh, if they are weighed.
+    pub(crate) weight: u64,
     pub(crate) then: Then,
 }
 
@@ -59,8 +61,9 @@ pub(crate) trait PulledItems: Send + Sync {
     /// Begins a run, and returns how many items there are, if the iterator says that; 0 if not. If this fails, the first
     /// batch fails. Only the holder of the source's turn calls it.
     fn begin(&self) -> u64;
-    /// Loads the next batch, of at most `size` items, into `place`. Only the holder of the source's turn calls it.
-    fn pull(&self, place: u32, size: usize) -> Load;
+    /// Loads the next batch, of at most `size` items, into `place`. If items are weighed, it ends when they weigh `quota`.
+    /// Only the holder of the source's turn calls it.
+    fn pull(&self, place: u32, size: usize, quota: u64) -> Load;
     /// What a live source needs besides, if it is one.
     fn live(&self) -> Option<&dyn LiveItems>;
     /// Whether the source can run again. Asked while nothing runs.
