@@ -34,6 +34,7 @@ mod topology;
 mod unwind;
 
 pub use engine::boxed::Boxed;
+pub use engine::op::IntoFailure;
 pub use engine::outside::input::{InputOptions, Overflow, SendError, Sender, Undone};
 pub use engine::outside::live::{IntoLive, Live, Pull};
 pub use engine::outside::output::{Receiver, RecvError};
@@ -46,6 +47,7 @@ pub use error::{
 };
 pub use graph::{Graph, Keyed, Stream, Table, Windowed, Windows};
 pub use operators::apply::Operator;
+pub use operators::copied::Reference;
 pub use operators::sum_by_key::ExactSum;
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan, RunControl, Running};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
