@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+FEATURES=channels,futures,iterators # those that need nothing but crates
 MODELS=52 # at least so many loom models there are: fewer mean that some were not found
 
 heading() {
@@ -28,21 +29,24 @@ need clippy clippy
 
 run cargo fmt --all --check
 run cargo clippy --all-targets -- -D warnings
-run cargo clippy --all-targets --features iterators -- -D warnings
+run cargo clippy --all-targets --features $FEATURES -- -D warnings
+for feature in ${FEATURES//,/ }; do
+    run cargo clippy --features "$feature" -- -D warnings # each without the others
+done
 
 # House rules, unit, property and integration tests. Not --all-targets: that would run the benches.
 run cargo test --lib --bins --tests --examples
 run cargo test --doc
-run cargo test --features iterators --test iterators
-run cargo test --features iterators --doc iterators
+run cargo test --features $FEATURES --test channels --test futures --test iterators
+run cargo test --features $FEATURES --doc -- iterators outside::live outside::tasks
 
 # Debug assertions are off here, and random graphs are many: some bugs show only so.
 heading "PROPTEST_CASES=2000 cargo test --release --lib check:: (whole runs on virtual workers)"
 PROPTEST_CASES=2000 cargo test --release --lib check:: -- --nocapture
 
-heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps [--features iterators]"
+heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps [--features $FEATURES]"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features iterators
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features $FEATURES
 
 heading "RUSTFLAGS=\"--cfg loom\" cargo test --profile loom --lib loom_ (models and their controls)"
 loom_target=${CARGO_TARGET_DIR:-target}/loom

@@ -9,6 +9,8 @@
 //! * [`Place`] says on which NUMA node data, a task or a source is at home.
 //! * [`Pool`] has the threads, joins, scopes and loops; [`PoolBuilder`] its options ([`Pinning`], [`Idle`]),
 //!   [`Placement`] where they run; [`PoolHandle`] is a pool to keep.
+//! * Outside: [`Sender`] and [`Receiver`], [`Live`] sources and what becomes one ([`IntoLive`]); `InputSink` and
+//!   `OutputStream`, with the feature `futures`.
 //! * `iterators`, with the feature of that name, has parallel iterators that a pool does.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
 //! * [`memory`] is about the memory of NUMA nodes: to have it, to find it, to move it.
@@ -32,9 +34,12 @@ mod topology;
 mod unwind;
 
 pub use engine::boxed::Boxed;
+pub use engine::op::IntoFailure;
 pub use engine::outside::input::{InputOptions, Overflow, SendError, Sender, Undone};
-pub use engine::outside::live::{Live, Pull};
+pub use engine::outside::live::{IntoLive, Live, Pull};
 pub use engine::outside::output::{Receiver, RecvError};
+#[cfg(feature = "futures")]
+pub use engine::outside::tasks::{InputSink, OutputStream};
 pub use engine::pipe::Pipe;
 pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
@@ -42,6 +47,7 @@ pub use error::{
 };
 pub use graph::{Graph, Keyed, Retry, Stream, Table, Windowed, Windows};
 pub use operators::apply::Operator;
+pub use operators::copied::Reference;
 pub use operators::sum_by_key::ExactSum;
 pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan, RunControl, Running};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};

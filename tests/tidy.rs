@@ -63,6 +63,7 @@ const DOOR_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/topology/", "std::thread::available_parallelism", "a question to the system, no thread"),
     ("src/topology/bind.rs", "std::thread", "which thread calls, where the system's calls know no other"),
     ("src/pool/builder.rs", "std::sync::mpsc", "at the start only: the threads say whether they could be bound"),
+    ("src/engine/outside/channels.rs", "std::sync::mpsc", "a channel of the user's, which a source receives from"),
 ];
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -46,6 +46,22 @@ pub(crate) trait Emit<T> {
     fn fail(&mut self, error: Box<dyn Error + Send + Sync>);
 }
 
+/// What a closure may give as its error, as in [`try_map`](crate::Stream::try_map): whatever becomes a boxed error that
+/// threads can pass on.
+///
+/// That is any type with `Error + Send + Sync` that borrows nothing, and `String` and `&'static str`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a run",
+    label = "this error does not become a `Box<dyn Error + Send + Sync>`",
+    note = "it must implement `std::error::Error`, be `Send` and `Sync`, and borrow nothing; a `String` will do, too",
+    note = "in place of a `Box<dyn Error>` have a `Box<dyn Error + Send + Sync>`; of any error that can be shown \
+            `.map_err(|error| error.to_string())` makes one that will do"
+)]
+pub trait IntoFailure: Into<Box<dyn Error + Send + Sync>> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Box<dyn Error + Send + Sync>>> IntoFailure for E {}
+
 /// A pipe and an operator behind it.
 pub(crate) struct Op<P, O> {
     inner: P,

@@ -33,6 +33,12 @@ use crate::run::flow::order::Ticket;
 /// Only the methods of [`Graph`](crate::Graph) and [`Stream`](crate::Stream) make pipes; the trait is sealed.
 #[expect(private_interfaces, reason = "sealed: the methods are the engine's")]
 #[expect(private_bounds, reason = "sealed: the methods are the engine's")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not known to be the pipe of a stream",
+    label = "not known to be a `Pipe`",
+    note = "a function that takes a stream of `T` asks for `P: Pipe<Out = T> + 'env`, or for a `Stream<'env, T>`, which \
+            `boxed` makes"
+)]
 pub trait Pipe: Send + Sync {
     /// The type of the items that come out.
     type Out;

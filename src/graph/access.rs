@@ -82,6 +82,12 @@ pub struct Consume<T>(Bound<T>);
 /// What a task's closure receives for an access while the task fires.
 ///
 /// The second parameter only says that the access outlives `'a`; leave it out.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how a task accesses data",
+    label = "no access",
+    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to eight",
+    note = "what is no data of the graph, the closure of the task captures"
+)]
 pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
     /// `&'a T`, `&'a mut T` or `T`; for several accesses a tuple of these.
     type Ref;
@@ -96,6 +102,12 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
 }
 
 /// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of none to eight accesses.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how a task accesses data",
+    label = "no access",
+    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to eight",
+    note = "what is no data of the graph, the closure of the task captures"
+)]
 pub trait Access: for<'a> AccessAt<'a> + Send {
     /// Finds the slots, and adds the accesses to `list`. An error if some data belongs to another graph.
     #[doc(hidden)]

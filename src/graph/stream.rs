@@ -15,6 +15,37 @@ use crate::plan::{MAX_CREDITS, Place};
 /// says *fuses* there is no queue and no allocation: an item costs what it costs in an iterator chain. An operator that
 /// says *stage boundary* moves items in batches from one stage to the next.
 ///
+/// # Functions that take and return streams
+/// A function that takes any stream has its pipe as a type parameter. It returns a stream that is [`boxed`](Self::boxed), at
+/// the cost of an indirect call for each item; or one that fuses with what comes next, whose pipe is some `impl Pipe`
+/// with the names of what it may have in it (`use<..>`). Streams of one type, as in a `Vec` or from two branches, are boxed.
+///
+/// ```
+/// use millstream::{Graph, Pipe, Pool, Stream};
+///
+/// fn numbers<'env>(g: &Graph<'env>) -> Stream<'env, u64, impl Pipe<Out = u64> + use<'env>> {
+///     g.range(0..10_u64)
+/// }
+///
+/// fn multiples<'env, P>(numbers: Stream<'env, u64, P>, of: u64) -> Stream<'env, u64, impl Pipe<Out = u64> + use<'env, P>>
+/// where
+///     P: Pipe<Out = u64> + 'env,
+/// {
+///     numbers.filter(move |x| x % of == 0)
+/// }
+///
+/// fn perhaps_squared<'env>(numbers: Stream<'env, u64, impl Pipe<Out = u64> + 'env>, square: bool) -> Stream<'env, u64> {
+///     if square { numbers.map(|x| x * x).boxed() } else { numbers.boxed() }
+/// }
+///
+/// let (pool, g) = (Pool::new()?, Graph::new());
+/// let fused = multiples(numbers(&g), 3).collect();
+/// let boxed = perhaps_squared(multiples(numbers(&g), 4), true).collect();
+/// let mut run = pool.run(g)?;
+/// assert_eq!((run.take(fused), run.take(boxed)), (vec![0, 3, 6, 9], vec![0, 16, 64]));
+/// # Ok::<(), millstream::Error>(())
+/// ```
+///
 /// A stream must end in a sink; otherwise planning the graph is a [`BuildError`](crate::BuildError).
 ///
 /// # Panics
@@ -173,7 +204,8 @@ impl<'env, T, P> Stream<'env, T, P> {
         self
     }
 
-    /// Hides the types of the fused operators, for function signatures. It costs one indirect call more for each item.
+    /// Hides the types of the fused operators, for function signatures; the docs of the type have examples. It costs one
+    /// indirect call more for each item.
     pub fn boxed(self) -> Stream<'env, T>
     where
         P: Pipe<Out = T> + 'env,

@@ -37,6 +37,12 @@ use crate::graph::Stream;
 /// assert_eq!(pool.run(g)?.take(lines), ["one", "two and three", "four "]);
 /// # Ok::<(), millstream::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no operator",
+    label = "it does not implement `Operator`",
+    note = "`Stream::apply` takes a type of one's own that implements `millstream::Operator`; closures go to `scan`, which \
+            keeps a state from item to item, `map`, or `flat_map`"
+)]
 pub trait Operator: Send {
     /// What it takes.
     type In;

@@ -4,7 +4,24 @@ use super::map::Map;
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 
-impl<'env, 'a: 'env, T: 'env, P: Pipe<Out = &'a T> + 'env> Stream<'env, &'a T, P> {
+/// A reference. [`Stream::copied`] and [`Stream::cloned`] are for streams of references; what they say of other items is
+/// `u32: Reference` is not satisfied.
+pub trait Reference {
+    /// What it refers to.
+    type Of;
+    #[doc(hidden)]
+    fn of(&self) -> &Self::Of;
+}
+
+impl<T> Reference for &T {
+    type Of = T;
+    #[inline]
+    fn of(&self) -> &T {
+        self
+    }
+}
+
+impl<'env, R: 'env, P: Pipe<Out = R> + 'env> Stream<'env, R, P> {
     /// Copies every item out of its reference, as [`Iterator::copied`] does. Fuses; runs on all workers at once.
     ///
     /// ```
@@ -16,19 +33,19 @@ impl<'env, 'a: 'env, T: 'env, P: Pipe<Out = &'a T> + 'env> Stream<'env, &'a T, P
     /// # Ok::<(), millstream::Error>(())
     /// ```
     #[track_caller]
-    pub fn copied(self) -> Stream<'env, T, impl Pipe<Out = T>>
+    pub fn copied(self) -> Stream<'env, R::Of, impl Pipe<Out = R::Of>>
     where
-        T: Copy,
+        R: Reference<Of: Copy + 'env>,
     {
-        self.fuse("copied", Map(|item: &T| *item))
+        self.fuse("copied", Map(|item: R| *item.of()))
     }
 
     /// Clones every item out of its reference, as [`Iterator::cloned`] does. Fuses; runs on all workers at once.
     #[track_caller]
-    pub fn cloned(self) -> Stream<'env, T, impl Pipe<Out = T>>
+    pub fn cloned(self) -> Stream<'env, R::Of, impl Pipe<Out = R::Of>>
     where
-        T: Clone,
+        R: Reference<Of: Clone + 'env>,
     {
-        self.fuse("cloned", Map(T::clone))
+        self.fuse("cloned", Map(|item: R| item.of().clone()))
     }
 }

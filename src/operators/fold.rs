@@ -1,10 +1,10 @@
 //! `fold` and its like: make one value of all items, one after the other.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::engine::op::IntoFailure;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::engine::tail::put;
@@ -61,7 +61,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         A: Clone + Send + 'env,
         F: FnMut(A, T) -> Result<A, E> + Send + 'env,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: IntoFailure,
     {
         self.serial_sink("try_fold", Some("one value"), |result| TryFold { init, f, result })
     }
@@ -114,7 +114,7 @@ impl<T, A, E, F> SerialOp<T> for TryFold<A, F>
 where
     A: Clone + Send,
     F: FnMut(A, T) -> Result<A, E> + Send,
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: IntoFailure,
 {
     type Out = Infallible;
     /// None only while the closure has the value, and when it has failed.

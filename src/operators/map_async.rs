@@ -1,10 +1,10 @@
 //! `map_async` and `try_map_async`: replace every item by what a future makes of it.
 
-use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 
 use crate::engine::edge::Edge;
+use crate::engine::op::IntoFailure;
 use crate::engine::outside::futures::Futures;
 use crate::engine::pipe::Pipe;
 use crate::graph::{Retry, Stream};
@@ -77,7 +77,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     pub fn try_map_async<U, E, A, F>(self, limit: usize, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
     where
         U: Send + 'env,
-        E: Into<Box<dyn Error + Send + Sync>> + 'env,
+        E: IntoFailure + 'env,
         A: Future<Output = Result<U, E>> + Send + 'env,
         F: Fn(T) -> A + Send + Sync + 'env,
     {
@@ -110,7 +110,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Sync,
         U: Send + 'env,
-        E: Into<Box<dyn Error + Send + Sync>> + Send + 'env,
+        E: IntoFailure + Send + 'env,
         A: Future<Output = Result<U, E>> + Send + 'env,
         F: Fn(&T) -> A + Send + Sync + 'env,
     {

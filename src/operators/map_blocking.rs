@@ -1,8 +1,8 @@
 //! `map_blocking` and `try_map_blocking`: replace every item, by calls that may block.
 
-use std::error::Error;
 use std::sync::Arc;
 
+use crate::engine::op::IntoFailure;
 use crate::engine::pipe::Pipe;
 use crate::graph::{Retry, Stream};
 use crate::run::cancel::BoxedError;
@@ -53,7 +53,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     pub fn try_map_blocking<U, E, F>(self, limit: usize, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
     where
         U: Send + 'env,
-        E: Into<Box<dyn Error + Send + Sync>> + Send + 'env,
+        E: IntoFailure + Send + 'env,
         F: Fn(T) -> Result<U, E> + Send + Sync + 'env,
     {
         let f = Arc::new(f);
@@ -87,7 +87,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Sync,
         U: Send + 'env,
-        E: Into<Box<dyn Error + Send + Sync>> + Send + 'env,
+        E: IntoFailure + Send + 'env,
         F: Fn(&T) -> Result<U, E> + Send + Sync + 'env,
     {
         let f = Arc::new(f);

@@ -15,7 +15,7 @@ pub(crate) mod apply;
 mod chain;
 mod chunks;
 mod collect;
-mod copied;
+pub(crate) mod copied;
 mod count;
 mod count_by_key;
 mod distinct;

@@ -1,12 +1,12 @@
 //! `try_for_each` and `try_for_each_ordered`: give all items to a closure that may fail.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::for_each::ForEach;
 use super::try_map::TryMap;
+use crate::engine::op::IntoFailure;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::engine::tail::put;
@@ -33,7 +33,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     pub fn try_for_each<E, F>(self, f: F) -> Data<()>
     where
         F: Fn(T) -> Result<(), E> + Send + Sync + 'env,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: IntoFailure,
     {
         let called = self.fuse("try_for_each", TryMap(f));
         let call = called.number();
@@ -49,7 +49,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Send,
         F: FnMut(T) -> Result<(), E> + Send + 'env,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: IntoFailure,
     {
         self.serial_sink("try_for_each_ordered", None, |result| TryForEachOrdered { f, result })
     }
@@ -64,7 +64,7 @@ struct TryForEachOrdered<F> {
 impl<T, E, F> SerialOp<T> for TryForEachOrdered<F>
 where
     F: FnMut(T) -> Result<(), E> + Send,
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: IntoFailure,
 {
     type Out = Infallible;
     type State = ();

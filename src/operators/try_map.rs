@@ -1,9 +1,7 @@
 //! `try_map` and `try_flat_map`: replace every item, or fail with an error.
 
-use std::error::Error;
-
 use super::flat_map::FlatMap;
-use crate::engine::op::{Emit, FusedOp, Makes};
+use crate::engine::op::{Emit, FusedOp, IntoFailure, Makes};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 
@@ -17,7 +15,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     pub fn try_map<U, E, F>(self, f: F) -> Stream<'env, U, impl Pipe<Out = U>>
     where
         F: Fn(T) -> Result<U, E> + Send + Sync + 'env,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: IntoFailure,
     {
         self.fuse("try_map", TryMap(f))
     }
@@ -45,7 +43,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         I: IntoIterator + 'env,
         F: Fn(T) -> Result<I, E> + Send + Sync + 'env,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: IntoFailure,
     {
         let made = self.fuse("try_flat_map", TryMap(f));
         let whole = made.number();
@@ -58,7 +56,7 @@ pub(super) struct TryMap<F>(pub(super) F);
 
 impl<T, U, E, F> FusedOp<T> for TryMap<F>
 where
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: IntoFailure,
     F: Fn(T) -> Result<U, E> + Send + Sync,
 {
     type Out = U;

@@ -220,7 +220,7 @@ impl<T, U, A> State<T, U, A> {
         let spot = Spot { piece: Key::FIRST, index: 0 };
         self.berths.push(None);
         self.taken.push((wake.clone(), spot));
-        Some(Box::new(Berth { index, future: Box::pin(None), waker: wake.waker(), wake, spot }))
+        Some(Box::new(Berth { index, future: Box::pin(None), waker: wake.clone().into(), wake, spot }))
     }
 
     /// Puts the next item into a berth, or gives the berth up.

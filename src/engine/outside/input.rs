@@ -75,7 +75,7 @@ impl Default for InputOptions {
 /// graph of the same pool, all threads may come to wait for room, and none is left to make some. Send from
 /// [`for_each_ordered`](crate::Stream::for_each_ordered), which is one thread at a time, or to a graph on a pool of its
 /// own.
-pub struct Sender<T>(Arc<Inbox<T>>);
+pub struct Sender<T>(pub(super) Arc<Inbox<T>>);
 
 /// Why an item was not sent. It is given back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ pub(crate) fn inbox<T>(options: InputOptions) -> (Sender<T>, FromInbox<T>, Hears
 }
 
 /// What senders and the source share.
-struct Inbox<T> {
+pub(super) struct Inbox<T> {
     options: InputOptions,
     /// Set when a sender waits until its item is done.
     hears: Hears,
@@ -189,7 +189,7 @@ enum Phase {
 
 /// A sender that waits until its item is done.
 #[derive(Default)]
-struct Mark(Mutex<MarkState>);
+pub(super) struct Mark(Mutex<MarkState>);
 
 #[derive(Default)]
 struct MarkState {
@@ -218,7 +218,7 @@ impl Mark {
 }
 
 /// What became of an item that is to be sent.
-enum Posted<T> {
+pub(super) enum Posted<T> {
     Sent,
     /// There is no room. It is given back.
     Full(T),
@@ -228,7 +228,7 @@ enum Posted<T> {
 impl<T> Inbox<T> {
     /// Puts an item into the box. If there is no room, and there is a place among those that wait, `waiter` is woken when
     /// there is room.
-    fn post(&self, item: T, mark: Option<&Arc<Mark>>, mut wait: Option<(&Waits<'_, T>, Waiter)>) -> Posted<T> {
+    pub(super) fn post(&self, item: T, mark: Option<&Arc<Mark>>, mut wait: Option<(&Waits<T>, Waiter)>) -> Posted<T> {
         let mut state = self.state.lock();
         match state.phase {
             Phase::NotStarted => return Posted::Refused(SendError::NotStarted(item)),
@@ -265,10 +265,10 @@ impl<T> Inbox<T> {
     }
 
     /// A place among those that wait for room.
-    fn waits(&self) -> Waits<'_, T> {
+    pub(super) fn waits(self: &Arc<Self>) -> Waits<T> {
         let mut state = self.state.lock();
         state.places += 1;
-        Waits { inbox: self, id: state.places }
+        Waits { inbox: Arc::clone(self), id: state.places }
     }
 
     /// Nothing more is taken in this run. Everybody who waits hears of it.
@@ -295,12 +295,12 @@ impl<T> InboxState<T> {
 }
 
 /// A place among those that wait for room. Dropping it takes the waiter away.
-struct Waits<'a, T> {
-    inbox: &'a Inbox<T>,
+pub(super) struct Waits<T> {
+    inbox: Arc<Inbox<T>>,
     id: u64,
 }
 
-impl<T> Drop for Waits<'_, T> {
+impl<T> Drop for Waits<T> {
     fn drop(&mut self) {
         let mut state = self.inbox.state.lock();
         let at = state.waiting.iter().position(|(id, _)| *id == self.id);
@@ -414,7 +414,7 @@ impl<T> Sender<T> {
     fn send_until(&self, mut item: T, mark: Option<&Arc<Mark>>, until: Option<Instant>) -> Result<(), SendError<T>> {
         let mut waits = None;
         loop {
-            let wait = waits.as_ref().map(|(place, thread): &(Waits<'_, T>, Blocked)| (place, thread.waiter()));
+            let wait = waits.as_ref().map(|(place, thread): &(Waits<T>, Blocked)| (place, thread.waiter()));
             let waited = wait.is_some();
             match self.0.post(item, mark, wait) {
                 Posted::Sent => return Ok(()),

@@ -86,6 +86,62 @@ pub trait Live: Send {
     fn done(&mut self, items: u64) {
         _ = items;
     }
+
+    /// The run is over: until the next one begins the source is not asked again. It must not panic.
+    #[doc(hidden)]
+    fn over(&mut self) {}
+}
+
+/// What [`Graph::live`](crate::Graph::live) makes a stream of: a [`Live`] source, or the receiver of a channel.
+///
+/// # Channels
+/// `std::sync::mpsc::Receiver` always, and with the feature `channels` those of crossbeam-channel and flume too. The
+/// stream has what is sent, in the order of the channel, and ends when the senders are gone and the channel is empty.
+/// What no run has taken stays for the next one, and is dropped with the plan.
+///
+/// flume wakes the source itself. A receiver of std or crossbeam wakes nobody: while it is empty, a thread of its own
+/// waits there (`millstream-wait`), which looks up ten times a second, and ends within a tenth of a second when the plan
+/// is dropped. So an item that comes alone costs two wake-ups of threads more than one that is sent to an
+/// [`input`](crate::Graph::input). Clones of a crossbeam or flume receiver may receive beside the graph.
+///
+/// ```
+/// use std::sync::mpsc::channel;
+///
+/// use millstream::{Graph, Pool};
+///
+/// let (pool, g) = (Pool::new()?, Graph::new());
+/// let (sender, numbers) = channel::<u64>();
+/// let sum = g.live(numbers).sum::<u64>();
+/// let running = g.plan(&pool)?.start();
+/// (1..=10).for_each(|number| sender.send(number).expect("the graph runs"));
+/// drop(sender);
+/// assert_eq!(running.join()?.take(sum), 55);
+/// # Ok::<(), millstream::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no live source",
+    label = "neither `Live` nor the receiver of a channel",
+    note = "`Graph::live` takes the receivers of `std::sync::mpsc` if their items are `Send` and borrow nothing, and with \
+            the feature `channels` those of crossbeam-channel and flume",
+    note = "for anything else implement `millstream::Live`, or send what it has to a `Graph::input`"
+)]
+pub trait IntoLive {
+    /// What it gives.
+    type Item: Send;
+    /// The source that it becomes.
+    type Live: Live<Item = Self::Item>;
+
+    /// Makes it a source.
+    fn into_live(self) -> Self::Live;
+}
+
+#[diagnostic::do_not_recommend]
+impl<L: Live> IntoLive for L {
+    type Item = L::Item;
+    type Live = L;
+    fn into_live(self) -> L {
+        self
+    }
 }
 
 /// Supplies the items of a live source.
@@ -127,5 +183,8 @@ impl<L: Live> Supplier for FromLive<L> {
     }
     fn done(&mut self, items: u64) {
         self.live.done(items);
+    }
+    fn close(&mut self) {
+        self.live.over();
     }
 }

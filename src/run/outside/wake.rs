@@ -30,6 +30,38 @@ use crate::sync::credit::IssueJob;
 ///
 /// Any thread may call [`wake`](Self::wake), at any time, also from inside `pull` or `done`, and after the run has
 /// ended. Clones wake the same source.
+///
+/// It becomes a [`Waker`], so that a source can wait for what an executor's tasks wait for:
+///
+/// ```
+/// use std::task::{Context, Poll};
+///
+/// use millstream::{Graph, Live, Pool, Pull, Wake};
+/// use tokio::sync::mpsc::{Receiver, channel};
+///
+/// struct Numbers(Receiver<u64>);
+///
+/// impl Live for Numbers {
+///     type Item = u64;
+///     fn pull(&mut self, wake: &Wake) -> Result<Pull<u64>, Box<dyn std::error::Error + Send + Sync>> {
+///         let waker = wake.clone().into();
+///         Ok(match self.0.poll_recv(&mut Context::from_waker(&waker)) {
+///             Poll::Ready(Some(number)) => Pull::Item(number),
+///             Poll::Ready(None) => Pull::End,
+///             Poll::Pending => Pull::Pending,
+///         })
+///     }
+/// }
+///
+/// let (pool, g) = (Pool::new()?, Graph::new());
+/// let (sender, numbers) = channel(16);
+/// let sum = g.live(Numbers(numbers)).sum::<u64>();
+/// let running = g.plan(&pool)?.start();
+/// (1..=10).for_each(|number| sender.blocking_send(number).expect("the graph runs"));
+/// drop(sender);
+/// assert_eq!(running.join()?.take(sum), 55);
+/// # Ok::<(), millstream::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Wake(Arc<Waking>);
 
@@ -65,19 +97,17 @@ impl Wake {
     pub(crate) fn bell(&self) -> &Bell {
         &self.0.bell
     }
-
-    /// A waker for futures that wakes the same.
-    pub(crate) fn waker(&self) -> Waker {
-        Waker::from(Arc::clone(&self.0))
-    }
 }
 
 impl task::Wake for Waking {
     fn wake(self: Arc<Self>) {
         Wake(self).wake();
     }
-    fn wake_by_ref(self: &Arc<Self>) {
-        Wake(Arc::clone(self)).wake();
+}
+
+impl From<Wake> for Waker {
+    fn from(wake: Wake) -> Self {
+        wake.0.into()
     }
 }
 
