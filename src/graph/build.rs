@@ -41,6 +41,7 @@ use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::{Items, NumberedItems, Supply};
 use crate::run::outside::wake::Hears;
 use crate::run::slot::Slot;
+use crate::sync::atomic::AtomicU64;
 
 /// A stream that is pulled out of an iterator.
 type FromIter<'env, M> = Stream<'env, <<M as MakeIter>::Iter as Iterator>::Item, Root<Arc<Pulled<Iterate<M>>>>>;
@@ -190,6 +191,19 @@ impl<'env, T, P> Stream<'env, T, P> {
     /// The number of the operator that was added last.
     pub(crate) fn number(&self) -> usize {
         self.op
+    }
+
+    /// Sets an option of the operator that was added last; `method` says which.
+    #[track_caller]
+    pub(crate) fn with_pipe(mut self, method: &str, set: impl FnOnce(&mut P)) -> Self {
+        drop(self.describe(method));
+        set(&mut self.pipe);
+        self
+    }
+
+    /// Notes where the operator that was added last counts how often it has tried again.
+    pub(crate) fn counts_retries(&self, retried: Arc<AtomicU64>) {
+        self.draft.borrow_mut().retried.push((self.op, retried));
     }
 
     /// Notes what is wrong with the operator that was added last, if anything is.

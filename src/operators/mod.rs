@@ -55,6 +55,7 @@ mod tee;
 mod top_k;
 mod try_for_each;
 mod try_map;
+mod try_map_ref;
 mod try_partition;
 mod window;
 mod windows;

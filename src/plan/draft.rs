@@ -11,6 +11,7 @@ use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
 use crate::run::slot::AnySlot;
+use crate::sync::atomic::AtomicU64;
 
 /// A slot, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,8 @@ pub(crate) struct Draft<'env> {
     pub(super) defects: Vec<(usize, String)>,
     /// An operator that threads outside serve while a run goes on, if there is one.
     pub(crate) served: Option<usize>,
+    /// How often operators have tried again in a run, by operator.
+    pub(crate) retried: Vec<(usize, Arc<AtomicU64>)>,
     /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
     planned: bool,
 }
@@ -112,6 +115,7 @@ impl<'env> Draft<'env> {
             sequences: Vec::new(),
             defects: Vec::new(),
             served: None,
+            retried: Vec::new(),
             planned: false,
         }
     }

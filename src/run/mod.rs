@@ -49,7 +49,7 @@ use crate::pool::work::job::{Group, Job, Target, group_id};
 use crate::pool::work::worker::Worker;
 use crate::pool::{ActiveRun, Shared};
 use crate::report::Report;
-use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
@@ -85,6 +85,8 @@ pub(crate) struct Run<'env> {
     /// What the pieces counted, as far as the ledgers of the stages have no room for it.
     islands: Islands,
     pub(crate) dag: Dag<'env>,
+    /// How often operators have tried again in this run, by operator.
+    retried: Vec<(usize, Arc<AtomicU64>)>,
     open_stages: AtomicUsize,
     failure: Mutex<Option<(Site, Carried)>>,
     ending: Notice,
@@ -125,6 +127,8 @@ pub(crate) struct RunParts<'env> {
     pub(crate) sources: Vec<Source<'env>>,
     pub(crate) stages: Vec<StageCell<'env>>,
     pub(crate) dag: Dag<'env>,
+    /// How often operators have tried again in a run, by operator.
+    pub(crate) retried: Vec<(usize, Arc<AtomicU64>)>,
     /// Whether there is a live source, or a sink that hands items to threads outside.
     pub(crate) meets_outside: bool,
 }
@@ -157,6 +161,7 @@ impl<'env> Seated<'env> {
             stages: parts.stages.into(),
             islands,
             dag: parts.dag,
+            retried: parts.retried,
             open_stages: AtomicUsize::new(0),
             failure: Mutex::new(None),
             ending: Notice::new(),
@@ -296,6 +301,7 @@ impl<'env> Run<'env> {
         self.stages.iter_mut().for_each(StageCell::reset);
         self.islands.reset();
         self.dag.reset();
+        self.retried.iter().for_each(|(_, count)| count.store(0, Ordering::Relaxed));
         self.open_stages.store(self.stages.len(), Ordering::Relaxed);
         self.ending.reset();
         self.cancelled.store(Cancel::None as u32, Ordering::Relaxed);
