@@ -45,6 +45,7 @@ mod reduce;
 mod route;
 mod scan;
 mod scan_by_key;
+mod send_to;
 mod skip;
 mod sorted_by_key;
 mod sum;

@@ -98,6 +98,8 @@ pub(crate) struct Draft<'env> {
     pub(super) defects: Vec<(usize, String)>,
     /// An operator that threads outside serve while a run goes on, if there is one.
     pub(crate) served: Option<usize>,
+    /// Whether there is a sink that meets threads outside.
+    pub(crate) meets_outside: bool,
     /// How often operators have tried again in a run, by operator.
     pub(crate) retried: Vec<(usize, Arc<AtomicU64>)>,
     /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
@@ -115,6 +117,7 @@ impl<'env> Draft<'env> {
             sequences: Vec::new(),
             defects: Vec::new(),
             served: None,
+            meets_outside: false,
             retried: Vec::new(),
             planned: false,
         }

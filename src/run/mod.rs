@@ -129,7 +129,7 @@ pub(crate) struct RunParts<'env> {
     pub(crate) dag: Dag<'env>,
     /// How often operators have tried again in a run, by operator.
     pub(crate) retried: Vec<(usize, Arc<AtomicU64>)>,
-    /// Whether there is a live source, or a sink that hands items to threads outside.
+    /// Whether there is a live source, or a sink that hands items to threads outside or to another graph.
     pub(crate) meets_outside: bool,
 }
 
