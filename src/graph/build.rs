@@ -42,7 +42,7 @@ use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::{Items, NumberedItems, Supply};
 use crate::run::outside::wake::Hears;
 use crate::run::slot::Slot;
-use crate::sync::atomic::AtomicU64;
+use crate::run::tally::Retried;
 
 /// A stream that is pulled out of an iterator.
 type FromIter<'env, M> = Stream<'env, <<M as MakeIter>::Iter as Iterator>::Item, Root<Arc<Pulled<Iterate<M>>>>>;
@@ -203,7 +203,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     }
 
     /// Notes where the operator that was added last counts how often it has tried again.
-    pub(crate) fn counts_retries(&self, retried: Arc<AtomicU64>) {
+    pub(crate) fn counts_retries(&self, retried: Retried) {
         self.draft.borrow_mut().retried.push((self.op, retried));
     }
 

@@ -1,12 +1,11 @@
 //! `try_map_ref` and `retry`: replace every item by what is made of a reference to it, or fail, after some more tries.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use crate::engine::op::{Emit, FusedOp, Makes, Op, Retries};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::run::tally::Retried;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Replaces every item by what `f` makes of a reference to it, or fails the run if that is an error, as
@@ -37,8 +36,8 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         F: Fn(&T) -> Result<U, E> + Send + Sync + 'env,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let retried = Arc::new(AtomicU64::new(0));
-        let stream = self.fuse("try_map_ref", TryMapRef { f, retries: 0, retried: Arc::clone(&retried) });
+        let retried = Retried::new();
+        let stream = self.fuse("try_map_ref", TryMapRef { f, retries: 0, retried: retried.clone() });
         stream.counts_retries(retried);
         stream
     }
@@ -78,7 +77,7 @@ struct TryMapRef<F> {
     /// How often it is called again for one item, at most.
     retries: u32,
     /// How often it was called again in this run.
-    retried: Arc<AtomicU64>,
+    retried: Retried,
 }
 
 impl<T, U, E, F> FusedOp<T> for TryMapRef<F>
@@ -103,8 +102,7 @@ where
                 Err(error) if left == 0 => return out.fail(error.into()),
                 Err(_) => left -= 1,
             }
-            // Relaxed: it is read when the run is over.
-            self.retried.fetch_add(1, Ordering::Relaxed);
+            self.retried.count();
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
 use crate::run::slot::AnySlot;
-use crate::sync::atomic::AtomicU64;
+use crate::run::tally::Retried;
 
 /// A slot, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(crate) struct Draft<'env> {
     /// Whether there is a sink that meets threads outside.
     pub(crate) meets_outside: bool,
     /// How often operators have tried again in a run, by operator.
-    pub(crate) retried: Vec<(usize, Arc<AtomicU64>)>,
+    pub(crate) retried: Vec<(usize, Retried)>,
     /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
     planned: bool,
 }

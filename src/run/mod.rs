@@ -38,7 +38,7 @@ mod outcome;
 pub(crate) mod outside;
 pub(crate) mod slot;
 mod stall;
-mod tally;
+pub(crate) mod tally;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ use crate::pool::work::job::{Group, Job, Target, group_id};
 use crate::pool::work::worker::Worker;
 use crate::pool::{ActiveRun, Shared};
 use crate::report::Report;
-use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
@@ -64,7 +64,7 @@ use flow::source::Source;
 use flow::stage::{Reads, Stage, StageCell};
 use names::Names;
 use outside::control::Control;
-use tally::Tally;
+use tally::{Retried, Tally};
 
 /// The engine's part of a plan; see the module documentation.
 #[repr(C)]
@@ -86,7 +86,7 @@ pub(crate) struct Run<'env> {
     islands: Islands,
     pub(crate) dag: Dag<'env>,
     /// How often operators have tried again in this run, by operator.
-    retried: Vec<(usize, Arc<AtomicU64>)>,
+    retried: Vec<(usize, Retried)>,
     open_stages: AtomicUsize,
     failure: Mutex<Option<(Site, Carried)>>,
     ending: Notice,
@@ -128,7 +128,7 @@ pub(crate) struct RunParts<'env> {
     pub(crate) stages: Vec<StageCell<'env>>,
     pub(crate) dag: Dag<'env>,
     /// How often operators have tried again in a run, by operator.
-    pub(crate) retried: Vec<(usize, Arc<AtomicU64>)>,
+    pub(crate) retried: Vec<(usize, Retried)>,
     /// Whether there is a live source, or a sink that hands items to threads outside or to another graph.
     pub(crate) meets_outside: bool,
 }
@@ -301,7 +301,7 @@ impl<'env> Run<'env> {
         self.stages.iter_mut().for_each(StageCell::reset);
         self.islands.reset();
         self.dag.reset();
-        self.retried.iter().for_each(|(_, count)| count.store(0, Ordering::Relaxed));
+        self.retried.iter().for_each(|(_, retried)| retried.reset());
         self.open_stages.store(self.stages.len(), Ordering::Relaxed);
         self.ending.reset();
         self.cancelled.store(Cancel::None as u32, Ordering::Relaxed);

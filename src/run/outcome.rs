@@ -10,7 +10,6 @@ use super::cancel::{Cancel, Cause, FailedItem, Index};
 use super::flow::ledger::Sums;
 use crate::error::{RunError, RunErrorKind};
 use crate::report::{OperatorProgress, OperatorReport, Progress, Report, StageReport, WorkerReport};
-use crate::sync::atomic::Ordering;
 use crate::unwind;
 
 impl Run<'_> {
@@ -113,7 +112,7 @@ impl Run<'_> {
     /// How often an operator has tried again.
     fn retries(&self, op: usize) -> u64 {
         let counts = self.retried.iter().filter(|(retrier, _)| *retrier == op);
-        counts.map(|(_, count)| count.load(Ordering::Relaxed)).sum()
+        counts.map(|(_, retried)| retried.get()).sum()
     }
 
     /// What the run has done so far: the items that its operators were given, as far as they are entered.
