@@ -32,6 +32,7 @@ mod topology;
 mod unwind;
 
 pub use engine::boxed::Boxed;
+pub use engine::numbered::ParallelSource;
 pub use engine::op::Retries;
 pub use engine::outside::input::{InputOptions, Overflow, SendError, Sender, Undone};
 pub use engine::outside::live::{Live, Pull};
