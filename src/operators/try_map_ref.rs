@@ -43,7 +43,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
-impl<U, P: Retries<Out = U>> Stream<'_, U, P> {
+impl<T, P> Stream<'_, T, P> {
     /// Has the closure of the operator just before this called again for an item on which it fails: up to `times`
     /// times, at once. Without it, the first error ends the run.
     ///
@@ -66,7 +66,10 @@ impl<U, P: Retries<Out = U>> Stream<'_, U, P> {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     #[track_caller]
-    pub fn retry(self, times: u32) -> Self {
+    pub fn retry(self, times: u32) -> Self
+    where
+        P: Retries,
+    {
         self.with_pipe("retry", |pipe| pipe.set_retries(times))
     }
 }
