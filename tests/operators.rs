@@ -1,8 +1,9 @@
-//! Operators that end a stream early, and what they make at its end.
+//! Operators that end a stream early, what they make at its end, and those that are tried again.
 
+use std::error::Error as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use millstream::{Graph, Operator, Pool};
+use millstream::{Graph, Operator, Pool, RunErrorKind};
 
 /// Each of these has its answer early, and the source, which never ends, stops.
 #[test]
@@ -106,4 +107,50 @@ fn parts_that_overtake_each_other_all_arrive() {
     });
     let count = slow_first.map_batch(|batch| batch).count();
     assert_eq!(pool.run(g).expect("no failure").take(count), 10_000);
+}
+
+/// The item that fails is tried as often as was said, with all other items behind it dropped; a panic is not tried again.
+#[test]
+fn what_fails_is_tried_again() {
+    let pool = Pool::builder().workers(2).build().expect("a pool");
+    for (trap, panics) in [(0, false), (700, false), (999, false), (700, true)] {
+        let calls = AtomicU64::new(0);
+        let g = Graph::new();
+        let ask = g.range(0..1000_u64).batch_size(10).try_map_ref(|x| {
+            if *x != trap {
+                return Ok(2 * x);
+            }
+            let call = calls.fetch_add(1, Relaxed);
+            assert!(!panics, "no answer");
+            Err(format!("call {call}"))
+        });
+        let seen = AtomicU64::new(0);
+        ask.named("ask").retry(1).retry(4).for_each_ordered(|_| _ = seen.fetch_add(1, Relaxed));
+        let error = pool.run(g).expect_err("the trap always fails");
+        let run = error.as_run().expect("it ran");
+        assert_eq!((run.operator(), run.item()), (Some("ask"), Some(trap)));
+        let (kind, tries) = if panics { (RunErrorKind::Panicked, 1) } else { (RunErrorKind::Failed, 5) };
+        assert_eq!(*run.kind(), kind);
+        assert_eq!(run.source().map(ToString::to_string), (!panics).then(|| "call 4".to_owned()));
+        assert_eq!((calls.load(Relaxed), seen.load(Relaxed)), (tries, trap));
+        assert_eq!(run.report().operator("ask").map(millstream::OperatorReport::retries), Some(tries - 1));
+    }
+}
+
+/// Each run counts its own retries, and the table of the report shows them.
+#[test]
+fn retries_are_counted_anew_in_every_run() {
+    let pool = Pool::builder().workers(2).build().expect("a pool");
+    let calls = AtomicU64::new(0);
+    let g = Graph::new();
+    let flaky = |x: &u64| if calls.fetch_add(1, Relaxed).is_multiple_of(2) { Err("busy") } else { Ok(*x) };
+    let sum = g.range(0..100_u64).batch_size(100).try_map_ref(flaky).named("ask").retry(1).sum::<u64>();
+    let mut plan = g.plan(&pool).expect("no defect");
+    for _ in 0..2 {
+        plan.run().expect("the second call succeeds");
+        assert_eq!(*plan.get(&sum), 4950);
+        let report = plan.report();
+        assert_eq!(report.operator("ask").map(millstream::OperatorReport::retries), Some(100));
+        assert!(report.to_string().contains("ask (100 retries)"), "{report}");
+    }
 }

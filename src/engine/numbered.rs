@@ -1,6 +1,6 @@
 //! Numbered sources: any worker can make a batch from its number alone.
 //!
-//! The sources in [`crate::sources`] implement [`ByNumber`]. [`Numbered`] cuts them into batches for the run
+//! The sources in [`crate::sources`] implement [`ByNumber`], one of them for each [`ParallelSource`] of the user's own. [`Numbered`] cuts them into batches for the run
 //! ([`NumberedItems`]), and is the head of the stage's pipe ([`Feed`]). The run asks for each batch once, from any
 //! worker, after `begin`.
 
@@ -50,6 +50,60 @@ pub(crate) trait ByNumber: Send + Sync {
     }
     /// Drops what a failed run left. Called while nothing runs.
     fn clear(&self) {}
+}
+
+/// A source of one's own that all workers read at once: a file of records of one size, a table, numbers from a formula.
+///
+/// [`Graph::parallel`](crate::Graph::parallel) makes a stream of it. The engine cuts the places of the source, `0..len()`, into
+/// ranges, and asks for each range once in a run: from any worker, several at a time, in any order. The stream has the
+/// items in the order of their ranges all the same.
+///
+/// ```
+/// use std::ops::Range;
+///
+/// use millstream::{Graph, ParallelSource, Pool};
+///
+/// /// Records of eight bytes each, one after the other.
+/// struct Records<'a>(&'a [u8]);
+///
+/// impl ParallelSource for Records<'_> {
+///     type Item = u64;
+///     fn len(&self) -> u64 {
+///         (self.0.len() / 8) as u64
+///     }
+///     fn each(&self, range: Range<u64>, out: &mut impl FnMut(u64)) {
+///         let bytes = &self.0[8 * range.start as usize..8 * range.end as usize];
+///         for record in bytes.chunks_exact(8) {
+///             out(u64::from_le_bytes(record.try_into().expect("eight bytes")));
+///         }
+///     }
+/// }
+///
+/// let bytes: Vec<u8> = (0..1000_u64).flat_map(u64::to_le_bytes).collect();
+/// let (pool, g) = (Pool::new()?, Graph::new());
+/// let sum = g.parallel(Records(&bytes)).sum::<u64>();
+/// assert_eq!(pool.run(g)?.take(sum), 499_500);
+/// # Ok::<(), millstream::Error>(())
+/// ```
+#[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+pub trait ParallelSource: Send + Sync {
+    /// What it gives.
+    type Item;
+
+    /// Whether it has one item at each place. If not, a range may have any number of items, and reports cannot say how
+    /// many items of it were dropped when a run failed.
+    const ONE_EACH: bool = true;
+
+    /// How many places it has. Asked once in each run, when the run begins; [`batch_size`](crate::Stream::batch_size)
+    /// counts places.
+    fn len(&self) -> u64;
+
+    /// Gives the items of a range of places to `out`, in order. It is asked for ranges within `0..len()`.
+    ///
+    /// It works on as many items as it is asked for, and must not wait: a worker that waits does nothing else. A `for`
+    /// loop over the items is the fastest way. A source that cannot make some items gives
+    /// a `Result` for each, and [`try_map`](crate::Stream::try_map) behind it ends the run at the first error.
+    fn each(&self, range: Range<u64>, out: &mut impl FnMut(Self::Item));
 }
 
 /// A batch of an indexed source, or several adjacent ones, as a range of indices.

@@ -73,6 +73,24 @@ impl<P, O> Op<P, O> {
     pub(crate) fn new(inner: P, op: O, spot: Position) -> Self {
         Self { inner, op, spot }
     }
+
+    /// The operator, for its options.
+    pub(crate) fn op_mut(&mut self) -> &mut O {
+        &mut self.op
+    }
+}
+
+/// A pipe whose last operator can be tried again on an item on which it has failed: one that
+/// [`Stream::retry`](crate::Stream::retry) can be said of.
+///
+/// Only methods of [`Stream`](crate::Stream) make such pipes; the trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`retry` can only be said right behind an operator that keeps its item, such as `try_map_ref`",
+    label = "the last operator of this stream cannot be tried again"
+)]
+pub trait Retries: Pipe {
+    #[doc(hidden)]
+    fn set_retries(&mut self, times: u32);
 }
 
 impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {

@@ -7,7 +7,7 @@
 //! | a source | [`Graph::add_pulled`], [`Graph::add_live`], [`Graph::add_served`], [`Graph::add_numbered`] |
 //! | an operator that fuses | [`Stream::fuse`], [`Stream::fuse_with_data`] |
 //! | an operator one item at a time, in stream order | [`Stream::serial`] |
-//! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`], [`Stream::outlet`] |
+//! | a sink | [`Stream::serial_sink`], [`Stream::parallel_sink`], [`Stream::reduction`], [`Stream::outlet`], [`Stream::relay`] |
 //! | one stream becomes several | [`Stream::fork`], [`Stream::route_to`] |
 //! | one stream is numbered anew | [`Stream::renumber`] |
 //! | whole packets are replaced | [`Stream::through`] |
@@ -29,6 +29,7 @@ use crate::engine::inlet::{Inlet, Shape};
 use crate::engine::numbered::{ByNumber, Numbered};
 use crate::engine::op::{FusedOp, Op};
 use crate::engine::outside::outlet::Outlet;
+use crate::engine::outside::relay::Relay;
 use crate::engine::pipe::{Feed, Pipe, Position, Root};
 use crate::engine::pulled::{Iterate, MakeIter, Pulled, Supplier};
 use crate::engine::reduce::{Reduce, Reduction};
@@ -41,6 +42,7 @@ use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::{Items, NumberedItems, Supply};
 use crate::run::outside::wake::Hears;
 use crate::run::slot::Slot;
+use crate::run::tally::Retried;
 
 /// A stream that is pulled out of an iterator.
 type FromIter<'env, M> = Stream<'env, <<M as MakeIter>::Iter as Iterator>::Item, Root<Arc<Pulled<Iterate<M>>>>>;
@@ -192,6 +194,19 @@ impl<'env, T, P> Stream<'env, T, P> {
         self.op
     }
 
+    /// Sets an option of the operator that was added last; `method` says which.
+    #[track_caller]
+    pub(crate) fn with_pipe(mut self, method: &str, set: impl FnOnce(&mut P)) -> Self {
+        drop(self.describe(method));
+        set(&mut self.pipe);
+        self
+    }
+
+    /// Notes where the operator that was added last counts how often it has tried again.
+    pub(crate) fn counts_retries(&self, retried: Retried) {
+        self.draft.borrow_mut().retried.push((self.op, retried));
+    }
+
     /// Notes what is wrong with the operator that was added last, if anything is.
     pub(crate) fn refuse_if(self, is_wrong: bool, why: &str) -> Self {
         if is_wrong {
@@ -204,6 +219,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     pub(crate) fn goes_elsewhere(self, limit: usize) -> Self {
         let mut draft = self.draft.borrow_mut();
         draft.elsewhere = draft.elsewhere.max(Some(limit));
+        draft.meets_outside = true;
         drop(draft);
         self
     }
@@ -303,12 +319,29 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Send,
     {
+        let op = self.meet_outside(method);
+        self.draft.borrow_mut().served.get_or_insert(op);
+        self.close(tail);
+    }
+
+    /// Ends the stage in a sink that sends to an input of another graph.
+    #[track_caller]
+    pub(crate) fn relay(self, method: &'static str, tail: Relay<T>)
+    where
+        T: Send,
+    {
+        self.meet_outside(method);
+        self.close(tail);
+    }
+
+    /// Adds a sink without a result, which meets threads outside, and returns its number.
+    #[track_caller]
+    fn meet_outside(&self, method: &'static str) -> usize {
         let mut draft = self.describe(method);
         let op = draft.names.add(method, Location::caller());
         draft.add_sink(self.stage, op);
-        draft.served.get_or_insert(op);
-        drop(draft);
-        self.close(tail);
+        draft.meets_outside = true;
+        op
     }
 
     /// Adds a sink to the stage, and returns its result and the slot for it.

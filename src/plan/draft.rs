@@ -11,6 +11,7 @@ use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
 use crate::run::slot::AnySlot;
+use crate::run::tally::Retried;
 
 /// A slot, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,10 @@ pub(crate) struct Draft<'env> {
     pub(crate) served: Option<usize>,
     /// The largest number of items that an operator has worked on elsewhere at once, if there is one that does.
     pub(crate) elsewhere: Option<usize>,
+    /// Whether there is a sink that meets threads outside.
+    pub(crate) meets_outside: bool,
+    /// How often operators have tried again in a run, by operator.
+    pub(crate) retried: Vec<(usize, Retried)>,
     /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
     planned: bool,
 }
@@ -117,6 +122,8 @@ impl<'env> Draft<'env> {
             defects: Vec::new(),
             served: None,
             elsewhere: None,
+            meets_outside: false,
+            retried: Vec::new(),
             planned: false,
         }
     }

@@ -169,9 +169,9 @@ impl<'env> Plan<'env> {
             };
             stages.push(StageCell::new(index, parts, capacity));
         }
-        let meets_outside = draft.served.or(draft.elsewhere).is_some() || sources.iter().any(Source::is_live);
-        let (pool, names, served) = (Arc::clone(shared), draft.names, draft.served);
-        let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, meets_outside });
+        let meets_outside = draft.meets_outside || sources.iter().any(Source::is_live);
+        let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
+        let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
         Ok(Self { run, slots, first, served, facts })
     }
 

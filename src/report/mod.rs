@@ -51,6 +51,7 @@ pub struct OperatorReport {
     pub(crate) batches: u64,
     pub(crate) time: Duration,
     pub(crate) sampled: bool,
+    pub(crate) retries: u64,
 }
 
 /// What a worker did while the run was under way. Jobs of other runs at the same time count too.
@@ -155,6 +156,13 @@ impl OperatorReport {
     #[must_use]
     pub fn batches(&self) -> u64 {
         self.batches
+    }
+
+    /// How often it was called again for an item on which it had failed; see [`Stream::retry`](crate::Stream::retry). The
+    /// table shows it behind the name.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries
     }
 
     /// Time spent in it, summed over all workers; see [`is_sampled`](Self::is_sampled).

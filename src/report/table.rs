@@ -74,9 +74,10 @@ fn add(sum: OperatorReport, task: &OperatorReport) -> OperatorReport {
 
 fn row(stage: String, operator: &OperatorReport, busy: Duration) -> [String; 8] {
     let about = if operator.sampled { "~" } else { "" };
+    let retries = if operator.retries > 0 { format!(" ({} retries)", number(operator.retries)) } else { String::new() };
     [
         stage,
-        operator.name.clone(),
+        format!("{}{retries}", operator.name),
         number(operator.items_in),
         number(operator.items_out),
         number(operator.dropped),

@@ -38,7 +38,7 @@ mod outcome;
 pub(crate) mod outside;
 pub(crate) mod slot;
 mod stall;
-mod tally;
+pub(crate) mod tally;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ use flow::source::Source;
 use flow::stage::{Reads, Stage, StageCell};
 use names::Names;
 use outside::control::Control;
-use tally::Tally;
+use tally::{Retried, Tally};
 
 /// The engine's part of a plan; see the module documentation.
 #[repr(C)]
@@ -85,6 +85,8 @@ pub(crate) struct Run<'env> {
     /// What the pieces counted, as far as the ledgers of the stages have no room for it.
     islands: Islands,
     pub(crate) dag: Dag<'env>,
+    /// How often operators have tried again in this run, by operator.
+    retried: Vec<(usize, Retried)>,
     open_stages: AtomicUsize,
     failure: Mutex<Option<(Site, Carried)>>,
     ending: Notice,
@@ -125,7 +127,9 @@ pub(crate) struct RunParts<'env> {
     pub(crate) sources: Vec<Source<'env>>,
     pub(crate) stages: Vec<StageCell<'env>>,
     pub(crate) dag: Dag<'env>,
-    /// Whether there is a live source, or a sink that hands items to threads outside.
+    /// How often operators have tried again in a run, by operator.
+    pub(crate) retried: Vec<(usize, Retried)>,
+    /// Whether there is a live source, or a sink that hands items to threads outside or to another graph.
     pub(crate) meets_outside: bool,
 }
 
@@ -157,6 +161,7 @@ impl<'env> Seated<'env> {
             stages: parts.stages.into(),
             islands,
             dag: parts.dag,
+            retried: parts.retried,
             open_stages: AtomicUsize::new(0),
             failure: Mutex::new(None),
             ending: Notice::new(),
@@ -296,6 +301,7 @@ impl<'env> Run<'env> {
         self.stages.iter_mut().for_each(StageCell::reset);
         self.islands.reset();
         self.dag.reset();
+        self.retried.iter().for_each(|(_, retried)| retried.reset());
         self.open_stages.store(self.stages.len(), Ordering::Relaxed);
         self.ending.reset();
         self.cancelled.store(Cancel::None as u32, Ordering::Relaxed);

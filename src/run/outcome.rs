@@ -78,6 +78,7 @@ impl Run<'_> {
                         batches,
                         time: if stage.ops.len() == 1 { time } else { time.mul_f64(share) },
                         sampled: stage.ops.len() > 1,
+                        retries: self.retries(*op),
                     },
                 ));
             }
@@ -89,13 +90,29 @@ impl Run<'_> {
             let (items_in, items_out, batches) = (items, items, items);
             operators.push((
                 op,
-                OperatorReport { name, stage: None, items_in, items_out, dropped: 0, batches, time, sampled },
+                OperatorReport {
+                    name,
+                    stage: None,
+                    items_in,
+                    items_out,
+                    dropped: 0,
+                    batches,
+                    time,
+                    sampled,
+                    retries: 0,
+                },
             ));
         }
         operators.sort_by_key(|(op, _)| *op);
         report.operators = operators.into_iter().map(|(_, operator)| operator).collect();
         report.workers = self.worker_reports();
         report
+    }
+
+    /// How often an operator has tried again.
+    fn retries(&self, op: usize) -> u64 {
+        let counts = self.retried.iter().filter(|(retrier, _)| *retrier == op);
+        counts.map(|(_, retried)| retried.get()).sum()
     }
 
     /// What the run has done so far: the items that its operators were given, as far as they are entered.

@@ -1,12 +1,14 @@
-//! Counts what the seats of a pool did during one run: jobs, steals, parks.
+//! Counts what the seats of a pool did during one run: jobs, steals, parks; and how often operators tried again.
 //!
 //! The counters of a seat only ever grow, so a run reads them before and after, and reports the difference. A pool may
 //! have hundreds of seats, and reading them all would dominate a short run. Two facts save that work. While no thread
 //! is active in the pool, no counter changes. While a thread from outside runs a plan alone, only the counters of its
 //! own seat change. So a short run in an idle pool reads one seat.
 
+use std::sync::Arc;
+
 use crate::pool::Shared;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The counters of one seat: jobs, steals from the same L3, from the same node and from afar, parks.
 type SeatCounts = [u64; 5];
@@ -76,4 +78,28 @@ fn read(pool: &Shared, seat: usize) -> SeatCounts {
     let counts = &pool.seats[seat].counts;
     let [l3, node, afar] = &counts.steals;
     [&counts.jobs, l3, node, afar, &counts.parks].map(|counter| counter.load(Ordering::Relaxed))
+}
+
+/// How often an operator has tried again in a run. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Retried(Arc<AtomicU64>);
+
+impl Retried {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(0)))
+    }
+
+    /// It tries again.
+    pub(crate) fn count(&self) {
+        // Relaxed, as all here: it is read when the run is over.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }

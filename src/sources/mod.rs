@@ -10,6 +10,7 @@ mod input;
 mod items;
 mod iterator;
 mod live;
+mod parallel;
 mod range;
 mod slice;
 mod split;

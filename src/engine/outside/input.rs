@@ -24,8 +24,8 @@ const CAPACITY: usize = 1024;
 /// Options of an [input](crate::Graph::input_with).
 #[derive(Clone, Copy, Debug)]
 pub struct InputOptions {
-    capacity: usize,
-    overflow: Overflow,
+    pub(super) capacity: usize,
+    pub(super) overflow: Overflow,
 }
 
 /// What [`Sender::send`] does if as many items wait as may.
@@ -72,9 +72,8 @@ impl Default for InputOptions {
 /// Clones send into the same input, each from a thread of its own; items of one sender stay in order. The stream ends when
 /// all of them are dropped. A worker that waits here lends its place to another thread, as in
 /// [`Pool::block_in_place`](crate::Pool::block_in_place), and with the same limit: if a parallel operator sends to another
-/// graph of the same pool, all threads may come to wait for room, and none is left to make some. Send from
-/// [`for_each_ordered`](crate::Stream::for_each_ordered), which is one thread at a time, or to a graph on a pool of its
-/// own.
+/// graph of the same pool, all threads may come to wait for room, and none is left to make some. End the stream in
+/// [`send_to`](crate::Stream::send_to), for which no worker waits, or send to a graph on a pool of its own.
 pub struct Sender<T>(pub(super) Arc<Inbox<T>>);
 
 /// Why an item was not sent. It is given back.
@@ -96,7 +95,7 @@ impl<T> SendError<T> {
         }
     }
 
-    fn text(&self) -> &'static str {
+    pub(super) fn text(&self) -> &'static str {
         match self {
             Self::NotStarted(_) => "the graph of this input was not started yet",
             Self::Ended(_) => "the run of this input's graph is over",
@@ -152,36 +151,36 @@ pub(crate) fn inbox<T>(options: InputOptions) -> (Sender<T>, FromInbox<T>, Hears
 
 /// What senders and the source share.
 pub(super) struct Inbox<T> {
-    options: InputOptions,
+    pub(super) options: InputOptions,
     /// Set when a sender waits until its item is done.
     hears: Hears,
-    state: Mutex<InboxState<T>>,
+    pub(super) state: Mutex<InboxState<T>>,
 }
 
-struct InboxState<T> {
-    letters: VecDeque<Letter<T>>,
-    phase: Phase,
+pub(super) struct InboxState<T> {
+    pub(super) letters: VecDeque<Letter<T>>,
+    pub(super) phase: Phase,
     senders: usize,
-    wake: Option<Wake>,
+    pub(super) wake: Option<Wake>,
     /// The source has found too little, and is to be woken for the next item.
-    is_hungry: bool,
+    pub(super) is_hungry: bool,
     /// Senders that wait for room. All are woken when there is some: one of them may have given up meanwhile.
     waiting: Vec<(u64, Waiter)>,
     /// How many places for waiting there were.
-    places: u64,
+    pub(super) places: u64,
     /// Of the items that the source has taken: the ones for which somebody waits, and the number of items up to each.
     marked: VecDeque<(u64, Arc<Mark>)>,
-    dropped: u64,
+    pub(super) dropped: u64,
 }
 
 /// An item on its way, and who waits until it is done.
-struct Letter<T> {
-    item: T,
-    mark: Option<Arc<Mark>>,
+pub(super) struct Letter<T> {
+    pub(super) item: T,
+    pub(super) mark: Option<Arc<Mark>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     NotStarted,
     Open,
     Ended,
@@ -285,7 +284,7 @@ impl<T> Inbox<T> {
 
 impl<T> InboxState<T> {
     /// Has a waiter woken when there is room. Returns the one that was at its place before.
-    fn wait_at(&mut self, place: u64, waiter: Waiter) -> Option<Waiter> {
+    pub(super) fn wait_at(&mut self, place: u64, waiter: Waiter) -> Option<Waiter> {
         if let Some((_, known)) = self.waiting.iter_mut().find(|(id, _)| *id == place) {
             return Some(std::mem::replace(known, waiter));
         }
@@ -296,8 +295,8 @@ impl<T> InboxState<T> {
 
 /// A place among those that wait for room. Dropping it takes the waiter away.
 pub(super) struct Waits<T> {
-    inbox: Arc<Inbox<T>>,
-    id: u64,
+    pub(super) inbox: Arc<Inbox<T>>,
+    pub(super) id: u64,
 }
 
 impl<T> Drop for Waits<T> {
@@ -311,7 +310,7 @@ impl<T> Drop for Waits<T> {
 }
 
 /// Drops an item that will not be done. A panic of its drop goes no further.
-fn drop_letter<T>(letter: Letter<T>) {
+pub(super) fn drop_letter<T>(letter: Letter<T>) {
     if let Some(mark) = letter.mark {
         mark.set(Err(Undone));
     }

@@ -8,13 +8,17 @@
 //! | the sink that hands items out; its receiver | [`outlet`], [`output`] |
 //! | items that become futures, polled when they are woken | [`futures`] |
 //! | both with the traits of the crate futures (a feature) | `tasks` |
+//! | the sink that sends items to an input of another graph | [`relay`] |
+//! | what both sinks have in common | [`line`] |
 
 mod channels;
 pub(crate) mod futures;
 pub(crate) mod input;
+pub(crate) mod line;
 pub(crate) mod live;
 pub(crate) mod outlet;
 pub(crate) mod output;
+pub(crate) mod relay;
 #[cfg(feature = "futures")]
 pub(crate) mod tasks;
 mod waited;

@@ -12,26 +12,24 @@
 
 use std::sync::Arc;
 
+use super::line::{Line, LineJob};
 use super::output::{Hold, Outbox, Piece, StreamState};
 use crate::engine::drive::Drive;
-use crate::engine::edge::Edge;
 use crate::engine::tail::Tail;
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Origin, Ticket};
-use crate::run::flow::packet::{Packet, RawPacket};
-use crate::run::flow::stage::{Capacity, Ended, OwnJob, TailKind};
-use crate::sync::sequencer::Sequencer;
+use crate::run::flow::packet::Packet;
+use crate::run::flow::stage::{Capacity, Ended, TailKind};
 
 /// The tail that fills an outbox.
 pub(crate) struct Outlet<T> {
-    sequencer: Sequencer<Box<Packet<T>>>,
-    edge: Edge<T>,
+    line: Line<T>,
     outbox: Arc<Outbox<T>>,
 }
 
 impl<T> Outlet<T> {
     pub(crate) fn new(outbox: Arc<Outbox<T>>) -> Self {
-        Self { sequencer: Sequencer::new(0), edge: Edge::new(), outbox }
+        Self { line: Line::new(), outbox }
     }
 
     /// Leaves a packet whose turn it is in the outbox, and ends the turn.
@@ -50,13 +48,11 @@ impl<T> Outlet<T> {
             cx.release(ticket.origin);
         }
         if packet.items.is_empty() {
-            self.edge.give(packet);
+            self.line.edge.give(packet);
         } else {
-            cx.drop_items(self.edge.discard(packet));
+            cx.drop_items(self.line.edge.discard(packet));
         }
-        if let Some(next) = self.sequencer.leave(ticket.last) {
-            cx.push_own(OutletJob::Pass(next.into_raw()));
-        }
+        self.line.leave(cx, &ticket);
         if !has_receiver {
             cx.close();
         }
@@ -79,7 +75,7 @@ impl<T> Outlet<T> {
                 state.held += 1;
                 if let Hold::Nothing = state.hold {
                     cx.run.put_outside();
-                    state.hold = Hold::Here(cx.errand(OutletJob::Release));
+                    state.hold = Hold::Here(cx.errand(LineJob::CameIn));
                 }
             }
             state.pieces.push_back(Piece { items, origin: if is_held { origin } else { Origin::NONE } });
@@ -97,7 +93,7 @@ impl<T> Outlet<T> {
         let released = std::mem::take(&mut state.released);
         state.hold = if state.held > 0 {
             cx.run.put_outside();
-            Hold::Here(cx.errand(OutletJob::Release))
+            Hold::Here(cx.errand(LineJob::CameIn))
         } else {
             Hold::Nothing
         };
@@ -110,53 +106,25 @@ impl<T> Outlet<T> {
     }
 }
 
-/// What an outlet queues for itself.
-pub(crate) enum OutletJob {
-    /// A packet whose turn has come.
-    Pass(RawPacket),
-    /// The receiver has taken something.
-    Release,
-}
-
-#[expect(unsafe_code, reason = "jobs carry words")]
-impl OwnJob for OutletJob {
-    fn into_word(self) -> u64 {
-        match self {
-            Self::Pass(packet) => packet.into_word(),
-            Self::Release => 0,
-        }
-    }
-    unsafe fn from_word(word: u64) -> Option<Self> {
-        if word == 0 {
-            return Some(Self::Release); // the address of a packet is not 0
-        }
-        // SAFETY: (1), (2).
-        Some(Self::Pass(unsafe { RawPacket::from_word(word) }))
-    }
-}
-
 impl<T: Send> Tail<T> for Outlet<T> {
     const KIND: TailKind = TailKind::Serial;
-    type Own = OutletJob;
+    type Own = LineJob;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        let mut packet = self.edge.take();
-        packet.ticket = ticket;
-        (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
-        if let Some(packet) = self.sequencer.enter(ticket.turn(), packet) {
+        if let Some(packet) = self.line.enter(ticket, drive) {
             self.pass(cx, packet);
         }
     }
 
-    fn own(&self, cx: &Cx<'_>, job: OutletJob) {
+    fn own(&self, cx: &Cx<'_>, job: LineJob) {
         match job {
-            OutletJob::Pass(packet) => {
+            LineJob::Pass(packet) => {
                 #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-                // SAFETY: (1) the packet comes out of this sequencer, which holds packets of `T`.
+                // SAFETY: (1) the packet comes out of this line, which holds packets of `T`.
                 let packet = unsafe { packet.open() };
                 self.pass(cx, packet);
             }
-            OutletJob::Release => self.release(cx),
+            LineJob::CameIn => self.release(cx),
         }
     }
 
@@ -179,20 +147,20 @@ impl<T: Send> Tail<T> for Outlet<T> {
     }
 
     fn prepare(&mut self, capacity: Capacity) {
-        self.sequencer = Sequencer::new(capacity.pieces());
+        self.line.prepare(capacity);
     }
 
     fn reset(&mut self) {
-        self.sequencer.reset().for_each(drop);
+        self.line.reset();
         let mut state = self.outbox.0.lock();
         (state.stream, state.ends_early) = (StreamState::Open, false);
     }
 
     fn clear(&mut self) -> u64 {
-        self.sequencer.reset().map(|packet| self.edge.discard(packet)).sum()
+        self.line.clear()
     }
 
-    fn end_early(&self) -> Option<OutletJob> {
+    fn end_early(&self) -> Option<LineJob> {
         let mut state = self.outbox.0.lock();
         state.ends_early = true;
         state.release_all();
@@ -201,7 +169,7 @@ impl<T: Send> Tail<T> for Outlet<T> {
             return None;
         }
         state.hold = Hold::Queued;
-        Some(OutletJob::Release)
+        Some(LineJob::CameIn)
     }
 
     fn close(&self) {
@@ -209,8 +177,7 @@ impl<T: Send> Tail<T> for Outlet<T> {
     }
 
     fn waiting(&self) -> Option<String> {
-        let (pieces, next) = self.sequencer.waiting();
-        (pieces > 0).then(|| format!("{pieces} batches wait for batch {} to come first", next.number))
+        self.line.waiting()
     }
 }
 

@@ -1,6 +1,7 @@
-//! Random lines of operators between an input and an output: what is sent comes out as the sequential answer, whatever
-//! ends the run.
+//! Random lines of operators between an input and an output, with or without another graph behind them: what is sent
+//! comes out as the sequential answer, whatever ends the run.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use proptest::test_runner::TestCaseError;
 use super::items::{At, Env, Item, source_item};
 use super::table::OPERATORS;
 use crate::check::tests::silence_traps;
-use crate::{Graph, InputOptions, Pool, RunErrorKind};
+use crate::{Graph, InputOptions, Plan, Pool, Receiver, RunControl, RunErrorKind, Sender};
 
 /// The methods that this page is about. They have no row, for what they mean depends on other threads.
 #[expect(dead_code, reason = "read by a test of the text")]
-const TESTED_HERE: &[&str] = &["Graph::input", "Graph::input_with", "Stream::output"];
+const TESTED_HERE: &[&str] = &["Graph::input", "Graph::input_with", "Stream::output", "Stream::send_to"];
 
 /// A line of operators, and how it is used.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ struct Line {
     capacity: u8,
     credits: Option<u8>,
     batch: Option<u8>,
+    /// Whether what comes out goes through another graph, of which so many items may wait in the input.
+    relay: Option<u8>,
     ends: Ends,
     /// How many items come out, or are sent, before that.
     after: u8,
@@ -52,13 +55,14 @@ fn lines() -> impl Strategy<Value = Line> {
         2 => Just(Ends::Trap),
     ];
     let small = |most: u8| prop::option::of(1..=most);
-    (operators, 0..64_u8, 1..9_u8, small(8), small(5), ends, 0..40_u8).prop_map(
-        |(operators, items, capacity, credits, batch, ends, after)| Line {
+    (operators, 0..64_u8, 1..9_u8, small(8), small(5), small(4), ends, 0..40_u8).prop_map(
+        |(operators, items, capacity, credits, batch, relay, ends, after)| Line {
             operators,
             items,
             capacity,
             credits,
             batch,
+            relay,
             ends,
             after,
         },
@@ -85,25 +89,32 @@ impl Line {
         let sent = self.credits.into_iter().fold(sent.boxed(), |sent, credits| sent.credits(credits.into()).boxed());
         let sent = self.batch.into_iter().fold(sent, |sent, size| sent.batch_size(size.into()).boxed());
         let made = self.rows().fold(sent, |items, (id, row, k)| (row.graph)(items, at(id, k)));
-        let mut out = made.output();
-        let mut plan = g.plan(pool).expect("no defect");
-        let (after, mut received) = (usize::from(self.after), Vec::new());
-        let ran = plan.run_while(|run| {
-            if self.ends == Ends::Deadline {
-                run.deadline(Duration::from_micros(20 * u64::from(self.after)));
-            }
-            thread::scope(|scope| {
-                let feeder = scope.spawn(move || {
-                    for index in 0..u64::from(self.items) {
-                        // What it gives back is dropped: the run is over.
-                        drop(sender.send(at(0, 1).item(source_item(index))));
-                    }
-                    if self.ends == Ends::Deadline {
-                        while !run.is_over() {
-                            thread::yield_now();
-                        }
-                    }
-                });
+        let Some(capacity) = self.relay else {
+            let out = made.output();
+            return self.feed(g.plan(pool).expect("no defect"), sender, out, at(0, 1));
+        };
+        let second = Graph::new();
+        let (to_second, relayed) = second.input_with::<Item<'env>>(InputOptions::new().capacity(capacity.into()));
+        made.send_to(to_second);
+        let out = relayed.output();
+        let (plan, mut second) = (g.plan(pool).expect("no defect"), second.plan(pool).expect("no defect"));
+        second.run_while(|_| self.feed(plan, sender, out, at(0, 1))).expect("its senders are dropped")
+    }
+
+    /// Runs a plan once, sends to it, and drops it. Meanwhile a thread takes what comes out.
+    fn feed<'env>(
+        &self,
+        mut plan: Plan<'env>,
+        sender: Sender<Item<'env>>,
+        mut out: Receiver<Item<'env>>,
+        at: At<'env>,
+    ) -> (Vec<i64>, Result<(), RunErrorKind>) {
+        let after = usize::from(self.after);
+        thread::scope(|scope| {
+            let (tell, told) = mpsc::channel::<RunControl>();
+            let reader = scope.spawn(move || {
+                let run = told.recv().expect("the run begins");
+                let mut received = Vec::new();
                 for item in out.by_ref() {
                     received.push(*item.value);
                     if received.len() >= after && self.ends == Ends::Cancel {
@@ -113,11 +124,27 @@ impl Line {
                         break;
                     }
                 }
-                drop(out);
-                feeder.join().expect("no panic");
+                received
             });
-        });
-        (received, ran.map_err(|error| error.kind().clone()))
+            let ran = plan.run_while(|run| {
+                if self.ends == Ends::Deadline {
+                    run.deadline(Duration::from_micros(20 * u64::from(self.after)));
+                }
+                tell.send(run.clone()).expect("it is told once");
+                for index in 0..u64::from(self.items) {
+                    // What it gives back is dropped: the run is over.
+                    drop(sender.send(at.item(source_item(index))));
+                }
+                if self.ends == Ends::Deadline {
+                    while !run.is_over() {
+                        thread::yield_now();
+                    }
+                }
+                drop(sender);
+            });
+            drop(plan);
+            (reader.join().expect("no panic"), ran.map_err(|error| error.kind().clone()))
+        })
     }
 }
 
@@ -139,7 +166,10 @@ fn agrees(line: &Line, pool: &Pool) -> Result<(), TestCaseError> {
         (Ends::Cancel, Err(kind)) => prop_assert!(matches!(kind, RunErrorKind::Cancelled), "{kind:?}"),
         (Ends::Deadline, Err(kind)) => prop_assert!(matches!(kind, RunErrorKind::DeadlineExceeded), "{kind:?}"),
         (Ends::Trap, Err(kind)) => prop_assert!(matches!(kind, RunErrorKind::Panicked), "{kind:?}"),
-        (Ends::ReceiverDropped, Err(kind)) => prop_assert!(false, "{kind:?}"),
+        (Ends::ReceiverDropped, Err(kind)) => {
+            // The graph behind is over: it takes nothing more.
+            prop_assert!(line.relay.is_some() && matches!(kind, RunErrorKind::Failed), "{kind:?}");
+        }
     }
     prop_assert_eq!(env.live(), 0, "every item was dropped once");
     Ok(())

@@ -62,6 +62,17 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         ..Operator::FUSES
     },
     Operator {
+        methods: &["Stream::try_map_ref", "Stream::retry"],
+        graph: |items, at| {
+            let mixed = move |item: &Item<'_>| {
+                if at.is_error(item) { Err("trap") } else { Ok(at.item(mix(at.value(item), at.k))) }
+            };
+            items.try_map_ref(mixed).retry(2).boxed()
+        },
+        iter: |items, k| items.into_iter().map(|x| mix(x, k)).collect(),
+        ..Operator::FUSES
+    },
+    Operator {
         methods: &["Stream::try_flat_map"],
         graph: |items, at| {
             let copies = move |item: Item<'_>| {

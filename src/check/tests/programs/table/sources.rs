@@ -1,10 +1,11 @@
 //! Sources.
 
 use std::error::Error;
+use std::ops::Range;
 
 use super::super::items::{At, Item, source_item};
 use super::{FromList, Source};
-use crate::{Live, Pull, Wake};
+use crate::{Live, ParallelSource, Pull, Wake};
 
 pub(in super::super) const SOURCES: &[Source] = &[
     Source {
@@ -37,6 +38,12 @@ pub(in super::super) const SOURCES: &[Source] = &[
         calls: false,
         bytes: 1,
         graph: |g, at, len| g.range(0..len as u64).map(move |index| at.item(source_item(index))).boxed(),
+    },
+    Source {
+        methods: &["Graph::parallel"],
+        calls: true,
+        bytes: 1,
+        graph: |g, at, len| g.parallel(Places { at, len: len as u64 }).named(&at.name()).boxed(),
     },
     Source {
         methods: &["Graph::slice"],
@@ -83,6 +90,26 @@ fn made<'env>(at: At<'env>, len: usize) -> impl Iterator<Item = Item<'env>> + Se
         at.env.step(at.id, source_item(index));
         at.item(source_item(index))
     })
+}
+
+/// Items that are made by place. Making one is user code.
+struct Places<'env> {
+    at: At<'env>,
+    len: u64,
+}
+
+impl<'env> ParallelSource for Places<'env> {
+    type Item = Item<'env>;
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+    fn each(&self, range: Range<u64>, out: &mut impl FnMut(Item<'env>)) {
+        for place in range {
+            self.at.env.step(self.at.id, source_item(place));
+            out(self.at.item(source_item(place)));
+        }
+    }
 }
 
 /// A live source that has nothing now before every item whose index is a multiple of `pauses`. Making an item is user

@@ -1,0 +1,79 @@
+//! Pieces that leave a graph in stream order, one at a time, as packets: what outlets and relays have in common.
+
+use crate::engine::drive::Drive;
+use crate::engine::edge::Edge;
+use crate::run::flow::cx::Cx;
+use crate::run::flow::order::Ticket;
+use crate::run::flow::packet::{Packet, RawPacket};
+use crate::run::flow::stage::{Capacity, OwnJob};
+use crate::sync::sequencer::Sequencer;
+
+/// A line of packets; see the module.
+pub(super) struct Line<T> {
+    sequencer: Sequencer<Box<Packet<T>>>,
+    pub(super) edge: Edge<T>,
+}
+
+impl<T> Line<T> {
+    pub(super) fn new() -> Self {
+        Self { sequencer: Sequencer::new(0), edge: Edge::new() }
+    }
+
+    /// Drives a piece into a packet, and returns it if it is its turn.
+    pub(super) fn enter(&self, ticket: Ticket, drive: impl Drive<T>) -> Option<Box<Packet<T>>> {
+        let mut packet = self.edge.take();
+        packet.ticket = ticket;
+        (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
+        self.sequencer.enter(ticket.turn(), packet)
+    }
+
+    /// Ends the turn of a piece, and queues the next one if it waits already.
+    pub(super) fn leave(&self, cx: &Cx<'_>, ticket: &Ticket) {
+        if let Some(next) = self.sequencer.leave(ticket.last) {
+            cx.push_own(LineJob::Pass(next.into_raw()));
+        }
+    }
+
+    pub(super) fn prepare(&mut self, capacity: Capacity) {
+        self.sequencer = Sequencer::new(capacity.pieces());
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.sequencer.reset().for_each(drop);
+    }
+
+    /// Drops what a failed run left, and returns the number of items.
+    pub(super) fn clear(&mut self) -> u64 {
+        self.sequencer.reset().map(|packet| self.edge.discard(packet)).sum()
+    }
+
+    pub(super) fn waiting(&self) -> Option<String> {
+        let (pieces, next) = self.sequencer.waiting();
+        (pieces > 0).then(|| format!("{pieces} batches wait for batch {} to come first", next.number))
+    }
+}
+
+/// What such a sink queues for itself.
+pub(crate) enum LineJob {
+    /// A packet whose turn has come.
+    Pass(RawPacket),
+    /// The sink's unit outside has come in.
+    CameIn,
+}
+
+#[expect(unsafe_code, reason = "jobs carry words")]
+impl OwnJob for LineJob {
+    fn into_word(self) -> u64 {
+        match self {
+            Self::Pass(packet) => packet.into_word(),
+            Self::CameIn => 0,
+        }
+    }
+    unsafe fn from_word(word: u64) -> Option<Self> {
+        if word == 0 {
+            return Some(Self::CameIn); // the address of a packet is not 0
+        }
+        // SAFETY: (1), (2).
+        Some(Self::Pass(unsafe { RawPacket::from_word(word) }))
+    }
+}
