@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use keyed::Keyed;
 pub use stream::Stream;
-pub(crate) use table::{Entries, PARTITIONS, map_entries};
+pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries};
 pub use table::{IntoIter, Iter, Table};
 pub use windows::{Windowed, Windows};
 
