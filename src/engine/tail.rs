@@ -6,6 +6,8 @@
 //!
 //! [`super::fused`] calls tails, from many workers at once, each with a piece of its own.
 
+use std::cell::Cell;
+
 use super::drive::{Broken, BrokenBy, Drive, DriveAll};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
@@ -62,19 +64,23 @@ pub(crate) fn put<T>(slot: &Slot<T>, value: Option<T>) {
     unwind::drop_value(old);
 }
 
-/// Gives the items of a piece to `each`, lets a failure count, and retires the piece.
-pub(crate) fn consume<T>(cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>, mut each: impl FnMut(T)) {
-    let ((), failure) = drive.drive((), |(), item| each(item));
+/// Gives the items of a piece to `each`, which takes them into `state`, lets a failure count, and retires the piece.
+pub(crate) fn consume<A, T>(cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>, state: A, each: impl FnMut(&mut A, T)) {
+    let (_, failure) = drive.drive(state, each);
     if let Some(failure) = failure {
         cx.fail(&ticket, failure);
     }
     cx.retire(&ticket);
 }
 
-/// Does the same for adjacent batches of a free source.
-pub(crate) fn consume_all<T>(cx: &Cx<'_>, drive: impl DriveAll<T>, mut each: impl FnMut(T)) {
-    let mut count = 0;
-    let broken = drive.drive_all(|| count += 1, |(), item| each(item), |_, ()| ());
+/// Does the same for adjacent batches of a free source. The state goes from batch to batch.
+pub(crate) fn consume_all<A, T>(cx: &Cx<'_>, drive: impl DriveAll<T>, state: A, each: impl FnMut(&mut A, T)) {
+    let (mut count, state) = (0, Cell::new(Some(state)));
+    let start = || {
+        count += 1;
+        state.take().expect("the last batch has given it back")
+    };
+    let broken = drive.drive_all(start, each, |_, left| state.set(Some(left)));
     if let Some(Broken { number, cause: BrokenBy::Operator(failure) }) = broken {
         cx.fail(&Ticket::at(number, 0), failure);
     }

@@ -24,7 +24,7 @@ pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use keyed::Keyed;
 pub use retry::Retry;
 pub use stream::Stream;
-pub(crate) use table::{Entries, PARTITIONS, map_entries};
+pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries};
 pub use table::{IntoIter, Iter, Table};
 pub use windows::{Windowed, Windows};
 

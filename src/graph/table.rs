@@ -30,12 +30,14 @@ pub(crate) const PARTITIONS: usize = 64;
 /// ```
 #[derive(Clone)]
 pub struct Table<K, V> {
-    partitions: Box<[Entries<K, V>]>,
+    partitions: Box<Partitions<K, V>>,
     hasher: RandomState,
 }
 
 /// One partition of a table.
 pub(crate) type Entries<K, V> = HashTable<Entry<K, V>>;
+/// All partitions. The compiler knows their number, so it checks no index.
+type Partitions<K, V> = [Entries<K, V>; PARTITIONS];
 
 /// A key and its value, with the key's hash. With the stored hash, growing a table reads no key again, and merging
 /// reads only keys with equal hashes.
@@ -54,7 +56,7 @@ impl<K, V> Table<K, V> {
     }
 
     pub(crate) fn with_hasher(hasher: RandomState) -> Self {
-        Self { partitions: (0..PARTITIONS).map(|_| HashTable::new()).collect(), hasher }
+        Self { partitions: Box::new(std::array::from_fn(|_| HashTable::new())), hasher }
     }
 
     /// How many entries there are. Cost: one step for each of 64 partitions.
@@ -93,8 +95,16 @@ impl<K: Hash + Eq, V> Table<K, V> {
     pub fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
         let hash = self.hasher.hash_one(&key);
         let entries = &mut self.partitions[partition(hash)];
-        let entry = entries.entry(hash, |known| known.key == key, |known| known.hash);
-        &mut entry.or_insert_with(|| Entry { hash, key, value: value() }).into_mut().value
+        match entries.find_entry(hash, |known| known.key == key) {
+            Ok(known) => &mut known.into_mut().value,
+            Err(absent) => insert_new(absent.into_table(), Entry { hash, key, value: value() }),
+        }
+    }
+
+    /// Opens the table for a loop over many items.
+    #[inline]
+    pub(crate) fn open(&mut self) -> OpenTable<'_, K, V> {
+        OpenTable { partitions: &mut self.partitions, hasher: self.hasher.clone() }
     }
 
     /// Turns the table into a hash map with the same entries. It moves each entry once.
@@ -117,8 +127,11 @@ impl<K: Hash + Eq, V> Table<K, V> {
     /// The same table with other values.
     pub(crate) fn map<W>(self, map: impl Fn(V) -> W) -> Table<K, W> {
         let Self { partitions, hasher } = self;
-        let partitions = Draining::of(partitions.into_vec().into_iter()).map(|entries| map_entries(entries, &map));
-        Table { partitions: partitions.collect(), hasher }
+        let mut table = Table::with_hasher(hasher);
+        let partitions: Box<[_]> = partitions;
+        let partitions = Draining::of(partitions.into_vec().into_iter());
+        partitions.zip(&mut *table.partitions).for_each(|(entries, mapped)| *mapped = map_entries(entries, &map));
+        table
     }
 
     /// Takes out one partition.
@@ -162,6 +175,38 @@ pub(crate) fn map_entries<K, V, W>(entries: Entries<K, V>, map: impl Fn(V) -> W)
 #[inline]
 fn partition(hash: u64) -> usize {
     (hash >> 48) as usize % PARTITIONS
+}
+
+/// A table for a loop over many items: what the loop needs of it fits into registers. In a [`Table`] it would be read
+/// from memory again for each item, as the compiler cannot tell that the loop does not write there.
+pub(crate) struct OpenTable<'a, K, V> {
+    partitions: &'a mut Partitions<K, V>,
+    hasher: RandomState,
+}
+
+impl<K: Hash + Eq, V> OpenTable<'_, K, V> {
+    /// The value of a key, or the key's hash if the key is not there: [`insert_new`](Self::insert_new) needs it.
+    ///
+    /// It is always inlined. A call would cost as much as the hash does.
+    #[inline(always)]
+    pub(crate) fn find(&mut self, key: &K) -> Result<&mut V, u64> {
+        let hash = self.hasher.hash_one(key);
+        let found = self.partitions[partition(hash)].find_mut(hash, |known| known.key == *key);
+        found.map(|entry| &mut entry.value).ok_or(hash)
+    }
+
+    /// Puts in a key that is not there, with the hash that [`find`](Self::find) gave.
+    #[inline]
+    pub(crate) fn insert_new(&mut self, hash: u64, key: K, value: V) {
+        insert_new(&mut self.partitions[partition(hash)], Entry { hash, key, value });
+    }
+}
+
+/// Puts in an entry whose key is not there. It is kept out of loops over items, and is given no more than the partition:
+/// for a pointer to the whole table, the loop would have to keep the table in memory.
+#[inline(never)]
+fn insert_new<K, V>(entries: &mut Entries<K, V>, entry: Entry<K, V>) -> &mut V {
+    &mut entries.insert_unique(entry.hash, entry, |known| known.hash).into_mut().value
 }
 
 impl<K, V> Default for Table<K, V> {
@@ -282,6 +327,7 @@ impl<K, V> IntoIterator for Table<K, V> {
     fn into_iter(self) -> IntoIter<K, V> {
         let left = self.len();
         let entries = HashTable::new().into_iter();
-        IntoIter { partitions: self.partitions.into_vec().into_iter(), entries, left }
+        let partitions: Box<[_]> = self.partitions;
+        IntoIter { partitions: partitions.into_vec().into_iter(), entries, left }
     }
 }

@@ -9,7 +9,9 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Folds the items of every batch into a value, beginning with a clone of `init`, and combines the values as a
     /// fixed tree. Runs on all workers at once.
     ///
-    /// `init` must be neutral for `combine`, as 0 is for a sum: how often it is used is not specified.
+    /// `init` must be neutral for `combine`, as 0 is for a sum: how often it is used is not specified. There is a value for
+    /// each batch, and batches have 1024 items at most, however cheap they are. If a value is dear to make and combine, as
+    /// a table is, [`batch_size`](Self::batch_size) of the source makes fewer of them.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};

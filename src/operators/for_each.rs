@@ -35,7 +35,7 @@ impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
     type Own = Infallible;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        consume(cx, ticket, drive, &self.f);
+        consume(cx, ticket, drive, (), |(), item| (self.f)(item));
     }
     fn own(&self, _: &Cx<'_>, job: Infallible) {
         match job {}
@@ -48,6 +48,6 @@ impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {
 
 impl<T, F: Fn(T) + Send + Sync> ParallelTail<T> for ForEach<F> {
     fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
-        consume_all(cx, drive, &self.f);
+        consume_all(cx, drive, (), |(), item| (self.f)(item));
     }
 }

@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 
 use crate::engine::drive::{Drive, DriveAll};
 use crate::engine::tail::{ParallelTail, Tail, consume, consume_all, put};
-use crate::graph::{Entries, PARTITIONS, Table};
+use crate::graph::{Entries, OpenTable, PARTITIONS, Table};
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Key, Ticket};
@@ -22,7 +22,7 @@ use crate::run::flow::stage::{Capacity, EndJobs, Ended, TailKind};
 use crate::run::slot::Slot;
 use crate::sync::countdown::FixedCountdown;
 use crate::sync::{Arrival, CachePadded, UnsafeCell};
-use crate::unwind;
+use crate::unwind::{self, Kept};
 
 /// What is made of the items of each key, if it makes no difference in which order and in what groups they come.
 pub(super) trait Commutative<T>: Send + Sync {
@@ -54,6 +54,12 @@ type Merged<K, R> = CachePadded<UnsafeCell<Entries<K, R>>>;
 
 /// The table of one seat.
 type SeatTable<K, V> = CachePadded<UnsafeCell<Table<K, V>>>;
+
+/// A seat's table while a piece is added to it, and the number of items that were.
+struct Adding<'a, K, V> {
+    table: OpenTable<'a, K, V>,
+    index: u64,
+}
 
 /// The tail with the tables; see the module documentation.
 pub(super) struct LocalTables<K, T, C: Commutative<T>> {
@@ -91,19 +97,27 @@ impl<K: Hash + Eq, T, C: Commutative<T>> LocalTables<K, T, C> {
     }
 
     /// Works on the table of this thread's seat.
-    fn with_local<R>(&self, cx: &Cx<'_>, work: impl FnOnce(&mut Table<K, C::Value>) -> R) -> R {
+    fn with_local<R>(&self, cx: &Cx<'_>, work: impl FnOnce(Adding<'_, K, C::Value>) -> R) -> R {
+        let work = |table: &mut Table<_, _>| work(Adding { table: table.open(), index: 0 });
         #[expect(unsafe_code, reason = "each seat has its own table")]
         // SAFETY: (1) of `Sync`: this thread sits at the seat.
         self.local[cx.worker.seat.index].with_mut(|table| work(unsafe { &mut *table }))
     }
 
-    /// Adds an item to the table of a seat.
-    #[inline]
-    fn add(&self, table: &mut Table<K, C::Value>, (key, item): (K, T), at: Place) {
-        let mut item = Some(item);
-        let value = table.get_or_insert_with(key, || self.each.first(item.take().expect("called once"), at));
-        if let Some(item) = item {
-            self.each.add(value, item, at);
+    /// Adds the next item of the piece that `adding` stands for.
+    #[inline(always)]
+    fn add(&self, adding: &mut Adding<'_, K, C::Value>, (key, item): (K, T), piece: Key) {
+        let at = (piece, adding.index);
+        adding.index += 1;
+        let item = Kept::new(item); // the key's own code may panic
+        match adding.table.find(&key) {
+            Ok(value) => {
+                drop(key);
+                self.each.add(value, item.into_inner(), at);
+            }
+            Err(hash) => {
+                adding.table.insert_new(hash, key, self.each.first(item.into_inner(), at));
+            }
         }
     }
 
@@ -161,13 +175,8 @@ impl<K: Hash + Eq + Send, T, C: Commutative<T>> Tail<(K, T)> for LocalTables<K, 
     type Own = EndJobs;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<(K, T)>) {
-        let (piece, mut index) = (ticket.key(), 0);
-        self.with_local(cx, |table| {
-            consume(cx, ticket, drive, |pair| {
-                self.add(table, pair, (piece, index));
-                index += 1;
-            });
-        });
+        let piece = ticket.key();
+        self.with_local(cx, |adding| consume(cx, ticket, drive, adding, |adding, pair| self.add(adding, pair, piece)));
     }
 
     fn own(&self, cx: &Cx<'_>, jobs: EndJobs) {
@@ -253,13 +262,8 @@ impl<K: Hash + Eq + Send, T, C: Commutative<T>> Tail<(K, T)> for LocalTables<K, 
 impl<K: Hash + Eq + Send, T, C: Commutative<T>> ParallelTail<(K, T)> for LocalTables<K, T, C> {
     fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<(K, T)>) {
         // Adjacent batches are in order, and no other piece is among them.
-        let (first, mut index) = (Key::new(drive.first(), 0), 0);
-        self.with_local(cx, |table| {
-            consume_all(cx, drive, |pair| {
-                self.add(table, pair, (first, index));
-                index += 1;
-            });
-        });
+        let first = Key::new(drive.first(), 0);
+        self.with_local(cx, |adding| consume_all(cx, drive, adding, |adding, pair| self.add(adding, pair, first)));
     }
 }
 
