@@ -5,8 +5,9 @@
 //! cargo run --release --example flights -- --report flights.csv
 //! ```
 //!
-//! The files are cut at line ends, before anybody has looked for quotes. So a quoted field must not span lines: the line
-//! in which it begins is an error. `ci/flights.sh` runs this on 336 776 flights, and compares it with another program.
+//! The files are cut at line ends, before anybody has looked for quotes. So a quoted field must not span lines: the
+//! line in which it begins is an error. `ci/flights.sh` runs this on 336 776 flights, and compares it with another
+//! program.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -100,7 +101,8 @@ impl<'f> Input<'f> {
     fn new(files: impl Iterator<Item = (&'f Path, &'f [u8])>) -> Result<Self, String> {
         let (mut first, mut paths, mut bodies) = (None, Vec::new(), Vec::new());
         for (path, bytes) in files {
-            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // some programs begin UTF-8 with this mark
+            // Some programs begin UTF-8 with this mark.
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
             let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
             let header = Columns::of(&bytes[..end]).map_err(|what| place(path, 1, &what))?;
             if *first.get_or_insert(header) != header {
