@@ -44,6 +44,7 @@ agrees() {
 # ---- inputs ------------------------------------------------------------------------------------------------------
 
 sources=$OLDPWD/src
+examples=$OLDPWD/examples
 mkdir -p texts/below/further empty blank binary mixed loop
 
 printf 'to be or not to be\n' >texts/plain
@@ -189,6 +190,44 @@ said "'texts/plain', line 1: a sequence before a header"
 run 1 "$kmers" missing
 said "'missing' cannot be read: No such file or directory"
 run 2 "$kmers" -k 32
+
+# ---- flights -----------------------------------------------------------------------------------------------------
+
+# The same table by awk, and other options.
+flights=$target/release/examples/flights
+for how in '--workers 1' '--workers 3' '--report'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$flights" $how
+    awk -F, '
+        NR > 1 {
+            key = sprintf("%-7s %5d", $10, $2)
+            flights[key]++
+            if ($6 != "NA") { dep[key] += $6; deps[key]++ }
+            if ($9 != "NA") { arr[key] += $9; arrs[key]++ }
+        }
+        function mean(sum, count) { return count ? sprintf("%.2f", sum / count) : "NA" }
+        END {
+            for (key in flights) {
+                printf "%s %8d %10s %10s\n", key, flights[key], mean(dep[key], deps[key]), mean(arr[key], arrs[key])
+            }
+        }
+    ' "$examples/data/flights.csv" | sort >truth
+    tail -n +2 out | sort | cmp -s - truth || fail "not what awk says: flights $how"
+done
+said 'lines'
+said '337 flights in '
+
+printf 'carrier,month,dep_delay,arr_delay\r\n"AA",2,1.5,NA\r\nAA,2,,-1\r\n' >some.csv
+run 0 "$flights" some.csv
+printed 'carrier month  flights  departure    arrival' 'AA          2        2       1.50      -1.00'
+printf 'AA,2,1\n' >>some.csv
+run 1 "$flights" some.csv
+said "error: 'some.csv', line 4: 3 fields, not 4 as in the header"
+run 1 "$flights" texts/plain
+said "error: 'texts/plain', line 1: the header has no column 'carrier'"
+run 1 "$flights" missing
+said "error: 'missing' cannot be read: No such file or directory"
+run 0 bash -c 'set -o pipefail; "$1" | head -n 1' bash "$flights"
 
 # ---- server ------------------------------------------------------------------------------------------------------
 

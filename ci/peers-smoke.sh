@@ -8,8 +8,9 @@ export LC_ALL=C
 
 cd "$(dirname "$0")/.."
 manifest=benches/peers/Cargo.toml
-peers=(millstream rayon chili lace-ws tokio by-hand serial futex-wake)
-workloads=(W1 W2-10 W2-20 W2-24 W3a W3b W3c W3d W3e W3f W5a W5a-diamond W5b W5c W6 W7-64M W7-64K W9 W9-8on2)
+peers=(millstream rayon par-bridge chili lace-ws tokio std-channels crossbeam rtrb timely by-hand serial futex-wake)
+workloads=(W1 W2-10 W2-20 W2-24 W3a W3b W3c W3d W3e W3f W4a W4a-range W4c W4d W4-memory W5a W5a-diamond W5b W5c W6
+    W7-64M W7-64K W9 W9-8on2 W10-1K W10-1M)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -40,6 +41,23 @@ for pinning in auto cores off; do
         grep -q "^[^,]*,$peer," "$work/out" || fail "no row of $peer (--pinning $pinning)"
     done
 done
+
+# Who is in which of the streams and sums by key.
+peers --csv --workload W4,W10
+in_turn() {
+    local workload=$1 peer
+    shift
+    for peer; do
+        grep -q "^$workload,$peer," "$work/out" || fail "no row of $peer for $workload"
+    done
+}
+in_turn W4a serial millstream par-bridge std-channels crossbeam rtrb timely tokio
+in_turn W4a-range serial millstream rayon timely
+in_turn W4c serial millstream rayon std-channels crossbeam rtrb tokio
+in_turn W4d serial millstream rayon par-bridge std-channels crossbeam rtrb timely tokio
+in_turn W4-memory millstream rayon par-bridge std-channels crossbeam rtrb timely tokio
+in_turn W10-1K serial millstream rayon
+in_turn W10-1M serial millstream rayon
 
 peers --workload W1,W3b --peer millstream,rayon --threads 2
 grep -q '^ns_per_join .*\*' "$work/out" || fail 'the best of a line is not marked'

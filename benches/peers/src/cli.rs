@@ -33,6 +33,9 @@ pub struct Options {
     /// Has an idle pool and says what it cost; the program starts itself with this
     #[arg(long, value_enum, hide = true)]
     pub idle_child: Option<Peer>,
+    /// Runs a long stream and says what memory it took; the program starts itself with this
+    #[arg(long, value_enum, hide = true)]
+    pub memory_child: Option<Peer>,
 }
 
 /// Of [`Options::pinning`].

@@ -80,8 +80,17 @@ fn children_time() -> Duration {
 
 /// The most memory that this process has had, in MiB.
 pub fn peak_rss_mib() -> f64 {
+    status_mib("VmHWM:")
+}
+
+/// The memory that this process has now, in MiB.
+pub fn rss_mib() -> f64 {
+    status_mib("VmRSS:")
+}
+
+fn status_mib(name: &str) -> f64 {
     let status = fs::read_to_string("/proc/self/status").expect("a /proc");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel says it");
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib / 1024.0
 }

@@ -3,6 +3,7 @@
 //! `README.md` says what is measured, and what each peer does.
 
 mod byhand;
+mod child;
 mod cli;
 mod machine;
 mod measure;
@@ -20,6 +21,9 @@ fn main() {
     let options = cli::Options::parse();
     if let Some(peer) = options.idle_child {
         return workloads::w6::child(peer, &options);
+    }
+    if let Some(peer) = options.memory_child {
+        return workloads::w4::child(peer, &options);
     }
     let chosen: Vec<_> = workloads::all().into_iter().filter(|workload| options.wants(workload.name)).collect();
     if chosen.is_empty() {

@@ -21,6 +21,7 @@ pub enum Metric {
     CpuMs,
     WallMs,
     PeakRssMib,
+    RssAboveStartMib,
 }
 
 impl Metric {
@@ -38,6 +39,7 @@ impl Metric {
             Self::CpuMs => "cpu_ms",
             Self::WallMs => "wall_ms",
             Self::PeakRssMib => "peak_rss_mib",
+            Self::RssAboveStartMib => "rss_above_start_mib",
         }
     }
 
@@ -85,6 +87,14 @@ impl Lineup {
     /// Each run makes its own pool and drops it: threads of peers that spin would disturb the others.
     pub fn each<R: FnMut(u32) -> Figures + 'static>(&mut self, peer: Peer, make: impl Fn(usize) -> R) {
         self.from(peer, 1, make);
+    }
+
+    /// Adds a peer that has as many threads as it has stages: once, beside the largest number of threads.
+    pub fn once(&mut self, peer: Peer, run: impl FnMut(u32) -> Figures + 'static) {
+        let threads = self.threads.iter().copied().max().expect("some threads were asked for");
+        if self.options.has(peer) {
+            self.entries.push(Entry { peer, threads, asked: true, run: Box::new(run) });
+        }
     }
 
     /// As [`each`](Self::each), where a peer needs so many threads.

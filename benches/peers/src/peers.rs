@@ -14,12 +14,22 @@ pub enum Peer {
     Millstream,
     /// Parallel iterators, join, scope
     Rayon,
+    /// rayon's parallel iterator over an iterator that is pulled one item at a time
+    ParBridge,
     /// Join with a heartbeat
     Chili,
     /// Join with a split deque; its threads never sleep
     LaceWs,
     /// Spawned futures on a multi-threaded runtime
     Tokio,
+    /// A thread for each stage, with the bounded channels of the standard library between them
+    StdChannels,
+    /// The same with the channels of crossbeam
+    Crossbeam,
+    /// Two threads with a ring between them
+    Rtrb,
+    /// A dataflow in one process
+    Timely,
     /// A loop over crossbeam-deque, written for just this graph
     ByHand,
     /// Two threads that wake each other
@@ -35,9 +45,14 @@ impl Peer {
             Self::Serial => "serial",
             Self::Millstream => "millstream",
             Self::Rayon => "rayon",
+            Self::ParBridge => "par-bridge",
             Self::Chili => "chili",
             Self::LaceWs => "lace-ws",
             Self::Tokio => "tokio",
+            Self::StdChannels => "std-channels",
+            Self::Crossbeam => "crossbeam",
+            Self::Rtrb => "rtrb",
+            Self::Timely => "timely",
             Self::ByHand => "by-hand",
             Self::FutexWake => "futex-wake",
             #[cfg(feature = "tbb")]

@@ -12,6 +12,7 @@
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/parallel_invoke.h>
+#include <tbb/parallel_pipeline.h>
 #include <tbb/parallel_reduce.h>
 #include <tbb/task_arena.h>
 
@@ -48,6 +49,20 @@ struct TreeNode {
     std::uint64_t value;
     const TreeNode *left;
     const TreeNode *right;
+};
+
+// As in src/tbb.rs.
+struct Stages {
+    std::uint64_t (*first)(std::uint64_t);
+    bool (*keep)(std::uint64_t);
+    std::uint64_t (*second)(std::uint64_t);
+    std::uint64_t (*add)(std::uint64_t, std::uint64_t);
+};
+
+// A pipeline cannot drop an item: one that the filter drops goes on as a marker.
+struct Maybe {
+    std::uint64_t value;
+    bool is_kept;
 };
 
 std::uint64_t fib(std::uint64_t n) {
@@ -111,6 +126,36 @@ std::uint64_t peers_tbb_fib(Pool *pool, std::uint64_t n) {
 
 std::uint64_t peers_tbb_tree_sum(Pool *pool, const TreeNode *root) {
     return pool->arena.execute([=] { return tree_sum(root); });
+}
+
+std::uint64_t peers_tbb_stream(Pool *pool, std::uint64_t items, bool in_order, const Stages *stages) {
+    using tbb::filter_mode;
+    std::uint64_t next = 0, sum = 0;
+    auto source = [&](tbb::flow_control &control) -> std::uint64_t {
+        if (next == items) {
+            control.stop();
+            return 0;
+        }
+        return next++;
+    };
+    auto first = [=](std::uint64_t x) { return stages->first(x); };
+    auto second = [=](std::uint64_t x) {
+        return stages->keep(x) ? Maybe{stages->second(x), true} : Maybe{0, false};
+    };
+    auto sink = [&](Maybe x) {
+        if (x.is_kept) {
+            sum = stages->add(sum, x.value);
+        }
+    };
+    auto sink_mode = in_order ? filter_mode::serial_in_order : filter_mode::serial_out_of_order;
+    pool->arena.execute([&] {
+        auto tokens = 16 * static_cast<std::size_t>(pool->arena.max_concurrency());
+        tbb::parallel_pipeline(tokens, tbb::make_filter<void, std::uint64_t>(filter_mode::serial_in_order, source) &
+                                           tbb::make_filter<std::uint64_t, std::uint64_t>(filter_mode::parallel, first) &
+                                           tbb::make_filter<std::uint64_t, Maybe>(filter_mode::parallel, second) &
+                                           tbb::make_filter<Maybe, void>(sink_mode, sink));
+    });
+    return sum;
 }
 
 // The tasks before task `t` are `before[ends[t - 1]..ends[t]]`.

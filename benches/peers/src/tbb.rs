@@ -17,6 +17,7 @@ unsafe extern "C" {
     fn peers_tbb_sum_of_roots(pool: *mut c_void, items: *const f64, count: usize) -> f64;
     fn peers_tbb_fib(pool: *mut c_void, n: u64) -> u64;
     fn peers_tbb_tree_sum(pool: *mut c_void, root: *const Node) -> u64;
+    fn peers_tbb_stream(pool: *mut c_void, items: u64, in_order: bool, stages: *const Stages) -> u64;
     fn peers_tbb_graph(
         pool: *mut c_void,
         tasks: usize,
@@ -27,6 +28,15 @@ unsafe extern "C" {
     ) -> *mut c_void;
     fn peers_tbb_graph_run(graph: *mut c_void);
     fn peers_tbb_graph_free(graph: *mut c_void);
+}
+
+/// What is done with the numbers of a stream.
+#[repr(C)]
+pub struct Stages {
+    pub first: extern "C" fn(u64) -> u64,
+    pub keep: extern "C" fn(u64) -> bool,
+    pub second: extern "C" fn(u64) -> u64,
+    pub add: extern "C" fn(u64, u64) -> u64,
 }
 
 /// At most so many threads, the calling one among them.
@@ -80,6 +90,12 @@ impl Pool {
     pub fn tree_sum(&self, root: &Node) -> u64 {
         // SAFETY: the pool and the tree live; both sides see the same layout.
         unsafe { peers_tbb_tree_sum(self.0, root) }
+    }
+
+    /// The numbers below `items` through a pipeline. The sink takes one at a time.
+    pub fn stream(&self, items: u64, in_order: bool, stages: &Stages) -> u64 {
+        // SAFETY: the pool lives; the stages live until the call is over, and both sides see the same layout.
+        unsafe { peers_tbb_stream(self.0, items, in_order, stages) }
     }
 
     /// A graph of continue nodes.

@@ -1,8 +1,10 @@
 //! The workloads, one file each.
 
 pub mod w1;
+pub mod w10;
 pub mod w2;
 pub mod w3;
+pub mod w4;
 pub mod w5;
 pub mod w6;
 pub mod w7;
@@ -35,10 +37,12 @@ pub fn all() -> Vec<Workload> {
         w1::workloads(),
         w2::workloads(),
         w3::workloads(),
+        w4::workloads(),
         w5::workloads(),
         w6::workloads(),
         w7::workloads(),
         w9::workloads(),
+        w10::workloads(),
     ]
     .into_iter()
     .flatten()

@@ -1,20 +1,18 @@
 //! W6: what an idle pool costs. Each pool has a process of its own: this program, started with a hidden option.
 
-use std::process::Command;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use lace_ws::{Worker, lace_run, lace_task};
 use millstream::Graph;
 
 use super::Workload;
 use crate::byhand::Crew;
 use crate::cli::Options;
-use crate::machine;
-use crate::measure::{Figures, Lineup, Metric};
+use crate::measure::{Lineup, Metric};
 use crate::peers::{self, Peer};
 use crate::shape::Shape;
 use crate::tasks;
+use crate::{child, machine};
 
 const PEERS: &[Peer] = &[
     Peer::Millstream,
@@ -38,32 +36,12 @@ fn lineup(options: &Options) -> Lineup {
             let options = options.clone();
             move |run| {
                 let warm_up = run == 0; // it shows that the child works; there is nothing to warm
-                child_says(peer, threads, &options, warm_up)
+                let numbers = child::says("--idle-child", peer, threads, &options, warm_up);
+                vec![(Metric::CpuMs, numbers[0]), (Metric::PeakRssMib, numbers[1])]
             }
         });
     }
     lineup
-}
-
-/// Starts a child, and reads its two numbers.
-fn child_says(peer: Peer, threads: usize, options: &Options, quick: bool) -> Figures {
-    let own = std::env::current_exe().expect("the path of this program");
-    let mut command = Command::new(own);
-    command.args(["--idle-child", value_of(peer).get_name(), "--threads", &threads.to_string()]);
-    command.args(["--pinning", options.pinning.to_possible_value().expect("none is hidden").get_name()]);
-    if quick || options.quick {
-        command.arg("--quick");
-    }
-    let output = command.output().expect("this program can be started");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("numbers");
-    let mut numbers = text.split_whitespace().map(|number| number.parse().expect("a number"));
-    let mut next = || numbers.next().expect("two numbers");
-    vec![(Metric::CpuMs, next()), (Metric::PeakRssMib, next())]
-}
-
-fn value_of(peer: Peer) -> clap::builder::PossibleValue {
-    peer.to_possible_value().expect("none is hidden")
 }
 
 /// In the child: one task in the peer's pool, then nothing for a while.
@@ -71,7 +49,13 @@ pub fn child(peer: Peer, options: &Options) {
     let threads = options.most_threads();
     let idle = || idle(options.size(Duration::from_secs(5), Duration::from_millis(50)));
     match peer {
-        Peer::Serial | Peer::FutexWake => panic!("{peer} has no pool"),
+        Peer::Serial
+        | Peer::FutexWake
+        | Peer::ParBridge
+        | Peer::StdChannels
+        | Peer::Crossbeam
+        | Peer::Rtrb
+        | Peer::Timely => panic!("{peer} has no idle pool"),
         Peer::Millstream => {
             let pool = options.millstream(threads);
             let g = Graph::new();
