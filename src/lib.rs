@@ -34,7 +34,7 @@ mod topology;
 mod unwind;
 
 pub use engine::boxed::Boxed;
-pub use engine::numbered::ParallelSource;
+pub use engine::heads::numbered::ParallelSource;
 pub use engine::op::{IntoFailure, Retries};
 pub use engine::outside::input::{InputOptions, Overflow, SendError, Sender, Undone};
 pub use engine::outside::live::{IntoLive, Live, Pull};

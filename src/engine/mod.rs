@@ -20,7 +20,7 @@
 //!      │ Drive::drive      yes:
 //!   drive::Firing        opens a frame: counts, clock, the operator that fails
 //!      │ Pipe::drive
-//!   op::Op (filter)  ──► op::Op (map)  ──► pipe::Root  ──► numbered::Numbered     each asks the one before it
+//!   op::Op (filter)  ──► op::Op (map)  ──► pipe::Root  ──► heads::Numbered      each asks the one before it
 //!                                                              │ a loop over the items of the batch
 //!   f(item)  ◄─────────────────────────────────────────────────┘
 //!      │ out(..)
@@ -38,12 +38,12 @@
 //! # Files
 //! | what | file |
 //! |---|---|
-//! | where items come from | [`pulled`], [`numbered`]; packets in [`edge`] |
+//! | where items come from | [`heads`]; packets in [`edge`] |
 //! | what is done with them on the way | [`pipe`], [`op`], [`boxed`] |
 //! | the stage | [`fused`] |
 //! | where they go | [`tail`]: [`serial`], [`reduce`], [`edge`] to one stage, [`fork`] to two |
 //! | what drives them there | [`drive`] |
-//! | stages that take whole packets | [`inlet`] |
+//! | stages that take whole packets | [`inlet`]; one at a time, in order, [`line`] |
 //! | sources and sinks that meet threads outside | [`outside`] |
 
 pub(crate) mod boxed;
@@ -51,12 +51,12 @@ pub(crate) mod drive;
 pub(crate) mod edge;
 pub(crate) mod fork;
 pub(crate) mod fused;
+pub(crate) mod heads;
 pub(crate) mod inlet;
-pub(crate) mod numbered;
+pub(crate) mod line;
 pub(crate) mod op;
 pub(crate) mod outside;
 pub(crate) mod pipe;
-pub(crate) mod pulled;
 pub(crate) mod reduce;
 pub(crate) mod serial;
 pub(crate) mod tail;

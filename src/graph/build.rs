@@ -11,6 +11,7 @@
 //! | one stream becomes several | [`Stream::fork`], [`Stream::route_to`] |
 //! | one stream is numbered anew | [`Stream::renumber`] |
 //! | whole packets are replaced | [`Stream::through`] |
+//! | items are iterators, and become a source | `Stream::unfold` |
 //! | two streams become one | [`Stream::meet`] |
 
 use std::cell::RefMut;
@@ -25,13 +26,13 @@ use super::{Graph, SharedDraft, Stream};
 use crate::engine::edge::{Boundary, Edge, SendOn};
 use crate::engine::fork::{Fork, Route};
 use crate::engine::fused::Fused;
+use crate::engine::heads::numbered::{ByNumber, Numbered};
+use crate::engine::heads::pulled::{Iterate, MakeIter, Pulled, Supplier};
 use crate::engine::inlet::{Inlet, Shape};
-use crate::engine::numbered::{ByNumber, Numbered};
 use crate::engine::op::{FusedOp, Op};
 use crate::engine::outside::outlet::Outlet;
 use crate::engine::outside::relay::Relay;
 use crate::engine::pipe::{Feed, Pipe, Position, Root};
-use crate::engine::pulled::{Iterate, MakeIter, Pulled, Supplier};
 use crate::engine::reduce::{Reduce, Reduction};
 use crate::engine::serial::{Ending, Output, Serial, SerialOp};
 use crate::engine::tail::{ParallelTail, Tail};
@@ -125,7 +126,7 @@ fn slot_in<D>(draft: &Draft<'_>, data: &Data<D>) -> Arc<Slot<D>> {
 }
 
 impl<'env, T, P> Stream<'env, T, P> {
-    fn new(draft: SharedDraft<'env>, stage: usize, op: usize, pipe: P) -> Self {
+    pub(super) fn new(draft: SharedDraft<'env>, stage: usize, op: usize, pipe: P) -> Self {
         Self { draft, stage, op, pipe, spooled: false, item: PhantomData }
     }
 
@@ -235,7 +236,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     }
 
     /// Makes this stream a part of the operator that ends the stage `from`: that operator has the name.
-    fn out_of(mut self, from: usize) -> Self {
+    pub(super) fn out_of(mut self, from: usize) -> Self {
         let draft = self.draft.borrow();
         let (whole, _) = *draft.stages[from].ops.last().expect("a stage has operators");
         draft.names.set_part(self.op, whole, "out");
@@ -472,7 +473,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 
     /// Ends the stage, and returns the draft and the stage.
-    fn close<K: Tail<T> + 'env>(self, tail: K) -> (SharedDraft<'env>, usize) {
+    pub(super) fn close<K: Tail<T> + 'env>(self, tail: K) -> (SharedDraft<'env>, usize) {
         self.close_with(tail, |items, body| Supply::Numbered { items, body })
     }
 

@@ -13,6 +13,7 @@ mod retry;
 mod stream;
 mod table;
 mod task;
+mod unfold;
 mod windows;
 
 use std::cell::RefCell;

@@ -183,12 +183,12 @@ impl<'env, T, P> Stream<'env, T, P> {
         self
     }
 
-    /// The first stage on the way to this stream, followed back over stages with a single input. It is the stage of the
-    /// stream's source, unless the stream has several sources.
+    /// The first stage on the way to this stream, followed back over stages with a single input to one with a source. It is
+    /// the stage of the stream's source, unless the stream has several sources.
     fn first_stage(&self, draft: &Draft<'_>) -> usize {
         let mut stage = self.stage;
-        while let [input] = draft.stages[stage].inputs[..] {
-            stage = input;
+        while let (None, [input]) = (&draft.stages[stage].source, &draft.stages[stage].inputs[..]) {
+            stage = *input;
         }
         stage
     }

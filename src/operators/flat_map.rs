@@ -9,7 +9,8 @@ use crate::graph::Stream;
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Replaces every item by the items of an iterator, which is run to its end. Fuses; runs on all workers at once.
     ///
-    /// One worker makes all items of one iterator, one after the other.
+    /// One worker makes all items of one iterator, one after the other, and nothing holds it back before the iterator ends.
+    /// If one item becomes very many, use [`expand`](Self::expand).
     #[track_caller]
     pub fn flat_map<I, F>(self, f: F) -> Stream<'env, I::Item, impl Pipe<Out = I::Item>>
     where

@@ -19,9 +19,11 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// `.map_async(64, move |url| tokio.spawn(fetch(url)))`. Futures begin in stream order. A future that computes keeps
     /// its worker meanwhile.
     ///
-    /// What is done goes on as soon as what comes before it is done. To let results overtake each other put
-    /// [`unordered`](Self::unordered) before it and behind it. A batch has all of its items under way before the next one
-    /// begins, and the source has a credit for each future at least. One future costs about a microsecond beside its own work.
+    /// If the stream goes on in one line to a sink that takes one item at a time, such as [`output`](Self::output) or
+    /// [`for_each_ordered`](Self::for_each_ordered), what is done goes on as soon as what comes before it is done. Elsewhere,
+    /// as before a [`reduce`](Self::reduce), it waits for its batch: when what is done must not decide the answer. To
+    /// let batches overtake each other put [`unordered`](Self::unordered) behind it. A batch has all of its items under way
+    /// before the next one begins; the source has a credit for each future at least.
     ///
     /// # Panics
     /// If `f` or a future panics, the run fails at that item. If the run fails or is cancelled, or nobody wants further

@@ -20,6 +20,7 @@ mod count;
 mod count_by_key;
 mod distinct;
 mod enumerate;
+mod expand;
 mod extremes_by_key;
 mod filter;
 mod filter_map;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::draft::{Body, Draft, StageDraft};
+use super::draft::{Body, Draft, SourceDraft, StageDraft};
 use super::edges::Edges;
 use super::explain::{Explain, Facts};
 use super::place::Homes;
@@ -64,7 +64,7 @@ pub(super) struct SourceBounds {
     pub(super) soft: Vec<u32>,
     /// Whether it needs no credits.
     pub(super) free: Vec<bool>,
-    /// Whether nobody sees how it is cut into batches.
+    /// Whether nobody sees how what the stage reads is cut into batches.
     pub(super) unseen: Vec<bool>,
 }
 
@@ -80,8 +80,9 @@ impl Checked {
         let credits = credits(draft, workers);
         let soft = soft_limits(draft, &credits, workers);
         // In a pool of more than 32 workers all credits are in use before the first batch is done: hundreds of small ones.
-        let unseen = |stage: usize| soft[stage] < credits[stage] && is_unseen(draft, stage);
-        let unseen = (0..draft.stages.len()).map(unseen).collect();
+        let may_be = |stage: usize, source: &SourceDraft<'_>| source.size.is_none() && soft[stage] < credits[stage];
+        let may_be = |stage: usize| draft.stages[stage].source.as_ref().is_none_or(|source| may_be(stage, source));
+        let unseen = (0..).zip(unseen(draft)).map(|(stage, unseen)| unseen && may_be(stage)).collect();
         Ok(Self { edges, homes, sources: SourceBounds { credits, soft, free, unseen } })
     }
 }
@@ -107,23 +108,20 @@ fn soft_limits(draft: &Draft<'_>, credits: &[u32], workers: usize) -> Vec<u32> {
     draft.stages.iter().zip(credits).map(of).collect()
 }
 
-/// Whether nobody sees how the source of a stage is cut into batches: it feeds one line of stages, none of which holds its
+/// Whether nobody sees how what comes to each stage is cut into batches: it feeds one line of stages, none of which holds its
 /// items back or keeps them, and the last of which takes one item after the other.
-fn is_unseen(draft: &Draft<'_>, first: usize) -> bool {
-    if draft.stages[first].source.as_ref().is_none_or(|source| source.size.is_some()) {
-        return false;
-    }
-    let mut at = first;
-    loop {
-        let stage = &draft.stages[at];
+fn unseen(draft: &Draft<'_>) -> Vec<bool> {
+    let mut unseen = vec![false; draft.stages.len()];
+    for (index, stage) in draft.stages.iter().enumerate().rev() {
         let holds = stage.gate.is_some() || stage.waits_for.is_some() || stage.spooled || stage.inputs.len() > 1;
-        match (&stage.outputs[..], &stage.body) {
-            _ if holds => return false,
-            ([], Some((_, tail))) => return *tail == TailKind::Serial,
-            ([next], _) => at = *next,
-            _ => return false,
-        }
+        unseen[index] = !holds
+            && match (&stage.outputs[..], &stage.body) {
+                ([], Some((_, tail))) => *tail == TailKind::Serial,
+                ([next], _) => unseen[*next], // it was added later
+                _ => false,
+            };
     }
+    unseen
 }
 
 /// Whether the source of a stage needs no credits: its batches are known by number, and nothing of them is kept.

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::engine::numbered::{Batch, ByNumber};
+use crate::engine::heads::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::plan::Data;

@@ -1,7 +1,7 @@
 //! `source` and `source_fn`: the items of an iterator.
 
+use crate::engine::heads::pulled::MakeIter;
 use crate::engine::pipe::Pipe;
-use crate::engine::pulled::MakeIter;
 use crate::graph::{Graph, Stream};
 
 impl<'env> Graph<'env> {

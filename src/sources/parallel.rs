@@ -1,6 +1,6 @@
 //! `parallel`: the items of a source of the user's own that all workers make at once.
 
-use crate::engine::numbered::{Batch, ByNumber, ParallelSource};
+use crate::engine::heads::numbered::{Batch, ByNumber, ParallelSource};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 

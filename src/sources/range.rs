@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::engine::numbered::{Batch, ByNumber};
+use crate::engine::heads::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::pool::Integer;

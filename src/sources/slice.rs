@@ -1,6 +1,6 @@
 //! `slice`: references into a slice.
 
-use crate::engine::numbered::{Batch, ByNumber};
+use crate::engine::heads::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::run::flow::supply::MemoryRange;

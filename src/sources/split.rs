@@ -6,7 +6,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use crate::engine::numbered::{Batch, ByNumber};
+use crate::engine::heads::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::run::flow::batch::BatchSize;

@@ -11,7 +11,7 @@
 use std::mem::needs_drop;
 use std::ops::Range;
 
-use crate::engine::numbered::{Batch, ByNumber};
+use crate::engine::heads::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::run::flow::supply::MemoryRange;

@@ -5,9 +5,10 @@
 //! job back, as a live source is brought back ([`crate::run::outside::wake`]). If the future is done, the job takes the
 //! next item: the first one, in stream order, that has no future yet.
 //!
-//! What comes of the items of a piece is put in order here. The first results go on as a part of the piece as soon as
-//! the job that made them has nothing more to do; so nobody waits for the whole piece. Pieces do not wait for each other,
-//! as every piece carries its place in the order.
+//! What comes of the items of a piece is put in order here. Where nobody sees how the stream is cut, the first results go on
+//! as a part of the piece as soon as the job that made them has nothing more to do; so nobody waits for the whole piece.
+//! Elsewhere a piece goes on as it came: what is done when must not decide how a sum of floats is bracketed. Pieces do not
+//! wait for each other, as every piece carries its place in the order.
 //!
 //! # Who ends what
 //! A failure ends its piece: futures of later items of the piece are dropped, earlier ones go on. A piece that is no longer
@@ -37,7 +38,7 @@ use crate::run::cancel::{BoxedError, Carried, Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Key, MAX_PARTS, Ticket};
 use crate::run::flow::packet::Packet;
-use crate::run::flow::stage::{Ended, OwnJob};
+use crate::run::flow::stage::{Capacity, Ended, OwnJob};
 use crate::run::outside::wake::Wake;
 use crate::sync::credit::SourceTurn;
 use crate::sync::{Instant, Mutex};
@@ -49,6 +50,8 @@ pub(crate) struct Futures<T, U, A, F> {
     /// How many futures there may be at once.
     limit: usize,
     out: Arc<Edge<U>>,
+    /// Whether nobody sees it if a piece goes on in parts.
+    unseen: bool,
     state: Mutex<State<T, U, A>>,
 }
 
@@ -282,7 +285,7 @@ where
     pub(crate) fn new(limit: usize, make: F, out: Arc<Edge<U>>) -> Self {
         let (pieces, waiting) = (BTreeMap::new(), BTreeSet::new());
         let state = State { pieces, waiting, berths: Vec::new(), taken: Vec::new(), free: Vec::new() };
-        Self { make, limit, out, state: Mutex::new(state) }
+        Self { make, limit, out, unseen: false, state: Mutex::new(state) }
     }
 
     /// Gives an item a future, if there is one without, and a berth is free.
@@ -372,7 +375,7 @@ where
             let Some(piece) = state.pieces.get_mut(&key).filter(|piece| !piece.is_sending) else { return };
             let ready = piece.ready();
             let is_done = piece.is_done(ready);
-            let has_part = ready > 0 && piece.ticket.is_whole() && piece.parts < MAX_PARTS - 1;
+            let has_part = self.unseen && ready > 0 && piece.ticket.is_whole() && piece.parts < MAX_PARTS - 1;
             if !is_done && !has_part {
                 return;
             }
@@ -483,6 +486,10 @@ where
 
     fn end(&self, _: &Cx<'_>) -> Ended {
         Ended::Now
+    }
+
+    fn prepare(&mut self, capacity: Capacity) {
+        self.unseen = capacity.unseen;
     }
 
     fn reset(&mut self) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::engine::pulled::Supplier;
+use crate::engine::heads::pulled::Supplier;
 use crate::run::cancel::BoxedError;
 use crate::run::flow::supply::Then;
 use crate::run::outside::waiter::{Blocked, Waiter};

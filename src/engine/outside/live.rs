@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::engine::pulled::Supplier;
+use crate::engine::heads::pulled::Supplier;
 use crate::run::cancel::BoxedError;
 use crate::run::flow::supply::Then;
 use crate::run::outside::wake::Wake;

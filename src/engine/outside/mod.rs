@@ -9,12 +9,10 @@
 //! | items that become futures, polled when they are woken | [`futures`] |
 //! | both with the traits of the crate futures (a feature) | `tasks` |
 //! | the sink that sends items to an input of another graph | [`relay`] |
-//! | what both sinks have in common | [`line`] |
 
 mod channels;
 pub(crate) mod futures;
 pub(crate) mod input;
-pub(crate) mod line;
 pub(crate) mod live;
 pub(crate) mod outlet;
 pub(crate) mod output;

@@ -12,9 +12,9 @@
 
 use std::sync::Arc;
 
-use super::line::{Line, LineJob};
 use super::output::{Hold, Outbox, Piece, StreamState};
 use crate::engine::drive::Drive;
+use crate::engine::line::{Line, LineJob};
 use crate::engine::tail::Tail;
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Origin, Ticket};

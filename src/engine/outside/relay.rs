@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::input::{Inbox, Letter, Overflow, Phase, SendError, Sender, Waits, drop_letter};
-use super::line::{Line, LineJob};
 use crate::engine::drive::Drive;
+use crate::engine::line::{Line, LineJob};
 use crate::engine::tail::Tail;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::flow::cx::Cx;

@@ -147,6 +147,12 @@ impl<'a> Cx<'a> {
         self.sequence().wants(ticket.key())
     }
 
+    /// Wakes the source of the stage that this one feeds.
+    pub(crate) fn wake_source_behind(&self) {
+        let behind = &self.run.stages[self.stage.outputs[0]];
+        self.run.sources[behind.source().expect("it has one")].ring(self.worker);
+    }
+
     /// Counts one more live piece of this origin.
     pub(crate) fn share(&self, origin: Origin) {
         if let Some((source, place)) = origin.get() {

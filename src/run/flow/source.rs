@@ -70,8 +70,10 @@ pub(crate) struct Source<'env> {
     places: TwoParts<BatchInFlight>,
     /// The homes of equal parts of the source; empty if it has none.
     homes: Box<[Home]>,
-    /// What wakes the source, if it is live.
+    /// What wakes the source, if it may have nothing now.
     wake: Option<Wake>,
+    /// Whether a stage of the run feeds it. Then nobody outside wakes it.
+    is_within: bool,
     /// Which share of the usual size the next batch has; whole if somebody sees how the source is cut.
     share: CachePadded<AtomicU32>,
     /// Every batch changes this and the turn. All workers read the fields above, so these lie on other cache lines.
@@ -91,6 +93,7 @@ impl<'env> Source<'env> {
     /// A source that feeds the stage `stage`. `capacity` says how large its batches are, and how many may be in flight.
     pub(crate) fn new(stage: usize, mut supply: Supply<'env>, capacity: Capacity, homes: Box<[Home]>) -> Self {
         supply.prepare(capacity);
+        let is_within = supply.live().is_some_and(LiveItems::is_within);
         let places = if supply.is_free() { 0 } else { u32::try_from(capacity.credits).expect("at most `MAX_CREDITS`") };
         Self {
             issue: Target::new(issue, None),
@@ -106,6 +109,7 @@ impl<'env> Source<'env> {
             places: TwoParts::new(places as usize, capacity.soft as usize),
             homes,
             wake: None,
+            is_within,
             turn: CachePadded::new(UnsafeCell::new(TurnState::default())),
         }
     }
@@ -131,9 +135,9 @@ impl<'env> Source<'env> {
         }
     }
 
-    /// Whether the source may have nothing now.
+    /// Whether the source may have nothing until somebody outside wakes it.
     pub(crate) fn is_live(&self) -> bool {
-        self.supply.live().is_some()
+        self.supply.live().is_some() && !self.is_within
     }
 
     pub(crate) fn reset(&mut self) {
@@ -149,7 +153,7 @@ impl<'env> Source<'env> {
 
     /// The run has ended, or fails or is cancelled. If it is a live source that sleeps, it is woken to see that.
     pub(crate) fn end_early(&self) {
-        if let Some(wake) = &self.wake {
+        if let (Some(wake), false) = (&self.wake, self.is_within) {
             wake.wake();
         }
     }
@@ -200,12 +204,17 @@ impl<'env> Source<'env> {
         self.ring(worker);
     }
 
-    /// Wakes the source if it is live and has nothing now.
-    fn ring(&self, worker: &Worker<'_>) {
-        if self.wake.as_ref().is_some_and(|wake| wake.ring() == IssueJob::Slept) {
-            come_in(&self.issue_job()); // what lay outside with the bell
-            worker.push_counted(self.issue_job());
+    /// Wakes the source if it has nothing now.
+    pub(super) fn ring(&self, worker: &Worker<'_>) {
+        match &self.wake {
+            Some(wake) if wake.ring() == IssueJob::Slept => {}
+            _ => return,
         }
+        if self.is_within {
+            return worker.push(self.issue_job());
+        }
+        come_in(&self.issue_job()); // what lay outside with the bell
+        worker.push_counted(self.issue_job());
     }
 
     /// Nothing else of the run can go on. If the source sleeps because as many batches are in flight as may, though it has
@@ -299,7 +308,7 @@ impl<'env> Source<'env> {
             }
             _ => format!("its {} credits", self.credits.len()),
         };
-        (!turn.ended).then(|| (turn.next, held_up()))
+        (!turn.ended && !turn.pending).then(|| (turn.next, held_up()))
     }
 
     /// Runs a job of the source's stage: a chain of places, or a range of leaves.
@@ -405,6 +414,12 @@ impl<'env> Source<'env> {
             if self.credits.any() && self.hears() {
                 return self.restart(cx.worker);
             }
+            if self.is_within {
+                if wake.bell().sleep() == SourceTurn::Kept {
+                    self.restart(cx.worker);
+                }
+                return;
+            }
             cx.run.put_outside();
             if wake.bell().sleep() == SourceTurn::Kept {
                 cx.run.take_back();
@@ -437,11 +452,18 @@ impl<'env> Source<'env> {
                 if cx.run.ending() {
                     return Issued::default(); // it has failed in there
                 }
-                self.load_chain(turn, cx, |turn, place, share| {
+                let issued = self.load_chain(turn, cx, |turn, place, share| {
                     let size = share.of(self.size.at(turn.taken, turn.said) as u64);
                     let quota = self.bytes.map_or(u64::MAX, Bytes::quota);
                     items.pull(place, usize::try_from(size).expect("no more than before"), quota)
-                })
+                });
+                if let (true, Some(live)) = (self.is_within, items.live()) {
+                    live.used(turn.ended).into_iter().for_each(|origin| cx.release(origin));
+                    if turn.ended {
+                        cx.close(); // it may have ended before what feeds it
+                    }
+                }
+                issued
             }
             Supply::Numbered { items, .. } => {
                 turn.batches.get_or_insert_with(|| items.begin(self.size));

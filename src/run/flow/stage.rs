@@ -53,7 +53,7 @@ pub(crate) struct Capacity {
     pub(crate) soft: u32,
     /// How much they may weigh.
     pub(crate) bytes: Option<Bytes>,
-    /// Whether nobody sees how the source is cut into batches, so that time may make them smaller.
+    /// Whether nobody sees how what the stage reads is cut into batches, so that time may do that.
     pub(crate) unseen: bool,
     /// How many seats the pool has.
     pub(crate) seats: usize,

@@ -6,8 +6,8 @@
 //! * A *free* source is a numbered one whose stage ends in a parallel sink. Nothing of a batch is kept then, so the
 //!   source needs no credits.
 //!
-//! The engine implements [`PulledItems`] and [`NumberedItems`] ([`crate::engine::pulled`],
-//! [`crate::engine::numbered`]); [`super::source`] calls them.
+//! The engine implements [`PulledItems`] and [`NumberedItems`] ([`crate::engine::heads::pulled`],
+//! [`crate::engine::heads::numbered`]); [`super::source`] calls them.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::batch::{BatchSize, Share};
 use super::leaves::FreeLeaves;
+use super::order::Origin;
 use super::stage::{BatchStage, Capacity, NumbersStage, Stage};
 use crate::run::outside::wake::Wake;
 
@@ -84,6 +85,11 @@ pub(crate) trait LiveItems: Send + Sync {
     fn hears(&self) -> bool;
     /// All that came of the first `items` items has been done. Only the holder of the source's turn calls it.
     fn done(&self, items: u64);
+    /// Whether a stage of the same run feeds it.
+    fn is_within(&self) -> bool;
+    /// For such a source: the origins of the pieces that it has used up since it was asked last. If it has `stopped` it
+    /// gives all up. Only the holder of the source's turn calls it.
+    fn used(&self, stopped: bool) -> Vec<Origin>;
 }
 
 /// Items in batches that are known by number.

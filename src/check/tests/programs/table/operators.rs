@@ -73,6 +73,18 @@ pub(in super::super) const OPERATORS: &[Operator] = &[
         ..Operator::FUSES
     },
     Operator {
+        methods: &["Stream::expand"],
+        graph: |items, at| {
+            let copies = move |item: Item<'_>| {
+                let value = *item.value;
+                (0..copies(at.value(&item))).map(move |copy| at.item(mix(value, copy)))
+            };
+            items.expand(copies).boxed()
+        },
+        iter: |items, _| items.into_iter().flat_map(|x| (0..copies(x)).map(move |copy| mix(x, copy))).collect(),
+        ..Operator::FUSES
+    },
+    Operator {
         methods: &["Stream::try_flat_map"],
         graph: |items, at| {
             let copies = move |item: Item<'_>| {

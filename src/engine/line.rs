@@ -1,4 +1,5 @@
-//! Pieces that leave a graph in stream order, one at a time, as packets: what outlets and relays have in common.
+//! Pieces that leave a stream in its order, one at a time, as packets: what those sinks have in common that keep them for
+//! somebody.
 
 use crate::engine::drive::Drive;
 use crate::engine::edge::Edge;
@@ -9,18 +10,18 @@ use crate::run::flow::stage::{Capacity, OwnJob};
 use crate::sync::sequencer::Sequencer;
 
 /// A line of packets; see the module.
-pub(super) struct Line<T> {
+pub(crate) struct Line<T> {
     sequencer: Sequencer<Box<Packet<T>>>,
-    pub(super) edge: Edge<T>,
+    pub(crate) edge: Edge<T>,
 }
 
 impl<T> Line<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { sequencer: Sequencer::new(0), edge: Edge::new() }
     }
 
     /// Drives a piece into a packet, and returns it if it is its turn.
-    pub(super) fn enter(&self, ticket: Ticket, drive: impl Drive<T>) -> Option<Box<Packet<T>>> {
+    pub(crate) fn enter(&self, ticket: Ticket, drive: impl Drive<T>) -> Option<Box<Packet<T>>> {
         let mut packet = self.edge.take();
         packet.ticket = ticket;
         (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
@@ -28,26 +29,26 @@ impl<T> Line<T> {
     }
 
     /// Ends the turn of a piece, and queues the next one if it waits already.
-    pub(super) fn leave(&self, cx: &Cx<'_>, ticket: &Ticket) {
+    pub(crate) fn leave(&self, cx: &Cx<'_>, ticket: &Ticket) {
         if let Some(next) = self.sequencer.leave(ticket.last) {
             cx.push_own(LineJob::Pass(next.into_raw()));
         }
     }
 
-    pub(super) fn prepare(&mut self, capacity: Capacity) {
+    pub(crate) fn prepare(&mut self, capacity: Capacity) {
         self.sequencer = Sequencer::new(capacity.pieces());
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.sequencer.reset().for_each(drop);
     }
 
     /// Drops what a failed run left, and returns the number of items.
-    pub(super) fn clear(&mut self) -> u64 {
+    pub(crate) fn clear(&mut self) -> u64 {
         self.sequencer.reset().map(|packet| self.edge.discard(packet)).sum()
     }
 
-    pub(super) fn waiting(&self) -> Option<String> {
+    pub(crate) fn waiting(&self) -> Option<String> {
         let (pieces, next) = self.sequencer.waiting();
         (pieces > 0).then(|| format!("{pieces} batches wait for batch {} to come first", next.number))
     }
@@ -57,7 +58,7 @@ impl<T> Line<T> {
 pub(crate) enum LineJob {
     /// A packet whose turn has come.
     Pass(RawPacket),
-    /// The sink's unit outside has come in.
+    /// The unit outside of a sink that has one has come in.
     CameIn,
 }
 

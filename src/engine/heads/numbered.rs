@@ -8,7 +8,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::pipe::{Feed, Head, Parcel};
+use crate::engine::pipe::{Feed, Head, Parcel};
 use crate::run::cancel::Carried;
 use crate::run::flow::batch::{BatchSize, Share, least_batch};
 use crate::run::flow::stage::Capacity;

@@ -6,15 +6,16 @@
 //! back.
 //!
 //! [`Iterate`] supplies the items of an iterator, which the sources in [`crate::sources`] make ([`MakeIter`]);
-//! [`super::outside`] supplies those of a source that may have nothing now. [`Pulled`] is both the supply of the run
+//! [`crate::engine::outside`] supplies those of a source that may have nothing now. [`Pulled`] is both the supply of the run
 //! ([`PulledItems`]) and the head of the stage's pipe ([`Feed`]).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::pipe::{Feed, Head, Parcel, Weigh};
+use crate::engine::pipe::{Feed, Head, Parcel, Weigh};
 use crate::run::cancel::{BoxedError, Carried, Cause};
 use crate::run::flow::batch::BATCH;
+use crate::run::flow::order::Origin;
 use crate::run::flow::stage::Capacity;
 use crate::run::flow::supply::{LiveItems, Load, PulledItems, Then};
 use crate::run::outside::wake::{Hears, Wake};
@@ -41,6 +42,14 @@ pub(crate) trait Supplier: Send {
     fn open(&mut self) {}
     fn close(&mut self) {}
     fn done(&mut self, _items: u64) {}
+    /// For a source that a stage of the same run feeds: the failure that came behind the items supplied last; and the origins
+    /// of pieces that were used up since it was asked last.
+    fn carried(&mut self) -> Option<Carried> {
+        None
+    }
+    fn used(&mut self) -> Vec<Origin> {
+        Vec::new()
+    }
 }
 
 /// What makes an iterator for a run.
@@ -95,8 +104,10 @@ pub(crate) struct Pulled<S: Supplier> {
     /// Every batch changes it, and all workers read where the buffers are.
     state: CachePadded<UnsafeCell<PulledState<S>>>,
     buffers: UnsafeCell<Buffers<S::Item>>,
-    /// For a live source: whether it wants to hear what has been done.
+    /// For a source that may have nothing now: whether it wants to hear what has been done.
     hears: Option<Hears>,
+    /// Whether a stage of the same run feeds it.
+    is_within: bool,
 }
 
 /// A buffer for each place.
@@ -107,11 +118,13 @@ struct Buffer<T> {
     items: Vec<T>,
     /// How the supplier failed behind these items.
     failed: Option<Cause>,
+    /// The failure that came to the supplier in place of further items.
+    carried: Option<Carried>,
 }
 
 impl<T> Default for Buffer<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), failed: None }
+        Self { items: Vec::new(), failed: None, carried: None }
     }
 }
 
@@ -140,12 +153,17 @@ impl<S: Supplier> Pulled<S> {
     pub(crate) fn new(supplier: S) -> Self {
         let state = PulledState { supplier, weigh: None, weighed: Vec::new(), ended: false, thrown: None, largest: 0 };
         let state = CachePadded::new(UnsafeCell::new(state));
-        Self { state, buffers: UnsafeCell::new(TwoParts::new(0, 0)), hears: None }
+        Self { state, buffers: UnsafeCell::new(TwoParts::new(0, 0)), hears: None, is_within: false }
     }
 
     /// A source that may have nothing now.
     pub(crate) fn live(supplier: S, hears: Hears) -> Self {
         Self { hears: Some(hears), ..Self::new(supplier) }
+    }
+
+    /// A source that a stage of the same run feeds.
+    pub(crate) fn within(supplier: S) -> Self {
+        Self { is_within: true, ..Self::live(supplier, Hears::new(false)) }
     }
 
     /// Works on the buffer of a place.
@@ -170,6 +188,7 @@ impl<S: Supplier> Pulled<S> {
             let count = buffer.items.len() as u64;
             buffer.items.drain(..).for_each(unwind::drop_value);
             drop_cause(buffer.failed.take());
+            buffer.carried = None;
             count
         })
     }
@@ -235,6 +254,7 @@ impl<S: Supplier> PulledItems for Pulled<S> {
         self.with_state(|state| {
             self.with_buffer(u64::from(place), |buffer| {
                 drop_cause(buffer.failed.take());
+                buffer.carried = None;
                 if let Some(thrown) = state.thrown.take() {
                     (state.ended, buffer.failed) = (true, Some(Cause::Panic(thrown)));
                     return Load { items: Some(0), weight: 0, then: Then::Ended };
@@ -258,7 +278,10 @@ impl<S: Supplier> PulledItems for Pulled<S> {
                     state.ended = true;
                     state.supplier.end(); // frees its resources right after the last item
                 }
-                let has_batch = !buffer.items.is_empty() || buffer.failed.is_some();
+                if buffer.failed.is_none() {
+                    buffer.carried = state.supplier.carried();
+                }
+                let has_batch = !buffer.items.is_empty() || buffer.failed.is_some() || buffer.carried.is_some();
                 Load { items: has_batch.then_some(buffer.items.len() as u64), weight, then }
             })
         })
@@ -293,6 +316,17 @@ impl<S: Supplier> LiveItems for Pulled<S> {
     fn close(&self) {
         self.with_state(|state| state.supplier.close());
     }
+    fn is_within(&self) -> bool {
+        self.is_within
+    }
+    fn used(&self, stopped: bool) -> Vec<Origin> {
+        self.with_state(|state| {
+            if stopped {
+                state.supplier.end();
+            }
+            state.supplier.used()
+        })
+    }
     fn hears(&self) -> bool {
         self.hears.as_ref().is_some_and(Hears::get)
     }
@@ -303,7 +337,7 @@ impl<S: Supplier> LiveItems for Pulled<S> {
 
 impl<S: Supplier> Head for Pulled<S> {
     fn holds(&self, parcel: Parcel) -> (u64, Option<Carried>) {
-        (self.with_buffer(parcel.load, |buffer| buffer.items.len() as u64), None)
+        self.with_buffer(parcel.load, |buffer| (buffer.items.len() as u64, buffer.carried.take()))
     }
     fn discard(&self, parcel: Parcel) -> u64 {
         self.empty(parcel.load)
