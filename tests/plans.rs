@@ -373,3 +373,21 @@ fn a_report_counts_no_other_run() {
         assert_eq!(jobs(&mut one), alone);
     }
 }
+
+/// What may lie between two stages is said in items and in bytes, as far as it is known.
+#[test]
+fn explain_bounds_what_lies_between_stages() {
+    let pool = Pool::builder().workers(2).build().expect("threads");
+    let g = Graph::new();
+    g.source(0..9_u64).batch_size(10).credits(5).map(|x| [x; 4]).unordered().for_each(|_| ());
+    g.source(0..9_u32).unordered().for_each(|_| ());
+    g.source(0..9_u64).flat_map(|x| 0..x).unordered().for_each(|_| ());
+    g.split(b"a b", b' ').map_batch(|batch| batch).for_each(|_| ());
+    let text = g.plan(&pool).expect("no defect").explain().to_string();
+    let bounds: Vec<_> =
+        text.lines().filter_map(|line| line.split_once("; sends to stage ")).map(|(_, to)| to).collect();
+    assert_eq!(bounds[0], "1, at most 50 items of 32 bytes (1600 B) on their way", "{text}");
+    let some = "at most 16384 items of 4 bytes (64 KiB), 262144 (1024 KiB) if others wait on their way";
+    assert!(bounds[2].ends_with(some), "{text}");
+    assert!(bounds.iter().filter(|bound| bound.contains("at most")).count() == 4, "{text}");
+}

@@ -29,7 +29,7 @@ use crate::engine::fused::Fused;
 use crate::engine::heads::numbered::{ByNumber, Numbered};
 use crate::engine::heads::pulled::{Iterate, MakeIter, Pulled, Supplier};
 use crate::engine::inlet::{Inlet, Shape};
-use crate::engine::op::{FusedOp, Op};
+use crate::engine::op::{FusedOp, Makes, Op};
 use crate::engine::outside::outlet::Outlet;
 use crate::engine::outside::relay::Relay;
 use crate::engine::pipe::{Feed, Pipe, Position, Root};
@@ -43,7 +43,6 @@ use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::{Items, NumberedItems, Supply};
 use crate::run::outside::wake::Hears;
 use crate::run::slot::Slot;
-use crate::run::tally::Retried;
 
 /// A stream that is pulled out of an iterator.
 type FromIter<'env, M> = Stream<'env, <<M as MakeIter>::Iter as Iterator>::Item, Root<Arc<Pulled<Iterate<M>>>>>;
@@ -157,6 +156,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     #[track_caller]
     pub(crate) fn fuse<O: FusedOp<T>>(self, method: &'static str, op: O) -> Stream<'env, O::Out, Op<P, O>> {
         let (number, spot) = self.add_op(method, O::RESIZES);
+        self.draft.borrow_mut().stages[self.stage].grows |= O::MAKES == Makes::Any;
         let Self { draft, stage, pipe, spooled, .. } = self;
         Stream { draft, stage, op: number, pipe: Op::new(pipe, op, spot), spooled, item: PhantomData }
     }
@@ -176,63 +176,6 @@ impl<'env, T, P> Stream<'env, T, P> {
         let stream = self.fuse(method, op(slot));
         stream.reads(data);
         stream
-    }
-
-    /// Makes the operator that was added last a part of the one added before it, `whole`, which has the name.
-    pub(crate) fn within(mut self, whole: usize, part: &'static str) -> Self {
-        self.draft.borrow().names.set_part(self.op, whole, part);
-        self.op = whole;
-        self
-    }
-
-    /// Makes the operator `part` a part of the one that was added last, which has the name.
-    pub(crate) fn has_part(&self, part: usize, name: &'static str) {
-        self.draft.borrow().names.set_part(part, self.op, name);
-    }
-
-    /// The number of the operator that was added last.
-    pub(crate) fn number(&self) -> usize {
-        self.op
-    }
-
-    /// Sets an option of the operator that was added last; `method` says which.
-    #[track_caller]
-    pub(crate) fn with_pipe(mut self, method: &str, set: impl FnOnce(&mut P)) -> Self {
-        drop(self.describe(method));
-        set(&mut self.pipe);
-        self
-    }
-
-    /// Notes where the operator that was added last counts how often it has tried again.
-    pub(crate) fn counts_retries(&self, retried: Retried) {
-        self.draft.borrow_mut().retried.push((self.op, retried));
-    }
-
-    /// Notes what is wrong with the operator that was added last, if anything is.
-    pub(crate) fn refuse_if(self, is_wrong: bool, why: &str) -> Self {
-        if is_wrong {
-            self.draft.borrow_mut().defect(self.op, why);
-        }
-        self
-    }
-
-    /// Notes that the operator that was added last has up to `limit` items at once worked on outside the pool.
-    pub(crate) fn goes_elsewhere(self, limit: usize) -> Self {
-        let mut draft = self.draft.borrow_mut();
-        draft.elsewhere = draft.elsewhere.max(Some(limit));
-        draft.meets_outside = true;
-        drop(draft);
-        self
-    }
-
-    /// Notes that the stage reads data. It waits until the data is there.
-    pub(crate) fn reads<D>(&self, data: &Data<D>) {
-        let mut draft = self.draft.borrow_mut();
-        if Arc::ptr_eq(&data.names, &draft.names) {
-            draft.stage_reads(self.stage, self.op, data.slot);
-        } else {
-            draft.defect(self.op, "it reads data of another graph");
-        }
     }
 
     /// Makes this stream a part of the operator that ends the stage `from`: that operator has the name.
@@ -270,6 +213,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         };
         drop(described);
         let (draft, stage) = self.close(Serial::new(op, Some(Output { edge: Arc::clone(&edge), ending })));
+        draft.borrow_mut().stages[stage].item_bytes = size_of::<O::Out>();
         receive_in(draft, (method, Location::caller()), sequence, vec![stage], edge).out_of(stage)
     }
 
@@ -496,6 +440,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
             Some(Items::Numbered(items)) => Body::Source(numbered(Arc::clone(items), body)),
         };
         stage.body = Some((body, K::KIND));
+        stage.item_bytes = size_of::<T>();
         drop(draft);
         (self.draft, self.stage)
     }

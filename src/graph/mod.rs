@@ -9,6 +9,7 @@
 mod access;
 mod build;
 mod keyed;
+mod notes;
 mod retry;
 mod stream;
 mod table;

@@ -84,6 +84,10 @@ pub(crate) struct StageDraft<'env> {
     pub(crate) spooled: bool,
     /// What its sink or serial operator keeps in memory, in words.
     pub(crate) keeps: Option<&'static str>,
+    /// Whether one of its operators makes any number of items of one.
+    pub(crate) grows: bool,
+    /// How large an item is that it sends. 0: that is not known.
+    pub(crate) item_bytes: usize,
 }
 
 /// What a graph describes.
@@ -167,6 +171,8 @@ impl<'env> Draft<'env> {
             waits_for: None,
             spooled: false,
             keeps: None,
+            grows: false,
+            item_bytes: 0,
         });
         stage
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::blueprint::SourceBounds;
+use super::bounds::{Bound, bounds};
 use super::draft::{Draft, NodeDraft};
 use super::edges::Edges;
 use super::picture::{Card, Drawing, Picture, Thing};
@@ -144,6 +145,8 @@ pub(super) struct StageFacts {
     source: Option<String>,
     tail: TailKind,
     outputs: Vec<usize>,
+    /// How many items may lie between it and those, if that is known.
+    bound: Option<Bound>,
     gated: bool,
     spooled: bool,
     keeps: Option<&'static str>,
@@ -165,7 +168,8 @@ pub(super) struct Facts {
 const NAMED: usize = 8;
 
 impl Facts {
-    pub(super) fn of(draft: &Draft<'_>, edges: &Edges, bounds: &SourceBounds, homes: Homes) -> Self {
+    pub(super) fn of(draft: &Draft<'_>, edges: &Edges, sources: &SourceBounds, homes: Homes) -> Self {
+        let between = bounds(draft, sources);
         let stages = draft.stages.iter().enumerate().map(|(index, stage)| StageFacts {
             ops: stage.ops.iter().map(|(op, _)| *op).collect(),
             source: stage.source.as_ref().map(|source| {
@@ -174,17 +178,18 @@ impl Facts {
                     None if matches!(source.items, Items::Numbered(_)) => "cut by the length".to_owned(),
                     None => "growing with the stream".to_owned(),
                 };
-                if bounds.free[index] {
+                if sources.free[index] {
                     return format!("batches {size}, on any worker, none held");
                 }
-                let by_time = if bounds.unseen[index] { ", or smaller by time" } else { "" };
-                let (credits, soft) = (bounds.credits[index], bounds.soft[index]);
+                let by_time = if sources.unseen[index] { ", or smaller by time" } else { "" };
+                let (credits, soft) = (sources.credits[index], sources.soft[index]);
                 let used = if soft < credits { format!(" ({soft} unless others wait)") } else { String::new() };
                 let bytes = source.bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes in flight"));
                 format!("batches {size}{by_time}, {credits} credits{used}{bytes}")
             }),
             tail: stage.body.as_ref().map_or(TailKind::Sends, |(_, tail)| *tail),
             outputs: stage.outputs.clone(),
+            bound: between[index],
             gated: stage.gate.is_some() || stage.waits_for.is_some(),
             spooled: stage.spooled,
             keeps: stage.keeps,
@@ -223,7 +228,8 @@ impl Facts {
             }
             if !stage.outputs.is_empty() {
                 let to: Vec<String> = stage.outputs.iter().map(usize::to_string).collect();
-                add(&format!("sends to stage {}", to.join(" and ")));
+                let bound = stage.bound.map_or_else(String::new, |bound| format!(", {} on their way", bound.words()));
+                add(&format!("sends to stage {}{bound}", to.join(" and ")));
             }
             let last = ops.last().map_or("", String::as_str);
             if let Some(what) = stage.keeps {

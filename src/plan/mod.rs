@@ -10,6 +10,7 @@
 //! for a machine that need not be this one.
 
 mod blueprint;
+mod bounds;
 mod cycles;
 mod data;
 pub(crate) mod draft;

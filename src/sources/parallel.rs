@@ -27,14 +27,12 @@ struct OfUser<S>(S);
 
 impl<S: ParallelSource> ByNumber for OfUser<S> {
     type Item = S::Item;
+    const ONE_EACH: bool = S::ONE_EACH;
     fn len(&self) -> u64 {
         self.0.len()
     }
     #[inline]
     fn each(&self, batch: Batch, out: &mut impl FnMut(S::Item)) {
         self.0.each(batch.range, out);
-    }
-    fn count(&self, batch: &Batch) -> u64 {
-        if S::ONE_EACH { batch.range.end - batch.range.start } else { 0 }
     }
 }

@@ -101,6 +101,7 @@ impl<'env> Records<'env> {
 
 impl<'env> ByNumber for Records<'env> {
     type Item = &'env [u8];
+    const ONE_EACH: bool = false; // how many records there are is not known before the text is read
     fn len(&self) -> u64 {
         *self.starts.last().expect("one more than buffers")
     }
@@ -126,9 +127,5 @@ impl<'env> ByNumber for Records<'env> {
     }
     fn memory(&self) -> Vec<MemoryRange> {
         self.buffers.iter().map(|buffer| MemoryRange::of(*buffer)).collect()
-    }
-    /// The number of records in a batch is not known before the text is read.
-    fn count(&self, _: &Batch) -> u64 {
-        0
     }
 }

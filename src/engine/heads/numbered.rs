@@ -1,8 +1,8 @@
 //! Numbered sources: any worker can make a batch from its number alone.
 //!
-//! The sources in [`crate::sources`] implement [`ByNumber`], one of them for each [`ParallelSource`] of the user's own. [`Numbered`] cuts them into batches for the run
-//! ([`NumberedItems`]), and is the head of the stage's pipe ([`Feed`]). The run asks for each batch once, from any
-//! worker, after `begin`.
+//! The sources in [`crate::sources`] implement [`ByNumber`], one of them for each [`ParallelSource`] of the user's own.
+//! [`Numbered`] cuts them into batches for the run ([`NumberedItems`]), and is the head of the stage's pipe ([`Feed`]).
+//! The run asks for each batch once, from any worker, after `begin`.
 
 use std::any::Any;
 use std::ops::Range;
@@ -23,6 +23,8 @@ use crate::unwind;
 /// The unit of length is an item for most sources, and a byte for records of a text.
 pub(crate) trait ByNumber: Send + Sync {
     type Item;
+    /// Whether each place of it is one item.
+    const ONE_EACH: bool = true;
     /// Its length in this run. It may call user code.
     fn len(&self) -> u64;
     /// The length that every batch but the last should have.
@@ -35,7 +37,7 @@ pub(crate) trait ByNumber: Send + Sync {
     fn each(&self, batch: Batch, out: &mut impl FnMut(Self::Item));
     /// How many items a batch has; 0 if that is not known.
     fn count(&self, batch: &Batch) -> u64 {
-        batch.range.end - batch.range.start
+        if Self::ONE_EACH { batch.range.end - batch.range.start } else { 0 }
     }
     /// Drops the items of a batch that is no longer wanted, and returns their number; 0 if that is not known.
     fn discard(&self, batch: Batch) -> u64 {
@@ -196,6 +198,10 @@ impl<C> Numbered<C> {
 }
 
 impl<C: ByNumber> NumberedItems for Numbered<C> {
+    fn is_counted(&self) -> bool {
+        C::ONE_EACH
+    }
+
     fn begin(&self, size: BatchSize) -> u64 {
         let sizes = AssertUnwindSafe(|| (self.items.len(), self.items.batch(size))); // data's length is user code
         if let Some(stale) = self.thrown.lock().take() {

@@ -102,6 +102,8 @@ pub(crate) trait NumberedItems: Send + Sync {
     /// Puts the next batch into `place`, of [`begin`](Self::begin)'s size at most, or `share` of that. Only the holder of
     /// the source's turn calls it.
     fn next(&self, place: u32, share: Share) -> Load;
+    /// Whether the size of a batch is the number of its items.
+    fn is_counted(&self) -> bool;
     /// The number of items in the adjacent batches `numbers`; 0 if that is not known.
     fn len_of(&self, numbers: &Range<u64>) -> u64;
     /// Drops the items of adjacent batches that no piece has asked for, and returns their number; 0 if that is not
