@@ -269,3 +269,61 @@ fn a_ninth_thread_is_served_while_eight_are_blocked() {
         });
     });
 }
+
+/// A key whose hash, or comparison, panics for one value.
+#[derive(Clone, Debug)]
+struct Key {
+    value: u64,
+    hash_fails: bool,
+    eq_fails: bool,
+}
+
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        assert!(!self.hash_fails || self.value != 5, "no hash of 5");
+        self.value.hash(state);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        assert!(!self.eq_fails || self.value != 5, "5 is like no other");
+        self.value == other.value
+    }
+}
+
+impl Eq for Key {}
+
+#[test]
+fn the_hash_and_the_comparison_of_a_key_panic() {
+    for (workers, hash_fails) in [(1, true), (1, false), (2, true), (2, false)] {
+        let pool = pool(workers);
+        let key = move |x: &u64| Key { value: x % 10, hash_fails, eq_fails: !hash_fails };
+        let sinks: [(&str, &dyn Fn(&Graph<'_>)); 8] = [
+            ("count", &|g| _ = g.range(0..1000_u64).key_by(key).count()),
+            ("sum", &|g| _ = g.range(0..1000_u64).key_by(key).sum::<u64>()),
+            ("max", &|g| _ = g.range(0..1000_u64).key_by(key).max()),
+            ("fold", &|g| _ = g.range(0..1000_u64).key_by(key).fold(0, |sum, x| sum + x)),
+            ("collect", &|g| _ = g.range(0..1000_u64).key_by(key).collect()),
+            ("top_k", &|g| _ = g.range(0..1000_u64).key_by(key).top_k(3)),
+            ("distinct", &|g| _ = g.range(0..1000_u64).map(move |x| key(&x)).distinct().for_each(|_| ())),
+            ("scan", &|g| {
+                let sums = g.range(0..1000_u64).key_by(key).scan(0, |sum, x| {
+                    *sum += x;
+                    Some(*sum)
+                });
+                sums.for_each(|_| ());
+            }),
+        ];
+        for (name, sink) in sinks {
+            let g = Graph::new();
+            sink(&g);
+            let mut plan = g.plan(&pool).expect("no defect");
+            for _ in 0..2 {
+                let error = plan.run().expect_err(name);
+                assert_eq!(*error.kind(), RunErrorKind::Panicked, "{name}: {error}");
+                assert!(error.operator().is_some_and(|operator| operator.contains(name)), "{name}: {error}");
+            }
+        }
+    }
+}

@@ -114,7 +114,9 @@ fn choose<T>(first: T, second: T, is_first_better: impl FnOnce(&T, &T) -> bool) 
     let (first, second) = (Kept::new(first), Kept::new(second));
     let takes_first = is_first_better(&first, &second);
     let (first, second) = (first.into_inner(), second.into_inner());
-    if takes_first { first } else { second }
+    let (taken, other) = if takes_first { (first, second) } else { (second, first) };
+    drop(other); // here, not at the end: rustc leaks what a function returns if a drop at its end panics (rust#47949)
+    taken
 }
 
 /// The reduction of [`Stream::min_by_key`] and [`Stream::max_by_key`].

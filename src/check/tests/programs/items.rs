@@ -2,6 +2,7 @@
 //! call may be made to fail.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::thread;
 
 use crate::check::work;
 use crate::{NumaNode, Pool, Stream};
@@ -23,6 +24,9 @@ const OPERATORS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Env {
     live: AtomicI64,
+    /// What panics of items with a value, a [`Bomb`], and that value.
+    bomb: AtomicUsize,
+    bomb_value: AtomicI64,
     armed: AtomicBool,
     operator: AtomicUsize,
     value: AtomicI64,
@@ -43,6 +47,8 @@ impl Env {
         let text = numbers.iter().flat_map(|number| format!("{number};").into_bytes()).collect();
         Self {
             live: AtomicI64::new(0),
+            bomb: AtomicUsize::new(Bomb::Nothing as usize),
+            bomb_value: AtomicI64::new(0),
             armed: AtomicBool::new(false),
             operator: AtomicUsize::new(0),
             value: AtomicI64::new(0),
@@ -64,6 +70,19 @@ impl Env {
 
     pub(super) fn disarm(&self) {
         self.armed.store(false, Ordering::Relaxed);
+    }
+
+    /// From now on items with this value panic there.
+    pub(super) fn place(&self, bomb: Bomb, value: i64) {
+        self.bomb_value.store(value, Ordering::Relaxed);
+        self.bomb.store(bomb as usize, Ordering::Relaxed);
+    }
+
+    /// An item with this value comes there.
+    fn passes(&self, bomb: Bomb, value: i64) {
+        let is_there = self.bomb.load(Ordering::Relaxed) == bomb as usize;
+        let explodes = is_there && self.bomb_value.load(Ordering::Relaxed) == value;
+        assert!(!explodes || thread::panicking(), "trap"); // a second panic would abort, whoever runs the item's code
     }
 
     /// Items that are in memory somewhere.
@@ -91,11 +110,20 @@ impl Env {
     }
 }
 
+/// Which code of an item panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bomb {
+    Nothing,
+    Clone,
+    Compare,
+    Drop,
+}
+
 /// A number on the heap, counted.
 #[derive(Debug)]
 pub(super) struct Item<'env> {
     pub(super) value: Box<i64>,
-    live: &'env AtomicI64,
+    env: &'env Env,
 }
 
 /// Items on their way.
@@ -110,20 +138,22 @@ impl Item<'_> {
 
 impl Clone for Item<'_> {
     fn clone(&self) -> Self {
-        self.live.fetch_add(1, Ordering::Relaxed);
-        Self { value: self.value.clone(), live: self.live }
+        self.env.passes(Bomb::Clone, *self.value);
+        self.env.live.fetch_add(1, Ordering::Relaxed);
+        Self { value: self.value.clone(), env: self.env }
     }
 }
 
 impl Drop for Item<'_> {
     fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.env.live.fetch_sub(1, Ordering::Relaxed);
+        self.env.passes(Bomb::Drop, *self.value);
     }
 }
 
 impl PartialEq for Item<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
+        self.cmp(other).is_eq()
     }
 }
 impl Eq for Item<'_> {}
@@ -134,6 +164,7 @@ impl PartialOrd for Item<'_> {
 }
 impl Ord for Item<'_> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.env.passes(Bomb::Compare, *self.value);
         self.value.cmp(&other.value)
     }
 }
@@ -159,7 +190,7 @@ impl<'env> At<'env> {
     /// A new item.
     pub(super) fn item(self, value: i64) -> Item<'env> {
         self.env.live.fetch_add(1, Ordering::Relaxed);
-        Item { value: Box::new(value), live: &self.env.live }
+        Item { value: Box::new(value), env: self.env }
     }
 
     /// User code looks at an item; it may fail.

@@ -31,7 +31,7 @@ thread_local! {
     static POOLS: Pools = const { Pools(OnceCell::new()) };
 }
 
-fn expected(program: &[Step]) -> (Answers, Sequential, Walked) {
+pub(super) fn expected(program: &[Step]) -> (Answers, Sequential, Walked) {
     let mut sequential = Sequential::default();
     let walked = walk(program, &mut sequential);
     let list = |(items, ordered): &(Vec<i64>, bool)| {
