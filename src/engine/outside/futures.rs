@@ -119,6 +119,14 @@ enum Outcome<U> {
     Dropped,
 }
 
+/// A berth, ready for its future to be polled.
+struct Boarded<T, A> {
+    berth: Box<Berth<A>>,
+    /// The item that the future is to be made of, if it is a new one.
+    item: Option<T>,
+    is_wanted: bool,
+}
+
 /// What is to be dropped when no lock is held.
 struct Debris<T> {
     items: Vec<T>,
@@ -187,11 +195,6 @@ impl<T, U> Piece<T, U> {
         let wanted = self.end.saturating_sub(self.sent);
         self.results.iter().take(wanted).take_while(|result| result.is_some()).count()
     }
-
-    /// Whether nothing more comes of it, if `ready` results go on.
-    fn is_done(&self, ready: usize) -> bool {
-        self.in_flight == 0 && self.items.is_empty() && self.sent + ready >= self.end
-    }
 }
 
 impl<T, U, A> State<T, U, A> {
@@ -227,7 +230,7 @@ impl<T, U, A> State<T, U, A> {
     }
 
     /// Puts the next item into a berth, or gives the berth up.
-    fn board(&mut self, mut berth: Box<Berth<A>>) -> Option<(Box<Berth<A>>, T)> {
+    fn board(&mut self, cx: &Cx<'_>, mut berth: Box<Berth<A>>, debris: &mut Debris<T>) -> Option<Boarded<T, A>> {
         let index = berth.index;
         let Some((spot, item)) = self.next() else {
             self.berths[index] = Some(berth);
@@ -236,7 +239,14 @@ impl<T, U, A> State<T, U, A> {
         };
         berth.spot = spot;
         self.taken[index].1 = spot;
-        Some((berth, item))
+        Some(self.boarded(cx, berth, Some(item), debris))
+    }
+
+    /// A berth whose job is here.
+    fn boarded(&mut self, cx: &Cx<'_>, berth: Box<Berth<A>>, item: Option<T>, debris: &mut Debris<T>) -> Boarded<T, A> {
+        berth.wake.bell().answer(); // before the look whether it is wanted: who ends that rings afterwards
+        let is_wanted = self.wants(cx, berth.spot, debris);
+        Boarded { berth, item, is_wanted }
     }
 
     /// Ends a piece that is no longer wanted, and says whether the item at `spot` still is.
@@ -290,48 +300,48 @@ where
 
     /// Gives an item a future, if there is one without, and a berth is free.
     fn begin(&self, cx: &Cx<'_>) {
-        let mut state = self.state.lock();
+        let (mut state, mut debris) = (self.state.lock(), Debris::default());
         let Some(berth) = state.free_berth(self.limit, cx) else { return };
-        let boarded = state.board(berth);
+        let boarded = state.board(cx, berth, &mut debris);
         let are_more = !state.waiting.is_empty() && state.has_free(self.limit);
         drop(state);
+        debris.clear();
         if are_more {
             cx.push_own(FutureJob::Begin); // first, so that another worker can do that
         }
-        if let Some((berth, item)) = boarded {
-            self.work(cx, berth, Some(item));
+        if let Some(boarded) = boarded {
+            self.work(cx, boarded);
         }
     }
 
     /// Polls the future of a berth, and goes on with other items until one is not done at once, or none is left.
-    fn work(&self, cx: &Cx<'_>, mut berth: Box<Berth<A>>, mut item: Option<T>) {
+    fn work(&self, cx: &Cx<'_>, mut boarded: Boarded<T, A>) {
+        let mut since = Instant::now();
         loop {
-            berth.wake.bell().answer(); // before the look whether it is wanted: who ends that rings afterwards
-            let (spot, mut debris) = (berth.spot, Debris::default());
-            let is_wanted = self.state.lock().wants(cx, spot, &mut debris);
-            let start = Instant::now();
+            let Boarded { mut berth, mut item, is_wanted } = boarded;
+            let spot = berth.spot;
             let outcome = if is_wanted { self.poll(&mut berth, &mut item) } else { Some(Outcome::Dropped) };
-            let busy = start.elapsed();
+            let now = Instant::now();
+            let busy = now - mem::replace(&mut since, now);
             let Some(outcome) = outcome else {
-                debris.clear();
                 let Some(kept) = self.sleep(cx, berth, busy) else { return };
-                berth = kept;
+                boarded = kept;
                 continue;
             };
-            item.take().into_iter().for_each(unwind::drop_value);
+            item.into_iter().for_each(unwind::drop_value);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| berth.future.set(None))) {
                 unwind::drop_payload(panic);
             }
-            let mut state = self.state.lock();
+            let (mut state, mut debris) = (self.state.lock(), Debris::default());
             state.complete(cx, spot, outcome, busy, &mut debris);
-            let boarded = state.board(berth);
+            let next = state.board(cx, berth, &mut debris);
             drop(state);
             debris.clear();
-            if boarded.as_ref().is_none_or(|(berth, _)| berth.spot.piece != spot.piece) {
+            if next.as_ref().is_none_or(|next| next.berth.spot.piece != spot.piece) {
                 self.send(cx, spot.piece);
             }
-            let Some((next, first)) = boarded else { return };
-            (berth, item) = (next, Some(first));
+            let Some(next) = next else { return };
+            boarded = next;
         }
     }
 
@@ -353,7 +363,7 @@ where
     }
 
     /// Leaves a berth to the waker of its future. Returns the berth if the waker was called already.
-    fn sleep(&self, cx: &Cx<'_>, berth: Box<Berth<A>>, busy: Duration) -> Option<Box<Berth<A>>> {
+    fn sleep(&self, cx: &Cx<'_>, berth: Box<Berth<A>>, busy: Duration) -> Option<Boarded<T, A>> {
         let (index, spot, wake) = (berth.index, berth.spot, berth.wake.clone());
         self.send(cx, spot.piece);
         let mut state = self.state.lock();
@@ -365,7 +375,17 @@ where
             return None;
         }
         cx.run.take_back();
-        self.state.lock().berths[index].take()
+        Some(self.return_to(cx, index))
+    }
+
+    /// Takes a berth whose job goes on.
+    fn return_to(&self, cx: &Cx<'_>, index: usize) -> Boarded<T, A> {
+        let (mut state, mut debris) = (self.state.lock(), Debris::default());
+        let berth = state.berths[index].take().expect("it was left to its waker");
+        let boarded = state.boarded(cx, berth, None, &mut debris);
+        drop(state);
+        debris.clear();
+        boarded
     }
 
     /// Sends on what can go on of a piece.
@@ -373,10 +393,14 @@ where
         let mut state = self.state.lock();
         loop {
             let Some(piece) = state.pieces.get_mut(&key).filter(|piece| !piece.is_sending) else { return };
+            let may_end = piece.in_flight == 0 && piece.items.is_empty();
+            let may_part = self.unseen && piece.ticket.is_whole() && piece.parts < MAX_PARTS - 1;
+            if !may_end && !may_part {
+                return; // without a look at the results, which may be many
+            }
             let ready = piece.ready();
-            let is_done = piece.is_done(ready);
-            let has_part = self.unseen && ready > 0 && piece.ticket.is_whole() && piece.parts < MAX_PARTS - 1;
-            if !is_done && !has_part {
+            let is_done = may_end && piece.sent + ready >= piece.end;
+            if !is_done && ready == 0 {
                 return;
             }
             let mut packet = self.out.take();
@@ -478,8 +502,8 @@ where
         match job {
             FutureJob::Begin => self.begin(cx),
             FutureJob::Poll(berth) => {
-                let berth = self.state.lock().berths[berth].take().expect("it was left to its waker");
-                self.work(cx, berth, None);
+                let boarded = self.return_to(cx, berth);
+                self.work(cx, boarded);
             }
         }
     }
