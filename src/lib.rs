@@ -46,7 +46,7 @@ pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
     TopologyError, TopologyErrorKind,
 };
-pub use graph::{Graph, Keyed, Retry, Stream, Table, Windowed, Windows};
+pub use graph::{Graph, Keyed, OnStall, Retry, Stream, Table, Windowed, Windows};
 pub use operators::apply::Operator;
 pub use operators::copied::Reference;
 pub use operators::sum_by_key::ExactSum;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use millstream::{Graph, Pool, Stream};
+use millstream::{Graph, OnStall, Pool, Stream};
 
 /// Counts the items that are alive, and the most that were so at once.
 #[derive(Default)]
@@ -147,4 +147,45 @@ fn what_cannot_be_weighed_is_said_when_it_is_planned() {
     g.source(0..9_u64).credits_bytes(1000, panics).for_each(|_| ());
     let error = g.plan(&pool).expect("no defect").run().expect_err("it panics");
     assert!(error.to_string().contains("source at") && error.to_string().contains("trap"), "{error}");
+}
+
+#[test]
+fn a_source_gets_more_credits_only_where_its_graph_would_stall() {
+    for workers in [1, 2] {
+        let pool = Pool::builder().workers(workers).oversubscribe(true).build().expect("threads");
+        for (max, stalls) in [(100, true), (999, true), (1000, false), (5000, false)] {
+            // The right side waits with all batches for the last one of the left side.
+            let g = Graph::new();
+            let numbers = g.range(0..1000_u64).batch_size(1).credits(10).on_stall(OnStall::Grow { max });
+            let (left, right) = numbers.tee();
+            let pairs = left.filter(|x| *x == 999).zip(right).collect();
+            let mut plan = g.plan(&pool).expect("no defect");
+            match plan.run() {
+                Ok(()) => assert!(!stalls && plan.take(pairs) == [(999, 0)], "{max}"),
+                Err(error) => assert!(stalls && error.to_string().contains(&format!("its {max} credits")), "{error}"),
+            }
+        }
+        // Nothing waits here: it stays at ten.
+        let living = Living::default();
+        let g = Graph::new();
+        let items = g.source(0..500).batch_size(1).credits(10).on_stall(OnStall::Grow { max: 1000 });
+        items.map(|_| living.heavy()).for_each_ordered(|_| thread::sleep(Duration::from_micros(50)));
+        pool.run(g).expect("no failure");
+        assert!(living.most.load(Relaxed) <= 10, "{}", living.most.load(Relaxed));
+        // Neither does a receiver that takes its time make it more.
+        let g = Graph::new();
+        let items = g.source(0..500).batch_size(1).credits(10).on_stall(OnStall::Grow { max: 1000 });
+        let living = Living::default();
+        let mut slow = items.map(|_| living.heavy()).output();
+        let mut plan = g.plan(&pool).expect("no defect");
+        plan.run_while(|_| {
+            for _ in 0..20 {
+                thread::sleep(Duration::from_millis(1));
+                drop(slow.next());
+            }
+            drop(slow);
+        })
+        .expect("no failure");
+        assert!(living.most.load(Relaxed) <= 12, "{}", living.most.load(Relaxed));
+    }
 }

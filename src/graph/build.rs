@@ -108,7 +108,8 @@ impl<'env> Graph<'env> {
         let mut draft = self.draft.borrow_mut();
         let sequence = draft.sequence(true);
         let stage = draft.stage(op, sequence, Vec::new());
-        draft.stages[stage].source = Some(SourceDraft { items, size: None, credits: None, bytes: None });
+        draft.stages[stage].source =
+            Some(SourceDraft { items, size: None, credits: None, grows_to: None, bytes: None });
         drop(draft);
         Stream::new(Rc::clone(&self.draft), stage, op, Root::new(head))
     }

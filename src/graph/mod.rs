@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use keyed::Keyed;
 pub use retry::Retry;
-pub use stream::Stream;
+pub use stream::{OnStall, Stream};
 pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries};
 pub use table::{IntoIter, Iter, Table};
 pub use windows::{Windowed, Windows};

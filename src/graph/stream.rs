@@ -62,6 +62,18 @@ pub struct Stream<'env, T, P = Boxed<'env, T>> {
     pub(super) item: PhantomData<fn() -> T>,
 }
 
+/// What becomes of a graph that would stall; see [`Stream::on_stall`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStall {
+    /// The run ends as [`Stalled`](crate::RunErrorKind::Stalled). This is so without being said.
+    Fail,
+    /// The source gets more credits, up to so many.
+    Grow {
+        /// The most batches of the source that may be in flight.
+        max: usize,
+    },
+}
+
 impl<'env, T, P> Stream<'env, T, P> {
     /// Names the operator that was added last, for reports, errors and [`explain`](crate::Plan::explain).
     #[track_caller]
@@ -99,6 +111,35 @@ impl<'env, T, P> Stream<'env, T, P> {
     #[track_caller]
     pub fn credits(self, batches: usize) -> Self {
         self.set_source("credits", batches, MAX_CREDITS, |source| source.credits = Some(batches))
+    }
+
+    /// Says what becomes of a graph that would stall because the stream's source has no credits left.
+    ///
+    /// A graph stalls where batches are held that wait for later ones of the same source, as in a zip of a stream with
+    /// itself of which one side drops most items. With [`OnStall::Grow`] the source gets more credits then, twice as many
+    /// each time, up to `max`. It never gets more while anything else of the graph can go on.
+    ///
+    /// Three things are defects, which [`Graph::plan`](crate::Graph::plan) reports: a `max` of 0 or of more than 1048576, and
+    /// a stream that comes from several sources.
+    ///
+    /// ```
+    /// # use millstream::{Graph, OnStall, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let numbers = g.range(0..1000_u64).batch_size(1).credits(10).on_stall(OnStall::Grow { max: 2000 });
+    /// let (left, right) = numbers.tee();
+    /// let pairs = left.filter(|x| *x == 999).zip(right).collect(); // the right side waits, with all of its items
+    /// assert_eq!(pool.run(g)?.take(pairs), [(999, 0)]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn on_stall(self, then: OnStall) -> Self {
+        match then {
+            OnStall::Fail => self.set_source("on_stall", 1, 1, |source| source.grows_to = None),
+            OnStall::Grow { max } => {
+                self.set_source("on_stall", max, MAX_CREDITS, |source| source.grows_to = Some(max))
+            }
+        }
     }
 
     /// Lets the batches of the stream's source that are in flight weigh no more than `bytes`, or than one item if that

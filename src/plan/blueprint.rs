@@ -60,6 +60,8 @@ pub(super) struct Checked {
 /// What bounds the batches in flight, for the source of each stage.
 pub(super) struct SourceBounds {
     pub(super) credits: Vec<u32>,
+    /// How many where it would stall with these.
+    pub(super) grown: Vec<u32>,
     /// How many of these are used while something else of the run can go on.
     pub(super) soft: Vec<u32>,
     /// Whether it needs no credits.
@@ -79,11 +81,12 @@ impl Checked {
         let free = draft.stages.iter().map(is_free).collect();
         let credits = credits(draft, workers);
         let soft = soft_limits(draft, &credits, workers);
+        let grown = grown(draft, &credits);
         // In a pool of more than 32 workers all credits are in use before the first batch is done: hundreds of small ones.
         let may_be = |stage: usize, source: &SourceDraft<'_>| source.size.is_none() && soft[stage] < credits[stage];
         let may_be = |stage: usize| draft.stages[stage].source.as_ref().is_none_or(|source| may_be(stage, source));
         let unseen = (0..).zip(unseen(draft)).map(|(stage, unseen)| unseen && may_be(stage)).collect();
-        Ok(Self { edges, homes, sources: SourceBounds { credits, soft, free, unseen } })
+        Ok(Self { edges, homes, sources: SourceBounds { credits, grown, soft, free, unseen } })
     }
 }
 
@@ -94,18 +97,23 @@ impl Checked {
 /// pool has more than 32 workers.
 fn credits(draft: &Draft<'_>, workers: usize) -> Vec<u32> {
     let usual = CREDITS.max(EACH * workers).max(draft.elsewhere.unwrap_or(0).min(MAX_CREDITS));
-    let credits =
-        draft.stages.iter().map(|stage| stage.source.as_ref().and_then(|source| source.credits).unwrap_or(usual));
+    let set = |stage: &StageDraft<'_>| stage.source.as_ref().and_then(|source| source.credits);
+    let credits = draft.stages.iter().map(|stage| set(stage).unwrap_or(usual));
     credits.map(|credits| u32::try_from(credits).expect("more than `MAX_CREDITS` are a defect")).collect()
+}
+
+/// The same, and what each source may have where it would stall with fewer.
+fn grown(draft: &Draft<'_>, credits: &[u32]) -> Vec<u32> {
+    let most = |stage: &StageDraft<'_>| stage.source.as_ref().and_then(|source| u32::try_from(source.grows_to?).ok());
+    draft.stages.iter().zip(credits).map(|(stage, credits)| most(stage).unwrap_or(0).max(*credits)).collect()
 }
 
 /// How many batches of each stage's source are in flight at most while something else of the run can go on. If the user
 /// has set no credits: enough for each worker to have one, and another one ready, while others wait for their turn.
 fn soft_limits(draft: &Draft<'_>, credits: &[u32], workers: usize) -> Vec<u32> {
     let usual = u32::try_from(EACH * workers).unwrap_or(u32::MAX);
-    let is_set = |stage: &StageDraft<'_>| stage.source.as_ref().is_some_and(|source| source.credits.is_some());
-    let of = |(stage, credits): (_, &u32)| if is_set(stage) { *credits } else { usual.min(*credits) };
-    draft.stages.iter().zip(credits).map(of).collect()
+    let set = |stage: &StageDraft<'_>| stage.source.as_ref().and_then(|source| u32::try_from(source.credits?).ok());
+    draft.stages.iter().zip(credits).map(|(stage, credits)| set(stage).unwrap_or(usual).min(*credits)).collect()
 }
 
 /// Whether nobody sees how what comes to each stage is cut into batches: it feeds one line of stages, none of which holds its

@@ -53,7 +53,7 @@ pub(super) fn bounds(draft: &Draft<'_>, sources: &SourceBounds) -> Vec<Option<Bo
             (Some(source), _) => {
                 let size = source.size.unwrap_or(BATCH) as u64;
                 let items = |batches: u32| size.saturating_mul(u64::from(batches));
-                Some((items(sources.soft[index]), items(sources.credits[index])))
+                Some((items(sources.soft[index]), items(sources.grown[index])))
             }
             (None, [input]) => bounds[*input].map(|bound| (bound.usual, bound.most)),
             _ => None,

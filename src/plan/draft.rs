@@ -55,6 +55,8 @@ pub(crate) struct SourceDraft<'env> {
     pub(crate) items: Items<'env>,
     pub(crate) size: Option<usize>,
     pub(crate) credits: Option<usize>,
+    /// How many credits it may have where it would stall with fewer.
+    pub(crate) grows_to: Option<usize>,
     /// How much its batches in flight may weigh.
     pub(crate) bytes: Option<u64>,
 }

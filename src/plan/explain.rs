@@ -182,10 +182,11 @@ impl Facts {
                     return format!("batches {size}, on any worker, none held");
                 }
                 let by_time = if sources.unseen[index] { ", or smaller by time" } else { "" };
-                let (credits, soft) = (sources.credits[index], sources.soft[index]);
+                let (credits, grown, soft) = (sources.credits[index], sources.grown[index], sources.soft[index]);
                 let used = if soft < credits { format!(" ({soft} unless others wait)") } else { String::new() };
+                let more = if grown > credits { format!(", {grown} before it stalls") } else { String::new() };
                 let bytes = source.bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes in flight"));
-                format!("batches {size}{by_time}, {credits} credits{used}{bytes}")
+                format!("batches {size}{by_time}, {credits} credits{used}{more}{bytes}")
             }),
             tail: stage.body.as_ref().map_or(TailKind::Sends, |(_, tail)| *tail),
             outputs: stage.outputs.clone(),

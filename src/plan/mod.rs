@@ -142,7 +142,8 @@ impl<'env> Plan<'env> {
             let size =
                 stage.source.as_ref().and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
             let capacity = Capacity {
-                credits: bounds.credits[index] as usize,
+                credits: bounds.grown[index] as usize,
+                stalls_at: bounds.credits[index],
                 soft: bounds.soft[index],
                 bytes: stage.source.as_ref().and_then(|source| source.bytes).map(Bytes),
                 unseen: bounds.unseen[index] && homes.is_empty(),

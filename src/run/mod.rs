@@ -371,16 +371,17 @@ impl Run<'static> {
         let Some(look) = worker.shared.look_at(this.as_ptr().cast_const().cast(), begin) else { return };
         // SAFETY: the token of the look keeps it alive.
         let run = unsafe { this.as_ref() };
-        if !run.lift(worker) {
+        if !run.lift(worker, false) {
             run.group.tokens.found_nothing(&look);
         }
         // SAFETY: (1) that is this token.
         unsafe { Group::give_back(this.cast(), 1, worker) };
     }
 
-    /// Lets sources go on that are held back while others work. Whether there was one. The caller has the only token.
-    fn lift(&self, worker: &Worker<'_>) -> bool {
-        let lifts = |source: &&Source<'_>| !self.is_full_behind(source.stage) && source.lift(worker);
+    /// Lets sources go on that are held back while others work. Whether there was one. The caller has the only token;
+    /// `stalls` says whether nobody outside may bring work either.
+    fn lift(&self, worker: &Worker<'_>, stalls: bool) -> bool {
+        let lifts = |source: &&Source<'_>| !self.is_full_behind(source.stage) && source.lift(worker, stalls);
         !self.ending() && self.sources.iter().filter(lifts).count() > 0
     }
 
@@ -455,7 +456,7 @@ impl Run<'static> {
         // SAFETY: the group is the first field of a run, and the run is alive until somebody is told that it is over.
         let run = unsafe { run.as_ref() };
         run.group.tokens.restart(1); // nobody else can touch it
-        if run.lift(worker) {
+        if run.lift(worker, true) {
             // SAFETY: (1) that is this token.
             return unsafe { Group::give_back(group, 1, worker) };
         }

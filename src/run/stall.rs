@@ -34,7 +34,8 @@ impl Run<'_> {
                 lines.push(format!("'{name}': {what}"));
             }
         }
-        lines.push("give the source more credits, or mark the edge that is to be held as spooled()".to_owned());
+        let mend = "give the source more credits, by credits() or on_stall(), or mark the edge that is to be held as spooled()";
+        lines.push(mend.to_owned());
         lines.join("; ")
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Source<'env> {
     size: BatchSize,
     /// So many batches are in flight at most, unless nothing else of the run can go on.
     soft: u32,
+    /// So many at most, unless the run would stall.
+    stalls_at: u32,
     /// How much they may weigh.
     bytes: Option<Bytes>,
     /// Whether nobody sees how it is cut into batches.
@@ -101,6 +103,7 @@ impl<'env> Source<'env> {
             stage,
             size: capacity.size,
             soft: capacity.soft,
+            stalls_at: capacity.stalls_at,
             bytes: capacity.bytes,
             unseen: capacity.unseen,
             share: CachePadded::new(AtomicU32::new(Share::WHOLE.word())),
@@ -218,17 +221,18 @@ impl<'env> Source<'env> {
     }
 
     /// Nothing else of the run can go on. If the source sleeps because as many batches are in flight as may, though it has
-    /// credits, twice as many may from now on. Whether it goes on.
-    pub(crate) fn lift(&self, worker: &Worker<'_>) -> bool {
+    /// credits, twice as many may from now on. Whether it goes on. `stalls`: the run ends if no source does.
+    pub(crate) fn lift(&self, worker: &Worker<'_>, stalls: bool) -> bool {
         if self.credits.rouse() == IssueJob::Awake {
             return false;
         }
         #[expect(unsafe_code, reason = "this thread has the turn")]
         // SAFETY: (1) of `Sync`: it lay in the credit list, and this thread has taken it out.
         let turn = self.turn.with_mut(|turn| unsafe { &mut *turn });
-        let are_more = turn.free.is_some() || !turn.all_open && self.soft < self.credits.len();
+        let limit = if stalls { self.credits.len() } else { self.stalls_at };
+        let are_more = turn.soft < limit && (turn.free.is_some() || !turn.all_open && self.soft < self.credits.len());
         let goes_on = if !turn.ended && are_more && turn.has_room(self.bytes) {
-            turn.soft = turn.soft.saturating_mul(2);
+            turn.soft = turn.soft.saturating_mul(2).min(limit);
             if !std::mem::replace(&mut turn.all_open, true) {
                 turn.free = self.credits.open_others(turn.free);
             }

@@ -49,6 +49,8 @@ pub(crate) struct Capacity {
     /// How many batches of the stage's source may be in flight. The default number of credits if the stage has no
     /// source.
     pub(crate) credits: usize,
+    /// How many of these are used unless the run would stall.
+    pub(crate) stalls_at: u32,
     /// How many of these are used while something else of the run can go on.
     pub(crate) soft: u32,
     /// How much they may weigh.
