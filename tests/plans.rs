@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millstream::{BuildError, Data, Graph, Plan, Pool};
+use millstream::{BuildError, Data, Graph, Plan, Pool, RunErrorKind};
 
 /// Where planning is quadratic, the graphs below take minutes; otherwise some 10 ms, and debug builds ten times that.
 const SOON: Duration = Duration::from_secs(5);
@@ -390,4 +390,27 @@ fn explain_bounds_what_lies_between_stages() {
     let some = "at most 16384 items of 4 bytes (64 KiB), 262144 (1024 KiB) if others wait on their way";
     assert!(bounds[2].ends_with(some), "{text}");
     assert!(bounds.iter().filter(|bound| bound.contains("at most")).count() == 4, "{text}");
+}
+
+/// A pair carries the credit of its left item only. So what is held behind a zip does not hold the source of its right side.
+#[test]
+fn a_zip_may_be_held_until_the_source_of_its_right_side_has_ended() {
+    for workers in [1, 2] {
+        let pool = Pool::builder().workers(workers).oversubscribe(true).build().expect("threads");
+        let g = Graph::new();
+        let (first, right) = g.source(0..2000_u64).tee();
+        let left = g.source(0..2000_u64).map(|x| 10 * x);
+        let all = first.map(|x| (x, x)).chain(left.zip(right)).collect();
+        let ones = (0..2000).map(|x| (x, x)).chain((0..2000).map(|x| (10 * x, x)));
+        assert_eq!(pool.run(g).expect("the left side has credits enough").take(all), ones.collect::<Vec<_>>());
+        // The left side has too few: what it has brought is held, the right side waits, and so does the first stream.
+        let g = Graph::new();
+        let (first, right) = g.source(0..2000_u64).batch_size(1).credits(10).tee();
+        let left = g.source(0..2000_u64).batch_size(1).credits(5);
+        let all = first.map(|x| (x, x)).chain(left.zip(right)).count();
+        let mut plan = g.plan(&pool).expect("no defect");
+        let error = plan.run().expect_err("it stalls");
+        assert_eq!(*error.kind(), RunErrorKind::Stalled, "{error}");
+        assert!(plan.try_get(&all).is_none());
+    }
 }

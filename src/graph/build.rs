@@ -513,6 +513,11 @@ impl<'env> Inputs<'env> {
         self.other.borrow_mut().stages[self.stages[1]].spooled = spooled[1];
     }
 
+    /// Notes that items of the second input give up their credits when they have met those of the first one.
+    pub(crate) fn set_lets_go(&self) {
+        self.other.borrow_mut().stages[self.stages[1]].lets_go = true;
+    }
+
     /// Makes the second input wait until the first one has ended.
     pub(crate) fn set_in_order(&self) {
         let first = self.is_one_graph().then_some(self.stages[0]);

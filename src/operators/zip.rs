@@ -41,6 +41,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let inputs = self.meet("zip", other, (Arc::clone(&edges.0), Arc::clone(&edges.1)));
         let sequence = inputs.sequence(true);
         inputs.set_spooled(spooled);
+        inputs.set_lets_go();
         let (out, stages) = (Arc::new(Edge::new()), inputs.stages);
         let pairs =
             Arc::new(Pairs { state: Mutex::new(PairState::new()), edges, out: Arc::clone(&out), sequence, stages });

@@ -14,7 +14,8 @@
 //! * A cycle with items is one of credits. A stage that waits holds the credits of its sources. If the thing it waits
 //!   for needs more batches of one of these sources, directly or by way of other stages that wait, neither can go on.
 //!
-//! Items of a spooled stage hold no credits.
+//! Items of a spooled stage hold no credits. Those of the right side of a zip give theirs up when they are paired; whether
+//! the left side brings items enough for that, nobody knows before it runs, and so no cycle goes that way.
 
 use super::draft::{Draft, NodeDraft, StageDraft};
 use super::edges::{Edges, index};
@@ -97,7 +98,9 @@ impl<'a> Waits<'a> {
                 self.add(self.end(number), [items]);
             }
             if !stage.spooled {
-                stage.outputs.iter().for_each(|output| self.add(items, [self.items(*output)]));
+                if !stage.lets_go {
+                    stage.outputs.iter().for_each(|output| self.add(items, [self.items(*output)]));
+                }
                 self.add(items, self.gate(number));
             }
         }

@@ -84,6 +84,8 @@ pub(crate) struct StageDraft<'env> {
     /// one.
     pub(crate) waits_for: Option<usize>,
     pub(crate) spooled: bool,
+    /// Its items give up their credits where they meet those of another stream.
+    pub(crate) lets_go: bool,
     /// What its sink or serial operator keeps in memory, in words.
     pub(crate) keeps: Option<&'static str>,
     /// Whether one of its operators makes any number of items of one.
@@ -172,6 +174,7 @@ impl<'env> Draft<'env> {
             end: None,
             waits_for: None,
             spooled: false,
+            lets_go: false,
             keeps: None,
             grows: false,
             item_bytes: 0,
