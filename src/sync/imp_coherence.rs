@@ -489,7 +489,13 @@ macro_rules! heavy_edge {
         $crate::sync::imp::heavy()
     };
 }
-pub(crate) use {edge, fence_edge, heavy_edge, light_edge};
+/// What one lock must cover, as a named edge: in a control the lock is free here for a moment.
+macro_rules! lock_edge {
+    ($name:literal, $guard:ident, $lock:expr) => {
+        $guard
+    };
+}
+pub(crate) use {edge, fence_edge, heavy_edge, light_edge, lock_edge};
 
 #[must_use]
 pub(crate) fn heavy() -> bool {

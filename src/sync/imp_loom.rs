@@ -238,4 +238,14 @@ macro_rules! heavy_edge {
         true
     }};
 }
-pub(crate) use {edge, fence_edge, heavy_edge, light_edge};
+macro_rules! lock_edge {
+    ($name:literal, $guard:ident, $lock:expr) => {
+        if $crate::sync::weakened($name) {
+            drop($guard);
+            $lock.lock()
+        } else {
+            $guard
+        }
+    };
+}
+pub(crate) use {edge, fence_edge, heavy_edge, light_edge, lock_edge};

@@ -108,4 +108,10 @@ macro_rules! heavy_edge {
         $crate::sync::asymmetric::heavy()
     };
 }
-pub(crate) use {edge, fence_edge, heavy_edge, light_edge};
+/// What one lock must cover, as a named edge: in a control the lock is free here for a moment.
+macro_rules! lock_edge {
+    ($name:literal, $guard:ident, $lock:expr) => {
+        $guard
+    };
+}
+pub(crate) use {edge, fence_edge, heavy_edge, light_edge, lock_edge};

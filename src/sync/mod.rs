@@ -41,9 +41,10 @@
 //!
 //! # Edges
 //! Every ordering that matters is written `edge!("name", Ordering)`, every fence `fence_edge!("name")`, the sides of an
-//! asymmetric one `light_edge!("name")` and `heavy_edge!("name")`. The name stands in the module's table of edges. A
-//! control weakens one edge at a time in a model: an ordering becomes `Relaxed`, a fence disappears. The model must
-//! then fail. So no ordering is stronger than a model can show.
+//! asymmetric one `light_edge!("name")` and `heavy_edge!("name")`. `lock_edge!("name", guard, lock)` stands between two
+//! things that one lock must cover. The name stands in the module's table of edges. A control weakens one edge at a time
+//! in a model: an ordering becomes `Relaxed`, a fence disappears, a lock is free for a moment. The model must then fail.
+//! So no ordering is stronger than a model can show.
 //!
 //! # What the models do not see
 //! The models do not explore crossbeam-deque and `parking_lot`: they use a locked queue and loom's lock in their place.
@@ -80,10 +81,10 @@ pub(crate) mod two_parts;
 mod waiting;
 
 pub(crate) use crossbeam_utils::CachePadded;
-#[cfg(all(test, loom))]
-pub(crate) use imp::fork;
 pub(crate) use imp::{Condvar, Futex, Instant, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
-pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge};
+pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
+#[cfg(all(test, loom))]
+pub(crate) use imp::{fork, weakened};
 pub(crate) use runs::{Arrival, bell, countdown, credit, gate, meeting, quiescence, reference_count, sequencer};
 pub(crate) use seats::{asymmetric, claim, marks, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};

@@ -32,6 +32,9 @@ fn layer_arrows() {
     assert_eq!(lines(layers, "src/pool/mod.rs", "use super::run::Run;\nuse super::sync;"), [1]);
     assert_eq!(lines(layers, "src/report/mod.rs", "use crate::error::RunError;"), [1]);
     assert_eq!(lines(layers, "src/sync/tests/mod.rs", "use crate::check;\nuse crate::pool::Pool;"), [2]);
+    let modelled = "use crate::run::outside::control::Control;";
+    assert_eq!(lines(layers, "src/sync/tests/mod.rs", modelled), []);
+    assert_eq!(lines(layers, "src/sync/gate.rs", modelled), [1]);
     assert_eq!(lines(layers, "src/new/mod.rs", ""), [1], "a new layer needs a row");
     assert_eq!(lines(layers, "src/lib.rs", "pub use crate::graph::Graph;"), []);
 }

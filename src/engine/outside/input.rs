@@ -2,6 +2,12 @@
 //!
 //! The source takes what is there, and says that it is *hungry* if that was less than a batch. The next sender takes
 //! the note away and wakes the source: so under load nobody wakes anybody. Both happen under the lock of the box.
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `input.phase` | `close`: lock | `post`: lock, from the look until the item or the waiter is in the box | that nobody takes more: what comes into the box before that is seen by `close` | `loom_input_items_are_taken_returned_or_left`, `loom_input_end_is_heard_by_all_that_wait` |
+//! | `input.room` | `supply`: lock | `post`: lock, from the look until the waiter is in the box | that there is room | `loom_input_room_is_heard_of` |
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +21,7 @@ use crate::run::cancel::BoxedError;
 use crate::run::flow::supply::Then;
 use crate::run::outside::waiter::{Blocked, Waiter};
 use crate::run::outside::wake::{Hears, Wake};
-use crate::sync::{Instant, Mutex};
+use crate::sync::{Instant, Mutex, lock_edge};
 use crate::unwind;
 
 /// How many items wait in an input before a sender must wait.
@@ -228,16 +234,18 @@ impl<T> Inbox<T> {
     /// Puts an item into the box. If there is no room, and there is a place among those that wait, `waiter` is woken when
     /// there is room.
     pub(super) fn post(&self, item: T, mark: Option<&Arc<Mark>>, mut wait: Option<(&Waits<T>, Waiter)>) -> Posted<T> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         match state.phase {
             Phase::NotStarted => return Posted::Refused(SendError::NotStarted(item)),
             Phase::Ended => return Posted::Refused(SendError::Ended(item)),
             Phase::Open => {}
         }
+        let mut state = lock_edge!("input.phase", state, self.state);
         let mut late = None;
         if state.letters.len() >= self.options.capacity {
             match self.options.overflow {
                 Overflow::Block => {
+                    let mut state = lock_edge!("input.room", state, self.state);
                     let other = wait.take().and_then(|(place, waiter)| state.wait_at(place.id, waiter));
                     drop(state);
                     drop(other); // it may run an executor's code
@@ -256,9 +264,7 @@ impl<T> Inbox<T> {
         state.letters.push_back(Letter { item, mark: mark.cloned() });
         let wake = if std::mem::take(&mut state.is_hungry) { state.wake.clone() } else { None };
         drop(state);
-        if let Some(wake) = wake {
-            wake.wake();
-        }
+        wake.iter().for_each(Wake::wake);
         late.into_iter().for_each(drop_letter);
         Posted::Sent
     }
@@ -482,9 +488,7 @@ impl<T> Drop for Sender<T> {
         state.senders -= 1;
         let wake = if state.senders == 0 { state.wake.clone() } else { None };
         drop(state);
-        if let Some(wake) = wake {
-            wake.wake();
-        }
+        wake.iter().for_each(Wake::wake);
     }
 }
 
@@ -550,10 +554,9 @@ impl<T: Send> Supplier for FromInbox<T> {
         self.inbox.state.lock().wake = Some(wake);
     }
     fn open(&mut self) {
+        self.taken = 0;
         let mut state = self.inbox.state.lock();
         (state.phase, state.is_hungry) = (Phase::Open, false);
-        drop(state);
-        self.taken = 0;
     }
     fn close(&mut self) {
         self.inbox.close();

@@ -3,6 +3,12 @@
 //! No thread is in charge of such a run. Whoever holds it ([`crate::Running`]), and those who were given its remote
 //! control ([`crate::RunControl`]), share a [`Control`]. They reach the run by a pointer under a lock. The run may be
 //! freed as soon as it is over; the holder takes the pointer away before that ([`Control::let_go`]).
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `control.look` | `seal`, `let_go`: lock | `with_run`: lock, while it looks | the end of the look: nobody looks at a run whose end is decided, or that was freed | `loom_control_looks_at_no_run_that_is_over` |
+//! | `control.poll` | `is_over_now`: lock | `poll`: lock, from the look until the task is among those that are told | that the run is over | `loom_control_tells_the_task` |
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,17 +18,17 @@ use super::waiter::{Blocked, Waiter};
 use crate::report::Progress;
 use crate::run::Run;
 use crate::run::cancel::Cancel;
-use crate::sync::{Instant, Mutex};
+use crate::sync::{Instant, Mutex, lock_edge};
 
 /// What is shared about a run that was started; see the module.
-pub(crate) struct Control {
+pub(crate) struct Control<R = Run<'static>> {
     started: Instant,
-    state: Mutex<ControlState>,
+    state: Mutex<ControlState<R>>,
 }
 
-struct ControlState {
+struct ControlState<R> {
     /// None: it is gone.
-    run: Option<*const Run<'static>>,
+    run: Option<*const R>,
     /// No job of it is left, so nothing can be cancelled any more.
     is_sealed: bool,
     /// How long it took, if it is over.
@@ -33,46 +39,10 @@ struct ControlState {
 }
 
 #[expect(unsafe_code, reason = "reaches a run from other threads")]
-// SAFETY: (1) a run is `Sync`; (2) the pointer is used under the lock, and taken away before the run is freed.
-unsafe impl Send for ControlState {}
+// SAFETY: (1) `R` is `Sync`, as a run is; (2) the pointer is used under the lock, and taken away before the run is freed.
+unsafe impl<R: Sync> Send for ControlState<R> {}
 
 impl Control {
-    /// The control of a run that is about to start.
-    pub(in crate::run) fn new(run: *const Run<'static>) -> Self {
-        let state = ControlState { run: Some(run), is_sealed: false, wall: None, threads: Vec::new(), task: None };
-        Self { started: Instant::now(), state: Mutex::new(state) }
-    }
-
-    /// No job of the run is left: how it ends is decided.
-    pub(in crate::run) fn seal(&self) {
-        self.state.lock().is_sealed = true;
-    }
-
-    /// Tells everybody that the run is over. The run may be freed before this returns.
-    pub(in crate::run) fn is_over_now(&self) {
-        let mut state = self.state.lock();
-        state.wall = Some(self.started.elapsed());
-        let (threads, task) = (mem::take(&mut state.threads), state.task.take());
-        drop(state);
-        threads.into_iter().chain(task).for_each(Waiter::wake);
-    }
-
-    /// Takes the run away, because it is over, and returns how long it took.
-    pub(in crate::run) fn let_go(&self) -> Duration {
-        let mut state = self.state.lock();
-        state.run = None;
-        state.wall.expect("it is over")
-    }
-
-    /// Looks at the run, if it is not over.
-    fn with_run<R>(&self, look: impl FnOnce(&Run<'static>) -> R) -> Option<R> {
-        let state = self.state.lock();
-        let run = state.run.filter(|_| !state.is_sealed)?;
-        #[expect(unsafe_code, reason = "reaches a run by pointer")]
-        // SAFETY: (2) of `Send`: the lock is held.
-        Some(look(unsafe { &*run }))
-    }
-
     pub(crate) fn cancel(&self, reason: Cancel) {
         self.with_run(|run| run.cancel(reason));
     }
@@ -81,6 +51,45 @@ impl Control {
     pub(crate) fn progress(&self) -> Progress {
         let time = self.started.elapsed();
         self.with_run(|run| run.progress(time)).unwrap_or_default()
+    }
+}
+
+impl<R> Control<R> {
+    /// The control of a run that is about to start.
+    pub(crate) fn new(run: *const R) -> Self {
+        let state = ControlState { run: Some(run), is_sealed: false, wall: None, threads: Vec::new(), task: None };
+        Self { started: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// No job of the run is left: how it ends is decided.
+    pub(crate) fn seal(&self) {
+        self.state.lock().is_sealed = true;
+    }
+
+    /// Tells everybody that the run is over. The run may be freed before this returns.
+    pub(crate) fn is_over_now(&self) {
+        let mut state = self.state.lock();
+        state.wall = Some(self.started.elapsed());
+        let (threads, task) = (mem::take(&mut state.threads), state.task.take());
+        drop(state);
+        threads.into_iter().chain(task).for_each(Waiter::wake);
+    }
+
+    /// Takes the run away, because it is over, and returns how long it took.
+    pub(crate) fn let_go(&self) -> Duration {
+        let mut state = self.state.lock();
+        state.run = None;
+        state.wall.expect("it is over")
+    }
+
+    /// Looks at the run, if it is not over.
+    pub(crate) fn with_run<T>(&self, look: impl FnOnce(&R) -> T) -> Option<T> {
+        let state = self.state.lock();
+        let run = state.run.filter(|_| !state.is_sealed)?;
+        let _state = lock_edge!("control.look", state, self.state);
+        #[expect(unsafe_code, reason = "reaches a run by pointer")]
+        // SAFETY: (2) of `Send`: the lock is held.
+        Some(look(unsafe { &*run }))
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -120,8 +129,9 @@ impl Control {
     /// Has the task of `context` woken when the run is over, in place of the one that was polled before.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
         let task = Waiter::task(context);
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         let is_over = state.wall.is_some();
+        let mut state = lock_edge!("control.poll", state, self.state);
         let other = if is_over { Some(task) } else { state.task.replace(task) };
         drop(state);
         drop(other); // it may run an executor's code
@@ -129,7 +139,7 @@ impl Control {
     }
 }
 
-impl fmt::Debug for Control {
+impl<R> fmt::Debug for Control<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Control").field("is_over", &self.is_over()).finish_non_exhaustive()
     }

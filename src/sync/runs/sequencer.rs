@@ -9,17 +9,21 @@
 //! # Protocol
 //! The race: a worker sees that the turn of its piece has not come. Another worker ends the turn before it, and does
 //! not find the piece. Then the first one leaves it here, and nobody takes it. So one lock is held from the look until
-//! the piece is here (edge `sequencer.park`, model `loom_sequencer_loses_nobody`). It is held for a few instructions,
-//! and never while user code runs.
+//! the piece is here. It is held for a few instructions, and never while user code runs.
 //!
 //! * (T1) [`enter`](Sequencer::enter): if it is this piece's turn and nobody is inside, go in. Else leave the piece.
 //! * (T2) [`leave`](Sequencer::leave): advance. If the next piece is here, take it out and stay inside for it. Else
 //!   nobody is inside.
+//!
+//! # Edges
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `sequencer.park` | T2: lock | T1: lock, from the look until the piece is here | whose turn it is | `loom_sequencer_loses_nobody` |
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock_edge};
 
 /// A place in the order: number, then part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,11 +87,7 @@ impl<T> Sequencer<T> {
             state.inside = true;
             return Some(piece);
         }
-        #[cfg(all(test, loom))]
-        if crate::sync::imp_loom::weakened("sequencer.park") {
-            drop(state);
-            state = self.0.lock();
-        }
+        let mut state = lock_edge!("sequencer.park", state, self.0);
         state.parked.push(Reverse(Parked(turn, piece)));
         None
     }

@@ -24,9 +24,11 @@ use super::sequencer::{Sequencer, Turn};
 
 mod bell;
 mod composed;
+mod lift;
 mod marks;
 mod meeting;
 mod notice;
+mod outside;
 mod ring;
 mod searchers;
 mod steal_request;
@@ -55,11 +57,19 @@ fn check_with(how: &Builder, edges: &[&'static str], model: fn()) {
 const PREEMPTIONS: usize = 4;
 
 /// Plain memory whose races loom sees.
-struct Plain(UnsafeCell<u32>);
+struct Plain<T = u32>(UnsafeCell<T>);
 
 #[expect(unsafe_code, reason = "the races of this cell are what the models look for")]
 // SAFETY: loom checks every access.
-unsafe impl Sync for Plain {}
+unsafe impl<T> Sync for Plain<T> {}
+
+#[expect(unsafe_code, reason = "the races of this cell are what the models look for")]
+impl<T> Plain<T> {
+    fn change<R>(&self, how: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: loom fails the model if this races.
+        self.0.with_mut(|value| how(unsafe { &mut *value }))
+    }
+}
 
 #[expect(unsafe_code, reason = "the races of this cell are what the models look for")]
 impl Plain {
@@ -67,8 +77,7 @@ impl Plain {
         Self(UnsafeCell::new(0))
     }
     fn add(&self) {
-        // SAFETY: loom fails the model if this races.
-        self.0.with_mut(|value| unsafe { *value += 1 });
+        self.change(|value| *value += 1);
     }
     fn get(&self) -> u32 {
         // SAFETY: loom fails the model if this races.
