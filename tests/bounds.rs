@@ -189,3 +189,18 @@ fn a_source_gets_more_credits_only_where_its_graph_would_stall() {
         assert!(living.most.load(Relaxed) <= 12, "{}", living.most.load(Relaxed));
     }
 }
+
+#[test]
+fn weights_may_be_as_large_as_numbers_are() {
+    for workers in [1, 4] {
+        let pool = Pool::builder().workers(workers).oversubscribe(true).build().expect("threads");
+        for bytes in [1, 1 << 63, u64::MAX] {
+            for heavy in [1 << 63, u64::MAX] {
+                let g = Graph::new();
+                let items = g.source(0..300_u64).credits_bytes(bytes, move |x| if x % 3 == 0 { 1 } else { heavy });
+                let all = items.map(|x| x).collect();
+                assert_eq!(pool.run(g).expect("no failure").take(all), (0..300).collect::<Vec<_>>());
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Items that are worked on elsewhere: futures, and calls that may block.
 
 use std::collections::BTreeSet;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,6 +72,19 @@ fn slept(millis: u64) -> Slept {
     Slept(Duration::from_millis(millis), None)
 }
 
+/// A future that has nothing, wakes itself, and is done when it is asked again.
+async fn give_way() {
+    let mut has_given_way = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_given_way, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 #[test]
 fn as_many_futures_as_allowed_are_under_way_and_results_are_in_order() {
     for (workers, limit) in [(1, 1), (1, 8), (2, 8), (2, 100)] {
@@ -119,7 +132,7 @@ fn results_go_on_before_their_batch_is_complete() {
     let (wakers, opened) = (Arc::clone(&open), Arc::clone(&is_open));
     let made = g.source(0..10).batch_size(10).map_async(10, move |x| {
         let (wakers, opened) = (Arc::clone(&wakers), Arc::clone(&opened));
-        std::future::poll_fn(move |context| {
+        poll_fn(move |context| {
             wakers.lock().expect("no panic").push(context.waker().clone());
             if x < 5 || opened.load(Ordering::SeqCst) { Poll::Ready(x) } else { Poll::Pending }
         })
@@ -215,7 +228,7 @@ fn a_future_fails_in_its_place() {
         let g = Graph::new();
         let count = g.range(0..50_u64).map_async(4, |x| {
             let bomb = Bomb;
-            std::future::poll_fn(move |_| {
+            poll_fn(move |_| {
                 let _ = &bomb;
                 Poll::Ready(x)
             })
@@ -341,7 +354,7 @@ fn a_waker_outlives_its_run_and_its_pool() {
             let (g, kept) = (Graph::new(), Arc::clone(&wakers));
             let made = g.range(0..20_u64).map_async(4, move |x| {
                 let (kept, mut polls) = (Arc::clone(&kept), 0);
-                std::future::poll_fn(move |context| {
+                poll_fn(move |context| {
                     kept.lock().expect("no panic").push(context.waker().clone());
                     context.waker().wake_by_ref();
                     polls += 1;
@@ -354,4 +367,92 @@ fn a_waker_outlives_its_run_and_its_pool() {
         }
     }
     wakers.lock().expect("no panic").drain(..).for_each(Waker::wake);
+}
+
+#[test]
+fn a_future_that_wakes_itself_lets_others_have_the_worker() {
+    for batch in [1, 2] {
+        let (pool, begun) = (pool(1), AtomicBool::new(false));
+        let begun = &begun;
+        let g = Graph::new();
+        let answers = g.source(0..2_u64).batch_size(batch).map_async(2, move |x| async move {
+            begun.fetch_or(x == 1, Ordering::SeqCst);
+            while !begun.load(Ordering::SeqCst) {
+                give_way().await;
+            }
+            x
+        });
+        let all = answers.collect();
+        assert_eq!(pool.run(g).expect("no failure").take(all), [0, 1]);
+    }
+    // What was spawned has its turn, too.
+    let (pool, is_set) = (pool(1), Arc::new(AtomicBool::new(false)));
+    let (g, sees) = (Graph::new(), Arc::clone(&is_set));
+    let polled = Arc::new(AtomicBool::new(false));
+    let polls = Arc::clone(&polled);
+    g.source(0..1_u64)
+        .map_async(1, move |_| {
+            let (sees, polls) = (Arc::clone(&sees), Arc::clone(&polls));
+            async move {
+                while !sees.load(Ordering::SeqCst) {
+                    polls.store(true, Ordering::SeqCst);
+                    give_way().await;
+                }
+            }
+        })
+        .for_each(|()| ());
+    let running = g.plan(&pool).expect("no defect").start();
+    while !polled.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+    pool.spawn(move || is_set.store(true, Ordering::SeqCst));
+    running.join().expect("no failure");
+}
+
+#[test]
+fn what_never_comes_to_an_end_can_be_cancelled() {
+    for retries in [false, true] {
+        let (pool, g, polled) = (pool(1), Graph::new(), Arc::new(AtomicBool::new(false)));
+        let polls = Arc::clone(&polled);
+        if retries {
+            let retry = Retry::times(u32::MAX);
+            let made = g.source(0..2_u64).try_map_async_with(1, retry, move |_| {
+                polls.store(true, Ordering::SeqCst);
+                async { Err::<u64, _>("busy") }
+            });
+            made.for_each(|_| ());
+        } else {
+            let made = g.source(0..2_u64).map_async(1, move |_| {
+                polls.store(true, Ordering::SeqCst);
+                async {
+                    loop {
+                        give_way().await;
+                    }
+                }
+            });
+            made.for_each(|()| ());
+        }
+        let running = g.plan(&pool).expect("no defect").start();
+        while !polled.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        running.cancel();
+        assert_eq!(running.join().expect_err("it was cancelled").kind(), &RunErrorKind::Cancelled);
+    }
+}
+
+#[test]
+fn a_failure_behind_a_part_of_a_batch_ends_the_rest_of_it() {
+    for workers in [1, 2] {
+        let (pool, g) = (pool(workers), Graph::new());
+        let made = g.source(0..10_u64).batch_size(5).map_async(3, |x| async move {
+            if x > 6 {
+                pending::<()>().await;
+            }
+            x
+        });
+        made.for_each_ordered(|x| assert!(x != 6, "trap"));
+        let error = failed(pool.run(g));
+        assert_eq!((error.kind(), error.item()), (&RunErrorKind::Panicked, Some(6)), "{error}");
+    }
 }

@@ -254,3 +254,19 @@ fn a_plan_sends_in_every_run() {
     assert!(reader.join().expect("no panic").into_iter().eq(0..500));
     echo.join().expect("no failure");
 }
+
+#[test]
+fn a_cancel_drops_the_rest_of_the_first_batch() {
+    let pool = pool(1);
+    let (sender, received, echo) = echo(&pool, 2);
+    let (kept, g) = (sender.clone(), Graph::new());
+    g.source(0..5000_u64).batch_size(5000).send_to(sender);
+    let first = g.plan(&pool).expect("no defect").start();
+    wait_for(&kept, 2);
+    first.cancel();
+    assert_eq!(first.join().expect_err("it was cancelled").kind(), &RunErrorKind::Cancelled);
+    drop(kept);
+    let came = received.count();
+    assert!(came < 5000, "all of the batch came though it was cancelled");
+    echo.join().expect("all senders are gone");
+}

@@ -75,7 +75,9 @@ impl Retry {
             if let Ok(made) = self.attempt(attempt()).await {
                 return Ok(made);
             }
-            if !pause.is_zero() {
+            if pause.is_zero() {
+                give_way().await; // so that somebody can find out that the item is not wanted any more
+            } else {
                 Pause::new(pause.min(self.longest)).await?;
                 pause = pause.saturating_mul(2);
             }
@@ -102,4 +104,17 @@ impl Retry {
         })
         .await
     }
+}
+
+/// Has nothing when it is polled first, and is to be polled again.
+async fn give_way() {
+    let mut has_given_way = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut has_given_way, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

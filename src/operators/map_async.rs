@@ -17,7 +17,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Workers poll the futures when they are woken. Futures of any executor will do, if they may be polled by threads that
     /// are not the executor's; those that need its threads are spawned there, and their handles awaited:
     /// `.map_async(64, move |url| tokio.spawn(fetch(url)))`. Futures begin in stream order. A future that computes keeps
-    /// its worker meanwhile.
+    /// its worker meanwhile; one that wakes itself is polled again behind all else that its worker has to do.
     ///
     /// If the stream goes on in one line to a sink that takes one item at a time, such as [`output`](Self::output) or
     /// [`for_each_ordered`](Self::for_each_ordered), what is done goes on as soon as what comes before it is done. Elsewhere,

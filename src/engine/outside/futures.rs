@@ -190,6 +190,11 @@ impl<T, U> Piece<T, U> {
         mem::take(&mut self.items)
     }
 
+    /// Where what is left of it goes on: behind the parts that were sent, one of which may have failed.
+    fn rest(&self) -> Ticket {
+        if self.ticket.is_whole() { Ticket { part: self.parts, ..self.ticket } } else { self.ticket }
+    }
+
     /// How many results can go on now.
     fn ready(&self) -> usize {
         let wanted = self.end.saturating_sub(self.sent);
@@ -252,7 +257,7 @@ impl<T, U, A> State<T, U, A> {
     /// Ends a piece that is no longer wanted, and says whether the item at `spot` still is.
     fn wants(&mut self, cx: &Cx<'_>, spot: Spot, debris: &mut Debris<T>) -> bool {
         let piece = self.pieces.get_mut(&spot.piece).expect("one of its items is here");
-        if !cx.wants(&piece.ticket) || cx.is_closed() {
+        if !cx.awaits(&piece.rest()) || cx.is_closed() {
             let sent = piece.sent;
             debris.items.append(&mut piece.end_at(sent));
             self.waiting.remove(&spot.piece);
@@ -324,9 +329,7 @@ where
             let now = Instant::now();
             let busy = now - mem::replace(&mut since, now);
             let Some(outcome) = outcome else {
-                let Some(kept) = self.sleep(cx, berth, busy) else { return };
-                boarded = kept;
-                continue;
+                return self.sleep(cx, berth, busy);
             };
             item.into_iter().for_each(unwind::drop_value);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| berth.future.set(None))) {
@@ -362,8 +365,9 @@ where
         }
     }
 
-    /// Leaves a berth to the waker of its future. Returns the berth if the waker was called already.
-    fn sleep(&self, cx: &Cx<'_>, berth: Box<Berth<A>>, busy: Duration) -> Option<Boarded<T, A>> {
+    /// Leaves a berth to the waker of its future. If that was called already, the job comes back behind all others: a
+    /// future that wakes itself gives way to them.
+    fn sleep(&self, cx: &Cx<'_>, berth: Box<Berth<A>>, busy: Duration) {
         let (index, spot, wake) = (berth.index, berth.spot, berth.wake.clone());
         self.send(cx, spot.piece);
         let mut state = self.state.lock();
@@ -371,11 +375,10 @@ where
         state.berths[index] = Some(berth);
         drop(state);
         cx.run.put_outside();
-        if wake.bell().sleep() == SourceTurn::GivenUp {
-            return None;
+        if wake.bell().sleep() == SourceTurn::Kept {
+            cx.run.take_back();
+            cx.push_own_last(FutureJob::Poll(index));
         }
-        cx.run.take_back();
-        Some(self.return_to(cx, index))
     }
 
     /// Takes a berth whose job goes on.
@@ -425,18 +428,19 @@ where
 
     /// Sends the last results of a piece on, or drops them if they are no longer wanted.
     fn finish(&self, cx: &Cx<'_>, piece: Piece<T, U>, mut packet: Box<Packet<U>>) {
-        let Piece { ticket, came, end, begun, failure, results, busy, begun_in, parts, .. } = piece;
+        let rest = piece.rest();
+        let Piece { ticket, came, end, begun, failure, results, busy, begun_in, .. } = piece;
         results.into_iter().flatten().for_each(unwind::drop_value);
         let frame = cx.frame();
         frame.set(0, begun as u64);
         cx.record(&ticket, &frame, busy, (end < came).then_some(came as u64));
         cx.took(&ticket, begun_in);
-        if !cx.wants(&ticket) {
+        if !cx.awaits(&rest) {
             self.out.give(packet);
             return cx.release(ticket.origin);
         }
         packet.failure = failure;
-        packet.ticket = if ticket.is_whole() { Ticket { part: parts, ..ticket } } else { ticket };
+        packet.ticket = rest;
         cx.send(0, packet, false);
         cx.arrive();
     }

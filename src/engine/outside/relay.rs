@@ -103,7 +103,7 @@ impl<T> Relay<T> {
     fn go_on(&self, cx: &Cx<'_>, mut piece: Held<T>) {
         loop {
             let ticket = piece.packet.ticket;
-            if !cx.wants(&ticket) {
+            if !cx.awaits(&ticket) {
                 self.drop_rest(cx, piece);
                 self.line.leave(cx, &ticket);
                 return cx.release(ticket.origin);

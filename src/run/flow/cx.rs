@@ -78,6 +78,11 @@ impl<'a> Cx<'a> {
         self.worker.push(self.stage.own.job(job.into_word()));
     }
 
+    /// As [`push_own`](Self::push_own), but behind all else that this worker has queued.
+    pub(crate) fn push_own_last(&self, job: impl OwnJob) {
+        self.worker.push_last_home(self.stage.own.job(job.into_word()), None);
+    }
+
     /// A job for the stage itself, which somebody outside queues. Its token is taken already.
     pub(crate) fn errand(&self, job: impl OwnJob) -> Errand {
         Errand::new(&self.run.pool, self.stage.own.job(job.into_word()))
@@ -145,6 +150,13 @@ impl<'a> Cx<'a> {
     /// Whether a piece at the place of `ticket` is still wanted.
     pub(crate) fn wants(&self, ticket: &Ticket) -> bool {
         self.sequence().wants(ticket.key())
+    }
+
+    /// Whether it is worth while to wait for somebody outside, so that a piece at the place of `ticket` can go on. A cancel
+    /// wants the first piece of all to go on, as a failure there would; but it waits for nobody.
+    pub(crate) fn awaits(&self, ticket: &Ticket) -> bool {
+        // With the cuts: who drops a piece must have seen one, or the source would hear that the piece was done.
+        self.wants(ticket) && !(self.run.ending_with_cuts() && self.run.is_cancelled())
     }
 
     /// Wakes the source of the stage that this one feeds.

@@ -505,7 +505,7 @@ impl<'env> Source<'env> {
             return; // no batch was issued in this run
         }
         turn.out -= 1;
-        turn.weight -= self.places[place as usize].weight.load(Ordering::Relaxed);
+        turn.weight -= u128::from(self.places[place as usize].weight.load(Ordering::Relaxed));
         self.grow_share();
         if self.wake.is_some() {
             turn.done.done(self.places[place as usize].number.load(Ordering::Relaxed));
@@ -545,7 +545,7 @@ impl<'env> Source<'env> {
             turn.free = after;
             turn.out += 1;
             turn.taken += items;
-            turn.weight = turn.weight.saturating_add(load.weight);
+            turn.weight += u128::from(load.weight);
             let slot = &self.places[place as usize];
             slot.weight.store(load.weight, Ordering::Relaxed);
             slot.number.store(turn.next, Ordering::Relaxed);

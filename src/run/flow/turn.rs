@@ -32,8 +32,8 @@ pub(super) struct TurnState {
     pub(super) out: u32,
     /// How many may be.
     pub(super) soft: u32,
-    /// How much the items of those weigh, if they are weighed.
-    pub(super) weight: u64,
+    /// How much the items of those weigh, if they are weighed. Their number is limited, so the sum fits.
+    pub(super) weight: u128,
     /// How many items were taken, and how many the iterator says that there are; for pulled sources only.
     pub(super) taken: u64,
     pub(super) said: u64,
@@ -61,6 +61,6 @@ impl Bytes {
 impl TurnState {
     /// Whether the next batch may weigh its quota, or is the only one.
     pub(super) fn has_room(&self, bytes: Option<Bytes>) -> bool {
-        self.out == 0 || bytes.is_none_or(|bytes| self.weight.saturating_add(bytes.quota()) <= bytes.0)
+        self.out == 0 || bytes.is_none_or(|bytes| self.weight + u128::from(bytes.quota()) <= u128::from(bytes.0))
     }
 }
