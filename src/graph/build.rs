@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::access::slot_of;
-use super::{Graph, SharedDraft, Stream};
+use super::{Graph, SharedDraft, Sink, Stream};
 use crate::engine::edge::{Boundary, Edge, SendOn};
 use crate::engine::fork::{Fork, Route};
 use crate::engine::fused::Fused;
@@ -292,7 +292,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
     /// Adds a sink to the stage, and returns its result and the slot for it.
     #[track_caller]
-    fn add_sink<R: Send + 'env>(&self, method: &'static str, keeps: Option<&'static str>) -> (Data<R>, Arc<Slot<R>>) {
+    pub(super) fn add_sink<R: Send + 'env>(&self, method: &'static str, keeps: Option<&'static str>) -> Sink<R> {
         let result = Arc::new(Slot::new(None));
         let mut draft = self.describe(method);
         let names = Arc::clone(&draft.names);

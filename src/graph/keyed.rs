@@ -1,8 +1,13 @@
 //! Streams with keys.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Stream;
+use crate::engine::pipe::Pipe;
+use crate::engine::tail::Tail;
+use crate::plan::Data;
+use crate::run::slot::Slot;
 
 /// A stream in which every item has a key. [`Stream::key_by`] makes it.
 #[must_use = "a stream that nothing takes is an error when the graph is planned"]
@@ -16,6 +21,22 @@ impl<K, T, P> Keyed<'_, K, T, P> {
     #[track_caller]
     pub fn named(self, name: &str) -> Self {
         Self { pairs: self.pairs.named(name) }
+    }
+}
+
+impl<'env, K: 'env, T: 'env, P: Pipe<Out = (K, T)> + 'env> Keyed<'env, K, T, P> {
+    /// Ends the stage in a sink that takes the items of each key in stream order. `keeps` says in words what it keeps in
+    /// memory.
+    #[track_caller]
+    pub(crate) fn sink<R: Send + 'env, S: Tail<(K, T)> + 'env>(
+        self,
+        method: &'static str,
+        keeps: &'static str,
+        tail: impl FnOnce(Arc<Slot<R>>) -> S,
+    ) -> Data<R> {
+        let (data, result) = self.pairs.add_sink(method, Some(keeps));
+        self.pairs.close(tail(result));
+        data
     }
 }
 

@@ -26,19 +26,22 @@ pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use keyed::Keyed;
 pub use retry::Retry;
 pub use stream::{OnStall, Stream};
-pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries};
+pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries, partition, value_of};
 pub use table::{IntoIter, Iter, Table};
 pub use windows::{Windowed, Windows};
 
 use crate::error::{BuildError, Error};
 use crate::plan::draft::Draft;
-use crate::plan::{Blueprint, Plan};
+use crate::plan::{Blueprint, Data, Plan};
 use crate::pool::{Pool, PoolHandle};
 use crate::run::names::Names;
+use crate::run::slot::Slot;
 use crate::topology::Topology;
 
 /// The draft of a graph that is being described. Its streams share it.
 type SharedDraft<'env> = Rc<RefCell<Draft<'env>>>;
+/// The result of a sink, and the slot that the sink puts it into.
+type Sink<R> = (Data<R>, Arc<Slot<R>>);
 
 /// A description of work: streams that flow through typed operators, and data that tasks access.
 ///

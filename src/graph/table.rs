@@ -94,11 +94,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
     #[inline]
     pub fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
         let hash = self.hasher.hash_one(&key);
-        let entries = &mut self.partitions[partition(hash)];
-        match entries.find_entry(hash, |known| known.key == key) {
-            Ok(known) => &mut known.into_mut().value,
-            Err(absent) => insert_new(absent.into_table(), Entry { hash, key, value: value() }),
-        }
+        value_of(&mut self.partitions[partition(hash)], hash, key, value)
     }
 
     /// Opens the table for a loop over many items.
@@ -122,16 +118,6 @@ impl<K: Hash + Eq, V> Table<K, V> {
         let mut entries: Vec<(K, V)> = self.into_iter().collect();
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         entries
-    }
-
-    /// The same table with other values.
-    pub(crate) fn map<W>(self, map: impl Fn(V) -> W) -> Table<K, W> {
-        let Self { partitions, hasher } = self;
-        let mut table = Table::with_hasher(hasher);
-        let partitions: Box<[_]> = partitions;
-        let partitions = Draining::of(partitions.into_vec().into_iter());
-        partitions.zip(&mut *table.partitions).for_each(|(entries, mapped)| *mapped = map_entries(entries, &map));
-        table
     }
 
     /// Takes out one partition.
@@ -171,9 +157,18 @@ pub(crate) fn map_entries<K, V, W>(entries: Entries<K, V>, map: impl Fn(V) -> W)
     mapped
 }
 
+/// The value of a key in the partition of its hash. If the key is not there, it is put in with what `value` makes.
+#[inline]
+pub(crate) fn value_of<K: Eq, V>(entries: &mut Entries<K, V>, hash: u64, key: K, value: impl FnOnce() -> V) -> &mut V {
+    match entries.find_entry(hash, |known| known.key == key) {
+        Ok(known) => &mut known.into_mut().value,
+        Err(absent) => insert_new(absent.into_table(), Entry { hash, key, value: value() }),
+    }
+}
+
 /// The partition of a hash. It uses other bits of the hash than the table inside the partition does.
 #[inline]
-fn partition(hash: u64) -> usize {
+pub(crate) fn partition(hash: u64) -> usize {
     (hash >> 48) as usize % PARTITIONS
 }
 

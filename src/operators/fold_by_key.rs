@@ -1,19 +1,15 @@
 //! `fold` of a stream with keys, and its like: make one value of the items of each key, one after the other.
+//!
+//! Different keys may be at work on different workers ([`super::lanes`]).
 
-use std::convert::Infallible;
+use std::convert::identity;
 use std::hash::Hash;
-use std::marker::PhantomData;
-use std::ops::ControlFlow;
-use std::sync::Arc;
 
+use super::lanes::Lanes;
 use super::top_k;
 use crate::engine::pipe::Pipe;
-use crate::engine::serial::{SerialOp, Stop};
-use crate::engine::tail::put;
 use crate::graph::{Keyed, Table};
 use crate::plan::Data;
-use crate::run::slot::Slot;
-use crate::unwind;
 
 impl<'env, K, T, P> Keyed<'env, K, T, P>
 where
@@ -21,10 +17,20 @@ where
     T: Send + 'env,
     P: Pipe<Out = (K, T)> + 'env,
 {
-    /// Folds the items of every key into one value, one item at a time, in stream order. The value of a key begins as a
-    /// clone of `init`.
+    /// Folds the items of every key into one value, one item of a key at a time, in stream order. Different keys are
+    /// folded at the same time, on all workers. The value of a key begins as a clone of `init`.
     ///
-    /// What `f` has captured keeps its state from run to run.
+    /// `f` takes items of different keys at the same time, so it cannot change what it has captured: what it has to know
+    /// of the items before is in the value. The result is the same to the last bit on any number of workers, also where
+    /// `f` adds floats.
+    ///
+    /// It keeps one value for each key in memory. While one worker keeps up with the stream it works alone, and no item is
+    /// stored in between. Otherwise each item is moved twice. A key that most items have is folded by one worker at a
+    /// time.
+    ///
+    /// # Errors
+    /// If `f` panics the run fails. The failure names the earliest such item of the stream. `f` may have been given later
+    /// items of other keys by then.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -37,36 +43,42 @@ where
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn fold<A, F>(self, init: A, mut f: F) -> Data<Table<K, A>>
+    pub fn fold<A, F>(self, init: A, f: F) -> Data<Table<K, A>>
     where
-        A: Clone + Send + 'env,
-        F: FnMut(A, T) -> A + Send + 'env,
+        A: Clone + Send + Sync + 'env,
+        F: Fn(A, T) -> A + Send + Sync + 'env,
     {
         let add = move |folded: Option<A>, item| f(folded.unwrap_or_else(|| init.clone()), item);
-        self.pairs.serial_sink("fold", Some("one value for each key"), |result| {
-            FoldByKey::new(add, std::convert::identity, result)
-        })
+        self.sink("fold", "one value for each key", |result| Lanes::new(add, identity, result))
     }
 
-    /// Combines the items of every key into one with `f`, one item at a time, in stream order.
+    /// Combines the items of every key into one with `f`, one item of a key at a time, in stream order. Different keys are
+    /// at work at the same time, as in [`fold`](Self::fold). `f` need be neither associative nor commutative.
     ///
-    /// What `f` has captured keeps its state from run to run.
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let words = g.source(["to", "be", "or", "not"]).map(String::from);
+    /// let joined = words.key_by(|word| word.len()).reduce(|words, word| words + " " + &word);
+    /// assert_eq!(pool.run(g)?.take(joined).sorted(), [(2, "to be or".to_owned()), (3, "not".to_owned())]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
     #[must_use]
     #[track_caller]
-    pub fn reduce<F>(self, mut f: F) -> Data<Table<K, T>>
+    pub fn reduce<F>(self, f: F) -> Data<Table<K, T>>
     where
-        F: FnMut(T, T) -> T + Send + 'env,
+        F: Fn(T, T) -> T + Send + Sync + 'env,
     {
         let add = move |reduced, item| match reduced {
             None => item,
             Some(reduced) => f(reduced, item),
         };
-        self.pairs.serial_sink("reduce", Some("one item for each key"), |result| {
-            FoldByKey::new(add, std::convert::identity, result)
-        })
+        self.sink("reduce", "one item for each key", |result| Lanes::new(add, identity, result))
     }
 
-    /// Puts the items of every key into a vector, in stream order: a group by. It keeps all items in memory.
+    /// Puts the items of every key into a vector, in stream order: a group by. It keeps all items in memory. Different
+    /// keys are at work at the same time, as in [`fold`](Self::fold).
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -79,12 +91,12 @@ where
     #[must_use]
     #[track_caller]
     pub fn collect(self) -> Data<Table<K, Vec<T>>> {
-        self.pairs
-            .serial_sink("collect", Some("every item"), |result| FoldByKey::new(push, std::convert::identity, result))
+        self.sink("collect", "every item", |result| Lanes::new(push, identity, result))
     }
 
     /// Finds the `k` greatest items of every key, or all if there are fewer. The greatest one comes first;
-    /// which of several equal ones are found is not specified, but always the same. One item at a time.
+    /// which of several equal ones are found is not specified, but always the same. One item of a key at a time; different
+    /// keys are at work at the same time, as in [`fold`](Self::fold).
     #[must_use]
     #[track_caller]
     pub fn top_k(self, k: usize) -> Data<Table<K, Vec<T>>>
@@ -96,8 +108,7 @@ where
             top_k::add(&mut best, k, item);
             best
         };
-        self.pairs
-            .serial_sink("top_k", Some("k items for each key"), |result| FoldByKey::new(add, top_k::in_order, result))
+        self.sink("top_k", "k items for each key", |result| Lanes::new(add, top_k::in_order, result))
     }
 }
 
@@ -106,47 +117,4 @@ pub(super) fn push<T>(items: Option<Vec<T>>, item: T) -> Vec<T> {
     let mut items = items.unwrap_or_default();
     items.push(item);
     items
-}
-
-/// The operator of these sinks. `add` makes the value of a key of the one before, if there was one, and of an item;
-/// `finish` makes its result.
-pub(super) struct FoldByKey<K, T, V, R, F> {
-    add: F,
-    finish: fn(V) -> R,
-    result: Arc<Slot<Table<K, R>>>,
-    item: PhantomData<fn(T)>,
-}
-
-impl<K, T, V, R, F: FnMut(Option<V>, T) -> V> FoldByKey<K, T, V, R, F> {
-    pub(super) fn new(add: F, finish: fn(V) -> R, result: Arc<Slot<Table<K, R>>>) -> Self {
-        Self { add, finish, result, item: PhantomData }
-    }
-}
-
-impl<K, T, V, R, F> SerialOp<(K, T)> for FoldByKey<K, T, V, R, F>
-where
-    K: Hash + Eq + Send,
-    V: Send,
-    R: Send,
-    F: FnMut(Option<V>, T) -> V + Send,
-{
-    type Out = Infallible;
-    /// None only while the closure has a value, and when it has panicked.
-    type State = Table<K, Option<V>>;
-    const IS_SINK: bool = true;
-    fn begin(&mut self) -> Self::State {
-        Table::new()
-    }
-    #[inline]
-    fn item(&mut self, table: &mut Self::State, (key, item): (K, T), _: &mut Vec<Infallible>) -> ControlFlow<Stop> {
-        let item = unwind::Kept::new(item); // the key's own code may panic
-        let value = table.get_or_insert_with(key, || None);
-        let item = item.into_inner();
-        *value = Some((self.add)(value.take(), item));
-        ControlFlow::Continue(())
-    }
-    fn end(&mut self, table: Self::State, _: &mut Vec<Infallible>) {
-        let finish = |value: Option<V>| (self.finish)(value.expect("the closure has given it back"));
-        put(&self.result, Some(table.map(finish)));
-    }
 }

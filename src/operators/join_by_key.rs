@@ -3,11 +3,12 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::fold_by_key::{FoldByKey, push};
+use super::fold_by_key::push;
 use super::key_by::KeyBy;
+use super::lanes::Lanes;
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
-use crate::graph::{Stream, Table};
+use crate::graph::{Keyed, Stream, Table};
 use crate::run::slot::Slot;
 use crate::unwind::Kept;
 
@@ -48,8 +49,8 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let keyed = other.fuse("join_by_key", KeyBy(other_key));
         let key_op = keyed.number();
-        let table = keyed.serial_sink("join_by_key", Some("every item of the other stream"), |result| {
-            FoldByKey::new(push, std::convert::identity, result)
+        let table = Keyed { pairs: keyed }.sink("join_by_key", "every item of the other stream", |result| {
+            Lanes::new(push, std::convert::identity, result)
         });
         let joined = self.fuse_with_data("join_by_key", &table, |table| JoinByKey { table, key });
         let whole = joined.number();

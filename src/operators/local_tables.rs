@@ -268,7 +268,7 @@ impl<K: Hash + Eq + Send, T, C: Commutative<T>> ParallelTail<(K, T)> for LocalTa
 }
 
 /// Lets a panic of the key's own code count that happened while tables were merged. It belongs to no item.
-fn fail(cx: &Cx<'_>, panic: Box<dyn Any + Send>) -> Ended {
+pub(super) fn fail(cx: &Cx<'_>, panic: Box<dyn Any + Send>) -> Ended {
     let fault = Fault { op: cx.stage.ops.len() - 1, index: Index::None, cause: Cause::Panic(panic) };
     let ticket = Ticket::behind_all();
     cx.fail(&ticket, cx.failure(&ticket, fault));

@@ -33,6 +33,7 @@ mod for_each_ordered;
 mod inspect;
 mod join_by_key;
 mod key_by;
+mod lanes;
 mod local_tables;
 mod map;
 mod map_async;

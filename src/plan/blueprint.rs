@@ -117,14 +117,14 @@ fn soft_limits(draft: &Draft<'_>, credits: &[u32], workers: usize) -> Vec<u32> {
 }
 
 /// Whether nobody sees how what comes to each stage is cut into batches: it feeds one line of stages, none of which holds its
-/// items back or keeps them, and the last of which takes one item after the other.
+/// items back or keeps them, and the last of which takes one item after the other, or those of each key.
 fn unseen(draft: &Draft<'_>) -> Vec<bool> {
     let mut unseen = vec![false; draft.stages.len()];
     for (index, stage) in draft.stages.iter().enumerate().rev() {
         let holds = stage.gate.is_some() || stage.waits_for.is_some() || stage.spooled || stage.inputs.len() > 1;
         unseen[index] = !holds
             && match (&stage.outputs[..], &stage.body) {
-                ([], Some((_, tail))) => *tail == TailKind::Serial,
+                ([], Some((_, tail))) => matches!(tail, TailKind::Serial | TailKind::SerialByKey),
                 ([next], _) => unseen[*next], // it was added later
                 _ => false,
             };

@@ -223,6 +223,7 @@ impl Facts {
             }
             match stage.tail {
                 TailKind::Parallel => add("ends in a parallel sink"),
+                TailKind::SerialByKey => add("ends one at a time for each key, in stream order"),
                 TailKind::Serial if stage.outputs.is_empty() => add("ends one at a time, in stream order"),
                 TailKind::Serial => add("its last operator one at a time, in stream order"),
                 TailKind::Sends => {}

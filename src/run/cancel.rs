@@ -74,22 +74,22 @@ pub(crate) enum Index {
 /// Where a failure counts: the place in an order, by which two failures are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Site {
-    /// At the place `at` of a sink's sequence. `op` is the operator that failed.
-    Stream { sequence: usize, at: Key, op: usize },
+    /// At the place `at` of a sink's sequence. `op` is the operator that failed. If it takes several items of a piece at
+    /// once, `nth` is the item's place in the piece; `u64::MAX` if it does not.
+    Stream { sequence: usize, at: Key, op: usize, nth: u64 },
     /// In the task with this node of the task graph.
     Task { node: u32 },
 }
 
 impl Site {
     /// Whether this failure comes before `other`, and so wins. Of two failures at one place, the one of the operator
-    /// that was added to the graph later comes first.
+    /// that was added to the graph later comes first; of two of one operator, the one on the earlier item.
     fn precedes(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Stream { sequence, at, op }, Self::Stream { sequence: others, at: there, op: that })
-                if sequence == others =>
-            {
-                (at, Reverse(op)) < (there, Reverse(that))
-            }
+            (
+                Self::Stream { sequence, at, op, nth },
+                Self::Stream { sequence: others, at: there, op: that, nth: other },
+            ) if sequence == others => (at, Reverse(op), nth) < (there, Reverse(that), other),
             (Self::Task { node }, Self::Task { node: other }) => node < other,
             _ => false,
         }

@@ -277,6 +277,66 @@ fn the_items_of_a_batch_that_breaks_off_are_accounted_for() {
     assert_eq!(lost, 0);
 }
 
+#[test]
+fn of_the_keys_that_fail_in_one_batch_the_one_on_the_earliest_item_counts() {
+    let outcome = the_outcome(|pool| {
+        let g = Graph::new();
+        let keyed = g.source(0..200_u64).batch_size(20).key_by(|x| x % 20);
+        let fold = |sum, x| {
+            work(x % 5);
+            assert!(x < 93, "trap");
+            sum + x
+        };
+        drop(keyed.fold(0, fold).named("sink"));
+        failure(pool, g)
+    });
+    assert_eq!(outcome, ("sink".to_owned(), Some(93)));
+}
+
+#[test]
+fn a_key_that_panics_counts_behind_the_items_before_it() {
+    #[derive(PartialEq, Eq)]
+    struct Trap(u64);
+    impl std::hash::Hash for Trap {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            assert!(self.0 != 93, "trap");
+            (self.0 % 20).hash(state);
+        }
+    }
+    for (fails, expected) in [(91, 91), (95, 93)] {
+        let outcome = the_outcome(|pool| {
+            let g = Graph::new();
+            let keyed = g.source(0..200_u64).batch_size(20).key_by(|x| Trap(*x));
+            let fold = move |sum, x| {
+                work(x % 5);
+                assert!(x != fails, "trap");
+                sum + x
+            };
+            drop(keyed.fold(0, fold).named("sink"));
+            failure(pool, g)
+        });
+        assert_eq!(outcome, ("sink".to_owned(), Some(expected)));
+    }
+}
+
+#[test]
+fn the_items_of_a_failed_keyed_run_are_accounted_for() {
+    let lost = the_outcome(|pool| {
+        let g = Graph::new();
+        let items = g.source(0..200_u64).batch_size(4).inspect(|x| work(x % 7)).named("made");
+        let fold = |sum, x| {
+            assert!(x != 30, "trap");
+            sum + x
+        };
+        drop(items.key_by(|x| x % 20).named("key").fold(0, fold).named("sink"));
+        let error = pool.run(g).map(drop).expect_err("item 30");
+        let report = error.as_run().expect("no defect").report();
+        let (key, sink) = (report.operator("key").expect("named"), report.operator("sink").expect("named"));
+        key.items_out() - sink.items_in() - sink.items_dropped()
+    });
+    assert_eq!(lost, 0);
+}
+
 /// How many of 200 tasks begin beside one that fails, which was added before or behind them all.
 fn begun(workers: usize, seed: u64, is_first: bool) -> u64 {
     silence_traps();

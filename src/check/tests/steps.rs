@@ -42,6 +42,25 @@ fn independent_items() {
     });
 }
 
+/// Keys come to 16 lanes by their hashes, not all equally often, so eight workers take twice their share at most.
+#[test]
+fn keys_are_folded_on_all_workers_at_once() {
+    for (name, batch) in [("keyed fold", 64), ("keyed fold of small batches", 4)] {
+        let fold = |seed| {
+            makespan(8, seed, |pool| {
+                let g = Graph::new();
+                let keyed = g.source(0..2000_u64).batch_size(batch).key_by(|x| x % 1000);
+                drop(keyed.fold(0, |sum, x| {
+                    work(BODY);
+                    sum + x
+                }));
+                pool.run(g).expect("runs");
+            })
+        };
+        judge(name, 2 * 2000 * BODY / 8, (1..=SEEDS).map(fold).collect());
+    }
+}
+
 #[test]
 fn wavefront() {
     check("wavefront", 64 * 64, 127, wavefront_on);

@@ -247,7 +247,13 @@ impl<'a> Cx<'a> {
 
     /// Lets a failure count, at the place of `ticket` in the order of this stage's input.
     pub(crate) fn fail(&self, ticket: &Ticket, failure: Carried) {
-        let site = Site::Stream { sequence: self.stage.sequence, at: ticket.key(), op: failure.op };
+        self.fail_on(ticket, u64::MAX, failure);
+    }
+
+    /// The same, for an operator that takes several items of a piece at once: it has failed on the item `nth` of the
+    /// piece. Of several such failures the one on the earliest item counts.
+    pub(crate) fn fail_on(&self, ticket: &Ticket, nth: u64, failure: Carried) {
+        let site = Site::Stream { sequence: self.stage.sequence, at: ticket.key(), op: failure.op, nth };
         self.run.fail(site, failure);
     }
 

@@ -82,6 +82,8 @@ pub(crate) enum TailKind {
     Parallel,
     /// In a serial operator, which takes one item at a time in stream order.
     Serial,
+    /// In a sink which takes one item of each key at a time, in stream order.
+    SerialByKey,
     /// In an edge or a shape, which sends the items on.
     Sends,
 }
