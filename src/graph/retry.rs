@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::engine::op::IntoFailure;
 use crate::run::cancel::BoxedError;
 use crate::run::outside::clock::Pause;
 
@@ -54,7 +55,8 @@ impl Retry {
     }
 
     /// Drops an attempt that takes longer than this. It has failed then, with an [`io::Error`] of the kind
-    /// [`TimedOut`](io::ErrorKind::TimedOut).
+    /// [`TimedOut`](io::ErrorKind::TimedOut). An attempt that awaits a task of another executor may have to end that
+    /// task itself: dropping tokio's `JoinHandle` lets its task go on.
     pub fn timeout(self, attempt: Duration) -> Self {
         Self { timeout: Some(attempt), ..self }
     }
@@ -64,10 +66,36 @@ impl Retry {
         self.timeout.is_some()
     }
 
-    /// The result of the first attempt that succeeds, or the error of the last one.
-    pub(crate) async fn run<U, E, A>(self, mut attempt: impl FnMut() -> A) -> Result<U, BoxedError>
+    /// Calls `attempt` as often as this says, and awaits what it gives: for a future that is to give its error to the next
+    /// operator, not to the run. Any executor may poll it.
+    ///
+    /// # Errors
+    /// The error of the last attempt; or that the system refuses the thread that watches the clock.
+    ///
+    /// # Panics
+    /// If `attempt` or its future does.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{Graph, Pool, Retry};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// async fn fetch(id: u32) -> Result<u32, String> {
+    ///     if id == 2 { Err(String::from("no such page")) } else { Ok(10 * id) }
+    /// }
+    ///
+    /// let (g, retry) = (Graph::new(), Retry::times(2).backoff(Duration::from_millis(1)));
+    /// let answers = g.source(1..=3).map_async(32, |id| async move { (id, retry.run(|| fetch(id)).await) });
+    /// let lines = answers.map(|(id, answer)| match answer {
+    ///     Ok(page) => format!("{id}: {page}"),
+    ///     Err(error) => format!("{id} failed: {error}"),
+    /// });
+    /// let lines = lines.collect();
+    /// assert_eq!(pool.run(g)?.take(lines), ["1: 10", "2 failed: no such page", "3: 30"]);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub async fn run<U, E, A>(self, mut attempt: impl FnMut() -> A) -> Result<U, Box<dyn Error + Send + Sync>>
     where
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: IntoFailure,
         A: Future<Output = Result<U, E>>,
     {
         let mut pause = self.pause;
@@ -88,7 +116,7 @@ impl Retry {
     /// One attempt.
     async fn attempt<U, E, A>(self, attempt: A) -> Result<U, BoxedError>
     where
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: IntoFailure,
         A: Future<Output = Result<U, E>>,
     {
         let Some(time) = self.timeout else { return attempt.await.map_err(Into::into) };

@@ -16,8 +16,10 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     ///
     /// Workers poll the futures when they are woken. Futures of any executor will do, if they may be polled by threads that
     /// are not the executor's; those that need its threads are spawned there, and their handles awaited:
-    /// `.map_async(64, move |url| tokio.spawn(fetch(url)))`. Futures begin in stream order. A future that computes keeps
-    /// its worker meanwhile; one that wakes itself is polled again behind all else that its worker has to do.
+    /// `.map_async(64, move |url| tokio.spawn(fetch(url)))`. Without that, sockets and timers of tokio panic: "there is no
+    /// reactor running". Dropping tokio's `JoinHandle` lets its task go on, beside those that `limit` counts. Futures begin
+    /// in stream order. A future that computes keeps its worker meanwhile; one that wakes itself is polled again behind all
+    /// else that its worker has to do.
     ///
     /// If the stream goes on in one line to a sink that takes one item at a time, such as [`output`](Self::output) or
     /// [`for_each_ordered`](Self::for_each_ordered), what is done goes on as soon as what comes before it is done. Elsewhere,
@@ -90,7 +92,25 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 
     /// As [`try_map_async`](Self::try_map_async), but an item is tried again as `retry` says. `f` gets the item by reference,
-    /// once for each attempt; its future must not borrow it.
+    /// once for each attempt; its future must not borrow it. To keep an item that fails, and go on, use
+    /// [`map_async`](Self::map_async) with [`Retry::run`].
+    ///
+    /// A task of tokio gives a result in a result:
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool, Retry};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// # async fn fetch(url: String) -> std::io::Result<String> { Ok(url) }
+    /// let tokio = tokio::runtime::Runtime::new()?;
+    /// let (g, urls) = (Graph::new(), ["/one", "/two"].map(String::from));
+    /// let pages = g.source(urls).try_map_async_with(32, Retry::times(2), |url| {
+    ///     let task = tokio.spawn(fetch(url.clone()));
+    ///     async move { Ok::<_, Box<dyn std::error::Error + Send + Sync>>(task.await??) }
+    /// });
+    /// let pages = pages.collect();
+    /// assert_eq!(pool.run(g)?.take(pages), ["/one", "/two"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// ```
     /// # use std::sync::atomic::{AtomicU32, Ordering};

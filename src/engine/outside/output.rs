@@ -148,9 +148,10 @@ impl<T> OutboxState<T> {
 
 /// The items that come out of a graph while it runs: an iterator that waits for the next one.
 ///
-/// [`Stream::output`](crate::Stream::output) makes it. Before the run it waits for the start, and when the stream has ended it gives `None`; in
-/// the next run of the plan it goes on. If the run fails, it gives the items before the failure. A worker that waits here
-/// lends its place to another thread.
+/// [`Stream::output`](crate::Stream::output) makes it. Before the run it waits for the start, for ever if there is none: so
+/// take its items while the graph [runs](crate::Plan::start). When the stream has ended it gives `None`; in the next run of
+/// the plan it goes on. If the run fails, it gives the items before the failure. A worker that waits here lends its place
+/// to another thread.
 pub struct Receiver<T> {
     outbox: Arc<Outbox<T>>,
     /// What was taken and not given yet.
