@@ -132,7 +132,7 @@ fn results_go_on_before_their_batch_is_complete() {
     let (wakers, opened) = (Arc::clone(&open), Arc::clone(&is_open));
     let made = g.source(0..10).batch_size(10).map_async(10, move |x| {
         let (wakers, opened) = (Arc::clone(&wakers), Arc::clone(&opened));
-        std::future::poll_fn(move |context| {
+        poll_fn(move |context| {
             wakers.lock().expect("no panic").push(context.waker().clone());
             if x < 5 || opened.load(Ordering::SeqCst) { Poll::Ready(x) } else { Poll::Pending }
         })
