@@ -456,3 +456,17 @@ fn a_failure_behind_a_part_of_a_batch_ends_the_rest_of_it() {
         assert_eq!((error.kind(), error.item()), (&RunErrorKind::Panicked, Some(6)), "{error}");
     }
 }
+
+#[test]
+fn a_failure_drops_the_later_futures_of_its_batch() {
+    let (pool, g) = (pool(1), Graph::new());
+    let made = g.source(0..4_u64).batch_size(4).try_map_async(4, |x| async move {
+        if x > 0 {
+            pending::<()>().await;
+        }
+        slept(20).await; // all of them are under way
+        Err::<(), _>("none")
+    });
+    made.for_each(|()| ());
+    assert_eq!(failed(pool.run(g)).item(), Some(0));
+}

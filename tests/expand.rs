@@ -192,3 +192,12 @@ fn a_request_gets_all_of_its_answers_at_once() {
         running.join().expect("no failure");
     }
 }
+
+#[test]
+fn an_endless_source_before_it_ends_with_it() {
+    for workers in [1, 2] {
+        let (pool, g) = (pool(workers), Graph::new());
+        let some = g.source(1_u64..).expand(|x| 0..x).take(6).collect();
+        assert_eq!(pool.run(g).expect("no failure").take(some), [0, 0, 1, 0, 1, 2]);
+    }
+}

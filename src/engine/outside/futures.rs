@@ -281,10 +281,13 @@ impl<T, U, A> State<T, U, A> {
                     return;
                 }
                 debris.failure = piece.failure.replace(failure);
+                let later = spot.index + 1..piece.end; // who comes behind these was told before
                 debris.items.append(&mut piece.end_at(spot.index));
                 self.waiting.remove(&spot.piece);
-                let later = |at: &Spot| at.piece == spot.piece && at.index > spot.index;
-                debris.wakes.extend(self.taken.iter().filter(|(_, at)| later(at)).map(|(wake, _)| wake.clone()));
+                if !later.is_empty() {
+                    let is_later = |at: &Spot| at.piece == spot.piece && later.contains(&at.index);
+                    debris.wakes.extend(self.taken.iter().filter(|(_, at)| is_later(at)).map(|(wake, _)| wake.clone()));
+                }
             }
         }
     }
