@@ -43,6 +43,23 @@ fn most(source: for<'a> fn(&Graph<'a>) -> Stream<'a, u64>) -> usize {
 }
 
 #[test]
+fn heavy_items_before_a_slow_sink_by_key_are_few() {
+    let pool = Pool::builder().workers(2).build().expect("threads");
+    let living = Living::default();
+    let g = Graph::new();
+    let keyed = g.range(0..3000_u64).map(|x| (x % 100, living.heavy())).key_by(|item| item.0);
+    let counts = keyed.fold(0, |count, item| {
+        thread::sleep(Duration::from_micros(50));
+        drop(item);
+        count + 1
+    });
+    let counts = pool.run(g).expect("no failure").take(counts);
+    assert!(counts.len() == 100 && counts.iter().all(|(_, count)| *count == 30));
+    let most = living.most.into_inner();
+    assert!(living.now.into_inner() == 0 && most <= 512, "{most} items at once");
+}
+
+#[test]
 fn heavy_items_before_a_slow_sink_are_few() {
     let sources: [for<'a> fn(&Graph<'a>) -> Stream<'a, u64>; 4] = [
         |g| g.range(0..3000_u64).boxed(),

@@ -85,8 +85,11 @@ struct Queues<K, T> {
     dropped: u64,
 }
 
-/// The values by key, in partitions. None only while the closure has a value, and when it has panicked.
-struct Values<K, V>(Box<[CachePadded<UnsafeCell<Entries<K, Option<V>>>>]>);
+/// The values of one partition by key. None only while the closure has a value, and when it has panicked.
+type Partition<K, V> = CachePadded<UnsafeCell<Entries<K, Option<V>>>>;
+
+/// The values by key, in partitions.
+struct Values<K, V>(Box<[Partition<K, V>]>);
 
 #[expect(unsafe_code, reason = "each partition has one worker at a time")]
 // SAFETY: (1) a partition is touched only by the worker that has its lane, by the one that has the turn while no lane has
