@@ -294,12 +294,15 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// Adds a stream with a sink to a graph.
+type Sink<'a> = &'a dyn Fn(&Graph<'_>);
+
 #[test]
 fn the_hash_and_the_comparison_of_a_key_panic() {
     for (workers, hash_fails) in [(1, true), (1, false), (2, true), (2, false)] {
         let pool = pool(workers);
         let key = move |x: &u64| Key { value: x % 10, hash_fails, eq_fails: !hash_fails };
-        let sinks: [(&str, &dyn Fn(&Graph<'_>)); 8] = [
+        let sinks: [(&str, Sink<'_>); 8] = [
             ("count", &|g| _ = g.range(0..1000_u64).key_by(key).count()),
             ("sum", &|g| _ = g.range(0..1000_u64).key_by(key).sum::<u64>()),
             ("max", &|g| _ = g.range(0..1000_u64).key_by(key).max()),

@@ -23,7 +23,7 @@ fn explodes(program: &[Step], pool: &Pool, expected: &Answers, bomb: Bomb, value
             env.place(Bomb::Nothing, 0);
             match outcome {
                 Ok(()) => {
-                    prop_assert_eq!(&handles.answers(&plan), expected, "a panic went no further, or there was none")
+                    prop_assert_eq!(&handles.answers(&plan), expected, "a panic went no further, or there was none");
                 }
                 Err(error) => prop_assert_eq!(error.kind(), &RunErrorKind::Panicked, "{}", error),
             }
