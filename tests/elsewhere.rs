@@ -316,17 +316,19 @@ fn calls_that_block_hold_no_worker() {
 fn a_call_that_blocks_ends_before_what_it_borrows() {
     let pool = pool(2);
     for _ in 0..20 {
-        let (begun, text) = (AtomicUsize::new(0), "borrowed".to_owned());
+        let (begun, text, crowd) = (AtomicUsize::new(0), "borrowed".to_owned(), Crowd::default());
         let g = Graph::new();
         let made = g.range(0..100_u64).try_map_blocking(4, |x| {
             begun.fetch_add(1, Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(1));
+            let _here = crowd.enter();
+            thread::sleep(Duration::from_millis(if x == 5 { 1 } else { 3 }));
             assert_eq!(text, "borrowed");
             if x == 5 { Err("five") } else { Ok(x) }
         });
         made.for_each(|_| ());
         let error = failed(pool.run(g));
         assert_eq!(error.item(), Some(5));
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0, "no call is under way when the run is over");
         let then = begun.load(Ordering::SeqCst);
         drop(text);
         thread::sleep(Duration::from_millis(2));
@@ -469,4 +471,34 @@ fn a_failure_drops_the_later_futures_of_its_batch() {
     });
     made.for_each(|()| ());
     assert_eq!(failed(pool.run(g)).item(), Some(0));
+}
+
+/// The stream ends while a future of the same batch is under way that is never done: it is dropped.
+#[test]
+fn an_early_end_is_heard_by_futures_that_wait() {
+    for workers in [1, 2] {
+        let (pool, waits) = (pool(workers), AtomicBool::new(false));
+        let g = Graph::new();
+        let made = g.source(0..10).batch_size(10).map_async(10, |x| {
+            let waits = &waits;
+            poll_fn(move |context| {
+                if x == 3 {
+                    waits.store(true, Ordering::SeqCst);
+                } else if waits.load(Ordering::SeqCst) {
+                    return Poll::Ready(x);
+                }
+                if x != 3 {
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending
+            })
+        });
+        let three = made.take(3).output();
+        let running = thread::scope(|scope| {
+            let mut plan = g.plan(&pool).expect("no defect");
+            let ran = scope.spawn(move || three.collect::<Vec<_>>());
+            plan.run_while(|_| assert_eq!(ran.join().expect("no panic"), [0, 1, 2]))
+        });
+        running.expect("no failure");
+    }
 }

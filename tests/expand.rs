@@ -170,6 +170,18 @@ fn an_early_end_lets_go_of_what_feeds_it() {
         })
         .expect("no failure");
         assert_eq!(plan.take(some), [0; 5]);
+        // The well holds all credits there are when the stream ends.
+        let g = Graph::new();
+        let (sender, numbers) = g.input::<u64>();
+        let some = numbers.batch_size(1).credits(4).expand(std::iter::repeat).take(5000).count();
+        let mut plan = g.plan(&pool).expect("no defect");
+        plan.run_while(|_| {
+            for x in 0..50 {
+                let _ = sender.send(x); // it may have ended
+            }
+        })
+        .expect("no failure");
+        assert_eq!(plan.take(some), 5000);
     }
 }
 
