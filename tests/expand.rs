@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use millstream::{Error, Graph, Pool, RunError, RunErrorKind};
+use millstream::{Error, Graph, Live, Pool, Pull, RunError, RunErrorKind, Wake};
 
 fn pool(workers: usize) -> Pool {
     Pool::builder().workers(workers).oversubscribe(true).build().expect("threads")
@@ -170,18 +170,29 @@ fn an_early_end_lets_go_of_what_feeds_it() {
         })
         .expect("no failure");
         assert_eq!(plan.take(some), [0; 5]);
-        // The well holds all credits there are when the stream ends.
+        // The well holds all credits there are when the stream ends. A live source hears that all has been done.
+        let (given, done) = (AtomicU64::new(0), AtomicU64::new(0));
         let g = Graph::new();
-        let (sender, numbers) = g.input::<u64>();
-        let some = numbers.batch_size(1).credits(4).expand(std::iter::repeat).take(5000).count();
-        let mut plan = g.plan(&pool).expect("no defect");
-        plan.run_while(|_| {
-            for x in 0..50 {
-                let _ = sender.send(x); // it may have ended
-            }
-        })
-        .expect("no failure");
-        assert_eq!(plan.take(some), 5000);
+        let numbers = g.live(Numbers { given: &given, done: &done }).batch_size(1).credits(4);
+        let some = numbers.expand(std::iter::repeat).take(5000).count();
+        assert_eq!(pool.run(g).expect("no failure").take(some), 5000);
+        assert_eq!(done.load(Relaxed), given.load(Relaxed));
+    }
+}
+
+/// Counts, and hears what has been done.
+struct Numbers<'a> {
+    given: &'a AtomicU64,
+    done: &'a AtomicU64,
+}
+
+impl Live for Numbers<'_> {
+    type Item = u64;
+    fn pull(&mut self, _: &Wake) -> Result<Pull<u64>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Pull::Item(self.given.fetch_add(1, Relaxed)))
+    }
+    fn done(&mut self, items: u64) {
+        self.done.store(items, Relaxed);
     }
 }
 
