@@ -224,3 +224,16 @@ fn an_endless_source_before_it_ends_with_it() {
         assert_eq!(pool.run(g).expect("no failure").take(some), [0, 0, 1, 0, 1, 2]);
     }
 }
+
+/// What waits, spooled, for the other half of its stream is no matter of credits: only iterators wait.
+#[test]
+fn a_spooled_stream_waits_for_its_data_without_credits() {
+    for workers in [1, 2] {
+        let pool = pool(workers);
+        let g = Graph::new();
+        let (one, other) = g.source(0..100_u64).batch_size(1).credits(2).tee();
+        let sum = one.sum::<u64>();
+        let many = other.expand(|x| [x, x]).spooled().map_with(&sum, |sum, x| sum + x).count();
+        assert_eq!(pool.run(g).expect("two credits are enough").take(many), 200);
+    }
+}

@@ -68,6 +68,9 @@ impl<I> Fill<I> {
 
     /// Puts a packet whose turn it is into the well, and ends the turn.
     fn pass(&self, cx: &Cx<'_>, mut packet: Box<Packet<I>>) {
+        if cx.is_spooled_behind() {
+            cx.release(std::mem::replace(&mut packet.ticket.origin, Origin::NONE)); // the source waits for its gate
+        }
         let ticket = packet.ticket;
         let is_wanted = cx.wants(&ticket);
         let is_empty = packet.items.is_empty() && packet.failure.is_none();
@@ -134,7 +137,9 @@ impl<I: Iterator + Send> Tail<I> for Fill<I> {
     }
 
     fn waiting(&self) -> Option<String> {
-        self.line.waiting()
+        let pieces = self.well.0.lock().pieces.len();
+        let in_well = || (pieces > 0).then(|| format!("{pieces} batches of iterators wait to be drawn from"));
+        self.line.waiting().or_else(in_well)
     }
 }
 

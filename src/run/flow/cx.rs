@@ -165,6 +165,11 @@ impl<'a> Cx<'a> {
         self.run.sources[behind.source().expect("it has one")].ring(self.worker);
     }
 
+    /// Whether what comes to the stage behind this one gives up its credit.
+    pub(crate) fn is_spooled_behind(&self) -> bool {
+        self.run.stages[self.stage.outputs[0]].spooled
+    }
+
     /// Counts one more live piece of this origin.
     pub(crate) fn share(&self, origin: Origin) {
         if let Some((source, place)) = origin.get() {
