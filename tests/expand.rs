@@ -237,3 +237,27 @@ fn a_spooled_stream_waits_for_its_data_without_credits() {
         assert_eq!(pool.run(g).expect("two credits are enough").take(many), 200);
     }
 }
+
+/// A run that fails may leave the source behind expand asleep. The next one must not have it woken twice.
+#[test]
+fn a_run_after_one_that_has_failed_is_as_good() {
+    let pool = pool(2);
+    for _ in 0..100 {
+        let fails = AtomicU64::new(1);
+        let g = Graph::new();
+        let ones = g.source_fn(|| 0..3_u64).batch_size(1).map(|x| {
+            assert!(fails.load(Relaxed) == 0 || x != 1, "trap");
+            thread::yield_now();
+            x
+        });
+        let all = ones.expand(|x| [x, x]).map(|x| x + 1).collect();
+        let mut plan = g.plan(&pool).expect("no defect");
+        for _ in 0..3 {
+            fails.store(1, Relaxed);
+            plan.run().expect_err("it panics");
+            fails.store(0, Relaxed);
+            plan.run().expect("no failure");
+            assert_eq!(*plan.get(&all), [1, 1, 2, 2, 3, 3]);
+        }
+    }
+}

@@ -149,6 +149,9 @@ impl<'env> Source<'env> {
         let share = if self.unseen { Share::FIRST } else { Share::WHOLE };
         self.share.store(share.word(), Ordering::Relaxed);
         self.supply.reset();
+        if let (Some(wake), true) = (&self.wake, self.is_within) {
+            wake.bell().answer(); // a run that has failed may have left it asleep: then a ring would queue a second issue job
+        }
         if let Some(live) = self.supply.live() {
             live.open();
         }
