@@ -28,6 +28,15 @@ impl<T> Line<T> {
         self.sequencer.enter(ticket.turn(), packet)
     }
 
+    /// The packet of a job [`LineJob::Pass`] that this line has queued.
+    pub(crate) fn open(&self, packet: RawPacket) -> Box<Packet<T>> {
+        #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
+        // SAFETY: (1) it comes out of this line, which holds packets of `T`: a job of a stage comes to that stage alone.
+        unsafe {
+            packet.open()
+        }
+    }
+
     /// Ends the turn of a piece, and queues the next one if it waits already.
     pub(crate) fn leave(&self, cx: &Cx<'_>, ticket: &Ticket) {
         if let Some(next) = self.sequencer.leave(ticket.last) {

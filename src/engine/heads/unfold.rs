@@ -109,10 +109,7 @@ impl<I: Iterator + Send> Tail<I> for Fill<I> {
 
     fn own(&self, cx: &Cx<'_>, job: LineJob) {
         if let LineJob::Pass(packet) = job {
-            #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-            // SAFETY: (1) the packet comes out of this line, which holds packets of `I`.
-            let packet = unsafe { packet.open() };
-            self.pass(cx, packet);
+            self.pass(cx, self.line.open(packet));
         }
     }
 

@@ -118,12 +118,7 @@ impl<T: Send> Tail<T> for Outlet<T> {
 
     fn own(&self, cx: &Cx<'_>, job: LineJob) {
         match job {
-            LineJob::Pass(packet) => {
-                #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-                // SAFETY: (1) the packet comes out of this line, which holds packets of `T`.
-                let packet = unsafe { packet.open() };
-                self.pass(cx, packet);
-            }
+            LineJob::Pass(packet) => self.pass(cx, self.line.open(packet)),
             LineJob::CameIn => self.release(cx),
         }
     }

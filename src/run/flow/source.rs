@@ -149,7 +149,7 @@ impl<'env> Source<'env> {
         let share = if self.unseen { Share::FIRST } else { Share::WHOLE };
         self.share.store(share.word(), Ordering::Relaxed);
         self.supply.reset();
-        if let (Some(wake), true) = (&self.wake, self.is_within) {
+        if let Some(wake) = &self.wake {
             wake.bell().answer(); // a run that has failed may have left it asleep: then a ring would queue a second issue job
         }
         if let Some(live) = self.supply.live() {

@@ -33,6 +33,19 @@ fn loom_bell_is_never_missed() {
     });
 }
 
+/// The holder of the turn of a source that has ended hears of a place, or goes to sleep. How many it has heard of.
+pub(super) fn hear(shared: &(Credits, Plain)) -> u32 {
+    loop {
+        shared.1.add();
+        if shared.0.take_all().is_some() {
+            return 1;
+        }
+        if shared.0.sleep_to_hear() == SourceTurn::GivenUp {
+            return 0;
+        }
+    }
+}
+
 /// A source has ended and waits for its last place, which a batch puts back on another thread. It hears of it once.
 #[test]
 fn loom_credit_end_hears_the_last_place() {
@@ -40,23 +53,11 @@ fn loom_credit_end_hears_the_last_place() {
         let shared = Arc::new((Credits::new(1, 1), Plain::new()));
         let place = shared.0.take_all().expect("free at the start");
         assert_eq!(shared.0.stop(), IssueJob::Awake);
-        // The holder of the turn hears, or goes to sleep.
-        fn turn(shared: &(Credits, Plain)) -> u32 {
-            loop {
-                shared.1.add();
-                if shared.0.take_all().is_some() {
-                    return 1;
-                }
-                if shared.0.sleep_to_hear() == SourceTurn::GivenUp {
-                    return 0;
-                }
-            }
-        }
         let batch = {
             let shared = shared.clone();
-            thread::spawn(move || if shared.0.put(place) == IssueJob::Slept { turn(&shared) } else { 0 })
+            thread::spawn(move || if shared.0.put(place) == IssueJob::Slept { hear(&shared) } else { 0 })
         };
-        let heard = turn(&shared) + batch.join().expect("no panic");
+        let heard = hear(&shared) + batch.join().expect("no panic");
         assert_eq!(heard, 1, "it hears of the place once");
     });
 }

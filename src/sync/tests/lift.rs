@@ -1,5 +1,6 @@
 //! A source that sleeps while it is let go on, as nothing else of its run can: as `Source::lift` in `src/run/flow/source.rs`.
 
+use super::bell::hear;
 use super::*;
 use crate::sync::bell::Bell;
 
@@ -122,21 +123,9 @@ fn loom_credit_lift_of_a_source_that_ended() {
         let shared = Arc::new((Credits::new(1, 1), Plain::new()));
         let place = shared.0.take_all().expect("free at the start");
         assert_eq!(shared.0.stop(), IssueJob::Awake);
-        // The holder of the turn hears, or goes to sleep.
-        fn turn(shared: &(Credits, Plain)) -> u32 {
-            loop {
-                shared.1.add();
-                if shared.0.take_all().is_some() {
-                    return 1;
-                }
-                if shared.0.sleep_to_hear() == SourceTurn::GivenUp {
-                    return 0;
-                }
-            }
-        }
         let batch = {
             let shared = shared.clone();
-            thread::spawn(move || if shared.0.put(place) == IssueJob::Slept { turn(&shared) } else { 0 })
+            thread::spawn(move || if shared.0.put(place) == IssueJob::Slept { hear(&shared) } else { 0 })
         };
         let lifter = {
             let shared = shared.clone();
@@ -145,10 +134,10 @@ fn loom_credit_lift_of_a_source_that_ended() {
                     return 0;
                 }
                 shared.1.add();
-                if shared.0.sleep_to_hear() == SourceTurn::Kept { turn(&shared) } else { 0 }
+                if shared.0.sleep_to_hear() == SourceTurn::Kept { hear(&shared) } else { 0 }
             })
         };
-        let heard = turn(&shared) + batch.join().expect("no panic") + lifter.join().expect("no panic");
+        let heard = hear(&shared) + batch.join().expect("no panic") + lifter.join().expect("no panic");
         assert_eq!(heard, 1, "it hears of the place once");
     });
 }
