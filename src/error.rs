@@ -390,7 +390,9 @@ pub enum RunErrorKind {
     Cancelled,
     /// The run was not over by its [deadline](crate::Running::deadline).
     DeadlineExceeded,
-    /// The run cannot go on: every source waits for credits, and nothing in flight can move.
+    /// The run cannot go on: every source waits for credits, and nothing in flight can move. The error's text says what waits
+    /// for what. If one source alone lacks credits, it says how many that source needs at least: with fewer the run stalls
+    /// again. It may need more, but never more than it has batches.
     Stalled,
     /// A source is used up, or data is absent; nothing was run.
     NotReady {

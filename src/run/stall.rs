@@ -4,8 +4,15 @@
 //! has items left sleeps for lack of credits. Pieces that wait for other pieces hold those credits: in a sequencer, in
 //! the queue of a `zip` or `merge_by_key`, or before a gate. No job is left that could change this, so the run reports
 //! an error. Whether a run stalls does not depend on the schedule.
+//!
+//! # How many credits would do
+//! Every batch that a credit is out for is held, and nothing but a further batch of some source can free it. So a run with
+//! as many credits, or fewer, stalls too. If one source alone lacks credits, it needs one more at least. More than that
+//! cannot be told: nobody has seen what the next batch brings. Nor does a source ever need more credits than it has
+//! batches, if their number is known.
 
 use super::Run;
+use super::flow::turn::{Lack, Starved};
 use crate::sync::atomic::Ordering;
 
 impl Run<'_> {
@@ -16,13 +23,9 @@ impl Run<'_> {
 
     /// Says in words what waits for what, and what the user can do about it.
     pub(super) fn explain_stall(&self) -> String {
-        let mut lines = Vec::new();
-        for source in &self.sources {
-            if let Some((issued, held_up)) = source.progress().filter(|(issued, _)| *issued > 0) {
-                let name = self.head_name(source.stage);
-                lines.push(format!("source '{name}' has used up {held_up}, after {issued} batches"));
-            }
-        }
+        let starved = self.sources.iter().filter_map(|source| Some((self.head_name(source.stage), source.starved()?)));
+        let starved: Vec<_> = starved.collect();
+        let mut lines: Vec<_> = starved.iter().map(|(name, source)| source.explain(name)).collect();
         for stage in &self.stages {
             let name = self.head_name(stage.index);
             if let Some(gate) = &stage.gate
@@ -34,13 +37,48 @@ impl Run<'_> {
                 lines.push(format!("'{name}': {what}"));
             }
         }
-        let mend = "give the source more credits, by credits() or on_stall(), or mark the edge that is to be held as spooled()";
-        lines.push(mend.to_owned());
+        lines.push(mend(&starved));
         lines.join("; ")
     }
 
     /// The name of a stage's first operator.
     pub(super) fn head_name(&self, stage: usize) -> String {
         self.stages[stage].ops.first().map_or_else(String::new, |(op, _)| self.names.get(*op))
+    }
+}
+
+impl Starved {
+    fn explain(&self, name: &str) -> String {
+        let issued = self.issued;
+        match self.lacks {
+            Lack::Credits { has } => {
+                let all = self.batches.map(|batches| format!(" of {batches}")).unwrap_or_default();
+                format!("source '{name}' has used up its {has} credits, after {issued}{all} batches")
+            }
+            Lack::Bytes { limit, weight } => {
+                format!(
+                    "source '{name}' has used up its {limit} bytes, with {weight} in flight, after {issued} batches"
+                )
+            }
+        }
+    }
+}
+
+/// What the user can do about a stall of these sources.
+fn mend(starved: &[(String, Starved)]) -> String {
+    let spooled = "mark the stream that is to be held as `.spooled()`";
+    let grows = "`.credits(n)`, or `.on_stall(OnStall::Grow { max })` which takes what it needs";
+    match starved {
+        [(name, Starved { batches, lacks: Lack::Credits { has }, .. })] => {
+            let most = batches.map(|batches| format!(", and never more than {batches}")).unwrap_or_default();
+            format!("'{name}' needs {} credits at least{most}: give them by {grows}, or {spooled}", has + 1)
+        }
+        [(name, Starved { lacks: Lack::Bytes { .. }, .. })] => {
+            format!("give '{name}' more bytes by `.credits_bytes(n, weigh)`, or {spooled}")
+        }
+        _ => {
+            let bytes = "bytes by `.credits_bytes(n, weigh)`";
+            format!("one of these sources at least needs more: give credits by {grows}, {bytes}, or {spooled}")
+        }
     }
 }

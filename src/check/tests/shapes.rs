@@ -316,3 +316,98 @@ fn a_merge_is_cut_the_same_way_in_every_schedule() {
     });
     assert_eq!(sums.borrow().len(), 1, "{sums:?}");
 }
+
+/// How many credits the error of a stall says that a source needs at least.
+fn needed_at_least(error: &str) -> usize {
+    let (_, behind) = error.split_once("'numbers' needs ").expect("it says who needs them");
+    let (credits, behind) = behind.split_once(" credits at least").expect("it says how many");
+    for way in [".credits(n)", ".on_stall(OnStall::Grow { max })", ".spooled()"] {
+        assert!(behind.contains(way), "{error}");
+    }
+    credits.parse().expect("a number")
+}
+
+/// Gives the source of a graph as many credits as the error of the stall before says, until it does not stall. Returns all
+/// that it was given.
+fn as_told(pool: &Pool, run: impl Fn(&Pool, usize) -> Result<(), String>) -> Vec<usize> {
+    let mut given = vec![1];
+    while let Err(error) = run(pool, given[given.len() - 1]) {
+        given.push(needed_at_least(&error));
+    }
+    given
+}
+
+/// The least number that suffices is never left out.
+#[test]
+fn a_stall_says_how_many_credits_it_needs_at_least_and_never_too_many() {
+    type Ends = fn(&Pool, usize) -> Result<(), String>;
+    fn numbers<'env>(g: &Graph<'env>, credits: usize) -> [Stream<'env, u32>; 2] {
+        let (one, two) = g.source_fn(|| 0..16).named("numbers").batch_size(1).credits(credits).tee();
+        [one.boxed(), two.boxed()]
+    }
+    fn end<T>(pool: &Pool, g: Graph<'_>, _: T) -> Result<(), String> {
+        pool.run(g).map(|_| ()).map_err(|error| error.to_string())
+    }
+    // Of 4 items each the last one makes a chunk; the pairs before have used up an item each.
+    let chunks: Ends = |pool, credits| {
+        let g = Graph::new();
+        let [one, two] = numbers(&g, credits);
+        let pairs = one.chunks(4).zip(two).count();
+        end(pool, g, pairs)
+    };
+    let skip: Ends = |pool, credits| {
+        let g = Graph::new();
+        let [one, two] = numbers(&g, credits);
+        let pairs = one.skip(5).zip(two).count();
+        end(pool, g, pairs)
+    };
+    let filter: Ends = |pool, credits| {
+        let g = Graph::new();
+        let [one, two] = numbers(&g, credits);
+        let pairs = one.zip(two.filter(|x| x % 8 == 7)).count();
+        end(pool, g, pairs)
+    };
+    let merge: Ends = |pool, credits| {
+        let g = Graph::new();
+        let [one, two] = numbers(&g, credits);
+        let all = one.merge_by_key(two.filter(|x| x % 8 == 7), |x| *x).count();
+        end(pool, g, all)
+    };
+    for (ends, least) in [(chunks, 13), (skip, 6), (filter, 15), (merge, 8)] {
+        for workers in [1, 2, 64] {
+            once(workers, 0, |pool| assert_eq!(as_told(pool, ends), (1..=least).collect::<Vec<_>>()));
+        }
+    }
+}
+
+#[test]
+fn a_stall_says_how_many_credits_are_enough_where_the_batches_are_counted() {
+    everywhere(|pool| {
+        let run = |credits| {
+            let g = Graph::new();
+            let (one, two) = g.range(0..100).named("numbers").batch_size(10).credits(credits).tee();
+            let pairs = one.zip(two.filter(|x| *x == 99)).collect();
+            pool.run(g).map(|mut run| run.take(pairs)).map_err(|error| error.to_string())
+        };
+        let error = run(3).expect_err("it stalls");
+        assert!(error.contains("after 3 of 10 batches"), "{error}");
+        assert!(error.contains("needs 4 credits at least, and never more than 10:"), "{error}");
+        assert_eq!(run(10), Ok(vec![(0, 99)]));
+    });
+}
+
+#[test]
+fn a_stall_of_two_sources_blames_neither_alone() {
+    everywhere(|pool| {
+        let g = Graph::new();
+        let (a, some_of_a) = g.source_fn(|| 0..20).batch_size(1).credits(2).named("a").tee();
+        let (b, some_of_b) = g.source_fn(|| 0..20).batch_size(1).credits(2).named("b").tee();
+        let left = a.zip(some_of_b.filter(|x| *x == 9)).count();
+        let right = b.zip(some_of_a.filter(|x| *x == 9)).count();
+        let mut plan = g.plan(pool).expect("no defect");
+        let error = stall(&mut plan);
+        assert!(error.contains("'a' has used up its 2") && error.contains("'b' has used up its 2"), "{error}");
+        assert!(error.contains("one of these sources at least needs more: give credits by `.credits(n)`"), "{error}");
+        drop((left, right));
+    });
+}

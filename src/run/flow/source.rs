@@ -34,7 +34,7 @@ use super::leaves::FreeLeaves;
 use super::order::{Origin, Ticket};
 use super::stage::{BatchStage, Capacity, Stage};
 use super::supply::{LiveItems, Load, Supply, Then};
-use super::turn::{BatchInFlight, Bytes, TurnState};
+use super::turn::{BatchInFlight, Bytes, Starved, TurnState};
 use crate::pool::Shared;
 use crate::pool::loops::span::pack;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
@@ -304,18 +304,12 @@ impl<'env> Source<'env> {
         }
     }
 
-    /// How many batches were issued, and what holds the source up, in words, if it has not ended. Asked while nothing runs.
-    pub(crate) fn progress(&self) -> Option<(u64, String)> {
+    /// What holds the source up, if it has issued batches and has not ended. Asked while nothing runs.
+    pub(crate) fn starved(&self) -> Option<Starved> {
         #[expect(unsafe_code, reason = "reads the turn while nobody holds it")]
         // SAFETY: the run is quiescent: no job holds the turn.
         let turn = self.turn.with(|turn| unsafe { &*turn });
-        let held_up = || match self.bytes {
-            Some(Bytes(bytes)) if !turn.has_room(self.bytes) => {
-                format!("its {bytes} bytes, with {} in flight", turn.weight)
-            }
-            _ => format!("its {} credits", self.credits.len()),
-        };
-        (!turn.ended && !turn.pending).then(|| (turn.next, held_up()))
+        turn.starved(self.bytes, self.credits.len())
     }
 
     /// Runs a job of the source's stage: a chain of places, or a range of leaves.

@@ -58,7 +58,36 @@ impl Bytes {
     }
 }
 
+/// A source that has items left, and may issue none of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Starved {
+    /// How many batches it has issued.
+    pub(crate) issued: u64,
+    /// How many it has in all, if that is known.
+    pub(crate) batches: Option<u64>,
+    pub(crate) lacks: Lack,
+}
+
+/// What a source lacks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lack {
+    /// All of its credits are in use.
+    Credits { has: u32 },
+    /// What is in flight weighs so much, and no more may.
+    Bytes { limit: u64, weight: u128 },
+}
+
 impl TurnState {
+    /// What holds the source up, if it has issued batches and has not ended. It has so many credits.
+    pub(super) fn starved(&self, bytes: Option<Bytes>, credits: u32) -> Option<Starved> {
+        let lacks = match bytes {
+            Some(Bytes(limit)) if !self.has_room(bytes) => Lack::Bytes { limit, weight: self.weight },
+            _ => Lack::Credits { has: credits },
+        };
+        let starves = self.next > 0 && !self.ended && !self.pending;
+        starves.then_some(Starved { issued: self.next, batches: self.batches, lacks })
+    }
+
     /// Whether the next batch may weigh its quota, or is the only one.
     pub(super) fn has_room(&self, bytes: Option<Bytes>) -> bool {
         self.out == 0 || bytes.is_none_or(|bytes| self.weight + u128::from(bytes.quota()) <= u128::from(bytes.0))
