@@ -7,17 +7,22 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, OwnJob};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::sequencer::Sequencer;
 
 /// A line of packets; see the module.
 pub(crate) struct Line<T> {
     sequencer: Sequencer<Box<Packet<T>>>,
     pub(crate) edge: Edge<T>,
+    /// How many items went on, and how many were dropped instead, in this run. Who has the turn counts.
+    given: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl<T> Line<T> {
     pub(crate) fn new() -> Self {
-        Self { sequencer: Sequencer::new(0), edge: Edge::new() }
+        let (given, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { sequencer: Sequencer::new(0), edge: Edge::new(), given, dropped }
     }
 
     /// Drives a piece into a packet, and returns it if it is its turn.
@@ -37,6 +42,17 @@ impl<T> Line<T> {
         }
     }
 
+    /// Counts items of the piece whose turn it is. The operators before the sink have counted them as handed on.
+    pub(crate) fn count(&self, given: usize, dropped: u64) {
+        self.given.fetch_add(given as u64, Ordering::Relaxed);
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// How many items went on, and how many were dropped. Asked by who has the turn, or while nothing runs.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [&self.given, &self.dropped].map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// Ends the turn of a piece, and queues the next one if it waits already.
     pub(crate) fn leave(&self, cx: &Cx<'_>, ticket: &Ticket) {
         if let Some(next) = self.sequencer.leave(ticket.last) {
@@ -50,11 +66,13 @@ impl<T> Line<T> {
 
     pub(crate) fn reset(&mut self) {
         self.sequencer.reset().for_each(drop);
+        (*self.given.get_mut(), *self.dropped.get_mut()) = (0, 0);
     }
 
-    /// Drops what a failed run left, and returns the number of items.
-    pub(crate) fn clear(&mut self) -> u64 {
-        self.sequencer.reset().map(|packet| self.edge.discard(packet)).sum()
+    /// Drops what a failed run left.
+    pub(crate) fn clear(&mut self) {
+        let left = self.sequencer.reset().map(|packet| self.edge.discard(packet)).sum();
+        self.count(0, left);
     }
 
     pub(crate) fn waiting(&self) -> Option<String> {

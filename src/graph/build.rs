@@ -365,7 +365,8 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         receive_in(draft, (method, Location::caller()), sequence, vec![stage], edge).out_of(stage)
     }
 
-    /// Sends the items through a shape with one input, which keeps the order and sends what it makes over `edge`.
+    /// Sends the items through a shape with one input, which keeps the order and sends what it makes over `edge`. It counts
+    /// what it is given in column 0, and what it hands on in column 1.
     #[track_caller]
     pub(crate) fn through<S, U: Send + 'env>(
         self,
@@ -379,6 +380,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let came = Arc::new(Edge::new());
         let (draft, stage) = self.send(method, Arc::clone(&came));
+        draft.borrow_mut().resizes(stage);
         set_inlet(&draft, stage, Inlet::new(came, shape));
         receive(draft, (method, Location::caller()), vec![stage], edge).out_of(stage)
     }

@@ -95,6 +95,7 @@ impl<T: Send> Shape for Chain<T> {
             // Relaxed: only the end of this input reads it, after all pieces have arrived.
             self.shared.passed[self.side()].fetch_add(1, Ordering::Relaxed);
         }
+        cx.count(0, packet.items.len());
         cx.send(0, packet, true);
         cx.arrive();
     }

@@ -70,6 +70,7 @@ impl<T: Send, I: IntoIterator<Item: Send>, F: Fn(Vec<T>) -> I + Send + Sync> Sha
         (made.ticket, made.failure) = (packet.ticket, packet.failure.take());
         let came = std::mem::take(&mut packet.items);
         edge.give(packet);
+        cx.count(0, came.len());
         if !came.is_empty() {
             let start = Instant::now();
             let items = &mut made.items;
@@ -80,6 +81,7 @@ impl<T: Send, I: IntoIterator<Item: Send>, F: Fn(Vec<T>) -> I + Send + Sync> Sha
             }
             cx.record_time(&made.ticket, start.elapsed());
         }
+        cx.count(1, made.items.len());
         cx.send(0, made, true);
         cx.arrive();
     }

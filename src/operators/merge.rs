@@ -83,6 +83,7 @@ impl<T: Send> Shape for Merge<T> {
         if let Some(failure) = packet.failure.take() {
             cx.fail(&came, failure); // it counts here: behind this there is no stream order to compare it by
         }
+        cx.count(0, packet.items.len());
         cx.send(0, packet, true);
         cx.arrive();
     }

@@ -222,6 +222,7 @@ impl<K: Ord, T: Send> Merge<K, T> {
     /// holds that of the other one.
     fn pour(&mut self, shared: &Sides<K, T>, cx: &Cx<'_>) -> Box<Packet<T>> {
         let mut packet = self.packet(shared, Origin::NONE, None);
+        let waiting = self.sides.each_ref().map(SideQueue::next_items);
         let [left, right] = self.sides.each_mut().map(|side| side.pieces.front_mut());
         let made = &mut packet.items;
         let poured = catch_unwind(AssertUnwindSafe(|| match (left, right) {
@@ -229,6 +230,9 @@ impl<K: Ord, T: Send> Merge<K, T> {
             (Some(only), None) | (None, Some(only)) => drain(&mut only.items, made),
             (None, None) => {}
         }));
+        for (side, waited) in waiting.into_iter().enumerate() {
+            cx.at(shared.stages[side]).count(0, waited - self.sides[side].next_items());
+        }
         let origins = self.sides.each_ref().map(|side| side.pieces.front().map_or(Origin::NONE, |of| of.ticket.origin));
         let is_used_up = |side: &SideQueue<Pair<K, T>>| side.pieces.front().is_some_and(|of| of.items.is_empty());
         let [first, second] = if is_used_up(&self.sides[0]) { origins } else { [origins[1], origins[0]] };

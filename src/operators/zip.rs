@@ -76,6 +76,11 @@ impl<T> SideQueue<T> {
         self.ended && self.pieces.is_empty()
     }
 
+    /// How many items its first piece has left.
+    pub(super) fn next_items(&self) -> usize {
+        self.pieces.front().map_or(0, |packet| packet.items.len())
+    }
+
     /// Pieces that are used up go back to their `edge`, and their origins into `used`.
     pub(super) fn drop_used(&mut self, edge: &Edge<T>, used: &mut Vec<Origin>) {
         let is_used_up = |packet: &Packet<T>| packet.items.is_empty() && packet.failure.is_none();
@@ -131,6 +136,8 @@ struct PairOutcome<A, B> {
     #[expect(clippy::vec_box, reason = "a packet travels by its pointer")]
     packets: Vec<Box<Packet<(A, B)>>>,
     used: Vec<Origin>,
+    /// How many pairs there are.
+    pairs: usize,
     rest: Option<PairRest<A, B>>,
 }
 
@@ -143,7 +150,7 @@ struct PairRest<A, B> {
 
 impl<A, B> Default for PairOutcome<A, B> {
     fn default() -> Self {
-        Self { packets: Vec::new(), used: Vec::new(), rest: None }
+        Self { packets: Vec::new(), used: Vec::new(), pairs: 0, rest: None }
     }
 }
 
@@ -170,6 +177,7 @@ impl<A: Send, B: Send> Pairs<A, B> {
             let count = left.items.len().min(right.items.len());
             let origin = if left.ticket.origin == Origin::NONE { right.ticket.origin } else { left.ticket.origin };
             let (from_left, from_right) = (left.items.len() - count, right.items.len() - count);
+            outcome.pairs += count;
             let mut packet = self.out.take();
             packet.items.extend(left.items.drain(from_left..).rev().zip(right.items.drain(from_right..).rev()));
             cx.share(origin);
@@ -197,9 +205,12 @@ impl<A: Send, B: Send> Pairs<A, B> {
             cx.send(0, packet, true);
         }
         outcome.used.drain(..).for_each(|origin| cx.release(origin));
+        let [left_stage, right_stage] = self.stages.map(|stage| cx.at(stage));
+        let pairs = std::mem::take(&mut outcome.pairs);
+        left_stage.count(0, pairs);
+        right_stage.count(0, pairs);
         let Some(PairRest { total, left, right }) = outcome.rest.take() else { return };
         cx.run.total(self.sequence, total, cx.worker);
-        let [left_stage, right_stage] = self.stages.map(|stage| cx.at(stage));
         left_stage.close();
         right_stage.close();
         left.into_iter().for_each(|packet| drop_packet(&left_stage, &self.edges.0, packet));

@@ -182,6 +182,11 @@ impl<'env> Draft<'env> {
         stage
     }
 
+    /// The first operator of a stage, a shape, counts by itself what it hands on.
+    pub(crate) fn resizes(&mut self, stage: usize) {
+        self.stages[stage].ops[0].1.out = Some(1);
+    }
+
     /// Adds an operator behind those of a stage, and returns its position and the column of what it hands on. `resizes`
     /// says whether the operator changes the number of items; if not, it shares the column of the operator before it.
     pub(crate) fn add_op(&mut self, stage: usize, op: usize, resizes: bool) -> (usize, usize) {

@@ -206,6 +206,17 @@ impl Facts {
         }
     }
 
+    /// The stages that each stage sends to.
+    #[cfg(test)]
+    pub(super) fn outputs(&self) -> Vec<Vec<usize>> {
+        self.stages.iter().map(|stage| stage.outputs.clone()).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_source(&self, stage: usize) -> bool {
+        self.stages[stage].source.is_some()
+    }
+
     pub(super) fn explain(&self, names: &Names) -> Explain {
         let mut kept = Vec::new();
         let stages = self.stages.iter().enumerate().map(|(index, stage)| {

@@ -238,6 +238,18 @@ impl<'env> Plan<'env> {
         self.run.get().report()
     }
 
+    /// The stages that each stage sends to.
+    #[cfg(test)]
+    pub(crate) fn outputs(&self) -> Vec<Vec<usize>> {
+        self.facts.outputs()
+    }
+
+    /// Whether a source feeds a stage.
+    #[cfg(test)]
+    pub(crate) fn has_source(&self, stage: usize) -> bool {
+        self.facts.has_source(stage)
+    }
+
     /// The plan in words and pictures.
     #[must_use]
     pub fn explain(&self) -> Explain {

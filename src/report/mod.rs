@@ -140,7 +140,9 @@ impl OperatorReport {
         self.items_in
     }
 
-    /// How many items it handed on. A sink hands on none.
+    /// How many items it handed on. A sink hands on none. Each of them was given to the next operator, or dropped before that,
+    /// and is counted there; but if the run failed, an item on which an operator failed counts as handed on, too. An
+    /// [`expand`](crate::Stream::expand) hands on iterators.
     #[must_use]
     pub fn items_out(&self) -> u64 {
         self.items_out

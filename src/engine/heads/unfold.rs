@@ -73,6 +73,7 @@ impl<I> Fill<I> {
         }
         let ticket = packet.ticket;
         let is_wanted = cx.wants(&ticket);
+        let came = packet.items.len();
         let is_empty = packet.items.is_empty() && packet.failure.is_none();
         let is_taken = is_wanted && !is_empty && {
             let mut state = self.well.0.lock();
@@ -83,10 +84,11 @@ impl<I> Fill<I> {
             }
             !state.closed
         };
+        self.line.count(if is_taken { came } else { 0 }, 0);
         if !is_taken {
             cx.release(ticket.origin);
         }
-        cx.drop_items(self.line.edge.discard(packet));
+        self.line.count(0, self.line.edge.discard(packet));
         self.line.leave(cx, &ticket);
         if is_taken {
             cx.wake_source_behind();
@@ -130,13 +132,19 @@ impl<I: Iterator + Send> Tail<I> for Fill<I> {
     }
 
     fn clear(&mut self) -> u64 {
-        self.line.clear()
+        self.line.clear();
+        0
     }
 
     fn waiting(&self) -> Option<String> {
         let pieces = self.well.0.lock().pieces.len();
         let in_well = || (pieces > 0).then(|| format!("{pieces} batches of iterators wait to be drawn from"));
         self.line.waiting().or_else(in_well)
+    }
+
+    fn serial_counts(&self) -> Option<[u64; 3]> {
+        let [given, dropped] = self.line.counts();
+        Some([given, given, dropped])
     }
 }
 

@@ -417,6 +417,7 @@ where
                 drop(state);
                 return self.finish(cx, piece, packet);
             }
+            cx.count(1, packet.items.len());
             packet.ticket = Ticket { part: piece.parts, last: false, ..piece.ticket };
             piece.parts += 1;
             piece.is_sending = true;
@@ -444,6 +445,7 @@ where
         }
         packet.failure = failure;
         packet.ticket = rest;
+        cx.count(1, packet.items.len());
         cx.send(0, packet, false);
         cx.arrive();
     }

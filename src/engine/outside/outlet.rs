@@ -35,7 +35,7 @@ impl<T> Outlet<T> {
     /// Leaves a packet whose turn it is in the outbox, and ends the turn.
     fn pass(&self, cx: &Cx<'_>, mut packet: Box<Packet<T>>) {
         let ticket = packet.ticket;
-        let is_wanted = cx.wants(&ticket);
+        let (is_wanted, came) = (cx.wants(&ticket), packet.items.len());
         let mut has_receiver = true;
         if let Some(failure) = packet.failure.take().filter(|_| is_wanted) {
             // Before the turn ends, so that no item behind it gets out; and before the credit goes back, so that nobody is
@@ -48,9 +48,10 @@ impl<T> Outlet<T> {
             cx.release(ticket.origin);
         }
         if packet.items.is_empty() {
+            self.line.count(came, 0);
             self.line.edge.give(packet);
         } else {
-            cx.drop_items(self.line.edge.discard(packet));
+            self.line.count(0, self.line.edge.discard(packet));
         }
         self.line.leave(cx, &ticket);
         if !has_receiver {
@@ -152,7 +153,8 @@ impl<T: Send> Tail<T> for Outlet<T> {
     }
 
     fn clear(&mut self) -> u64 {
-        self.line.clear()
+        self.line.clear();
+        0
     }
 
     fn end_early(&self) -> Option<LineJob> {
@@ -173,6 +175,11 @@ impl<T: Send> Tail<T> for Outlet<T> {
 
     fn waiting(&self) -> Option<String> {
         self.line.waiting()
+    }
+
+    fn serial_counts(&self) -> Option<[u64; 3]> {
+        let [given, dropped] = self.line.counts();
+        Some([given, 0, dropped])
     }
 }
 

@@ -32,7 +32,6 @@ use crate::run::flow::stage::{Capacity, TailKind};
 use crate::run::outside::errand::Errand;
 use crate::run::outside::waiter::Waiter;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind;
 
 /// The tail that fills an inbox; see the module.
@@ -44,8 +43,6 @@ pub(crate) struct Relay<T> {
     wait: Arc<Wait>,
     /// The piece that has the turn, while it waits.
     held: Mutex<Option<Held<T>>>,
-    /// How many items were put into the box in this run.
-    sent: AtomicU64,
 }
 
 /// A piece that has the turn.
@@ -89,8 +86,7 @@ impl Wake for Wait {
 impl<T> Relay<T> {
     pub(crate) fn new(sender: Sender<T>) -> Self {
         let place = sender.0.waits().id;
-        let (held, sent) = (Mutex::new(None), AtomicU64::new(0));
-        Self { line: Line::new(), sender, place, wait: Arc::default(), held, sent }
+        Self { line: Line::new(), sender, place, wait: Arc::default(), held: Mutex::new(None) }
     }
 
     /// Begins with a packet whose turn it is.
@@ -104,15 +100,14 @@ impl<T> Relay<T> {
         loop {
             let ticket = piece.packet.ticket;
             if !cx.awaits(&ticket) {
-                self.drop_rest(cx, piece);
+                self.drop_rest(piece);
                 self.line.leave(cx, &ticket);
                 return cx.release(ticket.origin);
             }
             let count = piece.rest.len();
             let posted = self.sender.0.post_all(&mut piece.rest, self.wait.ends_early()); // (R1)
-            // Relaxed: who has the turn counts.
-            let sent = self.sent.fetch_add((count - piece.rest.len()) as u64, Ordering::Relaxed);
-            let refused = posted.err().map(|why| self.refusal(cx, &ticket, &why, sent));
+            self.line.count(count - piece.rest.len(), 0);
+            let refused = posted.err().map(|why| self.refusal(cx, &ticket, &why));
             if refused.is_some() || piece.rest.is_empty() {
                 return self.finish(cx, piece, refused);
             }
@@ -152,21 +147,22 @@ impl<T> Relay<T> {
         if let Some(failure) = refused.or(piece.packet.failure.take()) {
             cx.fail(&ticket, failure); // before the turn ends, so that no item behind it gets in
         }
-        self.drop_rest(cx, piece);
+        self.drop_rest(piece);
         self.line.leave(cx, &ticket);
         cx.retire(&ticket);
     }
 
     /// Drops what is left of a piece.
-    fn drop_rest(&self, cx: &Cx<'_>, Held { mut rest, mut packet }: Held<T>) {
-        cx.drop_items(rest.len() as u64);
+    fn drop_rest(&self, Held { mut rest, mut packet }: Held<T>) {
+        self.line.count(0, rest.len() as u64);
         rest.drain(..).for_each(unwind::drop_value);
         packet.items = rest.into();
         self.line.edge.give(packet);
     }
 
-    /// The failure on the first item that was not taken; `sent` were put in before.
-    fn refusal(&self, cx: &Cx<'_>, ticket: &Ticket, why: &SendError<()>, sent: u64) -> Carried {
+    /// The failure on the first item that was not taken.
+    fn refusal(&self, cx: &Cx<'_>, ticket: &Ticket, why: &SendError<()>) -> Carried {
+        let [sent, _] = self.line.counts();
         let text = format!(
             "{}: it was sent {sent} items of this stream, and {} items wait in it",
             why.text(),
@@ -256,11 +252,11 @@ impl<T: Send> Tail<T> for Relay<T> {
     fn reset(&mut self) {
         self.line.reset();
         self.wait.0.lock().ends_early = false;
-        self.sent.store(0, Ordering::Relaxed);
     }
 
     fn clear(&mut self) -> u64 {
-        self.line.clear()
+        self.line.clear();
+        0
     }
 
     fn end_early(&self) -> Option<LineJob> {
@@ -271,6 +267,11 @@ impl<T: Send> Tail<T> for Relay<T> {
 
     fn waiting(&self) -> Option<String> {
         self.line.waiting()
+    }
+
+    fn serial_counts(&self) -> Option<[u64; 3]> {
+        let [given, dropped] = self.line.counts();
+        Some([given, 0, dropped])
     }
 }
 

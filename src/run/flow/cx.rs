@@ -272,6 +272,11 @@ impl<'a> Cx<'a> {
         self.row().add_dropped(count);
     }
 
+    /// Counts items in a column of this stage for the report. Unlike a frame's they do not tell how many came before a failure.
+    pub(crate) fn count(&self, column: usize, items: usize) {
+        self.row().add_count(column, items as u64);
+    }
+
     /// Opens a frame for a piece, or for several adjacent batches, on the row of this worker's seat.
     pub(crate) fn frame(&self) -> Frame<'a> {
         Frame::new(self.row())

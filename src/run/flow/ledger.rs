@@ -162,7 +162,7 @@ pub(super) struct Parts<'a> {
     pub(super) columns: &'a [AtomicU64],
     /// The counts of the last island.
     pub(super) last: &'a [AtomicU64],
-    /// The counts of all other pieces: those that broke off, and those in earlier islands.
+    /// The counts of all other pieces: those that broke off, and those in earlier islands. Also what is of no piece.
     others: &'a [AtomicU64],
 }
 
@@ -196,6 +196,11 @@ impl<'a> Row<'a> {
 
     pub(super) fn add_dropped(self, count: u64) {
         add_to(&self.head[DROPPED], count);
+    }
+
+    /// Adds to one count, of no piece.
+    pub(super) fn add_count(self, column: usize, count: u64) {
+        add_to(&self.parts().others[column], count);
     }
 
     /// Enters a piece that broke off.

@@ -1,5 +1,6 @@
 //! Random programs against what they mean to iterators.
 
+mod accounts;
 mod bombs;
 mod items;
 mod outside;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
+use super::accounts::balance;
 use super::items::{At, Env, Item, source_item};
 use super::table::OPERATORS;
 use crate::check::tests::silence_traps;
@@ -142,6 +143,10 @@ impl Line {
                 }
                 drop(sender);
             });
+            let has_failed = matches!(&ran, Err(error) if *error.kind() != RunErrorKind::Cancelled);
+            if let Err(unfit) = balance(&plan, &plan.report(), has_failed) {
+                panic!("{self:?}: {unfit}");
+            }
             drop(plan);
             (reader.join().expect("no panic"), ran.map_err(|error| error.kind().clone()))
         })

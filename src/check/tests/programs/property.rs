@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{TestCaseError, TestRunner};
 
+use super::accounts::balance;
 use super::items::{Env, name};
 use super::parallel::{Answers, Parallel};
 use super::program::{Step, Walked, programs, walk};
@@ -57,6 +58,7 @@ fn same(program: &[Step], pool: &Pool, expected: &Answers, runs: usize) -> Resul
             handles.set_cells(&mut plan);
             plan.run().map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert_eq!(&handles.answers(&plan), expected);
+            balance(&plan, &plan.report(), false)?;
         }
     }
     prop_assert_eq!(env.live(), 0, "every item was dropped once");
@@ -115,7 +117,10 @@ fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Resu
             let outcome = plan.run();
             failed.push(outcome.is_err());
             match outcome {
-                Err(error) => trap.check(&error)?,
+                Err(error) => {
+                    trap.check(&error)?;
+                    balance(&plan, error.report(), true)?;
+                }
                 Ok(()) => {
                     prop_assert!(trap.early, "it goes unnoticed");
                     prop_assert_eq!(&handles.answers(&plan), expected);
@@ -146,6 +151,7 @@ fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, Tes
                 Ok(()) => prop_assert_eq!(&handles.answers(&plan), expected),
                 Err(error) => {
                     prop_assert!(matches!(error.kind(), RunErrorKind::Stalled), "{}", error);
+                    balance(&plan, error.report(), false)?;
                     let text = error.to_string();
                     prop_assert!(text.contains("has used up its") && text.contains("wait"), "{}", text);
                 }
