@@ -502,3 +502,56 @@ fn an_early_end_is_heard_by_futures_that_wait() {
         running.expect("no failure");
     }
 }
+
+/// A future that is woken several times before it is polled is polled once.
+#[test]
+fn a_future_hears_of_many_wake_ups_at_once() {
+    let pool = pool(1);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let waker = Arc::new(Mutex::new(None::<Waker>));
+    let is_open = Arc::new(AtomicBool::new(false));
+    let g = Graph::new();
+    let (count, known, opened) = (Arc::clone(&polls), Arc::clone(&waker), Arc::clone(&is_open));
+    let made = g.source(0..2).batch_size(2).map_async(2, move |x| {
+        let (count, known, opened) = (Arc::clone(&count), Arc::clone(&known), Arc::clone(&opened));
+        poll_fn(move |context| {
+            if x == 1 {
+                // On the only worker, so the other future is not polled meanwhile.
+                let waker = known.lock().expect("no panic").clone().expect("the first one was polled");
+                (0..3).for_each(|_| waker.wake_by_ref());
+                return Poll::Ready(x);
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            *known.lock().expect("no panic") = Some(context.waker().clone());
+            if opened.load(Ordering::SeqCst) { Poll::Ready(x) } else { Poll::Pending }
+        })
+    });
+    let all = made.collect();
+    let running = g.plan(&pool).expect("no defect").start();
+    while polls.load(Ordering::SeqCst) < 2 {
+        thread::yield_now();
+    }
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(polls.load(Ordering::SeqCst), 2, "once more for all three");
+    is_open.store(true, Ordering::SeqCst);
+    let waker = waker.lock().expect("no panic").take().expect("polled");
+    waker.wake();
+    assert_eq!(running.join().expect("no failure").take(all), [0, 1]);
+}
+
+/// The stage behind ends with the last part of the last batch: it must not overtake one that another worker still sends.
+#[test]
+fn the_parts_of_a_batch_are_sent_one_after_the_other() {
+    let pool = pool(3);
+    for _ in 0..60 {
+        let g = Graph::new();
+        let made = g.source(0..2000_u64).batch_size(2).map_async(4, |x| async move {
+            if x % 2 == 0 {
+                give_way().await;
+            }
+            x
+        });
+        let all = made.collect();
+        assert!(pool.run(g).expect("no failure").take(all).into_iter().eq(0..2000));
+    }
+}

@@ -249,7 +249,8 @@ impl<T, U, A> State<T, U, A> {
 
     /// A berth whose job is here.
     fn boarded(&mut self, cx: &Cx<'_>, berth: Box<Berth<A>>, item: Option<T>, debris: &mut Debris<T>) -> Boarded<T, A> {
-        berth.wake.bell().answer(); // before the look whether it is wanted: who ends that rings afterwards
+        // So that many wake-ups are one poll. Before the look whether it is wanted: who ends that rings afterwards.
+        berth.wake.bell().answer();
         let is_wanted = self.wants(cx, berth.spot, debris);
         Boarded { berth, item, is_wanted }
     }
