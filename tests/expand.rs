@@ -1,7 +1,7 @@
 //! Items that become many: no more of it is made than is needed.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -259,5 +259,28 @@ fn a_run_after_one_that_has_failed_is_as_good() {
             plan.run().expect("no failure");
             assert_eq!(*plan.get(&all), [1, 1, 2, 2, 3, 3]);
         }
+    }
+}
+
+/// The failure of an iterator waits until it counts. Meanwhile nothing is drawn in vain out of what feeds it.
+#[test]
+fn an_iterator_that_fails_stops_what_feeds_it_though_its_failure_waits() {
+    for workers in [1, 2] {
+        let (pool, g, drawn) = (pool(workers), Graph::new(), Arc::new(AtomicU64::new(0)));
+        let (sender, left) = g.input::<u64>();
+        let counts = Arc::clone(&drawn);
+        let endless = (0_u64..).inspect(move |_| _ = counts.fetch_add(1, Relaxed));
+        let fails = |x| (0..1).inspect(move |_| assert!(x != 3, "trap"));
+        let right = g.source(endless).batch_size(1).expand(fails);
+        let pairs = left.zip(right).count();
+        let running = g.plan(&pool).expect("no defect").start();
+        (0..3).for_each(|x| sender.send(x).expect("it runs"));
+        thread::sleep(Duration::from_millis(100)); // the failure waits for a fourth item on the left
+        let before = drawn.load(Relaxed);
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(drawn.load(Relaxed), before, "it still draws");
+        sender.send(3).expect("it runs");
+        let error = running.join().map(|mut plan| plan.take(pairs)).expect_err("it panics");
+        assert_eq!(error.kind(), &RunErrorKind::Panicked);
     }
 }

@@ -461,7 +461,7 @@ impl<'env> Source<'env> {
                 if let (true, Some(live)) = (self.is_within, items.live()) {
                     live.used(turn.ended).into_iter().for_each(|origin| cx.release(origin));
                     if turn.ended {
-                        cx.close(); // it may have ended before what feeds it
+                        cx.close(); // it may have failed before what feeds it: its failure need not count yet
                     }
                 }
                 issued
