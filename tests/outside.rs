@@ -96,7 +96,7 @@ fn a_plan_with_an_input_runs_again() {
 }
 
 #[test]
-fn a_receiver_waits_for_the_start_and_ends_with_the_plan() {
+fn a_receiver_waits_for_the_start_and_ends_with_the_run() {
     let pool = pool(1);
     let g = Graph::new();
     let mut numbers = g.range(0..100_u64).output();
@@ -105,15 +105,6 @@ fn a_receiver_waits_for_the_start_and_ends_with_the_plan() {
     thread::sleep(Duration::from_millis(20));
     plan.start().join().expect("no failure");
     assert_eq!(reader.join().expect("no panic"), (Err(RecvError::Empty), 100, Err(RecvError::Ended)));
-
-    let g = Graph::new();
-    let mut numbers = g.range(0..100_u64).output();
-    drop(g.plan(&pool).expect("no defect"));
-    assert_eq!(numbers.next(), None);
-    let g = Graph::new();
-    let mut numbers = g.range(0..100_u64).output();
-    drop(g);
-    assert_eq!(numbers.next(), None);
 }
 
 #[test]
@@ -739,4 +730,26 @@ fn a_wait_with_a_limit_ends() {
     assert!(running.wait_timeout(Duration::from_secs(100)));
     running.cancel(); // too late
     running.join().expect("it was over");
+}
+
+/// Whoever waits at the receiver of a graph that nobody will ever start is told so.
+#[test]
+fn a_receiver_of_a_graph_that_is_never_started_ends() {
+    let pool = pool(1);
+    for way in ["graph dropped", "plan dropped", "defect"] {
+        let g = Graph::new();
+        let mut received = g.range(0..10_u64).output();
+        if way == "defect" {
+            drop(g.range(0..10_u64).batch_size(0).count());
+        }
+        assert_eq!(received.try_recv(), Err(RecvError::Empty), "{way}: it may be started yet");
+        let waits = thread::spawn(move || received.next());
+        thread::sleep(Duration::from_millis(2));
+        match way {
+            "graph dropped" => drop(g),
+            "plan dropped" => drop(g.plan(&pool).expect("no defect")),
+            _ => assert!(g.plan(&pool).is_err()),
+        }
+        assert_eq!(waits.join().expect("no panic"), None, "{way}");
+    }
 }

@@ -270,3 +270,38 @@ fn a_cancel_drops_the_rest_of_the_first_batch() {
     assert!(came < 5000, "all of the batch came though it was cancelled");
     echo.join().expect("all senders are gone");
 }
+
+/// Two graphs that hand all they get to each other: neither ever sees the end of its senders.
+#[test]
+fn graphs_in_a_ring_are_ended_by_a_cancel_or_a_deadline() {
+    for workers in [1, 2] {
+        for (way, sent) in [("cancel", 0), ("cancel", 5), ("deadline", 0), ("deadline", 5)] {
+            let (pool, [one, two]) = (pool(workers), [(); 2].map(|()| Graph::new()));
+            let options = InputOptions::new().capacity(4);
+            let (to_one, in_one) = one.input_with::<u64>(options);
+            let (to_two, in_two) = two.input_with::<u64>(options);
+            let sender = to_one.clone();
+            in_one.map(|x| x + 1).send_to(to_two);
+            in_two.map(|x| x + 1).send_to(to_one);
+            let runs = [one, two].map(|g| g.plan(&pool).expect("no defect").start());
+            (0..sent).for_each(|x| sender.send(x).expect("it runs"));
+            drop(sender);
+            std::thread::sleep(Duration::from_millis(2));
+            for run in &runs {
+                let run = run.remote().expect("not over");
+                assert!(!run.is_over());
+                if way == "cancel" { run.cancel() } else { run.deadline(Duration::from_millis(1)) }
+            }
+            for run in runs {
+                let kind = run.join().expect_err("it never ends by itself").kind().clone();
+                let is_right = match kind {
+                    RunErrorKind::Cancelled => way == "cancel",
+                    RunErrorKind::DeadlineExceeded => way == "deadline",
+                    RunErrorKind::Failed => sent > 0, // the other one was over first, and takes nothing more
+                    _ => false,
+                };
+                assert!(is_right, "{way}: {kind:?}");
+            }
+        }
+    }
+}

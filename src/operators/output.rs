@@ -15,6 +15,9 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// an item would come to it. Such a graph is [started](crate::Plan::start), or runs
     /// [beside a closure](crate::Plan::run_while).
     ///
+    /// A receiver waits for the start of its graph, too. If the graph is dropped without that, or cannot be planned, its
+    /// stream has ended.
+    ///
     /// When the stream has ended, what still lies in the receiver counts as done, and the run may end.
     ///
     /// ```

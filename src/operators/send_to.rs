@@ -16,7 +16,8 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     ///
     /// The sender lives as long as the plan of this graph. The other stream ends when all senders have been dropped: so
     /// drop this plan (`running.join()?;` does) before you wait for the end of the other run. A graph that sends to an
-    /// input of its own never ends.
+    /// input of its own never ends, nor do two that send to each other: each keeps the sender that the other one waits
+    /// for. A [cancel](crate::Running::cancel) or a [deadline](crate::Running::deadline) ends such runs.
     ///
     /// # Errors
     /// If the run of the other graph is over, or was not started, this run ends as
