@@ -12,7 +12,7 @@ pub(super) fn balance(plan: &Plan<'_>, report: &Report, has_failed: bool) -> Res
     let outputs = plan.outputs();
     let of = |stage: usize| report.operators().iter().filter(move |operator| operator.stage() == Some(stage));
     let first = |stage: usize| of(stage).next().expect("a stage has one");
-    let last = |stage: usize| of(stage).last().expect("a stage has one");
+    let last = |stage: usize| of(stage).next_back().expect("a stage has one");
     let fits = |from: &[&OperatorReport], to: &[&OperatorReport]| {
         let made: u64 = from.iter().map(|from| from.items_out()).sum();
         let taken: u64 = to.iter().map(|to| to.items_in() + to.items_dropped()).sum();
