@@ -66,7 +66,7 @@ impl<T> Line<T> {
 
     pub(crate) fn reset(&mut self) {
         self.sequencer.reset().for_each(drop);
-        (*self.given.get_mut(), *self.dropped.get_mut()) = (0, 0);
+        [&self.given, &self.dropped].into_iter().for_each(|count| count.store(0, Ordering::Relaxed));
     }
 
     /// Drops what a failed run left.
