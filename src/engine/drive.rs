@@ -12,7 +12,7 @@ use super::pipe::{Meter, Parcel, Pipe, Timed, Untimed, guard};
 use crate::run::cancel::Carried;
 use crate::run::flow::cx::Cx;
 use crate::run::flow::frame::Frame;
-use crate::run::flow::leaves::Numbers;
+use crate::run::flow::leaves::{Cut, Numbers};
 use crate::run::flow::order::{Key, Ticket};
 use crate::sync::Instant;
 use crate::unwind;
@@ -30,13 +30,16 @@ pub(crate) trait Drive<T> {
 pub(crate) trait DriveAll<T> {
     /// The number of the first batch.
     fn first(&self) -> u64;
+    /// How the batches are cut into leaves.
+    fn cut(&self) -> Cut;
     /// Drives the batches one after the other. For each one, `start` makes a state, `each` takes the items into it, and
-    /// `end` gets the number of the batch and the state. Stops at the first batch that breaks off, and returns it.
+    /// `end` gets the number of the batch, whether it is the last one of its leaf, and the state. Stops at the first batch
+    /// that breaks off, and returns it.
     fn drive_all<A>(
         self,
         start: impl FnMut() -> A,
         each: impl FnMut(&mut A, T),
-        end: impl FnMut(u64, A),
+        end: impl FnMut(u64, bool, A),
     ) -> Option<Broken>;
 }
 
@@ -124,11 +127,15 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
         self.numbers.number()
     }
 
+    fn cut(&self) -> Cut {
+        self.numbers.cut
+    }
+
     fn drive_all<A>(
         self,
         mut start: impl FnMut() -> A,
         mut each: impl FnMut(&mut A, P::Out),
-        mut end: impl FnMut(u64, A),
+        mut end: impl FnMut(u64, bool, A),
     ) -> Option<Broken> {
         let (cx, items) = (self.cx, self.numbers.items);
         let (mut frame, begun) = (cx.frame(), Instant::now());
@@ -150,7 +157,7 @@ impl<P: Pipe> DriveAll<P::Out> for FiringAll<'_, '_, P> {
                     break;
                 }
                 driven.set(next + 1);
-                end(next, state);
+                end(next, self.numbers.is_at_end(), state);
             }
         }));
         let (number, driven, time) = (number.get(), driven.get(), begun.elapsed());

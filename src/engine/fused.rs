@@ -74,6 +74,9 @@ impl<P: Pipe, K: Tail<P::Out>> BatchStage for Fused<P, K> {
 }
 
 impl<P: Pipe, K: ParallelTail<P::Out>> NumbersStage for Fused<P, K> {
+    fn wants_few_leaves(&self) -> bool {
+        K::FEW_LEAVES
+    }
     fn batches(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>) {
         self.tail.run_all(cx, FiringAll { cx, pipe: &self.pipe, numbers });
     }

@@ -1,7 +1,8 @@
 //! Reductions: one part for every block of a stream, combined as a fixed tree.
 //!
-//! A block is a batch of the source. `sum`, `reduce`, `aggregate` and their like each implement [`Reduction`];
-//! [`Reduce`] is the tail that does the rest. [`super::fused`] calls it, from many workers at once.
+//! A block is a batch of the source, or the batches of a leaf ([`crate::run::flow::leaves`]) if parts may be dear. `sum`,
+//! `reduce`, `aggregate` and their like each implement [`Reduction`]; [`Reduce`] is the tail that does the rest.
+//! [`super::fused`] calls it, from many workers at once.
 
 use std::any::Any;
 use std::array;
@@ -19,6 +20,7 @@ use super::tail::{ParallelTail, Tail, put};
 use crate::knockout::Node;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
+use crate::run::flow::leaves::Cut;
 use crate::run::flow::order::{MAX_PARTS, Ticket};
 use crate::run::flow::stage::{Capacity, Ended, TailKind};
 use crate::run::slot::Slot;
@@ -39,6 +41,8 @@ pub(crate) trait Reduction<T>: Send + Sync {
     /// The part of a block.
     type Part: Send;
     type Result: Send;
+    /// Whether a part may be dear to make and to combine.
+    const IS_DEAR: bool = false;
     /// The part of a block before its first item.
     fn start(&self) -> Self::Part;
     /// Adds the next item of the block to its part.
@@ -68,6 +72,8 @@ pub(crate) struct Reduce<T, R: Reduction<T>> {
     used: AtomicU32,
     /// Blocks in several pieces that are not complete yet, by number.
     split: Mutex<BTreeMap<u64, Pieces<R::Part>>>,
+    /// The parts of blocks in whose middle a worker has stopped, by the number of the batch that comes next.
+    open: Mutex<BTreeMap<u64, R::Part>>,
     /// Room for the parts that are left over at the end; empty otherwise.
     left_over: Mutex<Vec<(Node, Option<R::Part>)>>,
     result: Arc<Slot<R::Result>>,
@@ -92,6 +98,7 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
             shards: array::from_fn(shard),
             used: AtomicU32::new(0),
             split: Mutex::new(BTreeMap::new()),
+            open: Mutex::new(BTreeMap::new()),
             left_over: Mutex::new(Vec::new()),
             result,
         }
@@ -142,10 +149,10 @@ impl<T, R: Reduction<T>> Reduce<T, R> {
 
     /// As [`climb`](Self::climb). If user code panics, the failure counts at the end of the node that was being made.
     /// That place is the same in every run, whichever worker came second.
-    fn climb_or_fail(&self, cx: &Cx<'_>, node: Node, part: Option<R::Part>) {
+    fn climb_or_fail(&self, cx: &Cx<'_>, node: Node, cut: Cut, part: Option<R::Part>) {
         let made = Cell::new(node);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.climb(node, part, &made))) {
-            fail_at_combine(cx, made.get(), panic);
+            fail_at_combine(cx, made.get(), cut, panic);
         }
     }
 
@@ -214,11 +221,11 @@ impl<P> Row<P> {
         self.parts.push(part);
     }
 
-    /// Cuts the row off where something has failed, and returns the node that was being made. `number` is the block
-    /// that was under way: the last one in the row, or the next one. The parts that stay lie before that node.
-    fn break_off(&mut self, number: u64) -> Node {
-        let level = if number < self.end { self.level } else { 0 };
-        let node = Node { level, index: number >> level };
+    /// Cuts the row off where something has failed, and returns the node that was being made. `block` is the one that
+    /// was under way: the last one in the row, or the next one. The parts that stay lie before that node.
+    fn break_off(&mut self, block: u64) -> Node {
+        let level = if block < self.end { self.level } else { 0 };
+        let node = Node { level, index: block >> level };
         self.end = node.first();
         node
     }
@@ -257,8 +264,8 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
         } else {
             match catch_unwind(AssertUnwindSafe(|| self.whole_block(&ticket, part))) {
                 Ok(None) => {}
-                Ok(Some(part)) => self.climb_or_fail(cx, Node::of_block(ticket.number), part),
-                Err(panic) => fail_at_combine(cx, Node::of_block(ticket.number), panic),
+                Ok(Some(part)) => self.climb_or_fail(cx, Node::of_block(ticket.number), Cut::SINGLE, part),
+                Err(panic) => fail_at_combine(cx, Node::of_block(ticket.number), Cut::SINGLE, panic),
             }
         }
         cx.retire(&ticket);
@@ -296,32 +303,48 @@ impl<T, R: Reduction<T>> Tail<T> for Reduce<T, R> {
         }
         self.used.store(0, Ordering::Relaxed);
         std::mem::take(self.split.get_mut()).into_values().for_each(|(pieces, _)| unwind::drop_value(pieces));
+        std::mem::take(self.open.get_mut()).into_values().for_each(unwind::drop_value);
         0 // all items were worked on
     }
 }
 
 impl<T, R: Reduction<T>> ParallelTail<T> for Reduce<T, R> {
+    const FEW_LEAVES: bool = R::IS_DEAR;
+
     fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>) {
         let parts = self.shard_at(cx).lock().rows.pop().unwrap_or_else(|| Vec::with_capacity(ROW));
-        let first = drive.first();
+        let (number, cut) = (drive.first(), if R::IS_DEAR { drive.cut() } else { Cut::SINGLE });
+        let first = cut.leaf(number);
         let mut row = Row { parts, first, end: first, level: 0 };
+        // The part of a block between two of its batches; and the number of the batch that comes next.
+        let (open, next) = (Cell::new(None), Cell::new(number));
+        if number != cut.first(first) {
+            open.set(self.open.lock().remove(&number));
+        }
         let each = |part: &mut Option<R::Part>, item| unwind::renew(part, |part| self.reduction.next(part, item));
-        let end = |_, part: Option<R::Part>| {
+        let start = || open.take().or_else(|| Some(self.reduction.start()));
+        let end = |number, is_last: bool, part: Option<R::Part>| {
+            next.set(number + 1);
+            if R::IS_DEAR && !is_last {
+                return open.set(part);
+            }
             row.add(part.expect("nothing has failed"), |left, right| self.reduction.combine(left, right));
         };
-        let broken = drive.drive_all(|| Some(self.reduction.start()), each, end);
-        let count = row.end - first;
+        let broken = drive.drive_all(start, each, end);
+        let next = next.get();
         if let Some(Broken { number, cause }) = broken {
-            let node = row.break_off(number);
+            let node = row.break_off(cut.leaf(number));
             match cause {
                 BrokenBy::Operator(failure) => cx.fail(&Ticket::at(number, 0), failure),
-                BrokenBy::Tail(panic) => fail_at_combine(cx, node, panic),
+                BrokenBy::Tail(panic) => fail_at_combine(cx, node, cut, panic),
             }
+        } else if let Some(part) = open.take() {
+            self.open.lock().insert(next, part); // before the job that goes on here is queued
         }
         // Combining the parts before a failure may fail too. That failure lies earlier, so it is the one that counts.
-        row.drain().for_each(|(node, part)| self.climb_or_fail(cx, node, Some(part)));
+        row.drain().for_each(|(node, part)| self.climb_or_fail(cx, node, cut, Some(part)));
         self.shard_at(cx).lock().rows.push(row.parts);
-        cx.arrive_all(count);
+        cx.arrive_all(next - number);
     }
 }
 
@@ -340,8 +363,9 @@ fn at_combine(cx: &Cx<'_>, ticket: &Ticket, panic: Box<dyn Any + Send>) -> Carri
     cx.failure(ticket, fault)
 }
 
-/// Lets a panic of that closure count, at the end of the node that it was called for.
-fn fail_at_combine(cx: &Cx<'_>, node: Node, panic: Box<dyn Any + Send>) {
-    let ticket = Ticket::at(node.last(), MAX_PARTS);
+/// Lets a panic of that closure count, at the end of the node that it was called for. If the last block of the node has
+/// several batches, these are done, or none of them was begun: so it counts right behind the first one.
+fn fail_at_combine(cx: &Cx<'_>, node: Node, cut: Cut, panic: Box<dyn Any + Send>) {
+    let ticket = Ticket::at(cut.first(node.last()), MAX_PARTS);
     cx.fail(&ticket, at_combine(cx, &ticket, panic));
 }

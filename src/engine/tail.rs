@@ -51,6 +51,8 @@ pub(crate) trait Tail<T>: Send + Sync {
 
 /// A tail for which the order of batches makes no difference, and which keeps none of them. A free source may feed it.
 pub(crate) trait ParallelTail<T>: Tail<T> {
+    /// Whether it makes something of each leaf of the source that may be dear.
+    const FEW_LEAVES: bool = false;
     /// Takes the items of adjacent batches, which `drive` drives one after the other.
     fn run_all(&self, cx: &Cx<'_>, drive: impl DriveAll<T>);
 }
@@ -80,7 +82,7 @@ pub(crate) fn consume_all<A, T>(cx: &Cx<'_>, drive: impl DriveAll<T>, state: A, 
         count += 1;
         state.take().expect("the last batch has given it back")
     };
-    let broken = drive.drive_all(start, each, |_, left| state.set(Some(left)));
+    let broken = drive.drive_all(start, each, |_, _, left| state.set(Some(left)));
     if let Some(Broken { number, cause: BrokenBy::Operator(failure) }) = broken {
         cx.fail(&Ticket::at(number, 0), failure);
     }

@@ -1,17 +1,22 @@
 //! `aggregate`: makes one value of all items, part by part.
 
+use std::mem::needs_drop;
+
 use crate::engine::pipe::Pipe;
 use crate::engine::reduce::Reduction;
 use crate::graph::Stream;
 use crate::plan::Data;
 
 impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
-    /// Folds the items of every batch into a value, beginning with a clone of `init`, and combines the values as a
-    /// fixed tree. Runs on all workers at once.
+    /// Folds adjacent items into a value, beginning with a clone of `init`, and combines the values as a fixed tree. Runs
+    /// on all workers at once.
     ///
     /// `init` must be neutral for `combine`, as 0 is for a sum: how often it is used is not specified. There is a value for
-    /// each batch, and batches have 1024 items at most, however cheap they are. If a value is dear to make and combine, as
-    /// a table is, [`batch_size`](Self::batch_size) of the source makes fewer of them.
+    /// each batch. But a value that owns memory, as a table does, or has more than 64 bytes, is taken for dear to make and
+    /// to combine: of a range, a slice, or another source that all workers read at once, at most 512 of them are made,
+    /// however many items there are. [`batch_size`](Self::batch_size) of the source has a value for each batch again, so
+    /// large batches make fewer of them. Behind an iterator, or an operator that takes one item at a time, batches have
+    /// 1024 items at most.
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -35,6 +40,9 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     }
 }
 
+/// A value of so many bytes that owns nothing costs no more than a few items.
+const CHEAP: usize = 64;
+
 /// The reduction of [`Stream::aggregate`].
 struct Aggregate<A, F, C> {
     init: A,
@@ -50,6 +58,7 @@ where
 {
     type Part = A;
     type Result = A;
+    const IS_DEAR: bool = needs_drop::<A>() || size_of::<A>() > CHEAP;
     #[inline]
     fn start(&self) -> A {
         self.init.clone()

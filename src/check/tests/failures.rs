@@ -184,6 +184,42 @@ fn a_combine_that_panics_has_one_place() {
     assert_eq!(outcome, (("two".to_owned(), Some(1)), 1));
 }
 
+/// Owns memory. Whether it panics when it is cloned.
+struct Dud(Box<bool>);
+
+impl Clone for Dud {
+    fn clone(&self) -> Self {
+        assert!(!*self.0, "trap");
+        Self(Box::new(false))
+    }
+}
+
+/// Values that own memory are made of several batches each. What fails has one place all the same.
+#[test]
+fn a_value_of_several_batches_fails_at_one_place() {
+    let outcome = |items: u64, at: u64, is_dud: bool, trap: bool| {
+        the_outcome(|pool| {
+            let g = Graph::new();
+            let items = g.range(0..items).try_map(fails_at(at)).named("items");
+            let combine = move |all: Dud, _| {
+                assert!(!trap, "trap");
+                all
+            };
+            drop(items.aggregate(Dud(Box::new(is_dud)), |all, _| all, combine).named("all"));
+            failure(pool, g)
+        })
+    };
+    let all = || ("all".to_owned(), None);
+    let item = |at| ("items".to_owned(), Some(at));
+    assert_eq!(outcome(100, 99, false, false), item(99));
+    assert_eq!(outcome(100, 200, false, true), all());
+    assert_eq!(outcome(100, 200, true, false), all());
+    assert_eq!(outcome(100, 0, true, false), all());
+    // Three values, of the batches 0 and 1, 2 and 3, and 4: the first two come together before item 4.
+    assert_eq!(outcome(5, 4, false, true), all());
+    assert_eq!(outcome(5, 3, false, true), item(3));
+}
+
 /// Panics when it is dropped, if it is a clone.
 struct CloneBomb(bool);
 

@@ -471,9 +471,9 @@ impl<'env> Source<'env> {
                 self.take_places(turn);
                 self.load_chain(turn, cx, |_, place, share| items.next(place, share))
             }
-            Supply::Free { items, leaves, .. } => {
+            Supply::Free { items, body, leaves } => {
                 let batches = items.begin(self.size);
-                leaves.begin(batches);
+                leaves.begin(batches, self.size == BatchSize::Growing && body.wants_few_leaves());
                 (turn.ended, turn.next) = (true, batches);
                 Issued { total: Some(batches), ..Issued::default() }
             }

@@ -130,6 +130,8 @@ pub(crate) trait BatchStage: Stage {
 
 /// A stage that a free source feeds.
 pub(crate) trait NumbersStage: Stage {
+    /// Whether it makes something of each leaf that may be dear.
+    fn wants_few_leaves(&self) -> bool;
     /// Works on adjacent batches until `numbers` gives no more.
     fn batches(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>);
 }

@@ -156,12 +156,14 @@ pub(in super::super) const SINKS: &[Sink] = &[
     Sink {
         methods: &["Stream::aggregate"],
         graph: |g, items, at| {
-            // As `fold` with `mix` of parts: a part knows by what it multiplies what comes before it.
-            let fold = move |(sum, power): (i64, i64), item| (mix(sum, at.value(&item)), power.wrapping_mul(31));
+            // As `fold` with `mix` of parts: a part knows by what it multiplies what comes before it. It is in a box, so
+            // that it is taken for dear.
+            type Part = Box<(i64, i64)>;
+            let fold = move |part: Part, item| Part::new((mix(part.0, at.value(&item)), part.1.wrapping_mul(31)));
             let combine =
-                |(a, p): (i64, i64), (b, q): (i64, i64)| (a.wrapping_mul(q).wrapping_add(b), p.wrapping_mul(q));
-            let sum = items.aggregate((0, 1), fold, combine).named(&at.name());
-            Made::Int(g.task(sum.read(), |(sum, _)| *sum))
+                |a: Part, b: Part| Part::new((a.0.wrapping_mul(b.1).wrapping_add(b.0), a.1.wrapping_mul(b.1)));
+            let sum = items.aggregate(Part::new((0, 1)), fold, combine).named(&at.name());
+            Made::Int(g.task(sum.read(), |part| part.0))
         },
         iter: |items| Made::Int(items.into_iter().fold(0, mix)),
         ..Sink::ORDERED
