@@ -117,31 +117,51 @@ pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
 #[inline]
 pub(crate) fn keeping<A>(value: A, work: impl FnOnce(&mut A)) -> (A, Result<(), Box<dyn Any + Send>>) {
     let mut kept = None;
-    match catch_unwind(AssertUnwindSafe(|| saving(value, &mut kept, work))) {
+    let done = AssertUnwindSafe(|| {
+        let mut saved = Saved::new(value, &mut kept);
+        work(saved.value());
+        saved.into_inner()
+    });
+    match catch_unwind(done) {
         Ok(value) => (value, Ok(())),
         Err(panic) => (kept.expect("it was saved"), Err(panic)),
     }
 }
 
-/// Does `work` on a value, and gives the value back. If `work` panics, the value goes to `kept` as `work` has left it.
+/// A value that user code changes. If that code panics, the value goes to another place as the code has left it.
 ///
-/// As with [`keeping`], its parts can stay in registers.
-#[inline]
-pub(crate) fn saving<A>(value: A, kept: &mut Option<A>, work: impl FnOnce(&mut A)) -> A {
-    struct Keep<'a, A>(Option<A>, &'a mut Option<A>);
-    impl<A> Drop for Keep<'_, A> {
-        #[inline]
-        fn drop(&mut self) {
-            if let Some(value) = self.0.take() {
-                *self.1 = Some(value);
-            }
+/// As with [`keeping`], its parts can stay in registers. There is no closure around the work, so the compiler sees the
+/// value and the loop that changes it in one function.
+pub(crate) struct Saved<'a, A> {
+    /// None only once it has been taken out.
+    value: Option<A>,
+    kept: &'a mut Option<A>,
+}
+
+impl<'a, A> Saved<'a, A> {
+    #[inline]
+    pub(crate) fn new(value: A, kept: &'a mut Option<A>) -> Self {
+        Self { value: Some(value), kept }
+    }
+
+    #[inline]
+    pub(crate) fn value(&mut self) -> &mut A {
+        self.value.as_mut().expect("it is taken out at the end")
+    }
+
+    #[inline]
+    pub(crate) fn into_inner(mut self) -> A {
+        self.value.take().expect("it is taken out at the end")
+    }
+}
+
+impl<A> Drop for Saved<'_, A> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            *self.kept = Some(value);
         }
     }
-    let mut keep = Keep(Some(value), kept);
-    if let Some(value) = &mut keep.0 {
-        work(value);
-    }
-    keep.0.take().expect("just put there")
 }
 
 /// Replaces a value by what `f` makes of it, in place. If `f` panics no value is left.

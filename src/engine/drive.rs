@@ -65,7 +65,7 @@ pub(super) struct Firing<'a, P> {
 }
 
 impl<P: Pipe> Firing<'_, P> {
-    #[inline]
+    #[inline(always)]
     fn drive_with<M: Meter>(&self, frame: &Frame<'_>, out: &mut impl FnMut(P::Out)) {
         let last = self.cx.stage.ops.len() - 1;
         self.pipe.drive::<M>(self.parcel, frame, &mut |item| {
@@ -118,7 +118,10 @@ impl<P: Pipe> FiringAll<'_, '_, P> {
     ) -> A {
         let parcel = Parcel { ticket: Ticket::at(number, 0), load: 0 };
         let firing = Firing { cx: self.cx, pipe: self.pipe, parcel };
-        unwind::saving(state, kept, |state| firing.drive_with::<M>(frame, &mut |item| each(state, item)))
+        let mut saved = unwind::Saved::new(state, kept);
+        let state = saved.value();
+        firing.drive_with::<M>(frame, &mut |item| each(state, item));
+        saved.into_inner()
     }
 }
 

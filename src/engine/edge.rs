@@ -107,7 +107,7 @@ impl<T: Send> Head for Boundary<T> {
 
 impl<T: Send> Feed for Boundary<T> {
     type Item = T;
-    #[inline]
+    #[inline(always)]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {
         let mut packet = self.open(parcel);
         for item in unwind::Draining::new(&mut packet.items) {

@@ -100,7 +100,7 @@ impl<P: Pipe, O: FusedOp<P::Out>> Pipe for Op<P, O> {
         self.inner.head()
     }
 
-    #[inline]
+    #[inline(always)]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(O::Out)) {
         let at = self.spot.position;
         let mut batch = self.op.begin();

@@ -81,7 +81,8 @@ pub(crate) trait Feed: Head {
     type Item;
     /// Gives every item of a piece to `out`. Implementations use a `for` loop: `for_each(out)` would call `out` through
     /// a function of the standard library that is not always inlined, and then the counts and sums of `out` would live
-    /// in memory, not in registers.
+    /// in memory, not in registers. They are always inlined, as is [`Pipe::drive`]: otherwise the compiler optimises
+    /// the loop before it sees where the sum of `out` lives, and keeps and selects that sum twice.
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(Self::Item));
     /// Weighs the items from now on, if they can be.
     fn weigh(&self, _weigh: Weigh<Self::Item>) -> bool {
@@ -106,7 +107,7 @@ impl<H: Head> Head for Arc<H> {
 
 impl<H: Feed> Feed for Arc<H> {
     type Item = H::Item;
-    #[inline]
+    #[inline(always)]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(H::Item)) {
         H::each(self, parcel, out);
     }
@@ -152,16 +153,19 @@ impl Meter for Timed {
 /// Calls user code of the operator at `position`. If a panic unwinds out of it, that operator is blamed.
 #[inline]
 pub(crate) fn guard<R>(frame: &Frame<'_>, position: usize, call: impl FnOnce() -> R) -> R {
-    struct Blame<'a>(&'a Frame<'a>, usize);
-    impl Drop for Blame<'_> {
-        fn drop(&mut self) {
-            self.0.blame(self.1);
-        }
-    }
     let blame = Blame(frame, position);
     let result = call();
     std::mem::forget(blame);
     result
+}
+
+/// Blames an operator if a panic unwinds. See [`guard`].
+struct Blame<'a>(&'a Frame<'a>, usize);
+
+impl Drop for Blame<'_> {
+    fn drop(&mut self) {
+        self.0.blame(self.1);
+    }
 }
 
 /// Counts items in a local variable, starting from the count in the frame, and writes the count back when the batch
@@ -224,7 +228,7 @@ impl<H: Feed> Pipe for Root<H> {
     fn weigh(&self, weigh: Weigh<H::Item>) -> bool {
         self.head.weigh(weigh)
     }
-    #[inline]
+    #[inline(always)]
     fn drive<M: Meter>(&self, parcel: Parcel, frame: &Frame<'_>, out: &mut impl FnMut(H::Item)) {
         let fed = Counter::new(frame, Some(0));
         let each = &mut |item| {
@@ -232,7 +236,9 @@ impl<H: Feed> Pipe for Root<H> {
             fed.add();
             out(item);
         };
-        guard(frame, 0, || self.head.each(parcel, each));
+        let blame = Blame(frame, 0);
+        self.head.each(parcel, each);
+        std::mem::forget(blame);
         if let Some(error) = self.head.error(parcel) {
             frame.fail(0, fed.count(), error);
         }

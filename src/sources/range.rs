@@ -32,8 +32,10 @@ impl<N: Integer> ByNumber for Integers<N> {
     fn len(&self) -> u64 {
         N::distance(self.0.start, self.0.end)
     }
-    #[inline]
+    #[inline(always)]
     fn each(&self, batch: Batch, out: &mut impl FnMut(N)) {
-        batch.range.for_each(|i| out(self.0.start.plus(i)));
+        for i in batch.range {
+            out(self.0.start.plus(i));
+        }
     }
 }

@@ -138,7 +138,7 @@ impl<T: Send> ByNumber for Moved<T> {
             items.set_len(0);
         }
     }
-    #[inline]
+    #[inline(always)]
     fn each(&self, batch: Batch, out: &mut impl FnMut(T)) {
         for item in self.take_batch(&batch) {
             out(item);

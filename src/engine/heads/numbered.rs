@@ -267,7 +267,7 @@ impl<C: ByNumber> Head for Numbered<C> {
 
 impl<C: ByNumber> Feed for Numbered<C> {
     type Item = C::Item;
-    #[inline]
+    #[inline(always)]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(C::Item)) {
         let batch = self.batch_of(parcel);
         if batch.range.is_empty() {
