@@ -1,6 +1,7 @@
 //! `for_each`: gives all items to a closure.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use crate::engine::drive::{Drive, DriveAll};
 use crate::engine::pipe::Pipe;
@@ -26,7 +27,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The tail of [`Stream::for_each`].
 pub(super) struct ForEach<F> {
     pub(super) f: F,
-    pub(super) result: Slot<()>,
+    pub(super) result: Arc<Slot<()>>,
 }
 
 impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {

@@ -1,6 +1,7 @@
 //! `join_by_key`: pairs items with equal keys.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use super::fold_by_key::push;
 use super::key_by::KeyBy;
@@ -61,7 +62,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
 /// The operator of [`Stream::join_by_key`].
 struct JoinByKey<K, U, F> {
-    table: Slot<Table<K, Vec<U>>>,
+    table: Arc<Slot<Table<K, Vec<U>>>>,
     key: F,
 }
 

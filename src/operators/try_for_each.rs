@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::for_each::ForEach;
 use super::try_map::TryMap;
@@ -57,7 +58,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The operator of [`Stream::try_for_each_ordered`].
 struct TryForEachOrdered<F> {
     f: F,
-    result: Slot<()>,
+    result: Arc<Slot<()>>,
 }
 
 impl<T, E, F> SerialOp<T> for TryForEachOrdered<F>

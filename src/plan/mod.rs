@@ -16,11 +16,9 @@ mod data;
 pub(crate) mod draft;
 mod edges;
 mod explain;
-mod groups;
 mod picture;
 mod place;
 mod running;
-mod units;
 mod validate;
 
 use std::collections::HashSet;
@@ -30,22 +28,18 @@ use std::sync::Arc;
 use crate::error::{BuildError, RunError, RunErrorKind};
 use crate::pool::Pool;
 use crate::report::Report;
+use crate::run::dag::{Dag, DagNode, Home};
 use crate::run::flow::batch::BatchSize;
 use crate::run::flow::order::Sequence;
 use crate::run::flow::source::Source;
 use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts};
 use crate::run::flow::turn::Bytes;
 use crate::run::names::Names;
-use crate::run::slot::{Slot, Values};
-use crate::run::tasks::dag::Dag;
-use crate::run::tasks::parts::Home;
+use crate::run::slot::{AnySlot, Slot};
 use crate::run::{RunParts, Seated};
 use blueprint::Checked;
 use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, SlotId, Who};
-use edges::index;
 use explain::Facts;
-use groups::Shape;
-use units::Units;
 
 pub use blueprint::Blueprint;
 pub use data::Data;
@@ -59,8 +53,7 @@ pub(crate) const MAX_CREDITS: usize = 1 << 20;
 /// A graph that was checked and laid out, together with its data and results.
 ///
 /// [`Graph::plan`](crate::Graph::plan) and [`Pool::run`] make plans. A plan can run again and again. The engine
-/// allocates nothing in a run; `collect`, growing tables and closures may. A plan with tasks learns from the runs 1, 2, 4, 8
-/// and so on how long they take, and if it was wrong by far, groups them anew before the next run. A plan is `Send`, not `Sync`. It may outlive
+/// allocates nothing in a run; `collect`, growing tables and closures may. A plan is `Send`, not `Sync`. It may outlive
 /// its pool, but cannot run after that. Dropping it drops the data in it.
 ///
 /// ```
@@ -84,21 +77,17 @@ pub(crate) const MAX_CREDITS: usize = 1 << 20;
 /// ```
 pub struct Plan<'env> {
     run: Seated<'env>,
-    slots: Vec<PlannedSlot>,
+    slots: Vec<PlannedSlot<'env>>,
     /// The slots that each run looks at before it begins: data that the user gives and something accesses, and results
     /// of sinks.
-    first: Box<[u32]>,
+    first: Box<[usize]>,
     /// An operator that threads outside serve while a run goes on.
     served: Option<usize>,
     facts: Facts,
-    shape: Shape,
-    units: Units,
-    /// The last field: what has the addresses of slots is dropped before.
-    values: Values<'env>,
 }
 
-#[derive(Clone, Copy)]
-struct PlannedSlot {
+struct PlannedSlot<'env> {
+    slot: Arc<dyn AnySlot + 'env>,
     op: usize,
     maker: Maker,
 }
@@ -122,11 +111,11 @@ impl<'env> Plan<'env> {
         let shared = &pool.shared;
         let Checked { edges, homes, sources: bounds } = Checked::of(&draft, pool.topology(), shared.workers())?;
         let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
-        let node_homes = draft.nodes.iter().map(|node| match node {
+        let tasks = draft.nodes.iter().map(|node| match node {
             NodeDraft::Task { op, .. } => group(homes.get(*op).node),
             NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
         });
-        let node_homes: Vec<Home> = node_homes.collect();
+        let tasks: Vec<Home> = tasks.collect();
         let source_homes = draft.stages.iter().map(|stage| {
             let parts = stage.source.as_ref().map_or_else(Vec::new, |_| homes.parts(stage.ops[0].0));
             let parts: Box<[Home]> = parts.into_iter().map(group).collect();
@@ -134,16 +123,16 @@ impl<'env> Plan<'env> {
         });
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
         let facts = Facts::of(&draft, &edges, &bounds, homes);
-        let slots = planned(&draft.slots, &draft.accesses);
-        let consumed =
-            draft.accesses.iter().filter(|(_, _, mode)| *mode == Mode::Consume).map(|(_, slot, _)| slot.number());
-        let units = Units::new(consumed.filter(|slot| draft.values.is_unit(*slot)).collect());
-        let looks = |slot: &PlannedSlot| matches!(slot.maker, Maker::User | Maker::Sink);
-        let first = (0..index(slots.len())).filter(|slot| looks(&slots[*slot as usize])).collect();
+        let slots = planned(draft.slots, &draft.accesses);
+        let looks = |slot: &PlannedSlot<'_>| matches!(slot.maker, Maker::User | Maker::Sink);
+        let first = (0..slots.len()).filter(|slot| looks(&slots[*slot])).collect();
 
-        let home = |node: u32| node_homes[node as usize];
-        let (shape, stage_ends) = Shape::new(&draft.nodes, &edges.list, home, shared.workers(), draft.stages.len());
-        let dag = Dag::new(shape.group(draft.records, None));
+        let nodes = draft.nodes.into_iter().zip(tasks).map(|(node, home)| match node {
+            NodeDraft::Task { op, body } => DagNode::Task { op, body, home },
+            NodeDraft::Gate { stage } => DagNode::Gate { stage },
+            NodeDraft::End { .. } => DagNode::End,
+        });
+        let dag = Dag::new(nodes.collect(), edges.list);
         let mut numbered = vec![Vec::new(); draft.sequences.len()];
         draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.sequence].push(index));
         let sequences = numbered.into_iter().zip(draft.sequences);
@@ -169,6 +158,7 @@ impl<'env> Plan<'env> {
                 }
                 Body::Packets(body) => Reads::Packets(body),
             };
+            let end_node = stage.end.map(|node| u32::try_from(node).expect("fewer than 2^32 nodes"));
             let parts = StageParts {
                 reads,
                 ops: stage.ops,
@@ -177,14 +167,14 @@ impl<'env> Plan<'env> {
                 inputs: stage.inputs,
                 gated: stage.gate.is_some() || stage.waits_for.is_some(),
                 spooled: stage.spooled,
-                end_joint: stage_ends[index],
+                end_node,
             };
             stages.push(StageCell::new(index, parts, capacity));
         }
         let meets_outside = draft.meets_outside || sources.iter().any(Source::is_live);
         let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
         let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
-        Ok(Self { run, slots, first, served, facts, shape, units, values: draft.values })
+        Ok(Self { run, slots, first, served, facts })
     }
 
     /// Runs the graph once, and returns when the run is over.
@@ -214,45 +204,32 @@ impl<'env> Plan<'env> {
         }
         self.make_ready()?;
         let ran = self.run.execute();
-        self.keep_results(ran.is_ok());
+        if ran.is_err() {
+            self.drop_left();
+        }
         ran
     }
 
     /// Looks whether the plan can run, and drops results of the run before.
     fn make_ready(&mut self) -> Result<(), RunError> {
-        let slots = &self.slots;
-        let first = |maker| self.first.iter().copied().filter(move |slot| slots[*slot as usize].maker == maker);
-        if let Some(slot) = first(Maker::User).find(|slot| !self.is_present(*slot)) {
-            let name = self.names().get(self.slots[slot as usize].op);
+        let first = || self.first.iter().map(|slot| &self.slots[*slot]);
+        if let Some(slot) = first().find(|slot| slot.maker == Maker::User && !slot.is_present()) {
+            let name = self.names().get(slot.op);
             let message = "its value was taken: set it again".to_owned();
             return Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()));
         }
         self.run.check_ready()?;
-        first(Maker::Sink).for_each(|slot| self.clear(slot));
-        let shape = &self.shape;
-        self.run.regroup(|records, nanos| shape.group(records, Some(&nanos)));
+        first().filter(|slot| slot.maker == Maker::Sink).for_each(PlannedSlot::clear);
         Ok(())
     }
 
-    /// A run has ended. If it has failed, drops the results of earlier runs that are left, because their tasks did not fire
-    /// in this one.
-    fn keep_results(&mut self, is_whole: bool) {
-        if is_whole {
-            self.units.all_were_made();
-        } else {
-            self.drop_left();
-        }
-    }
-
+    /// Drops the results of earlier runs that the last one has left, because their tasks did not fire in it.
     #[cold]
-    fn drop_left(&mut self) {
+    fn drop_left(&self) {
         let fired = self.run.get().dag.tasks().filter(|(_, fired, ..)| *fired).map(|(op, ..)| op);
         let fired: HashSet<usize> = fired.collect();
-        let results = || (0..).zip(&self.slots).filter(|(_, slot)| slot.maker == Maker::Task);
-        results().filter(|(_, slot)| !fired.contains(&slot.op)).for_each(|(slot, _)| self.clear(slot));
-        let values = &self.values;
-        let made = results().filter(|(slot, of)| values.is_unit(*slot) && fired.contains(&of.op)).map(|(slot, _)| slot);
-        self.units.were_made(made);
+        let left = self.slots.iter().filter(|slot| slot.maker == Maker::Task && !fired.contains(&slot.op));
+        left.for_each(PlannedSlot::clear);
     }
 
     /// The report on the last run: what operators, stages and workers did. Before the first run all counts are 0.
@@ -286,9 +263,6 @@ impl<'env> Plan<'env> {
     #[track_caller]
     pub fn take<T>(&mut self, data: Data<T>) -> T {
         let slot = self.slot(&data);
-        if slot.is_unit() && !self.units.put(data.slot.number(), false) {
-            self.absent(&data);
-        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
         let value = unsafe { slot.replace(None) };
@@ -314,14 +288,10 @@ impl<'env> Plan<'env> {
     #[must_use]
     #[track_caller]
     pub fn try_get<T>(&self, data: &Data<T>) -> Option<&T> {
-        let slot = self.slot(data);
-        if !self.has_unit(data, slot) {
-            return None;
-        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs while `self` is borrowed; (2) a plan is not `Sync`, so no other thread reads.
         unsafe {
-            slot.read()
+            self.slot(data).read()
         }
     }
 
@@ -332,13 +302,9 @@ impl<'env> Plan<'env> {
     #[must_use]
     #[track_caller]
     pub fn get_mut<T>(&mut self, data: &Data<T>) -> &mut T {
-        let slot = self.slot(data);
-        if !self.has_unit(data, slot) {
-            self.absent(data);
-        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
-        let value = unsafe { slot.write() };
+        let value = unsafe { self.slot(data).write() };
         let Some(value) = value else { self.absent(data) };
         value
     }
@@ -349,20 +315,11 @@ impl<'env> Plan<'env> {
     /// If it belongs to another graph.
     #[track_caller]
     pub fn set<T>(&mut self, data: &Data<T>, value: T) -> Option<T> {
-        let slot = self.slot(data);
-        if slot.is_unit() {
-            return self.units.put(data.slot.number(), true).then_some(value);
-        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
         unsafe {
-            slot.replace(Some(value))
+            self.slot(data).replace(Some(value))
         }
-    }
-
-    /// Whether the value of a slot is there, as far as the slot does not know itself.
-    fn has_unit<T>(&self, data: &Data<T>, slot: Slot<T>) -> bool {
-        !slot.is_unit() || self.units.is_there(data.slot.number())
     }
 
     fn names(&self) -> &Arc<Names> {
@@ -370,33 +327,19 @@ impl<'env> Plan<'env> {
     }
 
     #[track_caller]
-    fn slot<T>(&self, data: &Data<T>) -> Slot<T> {
+    fn slot<T>(&self, data: &Data<T>) -> &Slot<T> {
         assert!(
             Arc::ptr_eq(&data.names, self.names()),
             "'{}' is data of another graph than this plan's ('{}' is one of its own)",
             data.names.get(data.op),
             self.slots.first().map_or_else(|| "nothing".to_owned(), |slot| self.names().get(slot.op)),
         );
+        let slot: *const (dyn AnySlot + 'env) = Arc::as_ptr(&self.slots[data.slot.0].slot);
         #[expect(unsafe_code, reason = "slots are kept without their types")]
-        // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
+        // SAFETY: a handle of this graph was made together with its slot, which is a `Slot<T>`, and handles are
+        // invariant in `T`.
         unsafe {
-            self.values.slot(data.slot.number())
-        }
-    }
-
-    fn is_present(&self, slot: u32) -> bool {
-        #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs.
-        unsafe {
-            self.values.is_present(slot)
-        }
-    }
-
-    fn clear(&self, slot: u32) {
-        #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs.
-        unsafe {
-            self.values.clear(slot);
+            &*slot.cast()
         }
     }
 
@@ -407,11 +350,12 @@ impl<'env> Plan<'env> {
 }
 
 /// The slots of a draft, with what the accesses tell of their makers.
-fn planned(slots: &[SlotDraft], accesses: &[(Who, SlotId, Mode)]) -> Vec<PlannedSlot> {
-    let maker = |slot: &SlotDraft| if slot.given { Maker::UserForNobody } else { Maker::Task };
-    let mut planned: Vec<_> = slots.iter().map(|slot| PlannedSlot { maker: maker(slot), op: slot.op }).collect();
+fn planned<'env>(slots: Vec<SlotDraft<'env>>, accesses: &[(Who, SlotId, Mode)]) -> Vec<PlannedSlot<'env>> {
+    let maker = |slot: &SlotDraft<'_>| if slot.given { Maker::UserForNobody } else { Maker::Task };
+    let planned = slots.into_iter().map(|draft| PlannedSlot { maker: maker(&draft), slot: draft.slot, op: draft.op });
+    let mut planned: Vec<_> = planned.collect();
     for (who, slot, _) in accesses {
-        let maker = &mut planned[slot.index()].maker;
+        let maker = &mut planned[slot.0].maker;
         *maker = match (*maker, who) {
             (Maker::UserForNobody, _) => Maker::User,
             (_, Who::Sink(_)) => Maker::Sink,
@@ -419,6 +363,24 @@ fn planned(slots: &[SlotDraft], accesses: &[(Who, SlotId, Mode)]) -> Vec<Planned
         };
     }
     planned
+}
+
+impl PlannedSlot<'_> {
+    fn is_present(&self) -> bool {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs.
+        unsafe {
+            self.slot.is_present()
+        }
+    }
+
+    fn clear(&self) {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs.
+        unsafe {
+            self.slot.clear();
+        }
+    }
 }
 
 impl fmt::Debug for Plan<'_> {

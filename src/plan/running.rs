@@ -241,7 +241,9 @@ impl Plan<'_> {
     /// Ends a run that was started and is over.
     fn end(&mut self, control: &Control) -> Result<(), RunError> {
         let ended = self.run.end(control);
-        self.keep_results(ended.is_ok());
+        if ended.is_err() {
+            self.drop_left();
+        }
         ended
     }
 }

@@ -10,7 +10,6 @@ mod nodes;
 mod programs;
 mod shapes;
 mod steps;
-mod tasks;
 
 use std::sync::Once;
 
