@@ -143,7 +143,9 @@ impl Line {
                 }
                 drop(sender);
             });
-            let has_failed = matches!(&ran, Err(error) if *error.kind() != RunErrorKind::Cancelled);
+            // A failure behind the end of a stream is none for the run, but its item was handed on.
+            let may_fail = self.ends == Ends::Trap;
+            let has_failed = may_fail || matches!(&ran, Err(error) if *error.kind() != RunErrorKind::Cancelled);
             if let Err(unfit) = balance(&plan, &plan.report(), has_failed) {
                 panic!("{self:?}: {unfit}");
             }
