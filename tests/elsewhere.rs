@@ -9,6 +9,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod give_way;
+
+use give_way::give_way;
 use millstream::{Error, Graph, Pool, Retry, RunError, RunErrorKind};
 
 fn pool(workers: usize) -> Pool {
@@ -70,19 +73,6 @@ impl Future for Slept {
 
 fn slept(millis: u64) -> Slept {
     Slept(Duration::from_millis(millis), None)
-}
-
-/// A future that has nothing, wakes itself, and is done when it is asked again.
-async fn give_way() {
-    let mut has_given_way = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut has_given_way, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[test]

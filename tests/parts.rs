@@ -1,22 +1,9 @@
 //! Results of a batch that go on in parts. A binary of its own: it keeps more workers at it than there are cores.
 
-use std::future::poll_fn;
-use std::task::Poll;
+mod give_way;
 
+use give_way::give_way;
 use millstream::{Graph, Pool};
-
-/// A future that has nothing, wakes itself, and is done when it is asked again.
-async fn give_way() {
-    let mut has_given_way = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut has_given_way, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 /// The stage behind ends with the last part of the last batch: it must not overtake one that another worker still sends.
 #[test]
