@@ -34,11 +34,10 @@ for feature in ${FEATURES//,/ }; do
     run cargo clippy --features "$feature" -- -D warnings # each without the others
 done
 
-# House rules, unit, property and integration tests. Not --all-targets: that would run the benches.
-run cargo test --lib --bins --tests --examples
-run cargo test --doc
-run cargo test --features $FEATURES --test channels --test futures --test iterators
-run cargo test --features $FEATURES --doc -- iterators outside::live outside::tasks
+# House rules, unit, property and integration tests. Not --all-targets: that would run the benches. What follows in release
+# builds is without features.
+run cargo test --features $FEATURES --lib --bins --tests --examples
+run cargo test --features $FEATURES --doc
 
 # Debug assertions are off here, and random graphs are many: some bugs show only so.
 heading "PROPTEST_CASES=2000 cargo test --release --lib check:: (whole runs on virtual workers)"

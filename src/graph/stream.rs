@@ -85,7 +85,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     /// Sets how many items each batch of the stream's source has. For [`split`](crate::Graph::split) and
     /// [`split_all`](crate::Graph::split_all) the unit is a byte.
     ///
-    /// Without it, batches have 1 to 1024 items, or 4 to 64 KiB of text. Small batches suit heavy items and short
+    /// Without it, batches have 1 to 1024 items (small ones of an iterator up to 4096), or 4 to 64 KiB of text. Small batches suit heavy items and short
     /// waits; large ones suit light items. The blocks of a reduction are batches. A size beyond the length of the
     /// stream makes one batch of all items.
     ///

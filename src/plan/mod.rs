@@ -32,7 +32,7 @@ use crate::run::dag::{Dag, DagNode, Home};
 use crate::run::flow::batch::BatchSize;
 use crate::run::flow::order::Sequence;
 use crate::run::flow::source::Source;
-use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts};
+use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts, TailKind};
 use crate::run::flow::turn::Bytes;
 use crate::run::names::Names;
 use crate::run::slot::{AnySlot, Slot};
@@ -141,16 +141,17 @@ impl<'env> Plan<'env> {
         for ((index, stage), homes) in draft.stages.into_iter().enumerate().zip(source_homes) {
             let size =
                 stage.source.as_ref().and_then(|source| source.size).map_or(BatchSize::Growing, BatchSize::Fixed);
+            let (body, tail) = stage.body.expect("a loose end is a defect");
             let capacity = Capacity {
                 credits: bounds.grown[index] as usize,
                 stalls_at: bounds.credits[index],
                 soft: bounds.soft[index],
                 bytes: stage.source.as_ref().and_then(|source| source.bytes).map(Bytes),
                 unseen: bounds.unseen[index] && homes.is_empty(),
+                absorbed: tail == TailKind::Parallel,
                 seats: shared.seats.len(),
                 size,
             };
-            let (body, _) = stage.body.expect("a loose end is a defect");
             let reads = match body {
                 Body::Source(supply) => {
                     sources.push(Source::new(index, supply, capacity, homes));

@@ -50,7 +50,15 @@ impl<T: Default + Send> Index<usize> for TwoParts<T> {
     fn index(&self, place: usize) -> &T {
         match self.first.get(place) {
             Some(there) => there,
-            None => &self.second.get_or_make(|| Box::new(made(self.len - self.first.len())))[place - self.first.len()],
+            None => self.in_second(place - self.first.len()),
         }
+    }
+}
+
+impl<T: Default + Send> TwoParts<T> {
+    #[cold]
+    #[inline(never)]
+    fn in_second(&self, place: usize) -> &T {
+        &self.second.get_or_make(|| Box::new(made(self.len - self.first.len())))[place]
     }
 }

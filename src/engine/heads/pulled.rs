@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::engine::pipe::{Feed, Head, Parcel, Weigh};
 use crate::run::cancel::{BoxedError, Carried, Cause};
-use crate::run::flow::batch::BATCH;
+use crate::run::flow::batch::{BATCH, most_absorbed};
 use crate::run::flow::order::Origin;
 use crate::run::flow::stage::Capacity;
 use crate::run::flow::supply::{LiveItems, Load, PulledItems, Then};
@@ -285,6 +285,10 @@ impl<S: Supplier> PulledItems for Pulled<S> {
                 Load { items: has_batch.then_some(buffer.items.len() as u64), weight, then }
             })
         })
+    }
+
+    fn most_absorbed(&self) -> usize {
+        if self.hears.is_some() { BATCH } else { most_absorbed::<S::Item>() }
     }
 
     fn live(&self) -> Option<&dyn LiveItems> {

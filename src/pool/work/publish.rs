@@ -176,9 +176,9 @@ impl Worker<'_> {
     }
 
     /// Publishes private jobs until [`PUBLIC`] are public, or nothing that is left is worth giving away. What comes
-    /// next takes long, and to publish a job takes a few nanoseconds.
+    /// next takes long, and to publish a job takes a few nanoseconds. A single worker publishes none.
     pub(crate) fn publish_before_long_job(&self) {
-        if self.hides() {
+        if self.shared.workers() > 1 && self.hides() {
             self.publish_up_to(PUBLIC, Wanted::Surplus);
         }
     }

@@ -28,7 +28,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{BatchSize, Share};
+use super::batch::{BATCH, BatchSize, Share};
 use super::cx::Cx;
 use super::leaves::FreeLeaves;
 use super::order::{Origin, Ticket};
@@ -60,6 +60,8 @@ pub(crate) struct Source<'env> {
     run: *const Run<'static>,
     pub(crate) stage: usize,
     size: BatchSize,
+    /// The largest batch of an iterator by default.
+    most: usize,
     /// So many batches are in flight at most, unless nothing else of the run can go on.
     soft: u32,
     /// So many at most, unless the run would stall.
@@ -97,11 +99,16 @@ impl<'env> Source<'env> {
         supply.prepare(capacity);
         let is_within = supply.live().is_some_and(LiveItems::is_within);
         let places = if supply.is_free() { 0 } else { u32::try_from(capacity.credits).expect("at most `MAX_CREDITS`") };
+        let most = match &supply {
+            Supply::Pulled { items, .. } if capacity.absorbed => items.most_absorbed(),
+            _ => BATCH,
+        };
         Self {
             issue: Target::new(issue, None),
             run: std::ptr::null(),
             stage,
             size: capacity.size,
+            most,
             soft: capacity.soft,
             stalls_at: capacity.stalls_at,
             bytes: capacity.bytes,
@@ -454,7 +461,7 @@ impl<'env> Source<'env> {
                     return Issued::default(); // it has failed in there
                 }
                 let issued = self.load_chain(turn, cx, |turn, place, share| {
-                    let size = share.of(self.size.at(turn.taken, turn.said) as u64);
+                    let size = share.of(self.size.at(turn.taken, turn.said, self.most) as u64);
                     let quota = self.bytes.map_or(u64::MAX, Bytes::quota);
                     items.pull(place, usize::try_from(size).expect("no more than before"), quota)
                 });

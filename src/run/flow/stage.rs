@@ -57,6 +57,8 @@ pub(crate) struct Capacity {
     pub(crate) bytes: Option<Bytes>,
     /// Whether nobody sees how what the stage reads is cut into batches, so that time may do that.
     pub(crate) unseen: bool,
+    /// Whether the stage ends in a parallel sink, so that its items wait nowhere.
+    pub(crate) absorbed: bool,
     /// How many seats the pool has.
     pub(crate) seats: usize,
     /// How large the batches of the stage's source are.

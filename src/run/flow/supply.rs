@@ -65,6 +65,8 @@ pub(crate) trait PulledItems: Send + Sync {
     /// Loads the next batch, of at most `size` items, into `place`. If items are weighed, it ends when they weigh `quota`.
     /// Only the holder of the source's turn calls it.
     fn pull(&self, place: u32, size: usize, quota: u64) -> Load;
+    /// The largest batch by default, where the stage keeps nothing of its items.
+    fn most_absorbed(&self) -> usize;
     /// What a live source needs besides, if it is one.
     fn live(&self) -> Option<&dyn LiveItems>;
     /// Whether the source can run again. Asked while nothing runs.
