@@ -82,6 +82,25 @@ fn tasks(pool: &Pool, meeting: &Meeting, tiny: usize) {
     pool.run(g).expect("runs");
 }
 
+/// Tasks that were short in all runs before, and all workers asleep.
+fn tasks_again(pool: &Pool, meeting: &Meeting) {
+    let meets = AtomicBool::new(false);
+    let g = Graph::new();
+    for i in 0..16 {
+        let meets = &meets;
+        g.task((), move |()| {
+            if i < 2 && meets.load(Ordering::SeqCst) {
+                meeting.long();
+            }
+        });
+    }
+    let mut plan = g.plan(pool).expect("a sound graph");
+    (0..20).for_each(|_| plan.run().expect("runs"));
+    thread::sleep(Duration::from_millis(2));
+    meets.store(true, Ordering::SeqCst);
+    plan.run().expect("runs");
+}
+
 /// Calls `long` for two of `count` items.
 fn two_of(count: usize, meeting: &Meeting) -> impl Fn(usize) + Sync + '_ {
     move |i| {
@@ -185,6 +204,7 @@ const SHAPES: &[(&str, Shape)] = &[
     }),
     ("tasks beside tiny ones", |p, m| tasks(p, m, 3)),
     ("tasks beside many tiny ones", |p, m| tasks(p, m, 300)),
+    ("tasks that were short before", tasks_again),
     ("items of a range", |p, m| {
         let g = Graph::new();
         g.range(0..1000_usize).for_each(two_of(1000, m));

@@ -367,7 +367,7 @@ fn a_report_counts_no_other_run() {
     assert_eq!(alone, 2, "what begins the run, and the task");
     for _ in 0..5 {
         assert_eq!(jobs(&mut one), alone);
-        assert!((1001..=2000).contains(&jobs(&mut many)));
+        assert!((3..=2000).contains(&jobs(&mut many)), "several groups, each perhaps in parts");
         assert_eq!(jobs(&mut one), alone);
         pool.join(|| thread::sleep(Duration::from_millis(1)), || thread::sleep(Duration::from_millis(1)));
         assert_eq!(jobs(&mut one), alone);

@@ -10,7 +10,6 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -76,7 +75,7 @@ pub(crate) struct Reduce<T, R: Reduction<T>> {
     open: Mutex<BTreeMap<u64, R::Part>>,
     /// Room for the parts that are left over at the end; empty otherwise.
     left_over: Mutex<Vec<(Node, Option<R::Part>)>>,
-    result: Arc<Slot<R::Result>>,
+    result: Slot<R::Result>,
 }
 
 /// The parts of a block in several pieces, by piece, and the number of pieces once the last one has come.
@@ -91,7 +90,7 @@ struct Shard<P> {
 }
 
 impl<T, R: Reduction<T>> Reduce<T, R> {
-    pub(crate) fn new(reduction: R, result: Arc<Slot<R::Result>>) -> Self {
+    pub(crate) fn new(reduction: R, result: Slot<R::Result>) -> Self {
         let shard = |_| CachePadded::new(Mutex::new(Shard { tree: HashMap::default(), rows: Vec::new() }));
         Self {
             reduction,

@@ -1,13 +1,14 @@
 //! The ways in which tasks access data.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::plan::Data;
 use crate::plan::draft::{Draft, Mode, SlotId};
 use crate::run::names::Names;
 use crate::run::slot::Slot;
-use crate::unwind;
+use private::Address;
 
 impl<T> Data<T> {
     /// Access for reading: the task gets `&T`. Other readers may run at the same time.
@@ -31,53 +32,48 @@ impl<T> Data<T> {
         Consume(self.access())
     }
 
-    fn access(&self) -> Bound<T> {
-        Bound { names: Arc::clone(&self.names), slot: self.slot, place: None }
+    fn access(&self) -> Named<T> {
+        Named { names: Arc::clone(&self.names), slot: self.slot, marker: PhantomData }
     }
 }
 
 /// The data of an access belongs to another graph.
 pub(super) struct ForeignData;
 
-/// An access to data, with the slot once the task is in a graph.
-struct Bound<T> {
+/// Data by its name, before the access is in a graph.
+struct Named<T> {
     names: Arc<Names>,
     slot: SlotId,
-    place: Option<Arc<Slot<T>>>,
+    marker: PhantomData<fn(T) -> T>,
 }
 
-impl<T> Bound<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, mode: Mode, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
-        if !Arc::ptr_eq(&self.names, &draft.names) {
-            return Err(ForeignData);
-        }
-        self.place = Some(slot_of(draft, self.slot));
+impl<T> Named<T> {
+    fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<(SlotId, Mode)>) -> Result<Slot<T>, ForeignData> {
         list.push((self.slot, mode));
-        Ok(())
-    }
-
-    fn place(&self) -> &Slot<T> {
-        self.place.as_deref().expect("a graph with foreign data is not planned")
+        slot_in(draft, &self.names, self.slot)
     }
 }
 
-/// The slot of a handle of this graph.
-pub(crate) fn slot_of<T>(draft: &Draft<'_>, slot: SlotId) -> Arc<Slot<T>> {
-    let slot = Arc::into_raw(Arc::clone(draft.any_slot(slot)));
-    #[expect(unsafe_code, reason = "slots are kept without their types")]
-    // SAFETY: a handle of this graph was made together with its slot, which is a `Slot<T>`, and handles are invariant
-    // in `T`.
-    unsafe {
-        Arc::from_raw(slot.cast())
+/// The slot of a handle.
+pub(super) fn slot_of<T>(draft: &Draft<'_>, data: &Data<T>) -> Result<Slot<T>, ForeignData> {
+    slot_in(draft, &data.names, data.slot)
+}
+
+fn slot_in<T>(draft: &Draft<'_>, names: &Arc<Names>, slot: SlotId) -> Result<Slot<T>, ForeignData> {
+    if !Arc::ptr_eq(names, &draft.names) {
+        return Err(ForeignData);
     }
+    #[expect(unsafe_code, reason = "slots are kept without their types")]
+    // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
+    Ok(unsafe { draft.slot(slot) })
 }
 
 /// Access to data for reading, made by [`Data::read`].
-pub struct Read<T>(Bound<T>);
+pub struct Read<T>(Named<T>);
 /// Access to data for writing, made by [`Data::write`].
-pub struct Write<T>(Bound<T>);
+pub struct Write<T>(Named<T>);
 /// Access to data that takes its value, made by [`Data::consume`].
-pub struct Consume<T>(Bound<T>);
+pub struct Consume<T>(Named<T>);
 
 /// What a task's closure receives for an access while the task fires.
 ///
@@ -85,7 +81,7 @@ pub struct Consume<T>(Bound<T>);
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how a task accesses data",
     label = "no access",
-    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to eight",
+    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to twelve",
     note = "what is no data of the graph, the closure of the task captures"
 )]
 pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
@@ -98,21 +94,21 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
     /// (1) The data is present, and no other thread accesses it in a way that excludes this access while `Ref` lives.
     #[doc(hidden)]
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    unsafe fn fetch(&self) -> Self::Ref;
+    unsafe fn fetch(slots: &Self::Slots) -> Self::Ref;
 }
 
-/// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of none to eight accesses.
+/// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of none to twelve accesses.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how a task accesses data",
     label = "no access",
-    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to eight",
+    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to twelve",
     note = "what is no data of the graph, the closure of the task captures"
 )]
-pub trait Access: for<'a> AccessAt<'a> + Send {
+pub trait Access: for<'a> AccessAt<'a> + private::Sealed<Slots: Send> {
     /// Finds the slots, and adds the accesses to `list`. An error if some data belongs to another graph.
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "sealed: called by the graph")]
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData>;
+    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData>;
 
     /// Called after the task has panicked: drops the data that it may have half written.
     ///
@@ -120,118 +116,121 @@ pub trait Access: for<'a> AccessAt<'a> + Send {
     /// (1) As for [`AccessAt::fetch`].
     #[doc(hidden)]
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    unsafe fn torn(&self);
+    unsafe fn torn(_slots: &Self::Slots) {}
 }
 
 mod private {
+    use crate::run::slot::Slot;
+
     #[expect(unnameable_types, reason = "that is what seals it")]
-    pub trait Sealed {}
-    impl<T> Sealed for super::Read<T> {}
-    impl<T> Sealed for super::Write<T> {}
-    impl<T> Sealed for super::Consume<T> {}
+    pub trait Sealed {
+        /// The addresses of the data.
+        type Slots;
+    }
+
+    /// The address of data.
+    #[expect(unnameable_types, reason = "the engine's")]
+    #[derive(Debug)]
+    pub struct Address<T>(pub(super) Slot<T>);
 }
 
-const THERE: &str = "a task fires when its data is there";
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<'a, T: Send + Sync> AccessAt<'a> for Read<T> {
-    type Ref = &'a T;
-    unsafe fn fetch(&self) -> &'a T {
-        // SAFETY: (1); (2) `T: Sync`.
-        unsafe { self.0.place().read() }.expect(THERE)
-    }
+/// The value of a slot in which there is one.
+///
+/// # Safety
+/// (1) There is one.
+#[expect(unsafe_code, reason = "a task fires when its data is there")]
+#[inline]
+unsafe fn there<V>(value: Option<V>) -> V {
+    debug_assert!(value.is_some(), "a task fires when its data is there");
+    // SAFETY: (1).
+    unsafe { value.unwrap_unchecked() }
 }
 
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<'a, T: Send> AccessAt<'a> for Write<T> {
-    type Ref = &'a mut T;
-    unsafe fn fetch(&self) -> &'a mut T {
-        // SAFETY: (1).
-        unsafe { self.0.place().write() }.expect(THERE)
-    }
+macro_rules! access {
+    ($(
+        $name:ident of [$($bound:ident)*] as $mode:expr, $ref:ty,
+        fetch |$slot:ident| $fetch:expr
+        $(, torn |$torn:ident| $clean:expr)?;
+    )*) => {$(
+        impl<T> private::Sealed for $name<T> {
+            type Slots = Address<T>;
+        }
+
+        #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+        impl<'a, T: $($bound +)*> AccessAt<'a> for $name<T> {
+            type Ref = $ref;
+            #[inline]
+            unsafe fn fetch(Address($slot): &Address<T>) -> $ref {
+                // SAFETY: (1); (2) only a type that is `Sync` can be read.
+                unsafe { there($fetch) }
+            }
+        }
+
+        #[expect(private_interfaces, reason = "sealed: called by the graph")]
+        impl<T: $($bound +)*> Access for $name<T> {
+            fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Address<T>, ForeignData> {
+                self.0.bind(draft, $mode, list).map(Address)
+            }
+            $(
+                #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+                unsafe fn torn(Address($torn): &Address<T>) {
+                    // SAFETY: (1).
+                    unsafe { $clean };
+                }
+            )?
+        }
+    )*};
+}
+access! {
+    Read of [Send Sync] as Mode::Read, &'a T, fetch |slot| slot.read();
+    Write of [Send] as Mode::Write, &'a mut T, fetch |slot| slot.write(), torn |slot| slot.clear();
+    Consume of [Send] as Mode::Consume, T, fetch |slot| slot.replace(None);
 }
 
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<T: Send> AccessAt<'_> for Consume<T> {
-    type Ref = T;
-    unsafe fn fetch(&self) -> T {
-        // SAFETY: (1).
-        unsafe { self.0.place().replace(None) }.expect(THERE)
-    }
+impl private::Sealed for () {
+    type Slots = ();
 }
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-#[expect(private_interfaces, reason = "sealed: called by the graph")]
-impl<T: Send + Sync> Access for Read<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
-        self.0.bind(draft, Mode::Read, list)
-    }
-    unsafe fn torn(&self) {}
-}
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-#[expect(private_interfaces, reason = "sealed: called by the graph")]
-impl<T: Send> Access for Write<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
-        self.0.bind(draft, Mode::Write, list)
-    }
-    unsafe fn torn(&self) {
-        // SAFETY: (1).
-        unwind::drop_value(unsafe { self.0.place().replace(None) });
-    }
-}
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-#[expect(private_interfaces, reason = "sealed: called by the graph")]
-impl<T: Send> Access for Consume<T> {
-    fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
-        self.0.bind(draft, Mode::Consume, list)
-    }
-    unsafe fn torn(&self) {}
-}
-
-impl private::Sealed for () {}
 
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 impl AccessAt<'_> for () {
     type Ref = ();
-    unsafe fn fetch(&self) {}
+    unsafe fn fetch((): &()) {}
 }
 
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl Access for () {
-    fn bind(&mut self, _: &mut Draft<'_>, _: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
+    fn bind(&self, _: &Draft<'_>, _: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
         Ok(())
     }
-    unsafe fn torn(&self) {}
 }
 
 macro_rules! tuples {
     ($(($($access:ident $place:tt),*))*) => {$(
-        impl<$($access: private::Sealed),*> private::Sealed for ($($access,)*) {}
+        impl<$($access: private::Sealed),*> private::Sealed for ($($access,)*) {
+            type Slots = ($($access::Slots,)*);
+        }
 
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
         impl<'a, $($access: AccessAt<'a>),*> AccessAt<'a> for ($($access,)*) {
             type Ref = ($($access::Ref,)*);
-            unsafe fn fetch(&self) -> Self::Ref {
+            #[inline]
+            unsafe fn fetch(slots: &Self::Slots) -> Self::Ref {
                 // SAFETY: (1) passed on. The accesses of one task do not exclude each other: the plan refuses data that
                 // is accessed twice, unless both accesses read.
-                unsafe { ($(self.$place.fetch(),)*) }
+                unsafe { ($($access::fetch(&slots.$place),)*) }
             }
         }
 
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
         #[expect(private_interfaces, reason = "sealed: called by the graph")]
         impl<$($access: Access),*> Access for ($($access,)*) {
-            fn bind(&mut self, draft: &mut Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
-                // All are bound, even if one before them belongs to another graph.
-                [$(self.$place.bind(draft, list)),*].into_iter().collect()
+            fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData> {
+                Ok(($(self.$place.bind(draft, list)?,)*))
             }
-            unsafe fn torn(&self) {
+            unsafe fn torn(slots: &Self::Slots) {
                 $(
                     // SAFETY: (1) passed on.
-                    unsafe { self.$place.torn() };
+                    unsafe { $access::torn(&slots.$place) };
                 )*
             }
         }
@@ -246,6 +245,10 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
 }
 
 macro_rules! debug {

@@ -21,7 +21,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::access::slot_of;
+use super::access::{ForeignData, slot_of};
 use super::{Graph, SharedDraft, Sink, Stream};
 use crate::engine::edge::{Boundary, Edge, SendOn};
 use crate::engine::fork::{Fork, Route};
@@ -115,14 +115,14 @@ impl<'env> Graph<'env> {
     }
 
     /// The slot of data that a source reads. For data of another graph, which is a defect, it is an empty slot.
-    pub(crate) fn slot<D>(&self, data: &Data<D>) -> Arc<Slot<D>> {
-        slot_in(&self.draft.borrow(), data)
+    pub(crate) fn slot<D: Send + 'env>(&self, data: &Data<D>) -> Slot<D> {
+        slot_in(&mut self.draft.borrow_mut(), data)
     }
 }
 
-fn slot_in<D>(draft: &Draft<'_>, data: &Data<D>) -> Arc<Slot<D>> {
-    let own = Arc::ptr_eq(&data.names, &draft.names);
-    if own { slot_of(draft, data.slot) } else { Arc::new(Slot::new(None)) }
+/// The slot of data. Data of another graph is a defect, and gets an empty slot.
+fn slot_in<'env, D: Send + 'env>(draft: &mut Draft<'env>, data: &Data<D>) -> Slot<D> {
+    slot_of(draft, data).unwrap_or_else(|ForeignData| draft.slot_apart())
 }
 
 impl<'env, T, P> Stream<'env, T, P> {
@@ -164,14 +164,14 @@ impl<'env, T, P> Stream<'env, T, P> {
 
     /// Adds a fused operator that reads data. The stage waits until the data is there.
     #[track_caller]
-    pub(crate) fn fuse_with_data<D, O: FusedOp<T>>(
+    pub(crate) fn fuse_with_data<D: Send + 'env, O: FusedOp<T>>(
         self,
         method: &'static str,
         data: &Data<D>,
-        op: impl FnOnce(Arc<Slot<D>>) -> O,
+        op: impl FnOnce(Slot<D>) -> O,
     ) -> Stream<'env, O::Out, Op<P, O>> {
         let mut draft = self.describe(method);
-        let slot = slot_in(&draft, data);
+        let slot = slot_in(&mut draft, data);
         draft.stages[self.stage].spooled |= self.spooled;
         drop(draft);
         let stream = self.fuse(method, op(slot));
@@ -224,7 +224,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self,
         method: &'static str,
         keeps: Option<&'static str>,
-        op: impl FnOnce(Arc<Slot<R>>) -> O,
+        op: impl FnOnce(Slot<R>) -> O,
     ) -> Data<R>
     where
         T: Send,
@@ -242,7 +242,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         self,
         method: &'static str,
         keeps: Option<&'static str>,
-        tail: impl FnOnce(Arc<Slot<R>>) -> K,
+        tail: impl FnOnce(Slot<R>) -> K,
     ) -> Data<R> {
         let (data, result) = self.add_sink(method, keeps);
         self.close_free(tail(result));
@@ -293,13 +293,12 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Adds a sink to the stage, and returns its result and the slot for it.
     #[track_caller]
     pub(super) fn add_sink<R: Send + 'env>(&self, method: &'static str, keeps: Option<&'static str>) -> Sink<R> {
-        let result = Arc::new(Slot::new(None));
         let mut draft = self.describe(method);
         let names = Arc::clone(&draft.names);
         let op = names.add(method, Location::caller());
         draft.add_sink(self.stage, op);
         draft.stages[self.stage].keeps = keeps;
-        let slot = draft.add_slot(Arc::<Slot<R>>::clone(&result), op, false);
+        let (slot, result) = draft.add_slot(None, op);
         draft.sink_writes(self.stage, slot);
         drop(draft);
         (Data::new(names, slot, op), result)

@@ -1,7 +1,6 @@
 //! Streams with keys.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::Stream;
 use crate::engine::pipe::Pipe;
@@ -32,7 +31,7 @@ impl<'env, K: 'env, T: 'env, P: Pipe<Out = (K, T)> + 'env> Keyed<'env, K, T, P> 
         self,
         method: &'static str,
         keeps: &'static str,
-        tail: impl FnOnce(Arc<Slot<R>>) -> S,
+        tail: impl FnOnce(Slot<R>) -> S,
     ) -> Data<R> {
         let (data, result) = self.pairs.add_sink(method, Some(keeps));
         self.pairs.close(tail(result));

@@ -41,7 +41,7 @@ use crate::topology::Topology;
 /// The draft of a graph that is being described. Its streams share it.
 type SharedDraft<'env> = Rc<RefCell<Draft<'env>>>;
 /// The result of a sink, and the slot that the sink puts it into.
-type Sink<R> = (Data<R>, Arc<Slot<R>>);
+type Sink<R> = (Data<R>, Slot<R>);
 
 /// A description of work: streams that flow through typed operators, and data that tasks access.
 ///

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Graph;
 use super::access::{Access, AccessAt, ForeignData};
 use crate::plan::Data;
-use crate::run::dag::TaskBody;
-use crate::run::slot::{AnySlot as _, Slot};
+use crate::run::slot::Slot;
+use crate::run::tasks::record::Fire;
 
 impl<'env> Graph<'env> {
     /// Adds data with a value, for tasks to read and write.
@@ -15,7 +15,7 @@ impl<'env> Graph<'env> {
     #[track_caller]
     pub fn data<T: Send + 'env>(&self, value: T) -> Data<T> {
         let op = self.names.add("data", Location::caller());
-        let slot = self.draft.borrow_mut().add_slot(Arc::new(Slot::new(Some(value))), op, true);
+        let (slot, _) = self.draft.borrow_mut().add_slot(Some(value), op);
         Data::new(Arc::clone(&self.names), slot, op)
     }
 
@@ -36,7 +36,7 @@ impl<'env> Graph<'env> {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     #[track_caller]
-    pub fn task<A, F, R>(&self, mut access: A, body: F) -> Data<R>
+    pub fn task<A, F, R>(&self, access: A, body: F) -> Data<R>
     where
         A: Access + 'env,
         F: for<'a> FnMut(<A as AccessAt<'a>>::Ref) -> R + Send + 'env,
@@ -44,44 +44,62 @@ impl<'env> Graph<'env> {
     {
         let op = self.names.add("task", Location::caller());
         let mut draft = self.draft.borrow_mut();
+        let (slot, result) = draft.add_result(op);
         let mut accesses = Vec::new();
-        if let Err(ForeignData) = access.bind(&mut draft, &mut accesses) {
-            draft.defect(op, "it accesses data of another graph");
+        match access.bind(&draft, &mut accesses) {
+            Ok(slots) => draft.add_task(op, Task::<A, F, R> { slots, body, result }, &accesses, slot),
+            Err(ForeignData) => {
+                draft.defect(op, "it accesses data of another graph");
+                draft.add_task(op, Defective, &[], slot);
+            }
         }
-        let result = Arc::new(Slot::new(None));
-        let slot = draft.add_slot(result.clone(), op, false);
-        draft.add_task(op, Box::new(TypedTask { access, body, result }), &accesses, slot);
         Data::new(Arc::clone(&self.names), slot, op)
     }
 }
 
 /// A task with its types.
-struct TypedTask<A, F, R> {
-    access: A,
+struct Task<A: Access, F, R> {
+    slots: A::Slots,
     body: F,
-    result: Arc<Slot<R>>,
+    result: Slot<R>,
 }
 
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<A, F, R> TaskBody for TypedTask<A, F, R>
+impl<A, F, R> Fire for Task<A, F, R>
 where
     A: Access,
     F: for<'a> FnMut(<A as AccessAt<'a>>::Ref) -> R + Send,
     R: Send,
 {
+    #[inline]
     unsafe fn fire(&mut self) {
-        // What the run before has made. It goes first, so that it and the new result do not both take memory.
-        // SAFETY: (1) the run before is over, and in this one everything that accesses the result comes after this task.
-        unsafe { self.result.clear() };
+        if std::mem::needs_drop::<R>() {
+            // What the run before has made. It goes first, so that it and the new result do not both take memory.
+            // SAFETY: (1) the run before is over, and in this one everything that accesses the result comes after this.
+            unsafe { self.result.clear() };
+        }
         // SAFETY: (1) passed on.
-        let result = (self.body)(unsafe { self.access.fetch() });
+        let result = (self.body)(unsafe { A::fetch(&self.slots) });
         // SAFETY: (1) as above.
         let old = unsafe { self.result.replace(Some(result)) };
-        debug_assert!(old.is_none(), "it was dropped above");
+        debug_assert!(!std::mem::needs_drop::<R>() || old.is_none(), "it was dropped above");
     }
 
     unsafe fn torn(&mut self) {
         // SAFETY: (1) passed on.
-        unsafe { self.access.torn() };
+        unsafe { A::torn(&self.slots) };
+        // SAFETY: (1) as in `fire`.
+        unsafe { self.result.clear() };
     }
+}
+
+/// Stands for a task of a graph that has a defect.
+struct Defective;
+
+#[expect(unsafe_code, reason = "as for any task")]
+impl Fire for Defective {
+    unsafe fn fire(&mut self) {
+        unreachable!("a graph with a defect is not planned");
+    }
+    unsafe fn torn(&mut self) {}
 }

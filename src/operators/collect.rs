@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
@@ -52,7 +51,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The operator of [`Stream::collect`] and [`Stream::collect_as`].
 struct Collect<T, B> {
     finish: fn(Vec<T>) -> B,
-    result: Arc<Slot<B>>,
+    result: Slot<B>,
 }
 
 impl<T: Send, B: Send> SerialOp<T> for Collect<T, B> {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::filter::Filter;
 use super::filter_map::FilterMap;
@@ -85,7 +84,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The operator that ends its stream at the first item, and makes an answer of it.
 struct First<T, R> {
     finish: fn(Option<T>) -> R,
-    result: Arc<Slot<R>>,
+    result: Slot<R>,
 }
 
 impl<T: Send, R: Send> SerialOp<T> for First<T, R> {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use crate::engine::op::IntoFailure;
 use crate::engine::pipe::Pipe;
@@ -82,7 +81,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 struct Fold<A, I, F> {
     init: I,
     f: F,
-    result: Arc<Slot<A>>,
+    result: Slot<A>,
 }
 
 impl<T, A: Send, I: FnMut() -> A + Send, F: FnMut(A, T) -> A + Send> SerialOp<T> for Fold<A, I, F> {
@@ -107,7 +106,7 @@ impl<T, A: Send, I: FnMut() -> A + Send, F: FnMut(A, T) -> A + Send> SerialOp<T>
 struct TryFold<A, F> {
     init: A,
     f: F,
-    result: Arc<Slot<A>>,
+    result: Slot<A>,
 }
 
 impl<T, A, E, F> SerialOp<T> for TryFold<A, F>
@@ -144,7 +143,7 @@ where
 struct Accumulate<A, F> {
     init: A,
     f: F,
-    result: Arc<Slot<A>>,
+    result: Slot<A>,
 }
 
 impl<T, A: Clone + Send, F: FnMut(&mut A, T) + Send> SerialOp<T> for Accumulate<A, F> {

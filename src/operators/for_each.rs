@@ -1,7 +1,6 @@
 //! `for_each`: gives all items to a closure.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use crate::engine::drive::{Drive, DriveAll};
 use crate::engine::pipe::Pipe;
@@ -27,7 +26,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The tail of [`Stream::for_each`].
 pub(super) struct ForEach<F> {
     pub(super) f: F,
-    pub(super) result: Arc<Slot<()>>,
+    pub(super) result: Slot<()>,
 }
 
 impl<T, F: Fn(T) + Send + Sync> Tail<T> for ForEach<F> {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
@@ -25,7 +24,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The operator of [`Stream::for_each_ordered`].
 struct ForEachOrdered<F> {
     f: F,
-    result: Arc<Slot<()>>,
+    result: Slot<()>,
 }
 
 impl<T, F: FnMut(T) + Send> SerialOp<T> for ForEachOrdered<F> {

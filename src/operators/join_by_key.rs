@@ -1,7 +1,6 @@
 //! `join_by_key`: pairs items with equal keys.
 
 use std::hash::Hash;
-use std::sync::Arc;
 
 use super::fold_by_key::push;
 use super::key_by::KeyBy;
@@ -62,7 +61,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
 /// The operator of [`Stream::join_by_key`].
 struct JoinByKey<K, U, F> {
-    table: Arc<Slot<Table<K, Vec<U>>>>,
+    table: Slot<Table<K, Vec<U>>>,
     key: F,
 }
 

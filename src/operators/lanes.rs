@@ -23,7 +23,6 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -122,11 +121,11 @@ pub(super) struct Lanes<K, T, V, R, F> {
     /// Empty packets for pieces, and for the bundles of each lane.
     pieces: Edge<Option<Bundle<K, T>>>,
     bundles: [Edge<Item<K, T>>; LANES],
-    result: Arc<Slot<Table<K, R>>>,
+    result: Slot<Table<K, R>>,
 }
 
 impl<K: Hash + Eq, T, V, R, F: Fn(Option<V>, T) -> V> Lanes<K, T, V, R, F> {
-    pub(super) fn new(add: F, finish: fn(V) -> R, result: Arc<Slot<Table<K, R>>>) -> Self {
+    pub(super) fn new(add: F, finish: fn(V) -> R, result: Slot<Table<K, R>>) -> Self {
         let waiting = std::array::from_fn(|_| VecDeque::new());
         Self {
             add,

@@ -8,7 +8,6 @@
 use std::any::Any;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -73,7 +72,7 @@ pub(super) struct LocalTables<K, T, C: Commutative<T>> {
     merged: Box<[Merged<K, C::Result>]>,
     /// How many partitions are not merged yet.
     unmerged: FixedCountdown,
-    result: Arc<Slot<Table<K, C::Result>>>,
+    result: Slot<Table<K, C::Result>>,
 }
 
 #[expect(unsafe_code, reason = "each seat has its own table")]
@@ -84,7 +83,7 @@ pub(super) struct LocalTables<K, T, C: Commutative<T>> {
 unsafe impl<K: Send, T, C: Commutative<T>> Sync for LocalTables<K, T, C> {}
 
 impl<K: Hash + Eq, T, C: Commutative<T>> LocalTables<K, T, C> {
-    pub(super) fn new(each: C, result: Arc<Slot<Table<K, C::Result>>>) -> Self {
+    pub(super) fn new(each: C, result: Slot<Table<K, C::Result>>) -> Self {
         Self {
             each,
             hasher: RandomState::default(),

@@ -1,7 +1,5 @@
 //! `map_with`: replaces every item, with the help of data.
 
-use std::sync::Arc;
-
 use crate::engine::op::{Emit, FusedOp, Makes};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
@@ -40,7 +38,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 
 /// The operator of [`Stream::map_with`].
 struct MapWith<D, F> {
-    data: Arc<Slot<D>>,
+    data: Slot<D>,
     f: F,
 }
 

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::for_each::ForEach;
 use super::try_map::TryMap;
@@ -58,7 +57,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
 /// The operator of [`Stream::try_for_each_ordered`].
 struct TryForEachOrdered<F> {
     f: F,
-    result: Arc<Slot<()>>,
+    result: Slot<()>,
 }
 
 impl<T, E, F> SerialOp<T> for TryForEachOrdered<F>

@@ -6,16 +6,27 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::run::dag::TaskBody;
 use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
-use crate::run::slot::AnySlot;
+use crate::run::slot::{Slot, Values};
 use crate::run::tally::Retried;
+use crate::run::tasks::record::{Fire, Records};
 
 /// A slot, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlotId(pub(super) usize);
+pub(crate) struct SlotId(u32);
+
+impl SlotId {
+    /// Its index among the slots of the graph.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// How a slot is accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +48,15 @@ pub(crate) enum Who {
 }
 
 /// A node of the task graph.
-pub(super) enum NodeDraft<'env> {
-    Task { op: usize, body: Box<dyn TaskBody + 'env> },
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NodeDraft {
+    Task { op: usize, record: u32 },
     Gate { stage: usize },
     End { stage: usize },
 }
 
-pub(super) struct SlotDraft<'env> {
-    pub(super) slot: Arc<dyn AnySlot + 'env>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SlotDraft {
     pub(super) op: usize,
     /// Whether the user gives its value, not a task or sink.
     pub(super) given: bool,
@@ -97,8 +109,9 @@ pub(crate) struct StageDraft<'env> {
 /// What a graph describes.
 pub(crate) struct Draft<'env> {
     pub(crate) names: Arc<Names>,
-    pub(super) slots: Vec<SlotDraft<'env>>,
-    pub(super) nodes: Vec<NodeDraft<'env>>,
+    pub(super) slots: Vec<SlotDraft>,
+    pub(super) nodes: Vec<NodeDraft>,
+    pub(super) records: Records<'env>,
     /// All accesses to slots, in program order.
     pub(super) accesses: Vec<(Who, SlotId, Mode)>,
     pub(crate) stages: Vec<StageDraft<'env>>,
@@ -116,6 +129,8 @@ pub(crate) struct Draft<'env> {
     pub(crate) retried: Vec<(usize, Retried)>,
     /// Whether the graph was planned, so that this draft is only what it left behind for streams that are still held.
     planned: bool,
+    /// The values of the slots. The last field: what has their addresses is dropped before.
+    pub(super) values: Values<'env>,
 }
 
 impl<'env> Draft<'env> {
@@ -124,6 +139,7 @@ impl<'env> Draft<'env> {
             names: Arc::new(Names::default()),
             slots: Vec::new(),
             nodes: Vec::new(),
+            records: Records::new(),
             accesses: Vec::new(),
             stages: Vec::new(),
             sequences: Vec::new(),
@@ -133,6 +149,7 @@ impl<'env> Draft<'env> {
             meets_outside: false,
             retried: Vec::new(),
             planned: false,
+            values: Values::new(),
         }
     }
 
@@ -206,27 +223,40 @@ impl<'env> Draft<'env> {
         }
     }
 
-    /// Adds a slot. `given` says whether the user gives its value.
-    pub(crate) fn add_slot(&mut self, slot: Arc<dyn AnySlot + 'env>, op: usize, given: bool) -> SlotId {
-        self.slots.push(SlotDraft { slot, op, given });
-        SlotId(self.slots.len() - 1)
+    /// Adds a slot. A value means that the user gives it.
+    pub(crate) fn add_slot<T: Send + 'env>(&mut self, value: Option<T>, op: usize) -> (SlotId, Slot<T>) {
+        self.slots.push(SlotDraft { op, given: value.is_some() });
+        let (number, slot) = self.values.add(value);
+        (SlotId(number), slot)
+    }
+
+    /// Adds the slot of a task's result.
+    pub(crate) fn add_result<T: Send + 'env>(&mut self, op: usize) -> (SlotId, Slot<T>) {
+        self.slots.push(SlotDraft { op, given: false });
+        let (number, slot) = self.values.add_result();
+        (SlotId(number), slot)
+    }
+
+    /// A slot that nothing of the graph uses.
+    pub(crate) fn slot_apart<T: Send + 'env>(&mut self) -> Slot<T> {
+        self.values.apart()
     }
 
     /// The slot with this number.
-    pub(crate) fn any_slot(&self, slot: SlotId) -> &Arc<dyn AnySlot + 'env> {
-        &self.slots[slot.0].slot
+    ///
+    /// # Safety
+    /// (1) It was added as a slot of a `T`.
+    #[expect(unsafe_code, reason = "slots are kept without their types")]
+    pub(crate) unsafe fn slot<T>(&self, slot: SlotId) -> Slot<T> {
+        // SAFETY: (1) passed on.
+        unsafe { self.values.slot(slot.0) }
     }
 
     /// Adds a task and its accesses; it writes its result into the slot `out`.
-    pub(crate) fn add_task(
-        &mut self,
-        op: usize,
-        body: Box<dyn TaskBody + 'env>,
-        accesses: &[(SlotId, Mode)],
-        out: SlotId,
-    ) {
+    pub(crate) fn add_task<T: Fire + 'env>(&mut self, op: usize, record: T, accesses: &[(SlotId, Mode)], out: SlotId) {
         let node = self.nodes.len();
-        self.nodes.push(NodeDraft::Task { op, body });
+        let record = self.records.add(record);
+        self.nodes.push(NodeDraft::Task { op, record });
         self.accesses.extend(accesses.iter().map(|(slot, mode)| (Who::Task(node), *slot, *mode)));
         self.accesses.push((Who::Task(node), out, Mode::Write));
     }

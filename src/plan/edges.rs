@@ -29,18 +29,18 @@ impl Edges {
         for (who, slot, mode) in &draft.accesses {
             let (start, end) = span(draft, *who);
             if let Some(start) = start {
-                if let Some(writer) = last_writer[slot.0] {
+                if let Some(writer) = last_writer[slot.index()] {
                     edges.add(writer, start);
                 }
                 if *mode != Mode::Read {
-                    readers[slot.0].iter().for_each(|reader| edges.add(*reader, start));
+                    readers[slot.index()].iter().for_each(|reader| edges.add(*reader, start));
                 }
             }
             if *mode == Mode::Read {
-                readers[slot.0].push(end);
+                readers[slot.index()].push(end);
             } else {
-                last_writer[slot.0] = Some(end);
-                readers[slot.0].clear();
+                last_writer[slot.index()] = Some(end);
+                readers[slot.index()].clear();
             }
         }
         edges.add_explicit(draft);

@@ -16,9 +16,11 @@ mod data;
 pub(crate) mod draft;
 mod edges;
 mod explain;
+mod groups;
 mod picture;
 mod place;
 mod running;
+mod units;
 mod validate;
 
 use std::collections::HashSet;
@@ -28,18 +30,22 @@ use std::sync::Arc;
 use crate::error::{BuildError, RunError, RunErrorKind};
 use crate::pool::Pool;
 use crate::report::Report;
-use crate::run::dag::{Dag, DagNode, Home};
 use crate::run::flow::batch::BatchSize;
 use crate::run::flow::order::Sequence;
 use crate::run::flow::source::Source;
 use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts, TailKind};
 use crate::run::flow::turn::Bytes;
 use crate::run::names::Names;
-use crate::run::slot::{AnySlot, Slot};
+use crate::run::slot::{Slot, Values};
+use crate::run::tasks::dag::Dag;
+use crate::run::tasks::parts::Home;
 use crate::run::{RunParts, Seated};
 use blueprint::Checked;
 use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, SlotId, Who};
+use edges::index;
 use explain::Facts;
+use groups::Shape;
+use units::Units;
 
 pub use blueprint::Blueprint;
 pub use data::Data;
@@ -53,7 +59,8 @@ pub(crate) const MAX_CREDITS: usize = 1 << 20;
 /// A graph that was checked and laid out, together with its data and results.
 ///
 /// [`Graph::plan`](crate::Graph::plan) and [`Pool::run`] make plans. A plan can run again and again. The engine
-/// allocates nothing in a run; `collect`, growing tables and closures may. A plan is `Send`, not `Sync`. It may outlive
+/// allocates nothing in a run; `collect`, growing tables and closures may. A plan with tasks learns from the runs 1, 2, 4, 8
+/// and so on how long they take, and if it was wrong by far, groups them anew before the next run. A plan is `Send`, not `Sync`. It may outlive
 /// its pool, but cannot run after that. Dropping it drops the data in it.
 ///
 /// ```
@@ -77,17 +84,21 @@ pub(crate) const MAX_CREDITS: usize = 1 << 20;
 /// ```
 pub struct Plan<'env> {
     run: Seated<'env>,
-    slots: Vec<PlannedSlot<'env>>,
+    slots: Vec<PlannedSlot>,
     /// The slots that each run looks at before it begins: data that the user gives and something accesses, and results
     /// of sinks.
-    first: Box<[usize]>,
+    first: Box<[u32]>,
     /// An operator that threads outside serve while a run goes on.
     served: Option<usize>,
     facts: Facts,
+    shape: Shape,
+    units: Units,
+    /// The last field: what has the addresses of slots is dropped before.
+    values: Values<'env>,
 }
 
-struct PlannedSlot<'env> {
-    slot: Arc<dyn AnySlot + 'env>,
+#[derive(Clone, Copy)]
+struct PlannedSlot {
     op: usize,
     maker: Maker,
 }
@@ -111,11 +122,11 @@ impl<'env> Plan<'env> {
         let shared = &pool.shared;
         let Checked { edges, homes, sources: bounds } = Checked::of(&draft, pool.topology(), shared.workers())?;
         let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
-        let tasks = draft.nodes.iter().map(|node| match node {
+        let node_homes = draft.nodes.iter().map(|node| match node {
             NodeDraft::Task { op, .. } => group(homes.get(*op).node),
             NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
         });
-        let tasks: Vec<Home> = tasks.collect();
+        let node_homes: Vec<Home> = node_homes.collect();
         let source_homes = draft.stages.iter().map(|stage| {
             let parts = stage.source.as_ref().map_or_else(Vec::new, |_| homes.parts(stage.ops[0].0));
             let parts: Box<[Home]> = parts.into_iter().map(group).collect();
@@ -123,16 +134,16 @@ impl<'env> Plan<'env> {
         });
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
         let facts = Facts::of(&draft, &edges, &bounds, homes);
-        let slots = planned(draft.slots, &draft.accesses);
-        let looks = |slot: &PlannedSlot<'_>| matches!(slot.maker, Maker::User | Maker::Sink);
-        let first = (0..slots.len()).filter(|slot| looks(&slots[*slot])).collect();
+        let slots = planned(&draft.slots, &draft.accesses);
+        let consumed =
+            draft.accesses.iter().filter(|(_, _, mode)| *mode == Mode::Consume).map(|(_, slot, _)| slot.number());
+        let units = Units::new(consumed.filter(|slot| draft.values.is_unit(*slot)).collect());
+        let looks = |slot: &PlannedSlot| matches!(slot.maker, Maker::User | Maker::Sink);
+        let first = (0..index(slots.len())).filter(|slot| looks(&slots[*slot as usize])).collect();
 
-        let nodes = draft.nodes.into_iter().zip(tasks).map(|(node, home)| match node {
-            NodeDraft::Task { op, body } => DagNode::Task { op, body, home },
-            NodeDraft::Gate { stage } => DagNode::Gate { stage },
-            NodeDraft::End { .. } => DagNode::End,
-        });
-        let dag = Dag::new(nodes.collect(), edges.list);
+        let home = |node: u32| node_homes[node as usize];
+        let (shape, stage_ends) = Shape::new(&draft.nodes, edges.list, &draft.stages, home, shared.workers());
+        let dag = Dag::new(shape.group(draft.records, None));
         let mut numbered = vec![Vec::new(); draft.sequences.len()];
         draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.sequence].push(index));
         let sequences = numbered.into_iter().zip(draft.sequences);
@@ -159,7 +170,6 @@ impl<'env> Plan<'env> {
                 }
                 Body::Packets(body) => Reads::Packets(body),
             };
-            let end_node = stage.end.map(|node| u32::try_from(node).expect("fewer than 2^32 nodes"));
             let parts = StageParts {
                 reads,
                 ops: stage.ops,
@@ -168,14 +178,14 @@ impl<'env> Plan<'env> {
                 inputs: stage.inputs,
                 gated: stage.gate.is_some() || stage.waits_for.is_some(),
                 spooled: stage.spooled,
-                end_node,
+                end_joint: stage_ends[index],
             };
             stages.push(StageCell::new(index, parts, capacity));
         }
         let meets_outside = draft.meets_outside || sources.iter().any(Source::is_live);
         let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
         let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
-        Ok(Self { run, slots, first, served, facts })
+        Ok(Self { run, slots, first, served, facts, shape, units, values: draft.values })
     }
 
     /// Runs the graph once, and returns when the run is over.
@@ -205,32 +215,45 @@ impl<'env> Plan<'env> {
         }
         self.make_ready()?;
         let ran = self.run.execute();
-        if ran.is_err() {
-            self.drop_left();
-        }
+        self.keep_results(ran.is_ok());
         ran
     }
 
     /// Looks whether the plan can run, and drops results of the run before.
     fn make_ready(&mut self) -> Result<(), RunError> {
-        let first = || self.first.iter().map(|slot| &self.slots[*slot]);
-        if let Some(slot) = first().find(|slot| slot.maker == Maker::User && !slot.is_present()) {
-            let name = self.names().get(slot.op);
+        let slots = &self.slots;
+        let first = |maker| self.first.iter().copied().filter(move |slot| slots[*slot as usize].maker == maker);
+        if let Some(slot) = first(Maker::User).find(|slot| !self.is_present(*slot)) {
+            let name = self.names().get(self.slots[slot as usize].op);
             let message = "its value was taken: set it again".to_owned();
             return Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()));
         }
         self.run.check_ready()?;
-        first().filter(|slot| slot.maker == Maker::Sink).for_each(PlannedSlot::clear);
+        first(Maker::Sink).for_each(|slot| self.clear(slot));
+        let shape = &self.shape;
+        self.run.regroup(|records, nanos| shape.group(records, Some(&nanos)));
         Ok(())
     }
 
-    /// Drops the results of earlier runs that the last one has left, because their tasks did not fire in it.
+    /// A run has ended. If it has failed, drops the results of earlier runs that are left, because their tasks did not fire
+    /// in this one.
+    fn keep_results(&mut self, is_whole: bool) {
+        if is_whole {
+            self.units.all_were_made();
+        } else {
+            self.drop_left();
+        }
+    }
+
     #[cold]
-    fn drop_left(&self) {
+    fn drop_left(&mut self) {
         let fired = self.run.get().dag.tasks().filter(|(_, fired, ..)| *fired).map(|(op, ..)| op);
         let fired: HashSet<usize> = fired.collect();
-        let left = self.slots.iter().filter(|slot| slot.maker == Maker::Task && !fired.contains(&slot.op));
-        left.for_each(PlannedSlot::clear);
+        let results = || (0..).zip(&self.slots).filter(|(_, slot)| slot.maker == Maker::Task);
+        results().filter(|(_, slot)| !fired.contains(&slot.op)).for_each(|(slot, _)| self.clear(slot));
+        let values = &self.values;
+        let made = results().filter(|(slot, of)| values.is_unit(*slot) && fired.contains(&of.op)).map(|(slot, _)| slot);
+        self.units.were_made(made);
     }
 
     /// The report on the last run: what operators, stages and workers did. Before the first run all counts are 0.
@@ -264,6 +287,9 @@ impl<'env> Plan<'env> {
     #[track_caller]
     pub fn take<T>(&mut self, data: Data<T>) -> T {
         let slot = self.slot(&data);
+        if slot.is_unit() && !self.units.put(data.slot.number(), false) {
+            self.absent(&data);
+        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
         let value = unsafe { slot.replace(None) };
@@ -289,10 +315,14 @@ impl<'env> Plan<'env> {
     #[must_use]
     #[track_caller]
     pub fn try_get<T>(&self, data: &Data<T>) -> Option<&T> {
+        let slot = self.slot(data);
+        if !self.has_unit(data, slot) {
+            return None;
+        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs while `self` is borrowed; (2) a plan is not `Sync`, so no other thread reads.
         unsafe {
-            self.slot(data).read()
+            slot.read()
         }
     }
 
@@ -303,9 +333,13 @@ impl<'env> Plan<'env> {
     #[must_use]
     #[track_caller]
     pub fn get_mut<T>(&mut self, data: &Data<T>) -> &mut T {
+        let slot = self.slot(data);
+        if !self.has_unit(data, slot) {
+            self.absent(data);
+        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
-        let value = unsafe { self.slot(data).write() };
+        let value = unsafe { slot.write() };
         let Some(value) = value else { self.absent(data) };
         value
     }
@@ -316,11 +350,20 @@ impl<'env> Plan<'env> {
     /// If it belongs to another graph.
     #[track_caller]
     pub fn set<T>(&mut self, data: &Data<T>, value: T) -> Option<T> {
+        let slot = self.slot(data);
+        if slot.is_unit() {
+            return self.units.put(data.slot.number(), true).then_some(value);
+        }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
         unsafe {
-            self.slot(data).replace(Some(value))
+            slot.replace(Some(value))
         }
+    }
+
+    /// Whether the value of a slot is there, as far as the slot does not know itself.
+    fn has_unit<T>(&self, data: &Data<T>, slot: Slot<T>) -> bool {
+        !slot.is_unit() || self.units.is_there(data.slot.number())
     }
 
     fn names(&self) -> &Arc<Names> {
@@ -328,19 +371,33 @@ impl<'env> Plan<'env> {
     }
 
     #[track_caller]
-    fn slot<T>(&self, data: &Data<T>) -> &Slot<T> {
+    fn slot<T>(&self, data: &Data<T>) -> Slot<T> {
         assert!(
             Arc::ptr_eq(&data.names, self.names()),
             "'{}' is data of another graph than this plan's ('{}' is one of its own)",
             data.names.get(data.op),
             self.slots.first().map_or_else(|| "nothing".to_owned(), |slot| self.names().get(slot.op)),
         );
-        let slot: *const (dyn AnySlot + 'env) = Arc::as_ptr(&self.slots[data.slot.0].slot);
         #[expect(unsafe_code, reason = "slots are kept without their types")]
-        // SAFETY: a handle of this graph was made together with its slot, which is a `Slot<T>`, and handles are
-        // invariant in `T`.
+        // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
         unsafe {
-            &*slot.cast()
+            self.values.slot(data.slot.number())
+        }
+    }
+
+    fn is_present(&self, slot: u32) -> bool {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs.
+        unsafe {
+            self.values.is_present(slot)
+        }
+    }
+
+    fn clear(&self, slot: u32) {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) nothing runs.
+        unsafe {
+            self.values.clear(slot);
         }
     }
 
@@ -351,12 +408,11 @@ impl<'env> Plan<'env> {
 }
 
 /// The slots of a draft, with what the accesses tell of their makers.
-fn planned<'env>(slots: Vec<SlotDraft<'env>>, accesses: &[(Who, SlotId, Mode)]) -> Vec<PlannedSlot<'env>> {
-    let maker = |slot: &SlotDraft<'_>| if slot.given { Maker::UserForNobody } else { Maker::Task };
-    let planned = slots.into_iter().map(|draft| PlannedSlot { maker: maker(&draft), slot: draft.slot, op: draft.op });
-    let mut planned: Vec<_> = planned.collect();
+fn planned(slots: &[SlotDraft], accesses: &[(Who, SlotId, Mode)]) -> Vec<PlannedSlot> {
+    let maker = |slot: &SlotDraft| if slot.given { Maker::UserForNobody } else { Maker::Task };
+    let mut planned: Vec<_> = slots.iter().map(|slot| PlannedSlot { maker: maker(slot), op: slot.op }).collect();
     for (who, slot, _) in accesses {
-        let maker = &mut planned[slot.0].maker;
+        let maker = &mut planned[slot.index()].maker;
         *maker = match (*maker, who) {
             (Maker::UserForNobody, _) => Maker::User,
             (_, Who::Sink(_)) => Maker::Sink,
@@ -364,24 +420,6 @@ fn planned<'env>(slots: Vec<SlotDraft<'env>>, accesses: &[(Who, SlotId, Mode)]) 
         };
     }
     planned
-}
-
-impl PlannedSlot<'_> {
-    fn is_present(&self) -> bool {
-        #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs.
-        unsafe {
-            self.slot.is_present()
-        }
-    }
-
-    fn clear(&self) {
-        #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) nothing runs.
-        unsafe {
-            self.slot.clear();
-        }
-    }
 }
 
 impl fmt::Debug for Plan<'_> {

@@ -67,13 +67,13 @@ impl Picture {
         let mut fresh: Vec<bool> = draft.slots.iter().map(|slot| slot.given).collect();
         let mut found: Vec<(usize, usize)> = Vec::new();
         for (who, slot, mode) in &draft.accesses {
-            if fresh[slot.0] {
+            if fresh[slot.index()] {
                 let by = match who {
                     Who::Task(node) => nodes[*node],
                     Who::Stage { stage, .. } | Who::Sink(stage) => stages[*stage],
                 };
-                found.push((slot.0, by));
-                fresh[slot.0] = *mode == Mode::Read;
+                found.push((slot.index(), by));
+                fresh[slot.index()] = *mode == Mode::Read;
             }
         }
         found.sort_unstable();

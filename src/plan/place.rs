@@ -9,7 +9,7 @@
 //!   home of the data whose items it gives.
 //!
 //! A plan turns nodes into groups of its pool's workers. A run queues a job that has a home for the workers of that
-//! group (`Worker::push_home`). [`crate::run::dag`] says how tasks follow each other then, [`crate::run::flow::source`]
+//! group (`Worker::push_home`). [`crate::run::tasks::dag`] says how tasks follow each other then, [`crate::run::flow::source`]
 //! how homes cut a source.
 //!
 //! Tasks and sources need CPUs. If their node has none, they are at home on the nearest node that has some. The kernel
@@ -156,8 +156,9 @@ fn node_of(range: MemoryRange) -> Option<usize> {
 
 /// The nodes of the memory of given data and of sources, in equal parts, by operator.
 fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
-    let data = draft.slots.iter().filter(|slot| slot.given && size_of_val(&*slot.slot) >= LEAST);
-    let data = data.map(|slot| (slot.op, vec![MemoryRange::of(&*slot.slot)]));
+    let given = draft.slots.iter().zip(0..).filter(|(slot, _)| slot.given);
+    let data = given.map(|(slot, number)| (slot.op, vec![draft.values.memory(number)]));
+    let data = data.filter(|(_, ranges)| ranges[0].bytes >= LEAST);
     let sources = draft.stages.iter().filter_map(|stage| match &stage.source.as_ref()?.items {
         Items::Numbered(items) => Some((stage.ops[0].0, items.memory())),
         Items::Pulled(_) => None,
@@ -344,7 +345,8 @@ impl<'a> Finder<'a> {
             (Kind::Task(range) | Kind::Source(range), None) => range.clone(),
             _ => 0..0,
         };
-        let accesses = self.draft.accesses[own].iter().map(|(_, slot, mode)| (self.draft.slots[slot.0].op, *mode));
+        let accesses =
+            self.draft.accesses[own].iter().map(|(_, slot, mode)| (self.draft.slots[slot.index()].op, *mode));
         accesses.filter(move |(other, _)| *other != op) // leaves its result out
     }
 

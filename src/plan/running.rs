@@ -241,9 +241,7 @@ impl Plan<'_> {
     /// Ends a run that was started and is over.
     fn end(&mut self, control: &Control) -> Result<(), RunError> {
         let ended = self.run.end(control);
-        if ended.is_err() {
-            self.drop_left();
-        }
+        self.keep_results(ended.is_ok());
         ended
     }
 }

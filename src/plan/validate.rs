@@ -40,7 +40,7 @@ fn aliases(draft: &Draft<'_>, found: &mut Found) {
         let NodeDraft::Task { op, .. } = &draft.nodes[node] else { continue };
         for (i, (_, slot, mode)) in own.iter().enumerate() {
             if own[..i].iter().any(|(_, other, others)| other == slot && (*mode, *others) != (Mode::Read, Mode::Read)) {
-                let data = draft.names.get(draft.slots[slot.0].op);
+                let data = draft.names.get(draft.slots[slot.index()].op);
                 found.push((*op, format!("it accesses '{data}' twice, and not only for reading")));
             }
         }
@@ -59,13 +59,13 @@ fn consumed(draft: &Draft<'_>, found: &mut Found) {
             Who::Stage { op, .. } => *op,
             Who::Sink(_) => continue, // a result is written once, before anything else
         };
-        match gone[slot.0] {
+        match gone[slot.index()] {
             Some(by) if by == op => {} // one task accesses it twice: `aliases` reports that
             Some(by) => {
-                let (data, by) = (draft.names.get(draft.slots[slot.0].op), draft.names.get(by));
+                let (data, by) = (draft.names.get(draft.slots[slot.index()].op), draft.names.get(by));
                 found.push((op, format!("it accesses '{data}', which '{by}' has consumed")));
             }
-            None if *mode == Mode::Consume => gone[slot.0] = Some(op),
+            None if *mode == Mode::Consume => gone[slot.index()] = Some(op),
             None => {}
         }
     }

@@ -220,6 +220,11 @@ impl Shared {
         has_work
     }
 
+    /// Whether some thread of this seat's L3 domain looks for work now: a hint.
+    pub(crate) fn is_searched_near(&self, seat: &Seat) -> bool {
+        self.sleep.searching(seat.domain) > 0
+    }
+
     /// Asks all seats for jobs.
     pub(super) fn ask_all(&self) {
         self.victims.unasked().for_each(|seat| self.seats[seat].signals.request.ask());

@@ -77,8 +77,8 @@ pub(crate) enum Site {
     /// At the place `at` of a sink's sequence. `op` is the operator that failed. If it takes several items of a piece at
     /// once, `nth` is the item's place in the piece; `u64::MAX` if it does not.
     Stream { sequence: usize, at: Key, op: usize, nth: u64 },
-    /// In the task with this node of the task graph.
-    Task { node: u32 },
+    /// In the task of this rank.
+    Task { rank: u32 },
 }
 
 impl Site {
@@ -90,7 +90,7 @@ impl Site {
                 Self::Stream { sequence, at, op, nth },
                 Self::Stream { sequence: others, at: there, op: that, nth: other },
             ) if sequence == others => (at, Reverse(op), nth) < (there, Reverse(that), other),
-            (Self::Task { node }, Self::Task { node: other }) => node < other,
+            (Self::Task { rank }, Self::Task { rank: other }) => rank < other,
             _ => false,
         }
     }
@@ -188,7 +188,7 @@ impl Run<'_> {
                 self.sequences[sequence].cut_after(at);
                 self.dag.stop_from(0);
             }
-            Site::Task { node } => self.dag.stop_from(node),
+            Site::Task { rank } => self.dag.stop_from(rank),
         }
         self.end_early();
     }

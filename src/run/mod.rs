@@ -15,7 +15,7 @@
 //! | what | where |
 //! |---|---|
 //! | how batches flow from sources through stages | [`flow`] |
-//! | the task graph | [`dag`]; what its tasks read and write, [`slot`] |
+//! | tasks | [`tasks`]; what they read and write, [`slot`] |
 //! | failures in stream order, cancel | [`cancel`] |
 //! | threads outside that start a run, feed it, and wait for what comes out | [`outside`] |
 //! | a run that can go nowhere | [`stall`] |
@@ -31,7 +31,6 @@
 //! * I5: between runs nothing of a run is left in a queue of the pool.
 
 pub(crate) mod cancel;
-pub(crate) mod dag;
 pub(crate) mod flow;
 pub(crate) mod names;
 mod outcome;
@@ -39,6 +38,7 @@ pub(crate) mod outside;
 pub(crate) mod slot;
 mod stall;
 pub(crate) mod tally;
+pub(crate) mod tasks;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -56,7 +56,6 @@ use crate::sync::parker::Parker;
 use crate::sync::quiescence::{Left, Quiescence};
 use crate::sync::{Arrival, Instant, Mutex};
 use cancel::{Cancel, Carried, Site};
-use dag::Dag;
 use flow::cx::Cx;
 use flow::islands::Islands;
 use flow::order::Sequence;
@@ -65,6 +64,9 @@ use flow::stage::{Reads, Stage, StageCell};
 use names::Names;
 use outside::control::Control;
 use tally::{Retried, Tally};
+use tasks::dag::Dag;
+use tasks::parts::DagParts;
+use tasks::record::Records;
 
 /// The engine's part of a plan; see the module documentation.
 #[repr(C)]
@@ -144,8 +146,6 @@ impl<'env> Seated<'env> {
     /// Moves the parts to their final address, then gives them pointers to the run.
     pub(crate) fn new(parts: RunParts<'env>) -> Self {
         let tally = Tally::new(&parts.pool);
-        let pieces: usize = parts.sources.iter().map(Source::jobs).sum();
-        let jobs = parts.dag.jobs() + pieces + parts.stages.len();
         let width = parts.stages.iter().map(|stage| stage.ledger.width()).max().unwrap_or(0);
         let islands = Islands::new(width, if parts.stages.is_empty() { 0 } else { parts.pool.seats.len() });
         let run = Box::new(Run {
@@ -173,7 +173,7 @@ impl<'env> Seated<'env> {
         let mut seated = Self(place);
         let (pointer, group) = (place.as_ptr().cast_const(), place.cast());
         let run = seated.get_mut();
-        run.pool.plan_jobs(group, jobs);
+        run.pool.plan_jobs(group, run.jobs());
         run.start.run = pointer.cast();
         run.start.target.group = Some(group);
         run.dag.link(pointer, group);
@@ -196,6 +196,20 @@ impl<'env> Seated<'env> {
         #[expect(unsafe_code, reason = "owns its run")]
         unsafe {
             self.0.as_mut()
+        }
+    }
+
+    /// Takes the task graph apart and makes another one of its records, if its groups should be others. `group` gets the
+    /// records, and how many nanoseconds each takes. Nothing runs.
+    pub(crate) fn regroup(&mut self, group: impl FnOnce(Records<'env>, Vec<u32>) -> DagParts<'env>) {
+        let place = self.0;
+        let run = self.get_mut();
+        if run.dag.learns() {
+            let (records, nanos) = run.dag.take_apart();
+            run.dag = Dag::new(group(records, nanos));
+            run.pool.unplan_jobs(place.cast());
+            run.pool.plan_jobs(place.cast(), run.jobs());
+            run.dag.link(place.as_ptr().cast_const(), place.cast());
         }
     }
 
@@ -306,6 +320,12 @@ impl<'env> Run<'env> {
         self.ending.reset();
         self.cancelled.store(Cancel::None as u32, Ordering::Relaxed);
         self.wall = Duration::ZERO;
+    }
+
+    /// How many jobs of it may be queued at once, as a rule.
+    fn jobs(&self) -> usize {
+        let pieces: usize = self.sources.iter().map(Source::jobs).sum();
+        self.dag.jobs() + pieces + self.stages.len()
     }
 
     /// Says how the run ended, and drops whatever a run that did not succeed left behind.

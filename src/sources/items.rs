@@ -1,7 +1,6 @@
 //! `items`: clones of the items that data holds.
 
 use std::ops::Deref;
-use std::sync::Arc;
 
 use crate::engine::heads::numbered::{Batch, ByNumber};
 use crate::engine::pipe::Pipe;
@@ -38,7 +37,7 @@ impl<'env> Graph<'env> {
 }
 
 /// Clones of the items in a slot.
-pub(crate) struct DataItems<D>(pub(crate) Arc<Slot<D>>);
+pub(crate) struct DataItems<D>(pub(crate) Slot<D>);
 
 impl<T, D: Deref<Target = [T]> + Send + Sync> DataItems<D> {
     fn items(&self) -> &[T] {

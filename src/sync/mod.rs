@@ -29,6 +29,7 @@
 //! | [`reference_count`] | counts the live pieces of a batch | nobody waits: the last one acts |
 //! | [`credit`] | the right to have one more batch in flight | a source for the end of a batch |
 //! | [`sequencer`] | hands turns out in number order | pieces of a stream for their turn |
+//! | [`stretch`] | things that one thread goes through, and others take from | a worker and a raider for a task |
 //! | [`gate`] | holds things until it is opened | pieces for data that a stage reads |
 //! | [`meeting`] | brings the two sides of a pair together | nobody waits: the second one goes on with both |
 //! | **here** | | |
@@ -85,7 +86,9 @@ pub(crate) use imp::{Condvar, Futex, Instant, LazyLock, Mutex, MutexGuard, Unsaf
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
 #[cfg(all(test, loom))]
 pub(crate) use imp::{fork, weakened};
-pub(crate) use runs::{Arrival, bell, countdown, credit, gate, meeting, quiescence, reference_count, sequencer};
+pub(crate) use runs::{
+    Arrival, bell, countdown, credit, gate, meeting, quiescence, reference_count, sequencer, stretch,
+};
 pub(crate) use seats::{asymmetric, claim, marks, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};
 

@@ -10,6 +10,7 @@ mod nodes;
 mod programs;
 mod shapes;
 mod steps;
+mod tasks;
 
 use std::sync::Once;
 

@@ -96,16 +96,14 @@ impl<'a> Span<'a> {
     /// [`leave`](Self::leave).
     pub(crate) fn enter(&self, worker: &Worker<'_>) {
         if self.end.load(Ordering::Relaxed) - self.next() > 1 {
-            worker.make_room();
-            self.place.set(Some(worker.own.push(Job::about(Self::TARGET, self))));
+            self.place.set(Some(worker.push_entry(Job::about(Self::TARGET, self))));
         }
     }
 
     /// Ends the taking of parts, and gives the leaves that are left.
     pub(crate) fn leave(&self, worker: &Worker<'_>) -> Range<u32> {
         if let Some(place) = self.place.take() {
-            worker.own.take_back(place);
-            worker.own.pass(place); // a raid that has ended may have lowered `end`
+            worker.take_entry(place);
         }
         self.next()..self.end.load(Ordering::Relaxed)
     }
@@ -128,7 +126,7 @@ impl<'a> Span<'a> {
     pub(crate) fn begin(&self, leaf: u32, worker: &Worker<'_>) -> bool {
         self.next.store(leaf + 1, Ordering::Relaxed); // (B1)
         if let Some(place) = self.place.get() {
-            worker.own.pass(place); // (B2), (B3)
+            worker.pass_entry(place); // (B2), (B3)
         }
         let is_there = leaf < self.end.load(Ordering::Relaxed); // (B4)
         if !is_there {

@@ -25,7 +25,7 @@ pub(crate) struct Target {
     /// of the thing that it is about.
     pub(crate) group: Option<NonNull<Group>>,
     /// Publishes a private entry of this target. None: the entry is published as it is.
-    pub(in crate::pool) publish: Option<Publish>,
+    pub(crate) publish: Option<Publish>,
 }
 
 /// Runs a job. The arguments are its target, its payload, and the worker that runs it.
@@ -36,11 +36,11 @@ pub(super) type RunFn = unsafe fn(NonNull<Target>, u64, &Worker<'_>);
 /// # Safety
 /// (1) It is an entry of this seat's ring, and stays one during the call: the caller has the far end. (2) The owner is
 /// this thread, or it goes on with this entry only when the far end is free again.
-pub(in crate::pool) type Publish = unsafe fn(u64, &Seat, &Public, Wanted) -> Published;
+pub(crate) type Publish = unsafe fn(u64, &Seat, &Public, Wanted) -> Published;
 
 /// What to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pool) enum Wanted {
+pub(crate) enum Wanted {
     /// What others could take now, if it is worth the cost.
     Surplus,
     /// Everything.
@@ -49,7 +49,7 @@ pub(in crate::pool) enum Wanted {
 
 /// What others get from an entry.
 #[derive(Debug)]
-pub(in crate::pool) enum Published {
+pub(crate) enum Published {
     /// They get the entry itself, which is a job.
     Whole,
     /// They get this job. More may be left in the entry.

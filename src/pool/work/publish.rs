@@ -67,6 +67,25 @@ impl Worker<'_> {
         self.own.push(job);
     }
 
+    /// Puts an entry into the ring that stands for work of this thread, part by part. Returns its place.
+    pub(crate) fn push_entry(&self, entry: Job) -> usize {
+        self.make_room();
+        self.own.push(entry)
+    }
+
+    /// This thread goes on with the next part of what its entry at `place` stands for: waits until nobody takes some of it
+    /// away.
+    #[inline]
+    pub(in crate::pool) fn pass_entry(&self, place: usize) {
+        self.own.pass(place);
+    }
+
+    /// Takes an entry back. Nobody takes parts of what it stands for after this.
+    pub(crate) fn take_entry(&self, place: usize) {
+        self.own.take_back(place);
+        self.own.pass(place); // a raid that has ended may have taken a part
+    }
+
     /// Calls `make`, which queues jobs, and publishes none of them meanwhile. This thread is about to take one of the
     /// jobs, and publishes the others then. So a job that is alone wakes nobody.
     pub(crate) fn unpublished(&self, make: impl FnOnce()) {
@@ -147,7 +166,7 @@ impl Worker<'_> {
 
     /// If others ask, publishes the oldest private jobs until as many are public as others could take, one at least.
     #[inline]
-    pub(in crate::pool) fn publish_surplus(&self) {
+    pub(crate) fn publish_surplus(&self) {
         if self.is_asked() {
             self.answer();
         }

@@ -61,7 +61,7 @@ pub(crate) struct Seat {
 
 /// What the lock of a ring's far end protects.
 #[derive(Debug)]
-pub(in crate::pool) struct Public {
+pub(crate) struct Public {
     /// What others may steal. The occupant or a raider pushes and pops jobs under the lock. A thief takes them without
     /// it.
     pub(in crate::pool) deque: Deque<Job>,

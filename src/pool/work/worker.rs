@@ -242,7 +242,7 @@ impl<'p> Worker<'p> {
     }
 
     /// The time now, if there is a clock.
-    pub(in crate::pool) fn clock(&self) -> Option<Instant> {
+    pub(crate) fn clock(&self) -> Option<Instant> {
         if self.timeless { None } else { Some(Instant::now()) }
     }
 

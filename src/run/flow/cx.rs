@@ -212,8 +212,8 @@ impl<'a> Cx<'a> {
     /// Notes that the stage has ended, and finishes its node of the task graph.
     pub(crate) fn ended(&self) {
         self.run.stage_ended();
-        if let Some(node) = self.stage.end_node {
-            self.run.dag.finish(node, self.run, self.worker);
+        if let Some(joint) = self.stage.end_joint {
+            self.run.dag.finish(joint, self.run, self.worker);
         }
     }
 

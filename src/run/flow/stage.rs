@@ -248,7 +248,7 @@ pub(crate) struct StageCell<'env> {
     /// Packets give up their credit when they enter.
     pub(crate) spooled: bool,
     /// The node of the task graph that stands for the end of the stage.
-    pub(crate) end_node: Option<u32>,
+    pub(crate) end_joint: Option<u32>,
     /// Every piece changes it, so it has cache lines of its own.
     pub(crate) countdown: CachePadded<Countdown>,
     pub(crate) ledger: Ledger,
@@ -267,7 +267,7 @@ pub(crate) struct StageParts<'env> {
     pub(crate) inputs: Vec<usize>,
     pub(crate) gated: bool,
     pub(crate) spooled: bool,
-    pub(crate) end_node: Option<u32>,
+    pub(crate) end_joint: Option<u32>,
 }
 
 impl<'env> StageCell<'env> {
@@ -288,7 +288,7 @@ impl<'env> StageCell<'env> {
             inputs: parts.inputs,
             gate: parts.gated.then(Gate::new),
             spooled: parts.spooled,
-            end_node: parts.end_node,
+            end_joint: parts.end_joint,
             countdown: CachePadded::new(Countdown::new()),
             ledger: Ledger::new(parts.ops.len(), width, capacity.seats),
             open: AtomicU32::new(0),

@@ -64,6 +64,12 @@ impl FixedCountdown {
         self.0.store(total, Ordering::Relaxed);
     }
 
+    /// Announces one more arrival, before one that is expected and has not come.
+    pub(crate) fn expect_one_more(&self) {
+        // Relaxed: it is handed on to the one that is announced, and to the one that it comes before.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// One arrival.
     pub(crate) fn arrive(&self) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.

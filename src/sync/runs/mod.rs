@@ -8,6 +8,7 @@ pub(crate) mod meeting;
 pub(crate) mod quiescence;
 pub(crate) mod reference_count;
 pub(crate) mod sequencer;
+pub(crate) mod stretch;
 
 /// Whether an arrival was the last one. If so, the caller sees what all others did before they arrived, and acts.
 #[must_use]

@@ -32,6 +32,7 @@ mod outside;
 mod ring;
 mod searchers;
 mod steal_request;
+mod stretch;
 
 /// Explores `model`, then again with each edge weakened.
 fn check(edges: &[&'static str], model: fn()) {

@@ -1,0 +1,368 @@
+//! Puts tasks together to groups, and finds the order in which they fire.
+//!
+//! A job costs some tens of nanoseconds, and an empty task one or two. So tasks that follow each other go into one group,
+//! and so do tasks that wait for each other in no way, as many as take a few microseconds together:
+//! 1. A task whose one predecessor has no other successor forms a *chain* with it.
+//! 2. The *level* of a chain is one more than the highest level that it waits for. Chains of one level wait for each other
+//!    in no way. If they did, by way of a stream, a group would wait for what it has to start. So stages have levels too.
+//! 3. Each level is cut into chunks of about the same time. Each chunk is a group.
+//!
+//! Which tasks are in a group depends on the machine, and may depend on time. Answers do not: they depend on program
+//! order alone.
+//!
+//! Every pass takes time in proportion to tasks and edges.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::draft::{NodeDraft, StageDraft};
+use super::edges::index;
+use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt};
+use crate::run::tasks::record::Records;
+
+/// Nanoseconds that a task takes, as long as nobody knows.
+const UNKNOWN: u64 = 50;
+/// A group takes so many nanoseconds at least, if there are more tasks that could be in it.
+const LEAST: u64 = 400;
+/// A group takes so many nanoseconds at most, if it has several tasks.
+const MOST: u64 = 4000;
+/// A level is cut into so many groups for each worker at most.
+const CUTS: u64 = 4;
+
+/// What waits and is waited for: the nodes of a graph, and behind these its stages, if there are streams that wait for tasks.
+/// A stage stands for the time at which it has ended.
+struct Vertices {
+    count: usize,
+    nodes: usize,
+    /// Pairs (from, to): the second waits for the first.
+    edges: Vec<(u32, u32)>,
+}
+
+impl Vertices {
+    /// `edges` are those of the nodes.
+    fn of(nodes: &[NodeDraft], edges: Vec<(u32, u32)>, stages: &[StageDraft<'_>]) -> Self {
+        let mut vertices = Self { count: nodes.len(), nodes: nodes.len(), edges };
+        if stages.iter().all(|stage| stage.gate.is_none()) {
+            return vertices;
+        }
+        vertices.count += stages.len();
+        let stage_at = |stage: usize| index(nodes.len() + stage);
+        for (number, stage) in stages.iter().enumerate() {
+            let streams = stage.inputs.iter().copied().chain(stage.waits_for).map(stage_at);
+            vertices.edges.extend(streams.chain(stage.gate.map(index)).map(|from| (from, stage_at(number))));
+        }
+        for (node, kind) in nodes.iter().enumerate() {
+            if let NodeDraft::End { stage } = kind {
+                vertices.edges.push((stage_at(*stage), index(node)));
+            }
+        }
+        vertices
+    }
+}
+
+/// The vertices of a graph in an order that keeps all edges: program order, if that does.
+struct Ranks {
+    /// The rank of each vertex, if it is another one than its number.
+    of: Option<Vec<u32>>,
+    /// The vertices by rank, if that is another order.
+    vertices: Option<Vec<u32>>,
+}
+
+impl Ranks {
+    /// The graph has no cycle.
+    fn new(vertices: &Vertices) -> Self {
+        let Vertices { count, nodes, ref edges } = *vertices;
+        if edges.iter().all(|(from, to)| from < to) {
+            return Self { of: None, vertices: None };
+        }
+        let mut missing = vec![0_u32; count];
+        edges.iter().for_each(|(_, to)| missing[*to as usize] += 1);
+        let after = Lists::new(count, edges.iter().map(|(from, to)| (*from, *to)));
+        // A stage comes as soon as it can, so that nodes come in program order if they can.
+        let turn = |vertex: u32| Reverse((vertex < index(nodes), vertex));
+        let mut ready: BinaryHeap<_> =
+            (0..index(count)).filter(|vertex| missing[*vertex as usize] == 0).map(turn).collect();
+        let (mut of, mut order) = (vec![0; count], Vec::with_capacity(count));
+        while let Some(Reverse((_, vertex))) = ready.pop() {
+            of[vertex as usize] = index(order.len());
+            order.push(vertex);
+            for next in after.of(vertex) {
+                missing[*next as usize] -= 1;
+                if missing[*next as usize] == 0 {
+                    ready.push(turn(*next));
+                }
+            }
+        }
+        debug_assert_eq!(order.len(), count, "a cycle is a defect");
+        Self { of: Some(of), vertices: Some(order) }
+    }
+
+    fn rank(&self, vertex: u32) -> u32 {
+        self.of.as_ref().map_or(vertex, |of| of[vertex as usize])
+    }
+
+    fn vertex(&self, rank: u32) -> u32 {
+        self.vertices.as_ref().map_or(rank, |vertices| vertices[rank as usize])
+    }
+}
+
+/// A list of numbers for each of some things.
+struct Lists {
+    first: Vec<u32>,
+    list: Vec<u32>,
+}
+
+impl Lists {
+    /// Sorts pairs (thing, number) by thing.
+    fn new(things: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
+        let mut first = vec![0_u32; things + 1];
+        pairs.clone().for_each(|(thing, _)| first[thing as usize + 1] += 1);
+        (0..things).for_each(|thing| first[thing + 1] += first[thing]);
+        let mut next = first.clone();
+        let mut list = vec![0; first[things] as usize];
+        for (thing, number) in pairs {
+            let place = &mut next[thing as usize];
+            list[*place as usize] = number;
+            *place += 1;
+        }
+        Self { first, list }
+    }
+
+    fn of(&self, thing: u32) -> &[u32] {
+        &self.list[self.first[thing as usize] as usize..self.first[thing as usize + 1] as usize]
+    }
+
+    /// Leaves each number once in each list.
+    fn dedup(&mut self) {
+        let (mut begin, mut kept) = (0, 0);
+        for thing in 1..self.first.len() {
+            let end = self.first[thing] as usize;
+            self.list[begin..end].sort_unstable();
+            let start = kept;
+            for place in begin..end {
+                if kept == start || self.list[kept - 1] != self.list[place] {
+                    self.list[kept] = self.list[place];
+                    kept += 1;
+                }
+            }
+            begin = end;
+            self.first[thing] = index(kept);
+        }
+        self.list.truncate(kept);
+    }
+}
+
+/// Chains of tasks; joints and stages are chains of their own, without tasks.
+struct Chains {
+    /// The chain of each rank.
+    of: Vec<u32>,
+    /// The level of each chain, and how many tasks it has.
+    level: Vec<u32>,
+    len: Vec<u32>,
+}
+
+impl Chains {
+    fn new(before: &Lists, is_task: impl Fn(u32) -> bool, home: impl Fn(u32) -> Home) -> Self {
+        let ranks = before.first.len() - 1;
+        let mut after = vec![0_u32; ranks];
+        before.list.iter().for_each(|from| after[*from as usize] += 1);
+        let mut chains = Self { of: vec![0; ranks], level: Vec::new(), len: Vec::new() };
+        for rank in 0..index(ranks) {
+            let (own, is_task_here) = (before.of(rank), is_task(rank));
+            let chain = match own {
+                [from] if is_task_here && is_task(*from) && after[*from as usize] == 1 && home(*from) == home(rank) => {
+                    chains.of[*from as usize]
+                }
+                _ => {
+                    let level = |from: &u32| chains.level[chains.of[*from as usize] as usize] + 1;
+                    let level = own.iter().map(level).max().unwrap_or(0);
+                    chains.level.push(level);
+                    chains.len.push(0);
+                    index(chains.len.len() - 1)
+                }
+            };
+            chains.of[rank as usize] = chain;
+            chains.len[chain as usize] += u32::from(is_task_here);
+        }
+        chains
+    }
+
+    fn len(&self, chain: u32) -> u32 {
+        self.len[chain as usize]
+    }
+}
+
+/// A task of the draft.
+#[derive(Clone, Copy)]
+struct TaskOf {
+    record: u32,
+    op: u32,
+}
+
+/// What grouping knows of a graph: the plan keeps it, to group its tasks again when it knows how long they take.
+pub(super) struct Shape {
+    workers: usize,
+    before: Lists,
+    chains: Chains,
+    /// The first rank of each chain.
+    begins: Vec<u32>,
+    by_level: Lists,
+    /// The task of each rank; of a joint or stage, nothing that counts.
+    tasks: Vec<TaskOf>,
+    /// The home of each chain; empty if none has one.
+    homes: Vec<Home>,
+    /// The joints, by rank.
+    joints: Vec<(u32, Joint)>,
+}
+
+impl Shape {
+    /// The shape of a graph without cycles, for so many workers. `home` tells the home of a node. Also returns, for
+    /// each stage, the joint that stands for its end, if something waits for that.
+    pub(super) fn new(
+        nodes: &[NodeDraft],
+        edges: Vec<(u32, u32)>,
+        stages: &[StageDraft<'_>],
+        home: impl Fn(u32) -> Home,
+        workers: usize,
+    ) -> (Self, Vec<Option<u32>>) {
+        let vertices = Vertices::of(nodes, edges, stages);
+        let ranks = Ranks::new(&vertices);
+        let pairs = vertices.edges.iter().map(|(from, to)| (ranks.rank(*to), ranks.rank(*from)));
+        let mut before = Lists::new(vertices.count, pairs);
+        before.dedup();
+        let count = index(vertices.count);
+        let node = |rank: u32| nodes.get(ranks.vertex(rank) as usize); // none is a stage
+        let is_task = |rank: u32| matches!(node(rank), Some(NodeDraft::Task { .. }));
+        let home = |rank: u32| node(rank).and_then(|_| home(ranks.vertex(rank)));
+        let chains = Chains::new(&before, is_task, home);
+        let mut begins = vec![u32::MAX; chains.len.len()];
+        (0..count).rev().for_each(|rank| begins[chains.of[rank as usize] as usize] = rank);
+        let levels = chains.level.iter().max().map_or(0, |level| *level as usize + 1);
+        let by_level = Lists::new(levels, chains.level.iter().copied().zip(0..));
+        let homes: Vec<Home> = begins.iter().map(|rank| home(*rank)).collect();
+        let homes = if homes.iter().any(Option::is_some) { homes } else { Vec::new() };
+        let (mut tasks, mut joints, mut ends) = (Vec::with_capacity(vertices.count), Vec::new(), vec![None; stages.len()]);
+        for rank in 0..count {
+            let mut task = TaskOf { record: 0, op: 0 };
+            match node(rank) {
+                Some(NodeDraft::Task { op, record }) => task = TaskOf { record: *record, op: index(*op) },
+                Some(NodeDraft::Gate { stage }) => joints.push((rank, Joint::Gate { stage: index(*stage), rank })),
+                Some(NodeDraft::End { stage }) => {
+                    ends[*stage] = Some(index(joints.len()));
+                    joints.push((rank, Joint::End));
+                }
+                None => {}
+            }
+            tasks.push(task);
+        }
+        (Self { workers, before, chains, begins, by_level, tasks, homes, joints }, ends)
+    }
+
+    fn home(&self, chain: u32) -> Home {
+        self.homes.get(chain as usize).copied().flatten()
+    }
+
+    /// Groups the tasks. `nanos` tells how long a record takes, if that is known.
+    pub(super) fn group<'env>(&self, records: Records<'env>, nanos: Option<&[u32]>) -> DagParts<'env> {
+        let chains = &self.chains;
+        let count = chains.len.len();
+        let times = nanos.map(|nanos| {
+            let mut times = vec![0_u64; count];
+            let is_task = |rank: usize| chains.len(chains.of[rank]) > 0;
+            for (rank, task) in self.tasks.iter().enumerate().filter(|(rank, _)| is_task(*rank)) {
+                times[chains.of[rank] as usize] += u64::from(nanos[task.record as usize]);
+            }
+            times
+        });
+        let time = |chain: u32| {
+            let unknown = || u64::from(chains.len(chain)) * UNKNOWN;
+            times.as_ref().map_or_else(unknown, |times| times[chain as usize].max(1))
+        };
+        let least = if times.is_some() { LEAST } else { UNKNOWN };
+
+        let (mut sorted, mut ends, mut homes) = (Vec::with_capacity(count), Vec::<u32>::new(), Vec::new());
+        let mut sums = Vec::<u64>::new();
+        let mut group_of = vec![0_u32; count];
+        let mut position = 0;
+        for level in 0..index(self.by_level.first.len() - 1) {
+            let begin = sorted.len();
+            sorted.extend(self.by_level.of(level).iter().copied().filter(|chain| chains.len(*chain) > 0));
+            let own = &mut sorted[begin..];
+            if !self.homes.is_empty() {
+                own.sort_by_key(|chain| self.home(*chain));
+            }
+            let total: u64 = own.iter().map(|chain| time(*chain)).sum();
+            let target = (total / (CUTS * self.workers as u64)).clamp(least, MOST);
+            let target = total.div_ceil((total / target).max(1)); // equal chunks
+            let mut is_open = false;
+            for chain in &*own {
+                let (more, home) = (time(*chain), self.home(*chain));
+                let fits = |sum: u64| sum + more / 2 <= target;
+                is_open &= homes.last() == Some(&home) && sums.last().copied().is_some_and(fits);
+                if !is_open {
+                    ends.push(position);
+                    homes.push(home);
+                    sums.push(0);
+                    is_open = true;
+                }
+                position += chains.len(*chain);
+                let group = ends.len() - 1;
+                ends[group] = position;
+                sums[group] += more;
+                group_of[*chain as usize] = index(group);
+            }
+        }
+
+        // The tasks in the order of groups, each chain together.
+        let mut next = vec![0; count];
+        let mut start = 0;
+        for chain in &sorted {
+            next[*chain as usize] = start;
+            start += chains.len(*chain);
+        }
+        drop(sorted);
+        let mut tasks = vec![TaskAt::default(); position as usize];
+        for (rank, TaskOf { record, op }) in (0..).zip(&self.tasks) {
+            let chain = chains.of[rank as usize];
+            if chains.len(chain) > 0 {
+                let place = &mut next[chain as usize];
+                let is_free = self.begins[chain as usize] == rank;
+                tasks[*place as usize] = TaskAt { record: *record, op: *op, rank, is_free };
+                *place += 1;
+            }
+        }
+        for (number, (rank, _)) in (ends.len()..).zip(&self.joints) {
+            group_of[chains.of[*rank as usize] as usize] = index(number);
+        }
+
+        // Records of one kind side by side, in groups without chains. So a task may fire before one that comes first in program
+        // order, and fails. All of a group take a few microseconds together, if it is known how long they take.
+        let mut begin = 0;
+        for end in ends.iter().filter(|_| times.is_some()) {
+            let own = &mut tasks[begin..*end as usize];
+            begin = *end as usize;
+            let kind = |task: &TaskAt| records.kind(task.record);
+            if own.iter().all(|task| task.is_free) && !own.is_sorted_by_key(kind) {
+                own.sort_by_key(kind);
+            }
+        }
+
+        // Edges between groups and joints, each once.
+        let of_rank = |rank: u32| group_of[chains.of[rank as usize] as usize];
+        let mut seen = vec![u32::MAX; ends.len() + self.joints.len()];
+        let mut edges = Vec::new();
+        let mut link = |rank: u32| {
+            let to = of_rank(rank);
+            for from in self.before.of(rank).iter().map(|from| of_rank(*from)).filter(|from| *from != to) {
+                if std::mem::replace(&mut seen[from as usize], to) != to {
+                    edges.push((from, to));
+                }
+            }
+        };
+        tasks.iter().for_each(|task| link(task.rank));
+        let gates = self.joints.iter().filter(|(_, joint)| matches!(joint, Joint::Gate { .. }));
+        gates.for_each(|(rank, _)| link(*rank)); // its stage finishes an end
+        let joints = self.joints.iter().map(|(_, joint)| *joint).collect();
+        DagParts { records, tasks, ends, joints, edges, homes, times: sums, is_known: nanos.is_some() }
+    }
+}

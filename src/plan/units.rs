@@ -1,0 +1,48 @@
+//! Which units are there: results of tasks without size and drop, of which no slot says so ([`crate::run::slot`]).
+
+use std::collections::HashSet;
+
+/// Which units are there: all or none, with exceptions.
+#[derive(Debug)]
+pub(super) struct Units {
+    are_there: bool,
+    except: HashSet<u32>,
+    /// The units that tasks consume, which are gone after a run.
+    consumed: Box<[u32]>,
+}
+
+impl Units {
+    pub(super) fn new(consumed: Box<[u32]>) -> Self {
+        Self { are_there: false, except: HashSet::new(), consumed }
+    }
+
+    pub(super) fn is_there(&self, unit: u32) -> bool {
+        self.are_there != self.except.contains(&unit)
+    }
+
+    /// Puts a unit in, or takes it out. Returns whether it was there.
+    pub(super) fn put(&mut self, unit: u32, is_there: bool) -> bool {
+        let was_there = self.is_there(unit);
+        if is_there == self.are_there {
+            self.except.remove(&unit);
+        } else {
+            self.except.insert(unit);
+        }
+        was_there
+    }
+
+    /// All tasks have fired.
+    pub(super) fn all_were_made(&mut self) {
+        self.are_there = true;
+        self.except.clear();
+        self.except.extend(&self.consumed);
+    }
+
+    /// Only these were made, and may have been consumed.
+    pub(super) fn were_made(&mut self, made: impl Iterator<Item = u32>) {
+        self.are_there = false;
+        self.except.clear();
+        self.except.extend(made);
+        self.consumed.iter().for_each(|unit| _ = self.except.remove(unit));
+    }
+}

@@ -1,0 +1,594 @@
+//! The task graph: groups of tasks, and the nodes at which streams join them.
+//!
+//! A node is a group of tasks, the gate of a stage that reads data, or the end of a stage. The layout is flat. The
+//! successors of each node are a range of one list. The counts of missing predecessors are one array. A node with a
+//! single predecessor does not use its count.
+//!
+//! The worker that finishes a node continues with the first group that this made ready, and queues the others.
+//! Successors that wait for this node alone are adjacent in the list, so the worker queues them as one range. The
+//! worker that takes a range splits it until one group is left, and queues the rest.
+//!
+//! If tasks have homes, each part of the list is sorted by home, and each home gets a range of its own. The worker that
+//! finishes a group continues only with a group that has the same home or none. Groups that wait for nothing are queued
+//! in the same way. If nothing has a home the lists of homes are empty, and a finished group costs one branch more.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use super::parts::{DagParts, Home, Joint, TaskAt};
+use super::record::{Code, Records};
+use super::span::Span;
+use crate::pool::Shared;
+use crate::pool::work::job::{Group, Job, Target, split_word, word};
+use crate::pool::work::worker::Worker;
+use crate::run::Run;
+use crate::run::cancel::{Cause, Failure, Site};
+use crate::sync::Arrival;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::countdown::FixedCountdown;
+
+/// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
+const SAMPLE: u32 = 64;
+/// So many nanoseconds make the two readings of the clock a hundredth of the time.
+const LONG: u64 = 5000;
+
+/// What a worker has brought to an end.
+enum Held {
+    /// A part of a group, of which others hold the rest.
+    Part,
+    /// A whole group, and how many nanoseconds that takes, if that was measured now.
+    Ended(Option<u64>),
+}
+
+/// The task graph of a run; see the module.
+#[repr(C)]
+pub(crate) struct Dag<'env> {
+    /// The target of jobs whose payload is a range of `list`.
+    target: Target,
+    /// The target of jobs whose payload is a part of a group: a range of positions.
+    parts: Target,
+    run: *const Run<'static>,
+    code: Code<'env>,
+    tasks: Box<[TaskAt]>,
+    /// Behind the last position of each group.
+    ends: Box<[u32]>,
+    /// The least rank of each group's tasks.
+    least: Box<[u32]>,
+    /// Whether each group can be cut in two.
+    can_be_cut: Box<[bool]>,
+    joints: Box<[Joint]>,
+    /// How many predecessors each node has.
+    before: Box<[u32]>,
+    /// How many predecessors of each node have not finished yet in this run. Who finishes the last one starts the count
+    /// over for the next run.
+    missing: Box<[FixedCountdown]>,
+    /// How many hold a part of each group. It is one but in groups that were cut. The last one starts the count over.
+    holders: Box<[FixedCountdown]>,
+    /// The successors of node `n` are `list[first[n]..first[n + 1]]`, those that wait for it alone first.
+    first: Box<[u32]>,
+    /// How many successors of each node are groups and wait for this node alone.
+    lone: Box<[u32]>,
+    /// The successors of all nodes, then the groups without predecessors.
+    list: Box<[u32]>,
+    /// Where in `list` the groups without predecessors begin.
+    roots: u32,
+    /// The gates that have no predecessors.
+    open: Box<[u32]>,
+    /// The home of each group; empty if none has one.
+    homes: Box<[Home]>,
+    /// Tasks of this rank and of higher ones do not fire.
+    limit: AtomicU32,
+    /// What is known of the time of each group, with the parity of the run in which it ran last: 0 if it never ran, 1 if
+    /// it was never timed, else nanoseconds.
+    nanos: Box<[AtomicU64]>,
+    parity: u64,
+    /// How many nanoseconds each group is expected to take, and whether that was measured. It does not change in a run.
+    expected: Box<[u64]>,
+    is_known: bool,
+    /// How many runs there were.
+    round: u32,
+    /// By position, the tasks of groups that ran that did not fire, or did not come to their end.
+    skipped: Box<[AtomicU64]>,
+    /// Whether all tasks have fired in the last run, or none ever has: then each group has the parity of that run, and no
+    /// count is left in the middle. If not, the next run starts with a walk over all groups, by one thread.
+    is_whole: bool,
+}
+
+#[expect(unsafe_code, reason = "tasks fire on any worker")]
+// SAFETY: (1) a record is touched only by the one firing of its task in a run, which comes after the firings of its
+// predecessors and before those of its successors; (2) records are `Send`; (3) `run` is the run that owns the graph.
+unsafe impl Sync for Dag<'_> {}
+#[expect(unsafe_code, reason = "tasks fire on any worker")]
+// SAFETY: see `Sync`.
+unsafe impl Send for Dag<'_> {}
+
+impl<'env> Dag<'env> {
+    /// Lays out a graph.
+    pub(crate) fn new(parts: DagParts<'env>) -> Self {
+        let DagParts { records, tasks, ends, joints, mut edges, homes, times, is_known } = parts;
+        let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
+        edges.sort_unstable();
+        edges.dedup();
+        let mut before = vec![0_u32; nodes as usize];
+        edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
+        let alone = |node: u32| before[node as usize] == 1 && node < groups;
+        let homes: Box<[Home]> = if homes.iter().any(Option::is_some) { homes.into() } else { Box::default() };
+        let home = |node: u32| homes.get(node as usize).copied().flatten();
+        edges.sort_by_key(|(from, to)| (*from, !alone(*to), home(*to), *to));
+        let mut first = vec![0_u32; nodes as usize + 1];
+        let mut lone = vec![0_u32; nodes as usize];
+        for (from, to) in &edges {
+            first[*from as usize + 1] += 1;
+            lone[*from as usize] += u32::from(alone(*to));
+        }
+        for node in 0..nodes as usize {
+            first[node + 1] += first[node];
+        }
+        let mut list: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
+        let roots = index(list.len());
+        list.extend((0..groups).filter(|group| before[*group as usize] == 0));
+        list[roots as usize..].sort_by_key(|node| home(*node));
+        let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
+        let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
+        let order: Vec<u32> = tasks.iter().map(|task| task.record).collect();
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let of_group = |(start, end): (u32, &u32)| {
+            let own = &tasks[start as usize..*end as usize];
+            let least = own.iter().map(|task| task.rank).min().expect("a group has tasks");
+            (least, own[1..].iter().any(|task| task.is_free))
+        };
+        let (least, can_be_cut): (Vec<u32>, Vec<bool>) = starts.zip(&ends).map(of_group).unzip();
+        Self {
+            target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
+            parts: Target::new(if homes.is_empty() { fire_part::<false> } else { fire_part::<true> }, None),
+            run: std::ptr::null(),
+            code: Code::new(records, &order, &ends),
+            least: least.into(),
+            can_be_cut: can_be_cut.into(),
+            missing: before.iter().map(|before| FixedCountdown::new(*before)).collect(),
+            holders: ends.iter().map(|_| FixedCountdown::new(1)).collect(),
+            before: before.into(),
+            first: first.into(),
+            lone: lone.into(),
+            list: list.into(),
+            roots,
+            open,
+            homes,
+            limit: AtomicU32::new(u32::MAX),
+            nanos: ends.iter().map(|_| AtomicU64::new(0)).collect(),
+            expected: times.into(),
+            is_known,
+            parity: 0,
+            round: 0,
+            skipped: (0..tasks.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            is_whole: true,
+            joints: joints.into(),
+            tasks: tasks.into(),
+            ends: ends.into(),
+        }
+    }
+
+    /// Stores the pointers by which jobs find the run. The graph must not move after this.
+    pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
+        self.run = run.cast();
+        self.target.group = Some(group);
+        self.parts.group = Some(group);
+    }
+
+    pub(crate) fn reset(&mut self) {
+        if std::mem::take(&mut self.is_whole) {
+            self.parity ^= 1;
+        } else {
+            self.missing.iter().zip(&self.before).for_each(|(missing, before)| missing.restart(*before));
+            self.holders.iter().for_each(|holders| holders.restart(1));
+            let parity = self.parity;
+            let other = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) & !1 | (parity ^ 1);
+            self.nanos.iter().for_each(|nanos| nanos.store(other(nanos), Ordering::Relaxed));
+            self.skipped.iter().for_each(|skipped| skipped.store(0, Ordering::Relaxed));
+        }
+        self.round = self.round.wrapping_add(1);
+        self.limit.store(u32::MAX, Ordering::Relaxed);
+    }
+
+    /// The run has ended, and every task has fired.
+    pub(crate) fn ended_well(&mut self) {
+        self.is_whole = true;
+    }
+
+    /// Learns how long the groups take. Returns whether that is so far from what was expected that other groups would be
+    /// better. Called before a run, it says so at most once in twice as many runs.
+    pub(crate) fn learns(&mut self) -> bool {
+        if !self.is_whole || !self.round.is_power_of_two() {
+            return false;
+        }
+        let (mut all, mut off) = (0_usize, 0_usize);
+        for (nanos, expected) in self.nanos.iter().zip(&self.expected) {
+            if let Some(time) = measured(nanos) {
+                all += 1;
+                off += usize::from(time > expected.saturating_mul(OFF) || *expected > time.saturating_mul(OFF));
+            }
+        }
+        if off * OFF_SHARE > all {
+            return true;
+        }
+        if !std::mem::replace(&mut self.is_known, true) {
+            let expected = self.expected.iter_mut().zip(&self.nanos);
+            expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
+        }
+        false
+    }
+
+    /// Takes the graph apart: gives the records back, and how many nanoseconds each takes.
+    pub(crate) fn take_apart(&mut self) -> (Records<'env>, Vec<u32>) {
+        let mut nanos = vec![0; self.tasks.len()];
+        for group in 0..index(self.ends.len()) {
+            let positions = self.positions(group);
+            let all = measured(&self.nanos[group as usize]).unwrap_or(self.expected[group as usize]);
+            let each = u32::try_from(all / positions.len() as u64).unwrap_or(u32::MAX);
+            positions.for_each(|position| nanos[self.tasks[position as usize].record as usize] = each);
+        }
+        let numbers = self.tasks.iter().map(|task| task.record);
+        (self.code.take_apart(numbers), nanos)
+    }
+
+    /// How many jobs of the graph may be queued at once, as a rule.
+    pub(crate) fn jobs(&self) -> usize {
+        self.ends.len() + (self.tasks.len() - self.ends.len()).min(PARTS)
+    }
+
+    /// Queues the groups without predecessors, and opens the gates without predecessors.
+    pub(crate) fn start(&self, run: &Run<'static>, worker: &Worker<'_>) {
+        self.push_homes(self.roots, index(self.list.len()), worker, |_| false);
+        self.open.iter().for_each(|node| self.open(*node, run, worker));
+    }
+
+    /// Stops the tasks of `rank` and of higher ranks from firing.
+    pub(crate) fn stop_from(&self, rank: u32) {
+        // Relaxed: a worker that sees the limit late only does work that it could have left out.
+        self.limit.fetch_min(rank, Ordering::Relaxed);
+    }
+
+    /// The pool of the run.
+    pub(super) fn pool(&self) -> &Shared {
+        #[expect(unsafe_code, reason = "a graph knows its run")]
+        // SAFETY: `link` set the run that owns the graph.
+        let run = unsafe { &*self.run };
+        &run.pool
+    }
+
+    /// Tasks of this rank and of higher ones must not fire.
+    pub(super) fn limit(&self) -> &AtomicU32 {
+        &self.limit
+    }
+
+    /// Whether some tasks must not fire.
+    fn is_limited(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) != u32::MAX
+    }
+
+    /// Finishes the joint that stands for the end of a stage; its successors may become ready.
+    pub(crate) fn finish(&self, joint: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        let node = index(self.ends.len()) + joint;
+        match self.homes.is_empty() {
+            true => self.finish_as::<false>(node, run, worker),
+            false => self.finish_as::<true>(node, run, worker),
+        }
+    }
+
+    /// Finishes a node; its successors may become ready. `HOMES` says whether some task has a home.
+    fn finish_as<const HOMES: bool>(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        let (begin, end) = (self.first[node as usize], self.first[node as usize + 1]);
+        let shared = begin + self.lone[node as usize];
+        let own = self.home(node);
+        let stays = |place: u32| !HOMES || self.home_at(place).is_none_or(|home| own == Some(home));
+        let mut next;
+        if HOMES {
+            next = self.push_homes(begin, shared, worker, stays);
+        } else {
+            next = (begin < shared).then_some(begin);
+            if begin + 1 < shared {
+                self.push::<HOMES>(begin + 1, shared, worker);
+            }
+        }
+        for place in shared..end {
+            let successor = self.list[place as usize];
+            let before = self.before[successor as usize];
+            if before > 1 {
+                let missing = &self.missing[successor as usize];
+                if missing.arrive() == Arrival::Earlier {
+                    continue;
+                }
+                missing.restart(before);
+            }
+            if successor as usize >= self.ends.len() {
+                self.open(successor, run, worker);
+            } else if next.is_none() && stays(place) {
+                next = Some(place);
+            } else {
+                self.push::<HOMES>(place, place + 1, worker);
+            }
+        }
+        if let Some(place) = next {
+            worker.continue_with(self.job(place, place + 1));
+        }
+    }
+
+    /// Opens a gate, unless a task that it waits for has not fired.
+    fn open(&self, node: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        match self.joints[node as usize - self.ends.len()] {
+            Joint::Gate { rank, .. } if rank >= self.limit.load(Ordering::Relaxed) => {}
+            Joint::Gate { stage, .. } => run.cx(stage as usize, worker).open(),
+            Joint::End => unreachable!("the end of a stage has no predecessors"),
+        }
+    }
+
+    /// Queues a part of the list that is sorted by home, as one range for each home. The first group for which `stays`
+    /// holds is not queued; its place in the list is returned.
+    fn push_homes(&self, begin: u32, end: u32, worker: &Worker<'_>, stays: impl Fn(u32) -> bool) -> Option<u32> {
+        let (mut first, mut kept) = (begin, None);
+        while first < end {
+            let last = self.end_of_home(first, end);
+            if kept.is_none() && stays(first) {
+                kept = Some(first);
+                first += 1;
+            }
+            if first < last {
+                self.push::<true>(first, last, worker);
+            }
+            first = last;
+        }
+        kept
+    }
+
+    /// The home of a node.
+    fn home(&self, node: u32) -> Home {
+        self.homes.get(node as usize).copied().flatten()
+    }
+
+    /// The home of the group at a place of the list.
+    fn home_at(&self, place: u32) -> Home {
+        self.home(self.list[place as usize])
+    }
+
+    /// The place behind the groups of `first..end` that have the same home as the one at `first`.
+    fn end_of_home(&self, first: u32, end: u32) -> u32 {
+        let home = self.home_at(first);
+        let (mut low, mut high) = (first, end);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.home_at(middle) == home { low = middle } else { high = middle }
+        }
+        high
+    }
+
+    /// Queues the groups in a range of the list, which all have the same home.
+    fn push<const HOMES: bool>(&self, first: u32, end: u32, worker: &Worker<'_>) {
+        let home = if HOMES { self.home_at(first).map(usize::from) } else { None };
+        worker.push_parts(self.job(first, end), u64::from(end - first), home);
+    }
+
+    fn job(&self, first: u32, end: u32) -> Job {
+        Job { target: NonNull::from(self).cast(), payload: word(first, end) }
+    }
+
+    /// The job of a part of a group, in the name of one that holds the part until now: one more holder of the group, and
+    /// one more token of the run.
+    pub(super) fn part(&self, group: u32, positions: Range<u32>) -> Job {
+        self.holders[group as usize].expect_one_more();
+        let jobs = self.parts.group.expect("it was linked");
+        #[expect(unsafe_code, reason = "a run lives as long as its tokens")]
+        // SAFETY: whoever holds the part has a token of the run.
+        unsafe {
+            jobs.as_ref().tokens.take(1);
+        }
+        #[expect(unsafe_code, reason = "a target is reached from the whole")]
+        // SAFETY: it is a field of this graph.
+        let target = unsafe { NonNull::from(self).byte_add(std::mem::offset_of!(Self, parts)) };
+        Job { target: target.cast(), payload: word(positions.start, positions.end) }
+    }
+
+    /// Where to cut the tasks that are left of a group in two, if that is possible: about in the middle.
+    pub(super) fn cut(&self, next: u32, end: u32) -> Option<u32> {
+        let middle = next + end.checked_sub(next)? / 2;
+        let is_free = |position: &u32| self.tasks[*position as usize].is_free;
+        (middle..end).find(is_free).or_else(|| (next..middle).rev().find(is_free))
+    }
+
+    /// How many nanoseconds a group takes, if that is known.
+    pub(super) fn takes(&self, group: u32) -> Option<u64> {
+        self.is_known.then(|| self.expected[group as usize])
+    }
+
+    /// The positions of a group.
+    fn positions(&self, group: u32) -> Range<u32> {
+        let start = group.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
+        start..self.ends[group as usize]
+    }
+
+    /// Queues all groups of a range but the first, then fires the first.
+    fn fire<const HOMES: bool>(&self, first: u32, mut end: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        while end - first > 1 {
+            let middle = first + (end - first) / 2;
+            worker.push_counted(self.job(middle, end)); // with a token for each of its groups
+            end = middle;
+        }
+        let group = self.list[first as usize];
+        if self.least[group as usize] >= self.limit.load(Ordering::Relaxed) {
+            self.finish_as::<HOMES>(group, run, worker); // none of its tasks fires
+        } else if let Held::Ended(time) = self.hold(group, self.positions(group), true, run, worker) {
+            self.ended::<HOMES>(group, time, run, worker);
+        }
+    }
+
+    /// Fires a part of a group.
+    fn fire_part<const HOMES: bool>(&self, positions: Range<u32>, run: &Run<'static>, worker: &Worker<'_>) {
+        let group = index(self.ends.partition_point(|end| *end <= positions.start));
+        if let Held::Ended(time) = self.hold(group, positions, false, run, worker) {
+            self.ended::<HOMES>(group, time, run, worker);
+        }
+    }
+
+    /// All of a group has ended. `time`: how many nanoseconds it takes, if that was measured now.
+    fn ended<const HOMES: bool>(&self, group: u32, time: Option<u64>, run: &Run<'static>, worker: &Worker<'_>) {
+        let nanos = &self.nanos[group as usize];
+        // Relaxed: read when the run is over. Nobody else writes it any more in this run.
+        let known = time.unwrap_or_else(|| (nanos.load(Ordering::Relaxed) >> 1).max(1));
+        nanos.store(known << 1 | self.parity, Ordering::Relaxed);
+        self.finish_as::<HOMES>(group, run, worker);
+    }
+
+    /// Goes through the tasks of a group, or through a part of them.
+    fn hold(&self, group: u32, positions: Range<u32>, is_whole: bool, run: &Run<'static>, worker: &Worker<'_>) -> Held {
+        let (start, is_single) = (positions.start, positions.len() == 1);
+        let known = self.takes(group);
+        let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
+        let timed = known.is_none_or(|known| known >= LONG || is_due());
+        let begin = if timed { worker.clock() } else { None };
+        let span = Span::new(self, group, positions);
+        let is_entered = !is_single && self.can_be_cut[group as usize];
+        if is_entered {
+            span.enter(worker);
+            worker.publish_surplus();
+        }
+        let mut at = start;
+        loop {
+            while at < span.end() {
+                at = self.fire_some(group, at, &span, run, known.is_none() && is_entered);
+                if known.is_none() {
+                    worker.publish_surplus();
+                }
+            }
+            span.leave(worker);
+            if at >= span.end() {
+                break;
+            }
+        }
+        let done = u128::from(at - start);
+        let time = begin.filter(|_| done > 0).map(|begin| {
+            let all = self.positions(group).len() as u128;
+            u64::try_from(begin.elapsed().as_nanos() * all / done).unwrap_or(u64::MAX).clamp(2, 1 << 60)
+        });
+        if is_whole && !span.was_cut() {
+            return Held::Ended(time);
+        }
+        let holders = &self.holders[group as usize];
+        if let Some(time) = time {
+            // Relaxed: a hint, of whichever holder comes last.
+            self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
+        }
+        if holders.arrive() == Arrival::Earlier {
+            return Held::Part;
+        }
+        holders.restart(1);
+        Held::Ended(None)
+    }
+
+    /// Fires tasks from a position on until one panics, or others may have the next one, or one must be skipped; only a few,
+    /// if others may ask for a part meanwhile. Returns the position behind.
+    fn fire_some(&self, group: u32, at: u32, span: &Span<'_>, run: &Run<'static>, only_few: bool) -> u32 {
+        let mut positions = at..span.end();
+        if only_few {
+            positions.end = positions.end.min(at + FEW);
+        }
+        let mut cursor = span.cursor();
+        if self.is_limited() {
+            cursor = span.careful();
+            positions.end = at + 1;
+            if self.tasks[at as usize].rank >= self.limit.load(Ordering::Relaxed) {
+                if cursor.begins(at) {
+                    self.skip(at);
+                    return at + 1;
+                }
+                return at;
+            }
+        }
+        let fired = catch_unwind(AssertUnwindSafe(|| {
+            #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+            // SAFETY: (1) the predecessors of these tasks have finished, and their successors have not begun, or stand
+            // behind them here. Every access that excludes one of a task's accesses is made by a predecessor or a
+            // successor. (2) The span gives each task to one worker.
+            unsafe {
+                self.code.fire(group, positions, cursor)
+            }
+        }));
+        fired.unwrap_or_else(|panic| {
+            let failed = span.current();
+            #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+            // SAFETY: (1), (2) as above.
+            unsafe {
+                self.code.torn(group, failed);
+            }
+            self.skip(failed);
+            let TaskAt { op, rank, .. } = self.tasks[failed as usize];
+            run.fail(Site::Task { rank }, Failure::new(op as usize, None, Cause::Panic(panic)));
+            failed + 1
+        })
+    }
+
+    /// Notes that a task did not come to its end in this run.
+    fn skip(&self, position: u32) {
+        // Relaxed: asked for when the run is over.
+        self.skipped[position as usize / 64].fetch_or(1 << (position % 64), Ordering::Relaxed);
+    }
+
+    /// What each task did: its operator, whether it fired, its time, and whether the time is an average.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, bool, Duration, bool)> + '_ {
+        (0..index(self.ends.len())).flat_map(move |group| {
+            let (positions, noted) = (self.positions(group), self.nanos[group as usize].load(Ordering::Relaxed));
+            let (ran, nanos) = (noted & 1 == self.parity && noted > 1, noted >> 1);
+            let count = positions.len() as u64;
+            let time = if ran && nanos > 1 { Duration::from_nanos(nanos / count) } else { Duration::ZERO };
+            positions.map(move |position| {
+                let skipped = self.skipped[position as usize / 64].load(Ordering::Relaxed) >> (position % 64) & 1;
+                let fired = ran && skipped == 0;
+                let op = self.tasks[position as usize].op as usize;
+                (op, fired, if fired { time } else { Duration::ZERO }, count > 1)
+            })
+        })
+    }
+}
+
+/// A group is off if it takes so many times as long as was expected, or is expected to take so many times as long as it
+/// does.
+const OFF: u64 = 4;
+/// Other groups are made if more than one in so many groups is off.
+const OFF_SHARE: usize = 4;
+/// So many tasks fire before their worker looks whether others ask for some, if nobody knows how long they take.
+const FEW: u32 = 8;
+/// So many parts of groups are queued at once, as a rule.
+const PARTS: usize = 1024;
+
+/// How many nanoseconds a group took when it was timed last, if it ever was. Asked while nothing runs.
+fn measured(nanos: &AtomicU64) -> Option<u64> {
+    let known = nanos.load(Ordering::Relaxed) >> 1;
+    (known > 1).then_some(known)
+}
+
+/// A count of nodes or positions.
+fn index(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer than 2^32 nodes")
+}
+
+#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
+unsafe fn fire<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
+    // SAFETY: the target is the first field of a linked graph; the job's token keeps the run alive.
+    let dag: &Dag<'_> = unsafe { target.cast().as_ref() };
+    // SAFETY: `link` set the run that owns the graph.
+    let run = unsafe { &*dag.run };
+    let (first, end) = split_word(range);
+    dag.fire::<HOMES>(first, end, run, worker);
+}
+
+#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
+unsafe fn fire_part<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
+    // SAFETY: the target is this field of a linked graph; the job's token keeps the run alive.
+    let dag = unsafe { target.byte_sub(std::mem::offset_of!(Dag<'_>, parts)) };
+    // SAFETY: as above.
+    let dag: &Dag<'_> = unsafe { dag.cast().as_ref() };
+    // SAFETY: `link` set the run that owns the graph.
+    let run = unsafe { &*dag.run };
+    let (start, end) = split_word(range);
+    dag.fire_part::<HOMES>(start..end, run, worker);
+}

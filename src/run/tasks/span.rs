@@ -1,0 +1,134 @@
+//! The span of a group: which of its tasks are left, while a worker goes through them and others take some away.
+//!
+//! A worker calls the records of a group one after the other. One of them may take long, and what lies behind it could
+//! wait beside idle workers. So the span is an entry in the ring of the worker's seat, as the leaves of a loop are
+//! ([`crate::pool::loops::span`]). Whoever publishes what is private there, the worker itself or a raider, takes the upper
+//! half of what is left, and again half of that. It cuts only before a task that waits for none of its group. The first task
+//! stays with the worker, begun or not: otherwise workers could hand a task round, and none begin it.
+//!
+//! A task may take a nanosecond. So the worker says where it is by one store, and looks at one word, before each
+//! ([`crate::sync::stretch`]). A second word tells that some task has failed.
+//!
+//! # When all of a group has ended
+//! A group that was cut has several holders, and its successors wait for all of them. Whoever cuts announces one more
+//! holder in the name of the one that it takes from, which has not ended ([`crate::sync::countdown`]).
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+use super::dag::Dag;
+use crate::pool::work::job::{Job, Published, Target, Wanted, pointer};
+use crate::pool::work::seat::{Public, Seat};
+use crate::pool::work::worker::Worker;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::stretch::Stretch;
+
+/// A group takes so many nanoseconds at least if a half of it is worth giving away; see [`crate::pool::loops::span`].
+const WORTH: u64 = 4000;
+
+/// What is left of a group, or of a part of one, on the stack of the worker that goes through it; see the module.
+pub(super) struct Span<'a> {
+    dag: &'a Dag<'a>,
+    group: u32,
+    start: u32,
+    /// The positions that are left. The lock of the takers is the one of the far end of the seat's ring.
+    stretch: Stretch,
+    /// Whether some of it was taken away. Written under that lock.
+    was_cut: AtomicBool,
+    /// Its place in the ring, while it is there.
+    place: Cell<Option<usize>>,
+    /// The limit that a worker heeds which looks at the real one itself.
+    no_limit: AtomicU32,
+}
+
+impl<'a> Span<'a> {
+    const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Self::publish) };
+
+    pub(super) fn new(dag: &'a Dag<'a>, group: u32, positions: Range<u32>) -> Self {
+        let start = positions.start;
+        let (stretch, no_limit) = (Stretch::new(positions), AtomicU32::new(u32::MAX));
+        Self { dag, group, start, stretch, was_cut: AtomicBool::new(false), place: Cell::new(None), no_limit }
+    }
+
+    /// Makes it an entry of the seat's ring. It must stay in place until [`leave`](Self::leave).
+    pub(super) fn enter(&self, worker: &Worker<'_>) {
+        self.place.set(Some(worker.push_entry(Job::about(Self::TARGET, self))));
+    }
+
+    /// Ends the taking of parts.
+    pub(super) fn leave(&self, worker: &Worker<'_>) {
+        if let Some(place) = self.place.take() {
+            worker.take_entry(place);
+        }
+    }
+
+    /// Behind the last position that is left. It is final when the span has left the ring.
+    pub(super) fn end(&self) -> u32 {
+        self.stretch.end()
+    }
+
+    /// Whether some of it was taken away. Asked when it has left the ring.
+    pub(super) fn was_cut(&self) -> bool {
+        self.was_cut.load(Ordering::Relaxed)
+    }
+
+    /// The position of the task that was begun last.
+    pub(super) fn current(&self) -> u32 {
+        self.stretch.next() - 1
+    }
+
+    /// Goes from task to task, until some task has failed.
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        Cursor { stretch: &self.stretch, limit: self.dag.limit() }
+    }
+
+    /// Goes from task to task, for a worker that looks itself whether the next one may fire.
+    pub(super) fn careful(&self) -> Cursor<'_> {
+        Cursor { stretch: &self.stretch, limit: &self.no_limit }
+    }
+
+    #[expect(unsafe_code, reason = "a target's code is unsafe to call")]
+    unsafe fn run(_: NonNull<Target>, _: u64, _: &Worker<'_>) {
+        unreachable!("an entry of the ring, taken back by whoever has made it")
+    }
+
+    /// Gives about half of the tasks that are left, to be published.
+    ///
+    /// # Safety
+    /// (1), (2) of [`crate::pool::work::job::Publish`]. (3) The payload is the address of a span.
+    #[expect(unsafe_code, reason = "reaches a span by pointer")]
+    unsafe fn publish(payload: u64, seat: &Seat, _: &Public, wanted: Wanted) -> Published {
+        // SAFETY: (3); it is in place as its entry is in the ring, by (1) and (2).
+        let span: &Self = unsafe { &*pointer(payload) };
+        let cut = |next: u32, end| span.dag.cut(next.max(span.start + 1), end);
+        // Its tasks were short in the runs before. If one of them is not now, a thread that searches raids it; one that
+        // sleeps would not know.
+        let is_short = || span.dag.takes(span.group).is_some_and(|time| time < WORTH);
+        let taken = match wanted {
+            Wanted::Surplus if is_short() && span.dag.pool().is_searched_near(seat) => return Published::Kept,
+            Wanted::Surplus => span.stretch.take_own(cut), // only the worker itself asks for that
+            Wanted::All => span.stretch.take(cut),
+        };
+        let Some(taken) = taken else { return Published::Empty };
+        span.was_cut.store(true, Ordering::Relaxed);
+        Published::Part(span.dag.part(span.group, taken))
+    }
+}
+
+/// Says before each task of a span whether it may begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Cursor<'a> {
+    stretch: &'a Stretch,
+    /// Tasks of this rank and of higher ones must not fire.
+    limit: &'a AtomicU32,
+}
+
+impl Cursor<'_> {
+    /// Begins the task at this position, the next one. `false`: it may be another's, or a failure may forbid it.
+    #[inline]
+    pub(super) fn begins(&self, position: u32) -> bool {
+        self.stretch.begins(position)
+            && (self.limit.load(Ordering::Relaxed) == u32::MAX || self.stretch.turns_back(position))
+    }
+}
