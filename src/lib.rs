@@ -46,7 +46,7 @@ pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
     TopologyError, TopologyErrorKind,
 };
-pub use graph::{Graph, Keyed, OnStall, Retry, Stream, Table, Windowed, Windows};
+pub use graph::{Block, Graph, Keyed, OnStall, Part, Retry, Stream, Table, Windowed, Windows, reads};
 pub use operators::apply::Operator;
 pub use operators::copied::Reference;
 pub use operators::sum_by_key::ExactSum;
@@ -56,7 +56,7 @@ pub use report::{OperatorProgress, OperatorReport, Progress, Report, StageReport
 pub use run::outside::wake::Wake;
 pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
 
-/// How tasks access data: what [`Data::read`], [`write`](Data::write) and [`consume`](Data::consume) give.
+/// How tasks access data: what [`Data::read`], [`write`](Data::write), [`consume`](Data::consume) and [`reads`] give.
 ///
 /// These types need not be named, but for a function that takes or returns an access.
 ///
@@ -74,7 +74,7 @@ pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, 
 /// # Ok::<(), millstream::Error>(())
 /// ```
 pub mod access {
-    pub use crate::graph::{Access, AccessAt, Consume, Read, Write};
+    pub use crate::graph::{Access, AccessAt, Consume, Read, ReadPart, Reads, Values, Write, WritePart};
 }
 
 /// The iterators of a [`Table`].

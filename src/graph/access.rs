@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Index;
 use std::sync::Arc;
 
 use crate::plan::Data;
@@ -37,6 +38,22 @@ impl<T> Data<T> {
     }
 }
 
+/// Access to any number of data of one type, for reading. The task gets their [`Values`].
+///
+/// ```
+/// # use millstream::{Graph, Pool, reads};
+/// # let pool = Pool::builder().workers(2).build()?;
+/// let g = Graph::new();
+/// let squares: Vec<_> = (1..=100).map(|i| g.task((), move |()| i * i)).collect();
+/// let sum = g.task(reads(&squares), |squares| squares.iter().sum::<i32>());
+/// assert_eq!(pool.run(g)?.take(sum), 338_350);
+/// # Ok::<(), millstream::Error>(())
+/// ```
+#[must_use]
+pub fn reads<'d, T: 'd>(data: impl IntoIterator<Item = &'d Data<T>>) -> Reads<T> {
+    Reads(data.into_iter().map(Data::read).collect())
+}
+
 /// The data of an access belongs to another graph.
 pub(super) struct ForeignData;
 
@@ -59,10 +76,13 @@ pub(super) fn slot_of<T>(draft: &Draft<'_>, data: &Data<T>) -> Result<Slot<T>, F
     slot_in(draft, &data.names, data.slot)
 }
 
+/// Whether a handle with these names is one of the graph.
+pub(super) fn is_of(draft: &Draft<'_>, names: &Arc<Names>) -> Result<(), ForeignData> {
+    if Arc::ptr_eq(names, &draft.names) { Ok(()) } else { Err(ForeignData) }
+}
+
 fn slot_in<T>(draft: &Draft<'_>, names: &Arc<Names>, slot: SlotId) -> Result<Slot<T>, ForeignData> {
-    if !Arc::ptr_eq(names, &draft.names) {
-        return Err(ForeignData);
-    }
+    is_of(draft, names)?;
     #[expect(unsafe_code, reason = "slots are kept without their types")]
     // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
     Ok(unsafe { draft.slot(slot) })
@@ -74,6 +94,73 @@ pub struct Read<T>(Named<T>);
 pub struct Write<T>(Named<T>);
 /// Access to data that takes its value, made by [`Data::consume`].
 pub struct Consume<T>(Named<T>);
+/// Access to any number of data for reading, made by [`reads`].
+pub struct Reads<T>(Box<[Read<T>]>);
+
+/// What a task reads by [`reads`]: the values, in the order in which the data was named.
+pub struct Values<'a, T>(&'a [Address<T>]);
+
+impl<'a, T: Sync> Values<'a, T> {
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value with this number, from 0 on. None: there are fewer.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<&'a T> {
+        self.0.get(number).map(value)
+    }
+
+    /// The values, one after the other.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a T> + DoubleEndedIterator + Clone + use<'a, T> {
+        self.0.iter().map(value)
+    }
+}
+
+/// A value that a task reads.
+#[inline]
+fn value<T: Sync>(Address(slot): &Address<T>) -> &T {
+    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+    // SAFETY: (1) `Reads::fetch` gave the address to the task, while which runs nobody writes the data; (2) `T` is `Sync`.
+    let value = unsafe { slot.read() };
+    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+    // SAFETY: (1) the task fires when its data is there.
+    unsafe {
+        there(value)
+    }
+}
+
+impl<T> Clone for Values<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Values<'_, T> {}
+
+impl<T: Sync + fmt::Debug> fmt::Debug for Values<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<T: Sync> Index<usize> for Values<'_, T> {
+    type Output = T;
+
+    /// # Panics
+    /// If there are fewer.
+    fn index(&self, number: usize) -> &T {
+        value(&self.0[number])
+    }
+}
 
 /// What a task's closure receives for an access while the task fires.
 ///
@@ -81,11 +168,11 @@ pub struct Consume<T>(Named<T>);
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how a task accesses data",
     label = "no access",
-    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to twelve",
+    note = "an access is `data.read()`, `data.write()`, `data.consume()` or `reads(&many)`, and several are a tuple of up to twelve",
     note = "what is no data of the graph, the closure of the task captures"
 )]
 pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
-    /// `&'a T`, `&'a mut T` or `T`; for several accesses a tuple of these.
+    /// `&'a T`, `&'a mut T`, `T` or [`Values`]; for several accesses a tuple of these.
     type Ref;
 
     /// Fetches what the closure receives.
@@ -97,11 +184,11 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
     unsafe fn fetch(slots: &Self::Slots) -> Self::Ref;
 }
 
-/// How a task accesses data: [`Read`], [`Write`], [`Consume`], or a tuple of none to twelve accesses.
+/// How a task accesses data: [`Read`], [`Write`], [`Consume`], [`Reads`], or a tuple of none to twelve accesses.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how a task accesses data",
     label = "no access",
-    note = "an access is `data.read()`, `data.write()` or `data.consume()`, and several are a tuple of up to twelve",
+    note = "an access is `data.read()`, `data.write()`, `data.consume()` or `reads(&many)`, and several are a tuple of up to twelve",
     note = "what is no data of the graph, the closure of the task captures"
 )]
 pub trait Access: for<'a> AccessAt<'a> + private::Sealed<Slots: Send> {
@@ -119,7 +206,7 @@ pub trait Access: for<'a> AccessAt<'a> + private::Sealed<Slots: Send> {
     unsafe fn torn(_slots: &Self::Slots) {}
 }
 
-mod private {
+pub(super) mod private {
     use crate::run::slot::Slot;
 
     #[expect(unnameable_types, reason = "that is what seals it")]
@@ -140,7 +227,7 @@ mod private {
 /// (1) There is one.
 #[expect(unsafe_code, reason = "a task fires when its data is there")]
 #[inline]
-unsafe fn there<V>(value: Option<V>) -> V {
+pub(super) unsafe fn there<V>(value: Option<V>) -> V {
     debug_assert!(value.is_some(), "a task fires when its data is there");
     // SAFETY: (1).
     unsafe { value.unwrap_unchecked() }
@@ -185,6 +272,28 @@ access! {
     Read of [Send Sync] as Mode::Read, &'a T, fetch |slot| slot.read();
     Write of [Send] as Mode::Write, &'a mut T, fetch |slot| slot.write(), torn |slot| slot.clear();
     Consume of [Send] as Mode::Consume, T, fetch |slot| slot.replace(None);
+}
+
+impl<T> private::Sealed for Reads<T> {
+    type Slots = Box<[Address<T>]>;
+}
+
+#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+impl<'a, T: Send + Sync> AccessAt<'a> for Reads<T> {
+    type Ref = Values<'a, T>;
+    #[inline]
+    unsafe fn fetch(slots: &Self::Slots) -> Values<'a, T> {
+        let slots: *const [Address<T>] = &raw const **slots;
+        // SAFETY: the task has the box, and does not change it.
+        Values(unsafe { &*slots })
+    }
+}
+
+#[expect(private_interfaces, reason = "sealed: called by the graph")]
+impl<T: Send + Sync> Access for Reads<T> {
+    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData> {
+        self.0.iter().map(|read| read.bind(draft, list)).collect()
+    }
 }
 
 impl private::Sealed for () {
@@ -261,3 +370,9 @@ macro_rules! debug {
     )*};
 }
 debug!(Read Write Consume);
+
+impl<T> fmt::Debug for Reads<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reads").field(&self.0).finish()
+    }
+}

@@ -8,8 +8,10 @@
 
 mod access;
 mod build;
+mod control;
 mod keyed;
 mod notes;
+mod parts;
 mod retry;
 mod stream;
 mod table;
@@ -22,8 +24,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use access::{Access, AccessAt, Consume, Read, Write};
+pub use access::{Access, AccessAt, Consume, Read, Reads, Values, Write, reads};
+pub use control::Block;
 pub use keyed::Keyed;
+pub use parts::{Part, ReadPart, WritePart};
 pub use retry::Retry;
 pub use stream::{OnStall, Stream};
 pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries, partition, value_of};

@@ -4,6 +4,7 @@
 //! are known by their index in the draft.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::run::flow::stage::{Columns, PacketStage, TailKind};
@@ -11,6 +12,7 @@ use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
 use crate::run::slot::{Slot, Values};
 use crate::run::tally::Retried;
+use crate::run::tasks::block::Asks;
 use crate::run::tasks::record::{Fire, Records};
 
 /// A slot, by number.
@@ -50,9 +52,36 @@ pub(crate) enum Who {
 /// A node of the task graph.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NodeDraft {
-    Task { op: usize, record: u32 },
-    Gate { stage: usize },
-    End { stage: usize },
+    Task {
+        op: usize,
+        record: u32,
+    },
+    /// Decides whether a block is gone into, and whether it is gone through once more.
+    Enter {
+        block: usize,
+    },
+    Again {
+        block: usize,
+    },
+    Gate {
+        stage: usize,
+    },
+    End {
+        stage: usize,
+    },
+}
+
+/// What a slot of a part has if a task has stopped while it wrote the part.
+#[derive(Debug)]
+pub(crate) struct Torn;
+
+/// A part of data. Its slot has a value if a task has stopped while it wrote the part.
+#[derive(Clone, Debug)]
+pub(super) struct PartDraft {
+    pub(super) slot: SlotId,
+    pub(super) whole: SlotId,
+    /// The last part goes on to the end, however far that is.
+    pub(super) items: Range<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,12 +135,39 @@ pub(crate) struct StageDraft<'env> {
     pub(crate) item_bytes: usize,
 }
 
+/// Tasks that are repeated, or left out.
+pub(crate) struct BlockDraft<'env> {
+    pub(super) op: usize,
+    /// The block around it.
+    pub(super) within: Option<usize>,
+    pub(super) enter: usize,
+    pub(super) again: usize,
+    /// How often it is gone through at most.
+    pub(crate) times: u64,
+    /// Whether it is gone into.
+    pub(super) enters: Option<Asks<'env>>,
+    /// Whether it is gone through once more.
+    pub(super) repeats: Option<Asks<'env>>,
+}
+
+impl BlockDraft<'_> {
+    /// Whether it may be left out.
+    pub(super) fn is_optional(&self) -> bool {
+        self.enters.is_some() || self.times == 0
+    }
+}
+
 /// What a graph describes.
 pub(crate) struct Draft<'env> {
     pub(crate) names: Arc<Names>,
     pub(super) slots: Vec<SlotDraft>,
+    /// The parts of data, in the order of their slots.
+    pub(super) parts: Vec<PartDraft>,
     pub(super) nodes: Vec<NodeDraft>,
     pub(super) records: Records<'env>,
+    pub(crate) blocks: Vec<BlockDraft<'env>>,
+    /// The block that is being described, if there is one.
+    within: Option<usize>,
     /// All accesses to slots, in program order.
     pub(super) accesses: Vec<(Who, SlotId, Mode)>,
     pub(crate) stages: Vec<StageDraft<'env>>,
@@ -138,8 +194,11 @@ impl<'env> Draft<'env> {
         Self {
             names: Arc::new(Names::default()),
             slots: Vec::new(),
+            parts: Vec::new(),
             nodes: Vec::new(),
             records: Records::new(),
+            blocks: Vec::new(),
+            within: None,
             accesses: Vec::new(),
             stages: Vec::new(),
             sequences: Vec::new(),
@@ -177,6 +236,7 @@ impl<'env> Draft<'env> {
     /// Adds a stage that begins with the operator `op`.
     pub(crate) fn stage(&mut self, op: usize, sequence: usize, inputs: Vec<usize>) -> usize {
         let stage = self.stages.len();
+        self.defect_in_block(op);
         for input in &inputs {
             self.stages[*input].outputs.push(stage);
         }
@@ -237,6 +297,18 @@ impl<'env> Draft<'env> {
         (SlotId(number), slot)
     }
 
+    /// Adds a part of data: these items of it.
+    pub(crate) fn add_part(&mut self, whole: SlotId, items: Range<usize>, op: usize) -> SlotId {
+        let (slot, _) = self.add_slot(None::<Torn>, op);
+        self.parts.push(PartDraft { slot, whole, items });
+        slot
+    }
+
+    /// Whether the user gives the value of a slot.
+    pub(crate) fn is_given(&self, slot: SlotId) -> bool {
+        self.slots[slot.index()].given
+    }
+
     /// A slot that nothing of the graph uses.
     pub(crate) fn slot_apart<T: Send + 'env>(&mut self) -> Slot<T> {
         self.values.apart()
@@ -261,6 +333,44 @@ impl<'env> Draft<'env> {
         self.accesses.push((Who::Task(node), out, Mode::Write));
     }
 
+    /// Begins a block. `enters` tells whether it is gone into, and which data that depends on.
+    pub(crate) fn open_block(&mut self, op: usize, times: u64, enters: Option<(Asks<'env>, SlotId)>) -> usize {
+        let (block, enter) = (self.blocks.len(), self.nodes.len());
+        self.nodes.push(NodeDraft::Enter { block });
+        let (enters, data) = enters.unzip();
+        self.accesses.extend(data.map(|slot| (Who::Task(enter), slot, Mode::Read)));
+        let within = self.within.replace(block);
+        self.blocks.push(BlockDraft { op, within, enter, again: enter, times, enters, repeats: None });
+        block
+    }
+
+    /// Ends a block. `repeats` tells whether it is gone through once more, and which data that depends on.
+    pub(crate) fn close_block(&mut self, block: usize, repeats: Option<(Asks<'env>, SlotId)>) {
+        let again = self.nodes.len();
+        self.nodes.push(NodeDraft::Again { block });
+        let (repeats, data) = repeats.unzip();
+        self.accesses.extend(data.map(|slot| (Who::Task(again), slot, Mode::Read)));
+        let draft = &mut self.blocks[block];
+        (draft.again, draft.repeats) = (again, repeats);
+        self.within = draft.within;
+    }
+
+    /// The operator of a task, or of a block.
+    pub(super) fn op_of(&self, node: usize) -> usize {
+        match self.nodes[node] {
+            NodeDraft::Task { op, .. } => op,
+            NodeDraft::Enter { block } | NodeDraft::Again { block } => self.blocks[block].op,
+            NodeDraft::Gate { stage } | NodeDraft::End { stage } => self.stages[stage].ops[0].0,
+        }
+    }
+
+    /// Notes a defect if the operator of a stream is in a block.
+    fn defect_in_block(&mut self, op: usize) {
+        if self.within.is_some() {
+            self.defect(op, "a block that is repeated or left out has tasks, and no streams");
+        }
+    }
+
     /// Notes that the operator `op` reads a slot, from the first piece of the stage to the last.
     pub(crate) fn stage_reads(&mut self, stage: usize, op: usize, slot: SlotId) {
         if self.stages[stage].gate.is_none() {
@@ -279,6 +389,7 @@ impl<'env> Draft<'env> {
 
     fn end_of(&mut self, stage: usize) {
         if self.stages[stage].end.is_none() {
+            self.defect_in_block(self.stages[stage].ops[0].0);
             self.stages[stage].end = Some(self.nodes.len());
             self.nodes.push(NodeDraft::End { stage });
         }

@@ -5,7 +5,7 @@
 //! 1. A task whose one predecessor has no other successor forms a *chain* with it.
 //! 2. The *level* of a chain is one more than the highest level that it waits for. Chains of one level wait for each other
 //!    in no way. If they did, by way of a stream, a group would wait for what it has to start. So stages have levels too.
-//! 3. Each level is cut into chunks of about the same time. Each chunk is a group.
+//! 3. Each level is cut into chunks of about the same time. Each chunk is a group. All its tasks are in the same block.
 //!
 //! Which tasks are in a group depends on the machine, and may depend on time. Answers do not: they depend on program
 //! order alone.
@@ -15,8 +15,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::draft::{NodeDraft, StageDraft};
+use super::draft::{Draft, NodeDraft, StageDraft};
 use super::edges::index;
+use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt};
 use crate::run::tasks::record::Records;
 
@@ -211,20 +212,23 @@ pub(super) struct Shape {
     tasks: Vec<TaskOf>,
     /// The home of each chain; empty if none has one.
     homes: Vec<Home>,
-    /// The joints, by rank.
+    /// The block of each chain; empty if there are no blocks.
+    blocks: Vec<Option<usize>>,
+    /// The joints, each with its rank: first entry and exit of each block, then the others by rank.
     joints: Vec<(u32, Joint)>,
 }
 
 impl Shape {
-    /// The shape of a graph without cycles, for so many workers. `home` tells the home of a node. Also returns, for
-    /// each stage, the joint that stands for its end, if something waits for that.
+    /// The shape of a graph without cycles, for so many workers. `blocks` are the blocks of its nodes, if it has any. `home`
+    /// tells the home of a node. Also returns, for each stage, the joint that stands for its end, if something waits for that.
     pub(super) fn new(
-        nodes: &[NodeDraft],
+        draft: &Draft<'_>,
         edges: Vec<(u32, u32)>,
-        stages: &[StageDraft<'_>],
+        blocks: Option<Vec<Option<usize>>>,
         home: impl Fn(u32) -> Home,
         workers: usize,
     ) -> (Self, Vec<Option<u32>>) {
+        let (nodes, stages) = (&draft.nodes[..], &draft.stages[..]);
         let vertices = Vertices::of(nodes, edges, stages);
         let ranks = Ranks::new(&vertices);
         let pairs = vertices.edges.iter().map(|(from, to)| (ranks.rank(*to), ranks.rank(*from)));
@@ -241,11 +245,16 @@ impl Shape {
         let by_level = Lists::new(levels, chains.level.iter().copied().zip(0..));
         let homes: Vec<Home> = begins.iter().map(|rank| home(*rank)).collect();
         let homes = if homes.iter().any(Option::is_some) { homes } else { Vec::new() };
-        let (mut tasks, mut joints, mut ends) = (Vec::with_capacity(vertices.count), Vec::new(), vec![None; stages.len()]);
+        let block_of = |rank: &u32| blocks.as_ref()?.get(ranks.vertex(*rank) as usize).copied().flatten();
+        let chain_blocks = if blocks.is_some() { begins.iter().map(block_of).collect() } else { Vec::new() };
+        let (mut tasks, mut ends) = (Vec::with_capacity(vertices.count), vec![None; stages.len()]);
+        let mut joints = vec![(0, Joint::End); 2 * draft.blocks.len()];
         for rank in 0..count {
             let mut task = TaskOf { record: 0, op: 0 };
             match node(rank) {
                 Some(NodeDraft::Task { op, record }) => task = TaskOf { record: *record, op: index(*op) },
+                Some(NodeDraft::Enter { block }) => joints[2 * block] = (rank, Joint::Enter { rank }),
+                Some(NodeDraft::Again { block }) => joints[2 * block + 1] = (rank, Joint::Again { rank }),
                 Some(NodeDraft::Gate { stage }) => joints.push((rank, Joint::Gate { stage: index(*stage), rank })),
                 Some(NodeDraft::End { stage }) => {
                     ends[*stage] = Some(index(joints.len()));
@@ -255,15 +264,24 @@ impl Shape {
             }
             tasks.push(task);
         }
-        (Self { workers, before, chains, begins, by_level, tasks, homes, joints }, ends)
+        (Self { workers, before, chains, begins, by_level, tasks, homes, blocks: chain_blocks, joints }, ends)
     }
 
     fn home(&self, chain: u32) -> Home {
         self.homes.get(chain as usize).copied().flatten()
     }
 
+    fn block(&self, chain: u32) -> Option<usize> {
+        self.blocks.get(chain as usize).copied().flatten()
+    }
+
     /// Groups the tasks. `nanos` tells how long a record takes, if that is known.
-    pub(super) fn group<'env>(&self, records: Records<'env>, nanos: Option<&[u32]>) -> DagParts<'env> {
+    pub(super) fn group<'env>(
+        &self,
+        records: Records<'env>,
+        blocks: Vec<Block<'env>>,
+        nanos: Option<&[u32]>,
+    ) -> DagParts<'env> {
         let chains = &self.chains;
         let count = chains.len.len();
         let times = nanos.map(|nanos| {
@@ -288,17 +306,19 @@ impl Shape {
             let begin = sorted.len();
             sorted.extend(self.by_level.of(level).iter().copied().filter(|chain| chains.len(*chain) > 0));
             let own = &mut sorted[begin..];
-            if !self.homes.is_empty() {
-                own.sort_by_key(|chain| self.home(*chain));
+            if !self.homes.is_empty() || !self.blocks.is_empty() {
+                own.sort_by_key(|chain| (self.home(*chain), self.block(*chain)));
             }
             let total: u64 = own.iter().map(|chain| time(*chain)).sum();
             let target = (total / (CUTS * self.workers as u64)).clamp(least, MOST);
             let target = total.div_ceil((total / target).max(1)); // equal chunks
-            let mut is_open = false;
+            let (mut is_open, mut last_block) = (false, None);
             for chain in &*own {
-                let (more, home) = (time(*chain), self.home(*chain));
+                let (more, home, block) = (time(*chain), self.home(*chain), self.block(*chain));
                 let fits = |sum: u64| sum + more / 2 <= target;
-                is_open &= homes.last() == Some(&home) && sums.last().copied().is_some_and(fits);
+                is_open &= homes.last() == Some(&home) && last_block == block;
+                is_open = is_open && sums.last().copied().is_some_and(fits);
+                last_block = block;
                 if !is_open {
                     ends.push(position);
                     homes.push(home);
@@ -360,9 +380,9 @@ impl Shape {
             }
         };
         tasks.iter().for_each(|task| link(task.rank));
-        let gates = self.joints.iter().filter(|(_, joint)| matches!(joint, Joint::Gate { .. }));
-        gates.for_each(|(rank, _)| link(*rank)); // its stage finishes an end
+        let fire = self.joints.iter().filter(|(_, joint)| !matches!(joint, Joint::End)); // which its stage finishes
+        fire.for_each(|(rank, _)| link(*rank));
         let joints = self.joints.iter().map(|(_, joint)| *joint).collect();
-        DagParts { records, tasks, ends, joints, edges, homes, times: sums, is_known: nanos.is_some() }
+        DagParts { records, blocks, tasks, ends, joints, edges, homes, times: sums, is_known: nanos.is_some() }
     }
 }

@@ -37,11 +37,13 @@ use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts, TailKind};
 use crate::run::flow::turn::Bytes;
 use crate::run::names::Names;
 use crate::run::slot::{Slot, Values};
+use crate::run::tasks::block::Block;
 use crate::run::tasks::dag::Dag;
 use crate::run::tasks::parts::Home;
 use crate::run::{RunParts, Seated};
 use blueprint::Checked;
-use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, SlotId, Who};
+use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, Who};
+use edges::blocks::Blocks;
 use edges::index;
 use explain::Facts;
 use groups::Shape;
@@ -88,6 +90,8 @@ pub struct Plan<'env> {
     /// The slots that each run looks at before it begins: data that the user gives and something accesses, and results
     /// of sinks.
     first: Box<[u32]>,
+    /// The slots of parts, each with that of the whole.
+    parts: Box<[(u32, u32)]>,
     /// An operator that threads outside serve while a run goes on.
     served: Option<usize>,
     facts: Facts,
@@ -114,6 +118,8 @@ enum Maker {
     Task,
     /// A sink.
     Sink,
+    /// Nobody: it is a part of data, and has a value only if a task has stopped while it wrote the part.
+    Part,
 }
 
 impl<'env> Plan<'env> {
@@ -124,7 +130,7 @@ impl<'env> Plan<'env> {
         let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
         let node_homes = draft.nodes.iter().map(|node| match node {
             NodeDraft::Task { op, .. } => group(homes.get(*op).node),
-            NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
+            _ => None,
         });
         let node_homes: Vec<Home> = node_homes.collect();
         let source_homes = draft.stages.iter().map(|stage| {
@@ -134,7 +140,7 @@ impl<'env> Plan<'env> {
         });
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
         let facts = Facts::of(&draft, &edges, &bounds, homes);
-        let slots = planned(&draft.slots, &draft.accesses);
+        let slots = planned(&draft);
         let consumed =
             draft.accesses.iter().filter(|(_, _, mode)| *mode == Mode::Consume).map(|(_, slot, _)| slot.number());
         let units = Units::new(consumed.filter(|slot| draft.values.is_unit(*slot)).collect());
@@ -142,8 +148,11 @@ impl<'env> Plan<'env> {
         let first = (0..index(slots.len())).filter(|slot| looks(&slots[*slot as usize])).collect();
 
         let home = |node: u32| node_homes[node as usize];
-        let (shape, stage_ends) = Shape::new(&draft.nodes, edges.list, &draft.stages, home, shared.workers());
-        let dag = Dag::new(shape.group(draft.records, None));
+        let block_of = Blocks::of(&draft).map(|blocks| (0..draft.nodes.len()).map(|node| blocks.at(node)).collect());
+        let (shape, stage_ends) = Shape::new(&draft, edges.list, block_of, home, shared.workers());
+        let blocks =
+            draft.blocks.into_iter().map(|block| Block::new(block.op, block.times, block.enters, block.repeats));
+        let dag = Dag::new(shape.group(draft.records, blocks.collect(), None));
         let mut numbered = vec![Vec::new(); draft.sequences.len()];
         draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.sequence].push(index));
         let sequences = numbered.into_iter().zip(draft.sequences);
@@ -185,7 +194,8 @@ impl<'env> Plan<'env> {
         let meets_outside = draft.meets_outside || sources.iter().any(Source::is_live);
         let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
         let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
-        Ok(Self { run, slots, first, served, facts, shape, units, values: draft.values })
+        let parts = draft.parts.iter().map(|part| (part.slot.number(), part.whole.number())).collect();
+        Ok(Self { run, slots, first, parts, served, facts, shape, units, values: draft.values })
     }
 
     /// Runs the graph once, and returns when the run is over.
@@ -231,14 +241,14 @@ impl<'env> Plan<'env> {
         self.run.check_ready()?;
         first(Maker::Sink).for_each(|slot| self.clear(slot));
         let shape = &self.shape;
-        self.run.regroup(|records, nanos| shape.group(records, Some(&nanos)));
+        self.run.regroup(|records, blocks, nanos| shape.group(records, blocks, Some(&nanos)));
         Ok(())
     }
 
-    /// A run has ended. If it has failed, drops the results of earlier runs that are left, because their tasks did not fire
-    /// in this one.
+    /// A run has ended. If it has failed, or has left a block out, drops the results of earlier runs that are left, because
+    /// their tasks did not fire in this one.
     fn keep_results(&mut self, is_whole: bool) {
-        if is_whole {
+        if is_whole && !self.run.get().dag.has_left_out() {
             self.units.all_were_made();
         } else {
             self.drop_left();
@@ -247,6 +257,10 @@ impl<'env> Plan<'env> {
 
     #[cold]
     fn drop_left(&mut self) {
+        for (part, whole) in self.parts.iter().filter(|(part, _)| self.is_present(*part)) {
+            self.clear(*part);
+            self.clear(*whole);
+        }
         let fired = self.run.get().dag.tasks().filter(|(_, fired, ..)| *fired).map(|(op, ..)| op);
         let fired: HashSet<usize> = fired.collect();
         let results = || (0..).zip(&self.slots).filter(|(_, slot)| slot.maker == Maker::Task);
@@ -408,10 +422,14 @@ impl<'env> Plan<'env> {
 }
 
 /// The slots of a draft, with what the accesses tell of their makers.
-fn planned(slots: &[SlotDraft], accesses: &[(Who, SlotId, Mode)]) -> Vec<PlannedSlot> {
+fn planned(draft: &Draft<'_>) -> Vec<PlannedSlot> {
     let maker = |slot: &SlotDraft| if slot.given { Maker::UserForNobody } else { Maker::Task };
-    let mut planned: Vec<_> = slots.iter().map(|slot| PlannedSlot { maker: maker(slot), op: slot.op }).collect();
-    for (who, slot, _) in accesses {
+    let mut planned: Vec<_> = draft.slots.iter().map(|slot| PlannedSlot { maker: maker(slot), op: slot.op }).collect();
+    for part in &draft.parts {
+        planned[part.slot.index()].maker = Maker::Part;
+        planned[part.whole.index()].maker = Maker::User; // why else is it cut
+    }
+    for (who, slot, _) in &draft.accesses {
         let maker = &mut planned[slot.index()].maker;
         *maker = match (*maker, who) {
             (Maker::UserForNobody, _) => Maker::User,

@@ -54,11 +54,18 @@ impl Picture {
         let stages = picture.add((0..draft.stages.len()).map(Thing::Stage), "stages");
         let tasks = draft.nodes.iter().filter_map(|node| match node {
             NodeDraft::Task { op, .. } => Some(Thing::Task(*op)),
-            NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
+            NodeDraft::Enter { block } => Some(Thing::Task(draft.blocks[*block].op)),
+            NodeDraft::Again { .. } | NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
         });
         let mut tasks = picture.add(tasks, "tasks").into_iter();
+        let mut blocks = Vec::new();
         let nodes = draft.nodes.iter().map(|node| match node {
             NodeDraft::Task { .. } => tasks.next().expect("one for each"),
+            NodeDraft::Enter { .. } => {
+                blocks.push(tasks.next().expect("one for each"));
+                blocks[blocks.len() - 1]
+            }
+            NodeDraft::Again { block } => blocks[*block],
             NodeDraft::Gate { stage } | NodeDraft::End { stage } => stages[*stage],
         });
         let nodes: Vec<usize> = nodes.collect();

@@ -3,8 +3,10 @@
 //! A plan and a blueprint both call [`defects`]. It reports all defects at once, not only the first.
 
 use super::cycles::{Cycles, Held};
-use super::draft::{Draft, Mode, NodeDraft, Who};
+use super::draft::{Draft, Mode, NodeDraft, SlotId, Who};
 use super::edges::Edges;
+use super::edges::atoms::Atoms;
+use super::edges::blocks::Blocks;
 use super::place::Homes;
 use crate::error::Defect;
 
@@ -13,8 +15,12 @@ pub(super) fn defects(draft: &Draft<'_>, edges: &Edges, homes: &Homes) -> Vec<De
     let mut found = draft.defects.clone();
     found.extend_from_slice(&homes.defects);
     loose_ends(draft, &mut found);
-    aliases(draft, &mut found);
-    consumed(draft, &mut found);
+    let atoms = Atoms::of(draft);
+    aliases(draft, &atoms, &mut found);
+    consumed(draft, &atoms, &mut found);
+    if let Some(blocks) = Blocks::of(draft) {
+        across_blocks(draft, &blocks, &mut found);
+    }
     let cycles = Cycles::of(draft, edges);
     orders(draft, edges, &cycles, &mut found);
     holds(draft, &cycles, &mut found);
@@ -34,39 +40,82 @@ fn loose_ends(draft: &Draft<'_>, found: &mut Found) {
 }
 
 /// Finds tasks that access the same data twice, unless both accesses read.
-fn aliases(draft: &Draft<'_>, found: &mut Found) {
+fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
+    let mut by_atom: Vec<(usize, SlotId, Mode)> = Vec::new();
     for own in draft.accesses.chunk_by(|(who, ..), (next, ..)| who == next) {
         let Who::Task(node) = own[0].0 else { continue };
-        let NodeDraft::Task { op, .. } = &draft.nodes[node] else { continue };
-        for (i, (_, slot, mode)) in own.iter().enumerate() {
-            if own[..i].iter().any(|(_, other, others)| other == slot && (*mode, *others) != (Mode::Read, Mode::Read)) {
-                let data = draft.names.get(draft.slots[slot.index()].op);
-                found.push((*op, format!("it accesses '{data}' twice, and not only for reading")));
+        let op = draft.op_of(node);
+        by_atom.clear();
+        by_atom.extend(own.iter().flat_map(|(_, slot, mode)| atoms.in_slot(*slot).map(|atom| (atom, *slot, *mode))));
+        by_atom.sort_by_key(|(atom, ..)| *atom);
+        let mut twice: Vec<SlotId> = Vec::new();
+        for same in by_atom.chunk_by(|(atom, ..), (next, ..)| atom == next) {
+            if same.len() > 1 && same.iter().any(|(.., mode)| *mode != Mode::Read) && !twice.contains(&same[0].1) {
+                twice.push(same[0].1);
+                let data = draft.names.get(draft.slots[same[0].1.index()].op);
+                found.push((op, format!("it accesses '{data}' twice, and not only for reading")));
             }
         }
     }
 }
 
 /// Finds accesses to data that was consumed earlier in program order.
-fn consumed(draft: &Draft<'_>, found: &mut Found) {
-    let mut gone: Vec<Option<usize>> = vec![None; draft.slots.len()];
+fn consumed(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
+    let mut gone: Vec<Option<usize>> = vec![None; atoms.count()];
     for (who, slot, mode) in &draft.accesses {
         let op = match who {
-            Who::Task(node) => match &draft.nodes[*node] {
-                NodeDraft::Task { op, .. } => *op,
-                NodeDraft::Gate { .. } | NodeDraft::End { .. } => unreachable!("a task's node"),
-            },
+            Who::Task(node) => draft.op_of(*node),
             Who::Stage { op, .. } => *op,
             Who::Sink(_) => continue, // a result is written once, before anything else
         };
-        match gone[slot.index()] {
+        let by = atoms.in_slot(*slot).find_map(|atom| gone[atom]);
+        match by {
             Some(by) if by == op => {} // one task accesses it twice: `aliases` reports that
             Some(by) => {
                 let (data, by) = (draft.names.get(draft.slots[slot.index()].op), draft.names.get(by));
                 found.push((op, format!("it accesses '{data}', which '{by}' has consumed")));
             }
-            None if *mode == Mode::Consume => gone[slot.index()] = Some(op),
+            None if *mode == Mode::Consume => gone[atoms.in_slot(*slot)].fill(Some(op)),
             None => {}
+        }
+    }
+}
+
+/// Finds accesses to data that is not there, because the block that makes it may be left out; or not again, because the block
+/// that takes it is repeated.
+fn across_blocks(draft: &Draft<'_>, blocks: &Blocks<'_>, found: &mut Found) {
+    let mut made_in: Vec<Option<usize>> = vec![None; draft.slots.len()];
+    let mut is_made: Vec<bool> = draft.slots.iter().map(|slot| slot.given).collect();
+    draft.parts.iter().for_each(|part| is_made[part.slot.index()] = true);
+    for (who, slot, mode) in &draft.accesses {
+        let (op, block) = match who {
+            Who::Task(node) => (draft.op_of(*node), blocks.at(*node)),
+            Who::Stage { op, .. } => (*op, None),
+            Who::Sink(stage) => (draft.stages[*stage].ops[0].0, None),
+        };
+        if !std::mem::replace(&mut is_made[slot.index()], true) {
+            made_in[slot.index()] = block;
+            continue;
+        }
+        let home = made_in[slot.index()];
+        let is_around = |other: &usize| blocks.around(block).any(|block| block == *other);
+        let data = || draft.names.get(draft.slots[slot.index()].op);
+        let block_name = |block: usize| draft.names.get(draft.blocks[block].op);
+        let mut left = blocks.around(home).take_while(|other| !is_around(other));
+        if let Some(optional) = left.find(|block| draft.blocks[*block].is_optional()) {
+            found.push((
+                op,
+                format!("it accesses '{}', which is not made if '{}' is left out", data(), block_name(optional)),
+            ));
+        }
+        let is_home = |other: &usize| blocks.around(home).any(|block| block == *other);
+        let mut entered = blocks.around(block).take_while(|other| !is_home(other));
+        if *mode == Mode::Consume
+            && let Some(again) = entered.find(|block| draft.blocks[*block].times > 1)
+        {
+            let what =
+                format!("it consumes '{}' each time, but that is made before '{}' begins", data(), block_name(again));
+            found.push((op, what));
         }
     }
 }
@@ -81,7 +130,9 @@ fn orders(draft: &Draft<'_>, edges: &Edges, cycles: &Cycles, found: &mut Found) 
     }
     for node in &cycles.nodes {
         let (op, what) = match &draft.nodes[*node] {
-            NodeDraft::Task { op, .. } => (*op, "it comes after itself"),
+            NodeDraft::Task { .. } | NodeDraft::Enter { .. } | NodeDraft::Again { .. } => {
+                (draft.op_of(*node), "it comes after itself")
+            }
             NodeDraft::Gate { stage } | NodeDraft::End { stage } => {
                 (draft.stages[*stage].ops[0].0, "it reads data that is not made before it has ended")
             }

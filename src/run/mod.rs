@@ -64,6 +64,7 @@ use flow::stage::{Reads, Stage, StageCell};
 use names::Names;
 use outside::control::Control;
 use tally::{Retried, Tally};
+use tasks::block::Block;
 use tasks::dag::Dag;
 use tasks::parts::DagParts;
 use tasks::record::Records;
@@ -200,13 +201,13 @@ impl<'env> Seated<'env> {
     }
 
     /// Takes the task graph apart and makes another one of its records, if its groups should be others. `group` gets the
-    /// records, and how many nanoseconds each takes. Nothing runs.
-    pub(crate) fn regroup(&mut self, group: impl FnOnce(Records<'env>, Vec<u32>) -> DagParts<'env>) {
+    /// records, the blocks, and how many nanoseconds each record takes. Nothing runs.
+    pub(crate) fn regroup(&mut self, group: impl FnOnce(Records<'env>, Vec<Block<'env>>, Vec<u32>) -> DagParts<'env>) {
         let place = self.0;
         let run = self.get_mut();
         if run.dag.learns() {
-            let (records, nanos) = run.dag.take_apart();
-            run.dag = Dag::new(group(records, nanos));
+            let (records, blocks, nanos) = run.dag.take_apart();
+            run.dag = Dag::new(group(records, blocks, nanos));
             run.pool.unplan_jobs(place.cast());
             run.pool.plan_jobs(place.cast(), run.jobs());
             run.dag.link(place.as_ptr().cast_const(), place.cast());

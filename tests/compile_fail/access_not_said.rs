@@ -1,4 +1,4 @@
-//~ E0277 an access is `data.read()`, `data.write()` or `data.consume()`
+//~ E0277 an access is `data.read()`, `data.write()`, `data.consume()` or `reads(&many)`
 //! A task says how it accesses its data; the message says how that is written.
 use millstream::Graph;
 

@@ -15,6 +15,7 @@
 //! begun. In such a run groups go on as ever, and each skips the tasks that must not fire. So the tasks before the failed
 //! one fire, whatever group they are in, and each task is known to have fired or to have been skipped.
 
+pub(crate) mod block;
 pub(crate) mod dag;
 pub(crate) mod parts;
 pub(crate) mod record;

@@ -1,5 +1,6 @@
 //! What the plan makes a task graph of.
 
+use super::block::Block;
 use super::record::Records;
 
 /// The number of the group of workers that a job goes to first. None: any worker.
@@ -8,6 +9,10 @@ pub(crate) type Home = Option<u16>;
 /// What a node stands for that is no group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Joint {
+    /// Decides whether a block is gone into.
+    Enter { rank: u32 },
+    /// Decides whether a block is gone through once more.
+    Again { rank: u32 },
     /// Opens the gate of a stage.
     Gate { stage: u32, rank: u32 },
     /// Stands for the end of a stage. The stage calls [`Dag::finish`](super::dag::Dag::finish) when it has ended.
@@ -28,10 +33,12 @@ pub(crate) struct TaskAt {
 /// What a task graph is made of. The nodes are the groups, and then the joints.
 pub(crate) struct DagParts<'env> {
     pub(crate) records: Records<'env>,
+    pub(crate) blocks: Vec<Block<'env>>,
     /// The tasks, in the order in which they fire.
     pub(crate) tasks: Vec<TaskAt>,
     /// Behind the last position of each group.
     pub(crate) ends: Vec<u32>,
+    /// First the entry and the exit of each block.
     pub(crate) joints: Vec<Joint>,
     /// Pairs of nodes (from, to). A pair may occur several times.
     pub(crate) edges: Vec<(u32, u32)>,

@@ -28,8 +28,8 @@ use crate::sync::stretch::Stretch;
 const WORTH: u64 = 4000;
 
 /// What is left of a group, or of a part of one, on the stack of the worker that goes through it; see the module.
-pub(super) struct Span<'a> {
-    dag: &'a Dag<'a>,
+pub(super) struct Span<'a, 'env> {
+    dag: &'a Dag<'env>,
     group: u32,
     start: u32,
     /// The positions that are left. The lock of the takers is the one of the far end of the seat's ring.
@@ -42,10 +42,10 @@ pub(super) struct Span<'a> {
     no_limit: AtomicU32,
 }
 
-impl<'a> Span<'a> {
+impl<'a, 'env> Span<'a, 'env> {
     const TARGET: &'static Target = &Target { run: Self::run, group: None, publish: Some(Self::publish) };
 
-    pub(super) fn new(dag: &'a Dag<'a>, group: u32, positions: Range<u32>) -> Self {
+    pub(super) fn new(dag: &'a Dag<'env>, group: u32, positions: Range<u32>) -> Self {
         let start = positions.start;
         let (stretch, no_limit) = (Stretch::new(positions), AtomicU32::new(u32::MAX));
         Self { dag, group, start, stretch, was_cut: AtomicBool::new(false), place: Cell::new(None), no_limit }

@@ -12,21 +12,23 @@
 //! finishes a group continues only with a group that has the same home or none. Groups that wait for nothing are queued
 //! in the same way. If nothing has a home the lists of homes are empty, and a finished group costs one branch more.
 
+mod learn;
+
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::time::Duration;
 
-use super::parts::{DagParts, Home, Joint, TaskAt};
-use super::record::{Code, Records};
-use super::span::Span;
 use crate::pool::Shared;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
+use crate::run::tasks::block::Block;
+use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt};
+use crate::run::tasks::record::Code;
+use crate::run::tasks::span::Span;
 use crate::sync::Arrival;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 
 /// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
@@ -58,7 +60,11 @@ pub(crate) struct Dag<'env> {
     least: Box<[u32]>,
     /// Whether each group can be cut in two.
     can_be_cut: Box<[bool]>,
+    /// First the entry and the exit of each block.
     joints: Box<[Joint]>,
+    blocks: Box<[Block<'env>]>,
+    /// Whether a block was left out in this run.
+    left_out: AtomicBool,
     /// How many predecessors each node has.
     before: Box<[u32]>,
     /// How many predecessors of each node have not finished yet in this run. Who finishes the last one starts the count
@@ -107,13 +113,14 @@ unsafe impl Send for Dag<'_> {}
 impl<'env> Dag<'env> {
     /// Lays out a graph.
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
-        let DagParts { records, tasks, ends, joints, mut edges, homes, times, is_known } = parts;
+        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, times, is_known } = parts;
         let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
+        let firing = groups + index(2 * blocks.len()); // so many nodes fire
         edges.sort_unstable();
         edges.dedup();
         let mut before = vec![0_u32; nodes as usize];
         edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
-        let alone = |node: u32| before[node as usize] == 1 && node < groups;
+        let alone = |node: u32| before[node as usize] == 1 && node < firing;
         let homes: Box<[Home]> = if homes.iter().any(Option::is_some) { homes.into() } else { Box::default() };
         let home = |node: u32| homes.get(node as usize).copied().flatten();
         edges.sort_by_key(|(from, to)| (*from, !alone(*to), home(*to), *to));
@@ -128,7 +135,7 @@ impl<'env> Dag<'env> {
         }
         let mut list: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
         let roots = index(list.len());
-        list.extend((0..groups).filter(|group| before[*group as usize] == 0));
+        list.extend((0..firing).filter(|node| before[*node as usize] == 0));
         list[roots as usize..].sort_by_key(|node| home(*node));
         let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
         let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
@@ -165,6 +172,8 @@ impl<'env> Dag<'env> {
             skipped: (0..tasks.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             is_whole: true,
             joints: joints.into(),
+            blocks: blocks.into(),
+            left_out: AtomicBool::new(false),
             tasks: tasks.into(),
             ends: ends.into(),
         }
@@ -190,52 +199,22 @@ impl<'env> Dag<'env> {
         }
         self.round = self.round.wrapping_add(1);
         self.limit.store(u32::MAX, Ordering::Relaxed);
+        self.left_out.store(false, Ordering::Relaxed);
     }
 
-    /// The run has ended, and every task has fired.
+    /// Whether a block was left out in the last run.
+    pub(crate) fn has_left_out(&self) -> bool {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// The run has ended well.
     pub(crate) fn ended_well(&mut self) {
-        self.is_whole = true;
-    }
-
-    /// Learns how long the groups take. Returns whether that is so far from what was expected that other groups would be
-    /// better. Called before a run, it says so at most once in twice as many runs.
-    pub(crate) fn learns(&mut self) -> bool {
-        if !self.is_whole || !self.round.is_power_of_two() {
-            return false;
-        }
-        let (mut all, mut off) = (0_usize, 0_usize);
-        for (nanos, expected) in self.nanos.iter().zip(&self.expected) {
-            if let Some(time) = measured(nanos) {
-                all += 1;
-                off += usize::from(time > expected.saturating_mul(OFF) || *expected > time.saturating_mul(OFF));
-            }
-        }
-        if off * OFF_SHARE > all {
-            return true;
-        }
-        if !std::mem::replace(&mut self.is_known, true) {
-            let expected = self.expected.iter_mut().zip(&self.nanos);
-            expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
-        }
-        false
-    }
-
-    /// Takes the graph apart: gives the records back, and how many nanoseconds each takes.
-    pub(crate) fn take_apart(&mut self) -> (Records<'env>, Vec<u32>) {
-        let mut nanos = vec![0; self.tasks.len()];
-        for group in 0..index(self.ends.len()) {
-            let positions = self.positions(group);
-            let all = measured(&self.nanos[group as usize]).unwrap_or(self.expected[group as usize]);
-            let each = u32::try_from(all / positions.len() as u64).unwrap_or(u32::MAX);
-            positions.for_each(|position| nanos[self.tasks[position as usize].record as usize] = each);
-        }
-        let numbers = self.tasks.iter().map(|task| task.record);
-        (self.code.take_apart(numbers), nanos)
+        self.is_whole = !self.has_left_out();
     }
 
     /// How many jobs of the graph may be queued at once, as a rule.
     pub(crate) fn jobs(&self) -> usize {
-        self.ends.len() + (self.tasks.len() - self.ends.len()).min(PARTS)
+        self.ends.len() + 2 * self.blocks.len() + (self.tasks.len() - self.ends.len()).min(PARTS)
     }
 
     /// Queues the groups without predecessors, and opens the gates without predecessors.
@@ -251,7 +230,7 @@ impl<'env> Dag<'env> {
     }
 
     /// The pool of the run.
-    pub(super) fn pool(&self) -> &Shared {
+    pub(in crate::run::tasks) fn pool(&self) -> &Shared {
         #[expect(unsafe_code, reason = "a graph knows its run")]
         // SAFETY: `link` set the run that owns the graph.
         let run = unsafe { &*self.run };
@@ -259,7 +238,7 @@ impl<'env> Dag<'env> {
     }
 
     /// Tasks of this rank and of higher ones must not fire.
-    pub(super) fn limit(&self) -> &AtomicU32 {
+    pub(in crate::run::tasks) fn limit(&self) -> &AtomicU32 {
         &self.limit
     }
 
@@ -302,7 +281,7 @@ impl<'env> Dag<'env> {
                 }
                 missing.restart(before);
             }
-            if successor as usize >= self.ends.len() {
+            if successor >= self.fire_end() {
                 self.open(successor, run, worker);
             } else if next.is_none() && stays(place) {
                 next = Some(place);
@@ -321,7 +300,26 @@ impl<'env> Dag<'env> {
             Joint::Gate { rank, .. } if rank >= self.limit.load(Ordering::Relaxed) => {}
             Joint::Gate { stage, .. } => run.cx(stage as usize, worker).open(),
             Joint::End => unreachable!("the end of a stage has no predecessors"),
+            Joint::Enter { .. } | Joint::Again { .. } => unreachable!("they fire"),
         }
+    }
+
+    /// The node behind those that fire: groups, and entries and exits of blocks.
+    fn fire_end(&self) -> u32 {
+        index(self.ends.len() + 2 * self.blocks.len())
+    }
+
+    /// Fires the entry or the exit of a block.
+    fn pass<const HOMES: bool>(&self, joint: usize, run: &Run<'static>, worker: &Worker<'_>) {
+        let (entry, exit) = (joint & !1, joint | 1);
+        let (Joint::Enter { rank } | Joint::Again { rank }) = self.joints[joint] else { unreachable!("of a block") };
+        let is_wanted = rank < self.limit.load(Ordering::Relaxed);
+        let goes_in = is_wanted && self.blocks[joint / 2].goes_in(joint == entry, rank, run);
+        if joint == entry && !goes_in {
+            self.left_out.store(true, Ordering::Relaxed); // read when the run is over
+        }
+        let finished = self.ends.len() + if goes_in { entry } else { exit };
+        self.finish_as::<HOMES>(index(finished), run, worker);
     }
 
     /// Queues a part of the list that is sorted by home, as one range for each home. The first group for which `stays`
@@ -375,7 +373,7 @@ impl<'env> Dag<'env> {
 
     /// The job of a part of a group, in the name of one that holds the part until now: one more holder of the group, and
     /// one more token of the run.
-    pub(super) fn part(&self, group: u32, positions: Range<u32>) -> Job {
+    pub(in crate::run::tasks) fn part(&self, group: u32, positions: Range<u32>) -> Job {
         self.holders[group as usize].expect_one_more();
         let jobs = self.parts.group.expect("it was linked");
         #[expect(unsafe_code, reason = "a run lives as long as its tokens")]
@@ -390,14 +388,14 @@ impl<'env> Dag<'env> {
     }
 
     /// Where to cut the tasks that are left of a group in two, if that is possible: about in the middle.
-    pub(super) fn cut(&self, next: u32, end: u32) -> Option<u32> {
+    pub(in crate::run::tasks) fn cut(&self, next: u32, end: u32) -> Option<u32> {
         let middle = next + end.checked_sub(next)? / 2;
         let is_free = |position: &u32| self.tasks[*position as usize].is_free;
         (middle..end).find(is_free).or_else(|| (next..middle).rev().find(is_free))
     }
 
     /// How many nanoseconds a group takes, if that is known.
-    pub(super) fn takes(&self, group: u32) -> Option<u64> {
+    pub(in crate::run::tasks) fn takes(&self, group: u32) -> Option<u64> {
         self.is_known.then(|| self.expected[group as usize])
     }
 
@@ -415,7 +413,9 @@ impl<'env> Dag<'env> {
             end = middle;
         }
         let group = self.list[first as usize];
-        if self.least[group as usize] >= self.limit.load(Ordering::Relaxed) {
+        if let Some(joint) = (group as usize).checked_sub(self.ends.len()) {
+            self.pass::<HOMES>(joint, run, worker);
+        } else if self.least[group as usize] >= self.limit.load(Ordering::Relaxed) {
             self.finish_as::<HOMES>(group, run, worker); // none of its tasks fires
         } else if let Held::Ended(time) = self.hold(group, self.positions(group), true, run, worker) {
             self.ended::<HOMES>(group, time, run, worker);
@@ -487,7 +487,7 @@ impl<'env> Dag<'env> {
 
     /// Fires tasks from a position on until one panics, or others may have the next one, or one must be skipped; only a few,
     /// if others may ask for a part meanwhile. Returns the position behind.
-    fn fire_some(&self, group: u32, at: u32, span: &Span<'_>, run: &Run<'static>, only_few: bool) -> u32 {
+    fn fire_some(&self, group: u32, at: u32, span: &Span<'_, '_>, run: &Run<'static>, only_few: bool) -> u32 {
         let mut positions = at..span.end();
         if only_few {
             positions.end = positions.end.min(at + FEW);
@@ -532,39 +532,12 @@ impl<'env> Dag<'env> {
         // Relaxed: asked for when the run is over.
         self.skipped[position as usize / 64].fetch_or(1 << (position % 64), Ordering::Relaxed);
     }
-
-    /// What each task did: its operator, whether it fired, its time, and whether the time is an average.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, bool, Duration, bool)> + '_ {
-        (0..index(self.ends.len())).flat_map(move |group| {
-            let (positions, noted) = (self.positions(group), self.nanos[group as usize].load(Ordering::Relaxed));
-            let (ran, nanos) = (noted & 1 == self.parity && noted > 1, noted >> 1);
-            let count = positions.len() as u64;
-            let time = if ran && nanos > 1 { Duration::from_nanos(nanos / count) } else { Duration::ZERO };
-            positions.map(move |position| {
-                let skipped = self.skipped[position as usize / 64].load(Ordering::Relaxed) >> (position % 64) & 1;
-                let fired = ran && skipped == 0;
-                let op = self.tasks[position as usize].op as usize;
-                (op, fired, if fired { time } else { Duration::ZERO }, count > 1)
-            })
-        })
-    }
 }
 
-/// A group is off if it takes so many times as long as was expected, or is expected to take so many times as long as it
-/// does.
-const OFF: u64 = 4;
-/// Other groups are made if more than one in so many groups is off.
-const OFF_SHARE: usize = 4;
 /// So many tasks fire before their worker looks whether others ask for some, if nobody knows how long they take.
 const FEW: u32 = 8;
 /// So many parts of groups are queued at once, as a rule.
 const PARTS: usize = 1024;
-
-/// How many nanoseconds a group took when it was timed last, if it ever was. Asked while nothing runs.
-fn measured(nanos: &AtomicU64) -> Option<u64> {
-    let known = nanos.load(Ordering::Relaxed) >> 1;
-    (known > 1).then_some(known)
-}
 
 /// A count of nodes or positions.
 fn index(count: usize) -> u32 {

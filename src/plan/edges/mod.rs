@@ -3,57 +3,69 @@
 //! Two tasks could access the same data at once. An edge prevents that if one of them writes: the later one in program
 //! order waits for the earlier one. So tasks see their data as if they ran in program order.
 
+pub(super) mod atoms;
+pub(super) mod blocks;
+
 use std::collections::HashMap;
 
 use super::draft::{Draft, Mode, NodeDraft, Who};
+use atoms::Atoms;
+use blocks::Blocks;
 
 /// The edges of the task graph, and what is wrong with the edges that the user asked for.
-pub(super) struct Edges {
+pub(in crate::plan) struct Edges {
     /// Pairs of nodes: the second waits for the first.
-    pub(super) list: Vec<(u32, u32)>,
+    pub(in crate::plan) list: Vec<(u32, u32)>,
     /// Tasks that the user ordered after an operator of another graph.
-    pub(super) foreign: Vec<usize>,
+    pub(in crate::plan) foreign: Vec<usize>,
     /// Operators that the user ordered after something, but that are no tasks.
-    pub(super) no_task: Vec<usize>,
+    pub(in crate::plan) no_task: Vec<usize>,
     /// Whether the user asked for any edge.
-    pub(super) explicit: bool,
+    pub(in crate::plan) explicit: bool,
 }
 
 impl Edges {
     /// Derives the edges of a draft. A reader comes after the last writer before it. A writer comes after the last
     /// writer before it, and after all readers since then.
-    pub(super) fn derive(draft: &Draft<'_>) -> Self {
+    pub(in crate::plan) fn derive(draft: &Draft<'_>) -> Self {
         let mut edges = Self { list: Vec::new(), foreign: Vec::new(), no_task: Vec::new(), explicit: false };
-        let mut last_writer: Vec<Option<usize>> = vec![None; draft.slots.len()];
-        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); draft.slots.len()];
+        let (atoms, blocks) = (Atoms::of(draft), Blocks::of(draft));
+        let mut last_writer: Vec<Option<usize>> = vec![None; atoms.count()];
+        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); atoms.count()];
         for (who, slot, mode) in &draft.accesses {
             let (start, end) = span(draft, *who);
-            if let Some(start) = start {
-                if let Some(writer) = last_writer[slot.index()] {
-                    edges.add(writer, start);
+            for atom in atoms.in_slot(*slot) {
+                if let Some(start) = start {
+                    if let Some(writer) = last_writer[atom] {
+                        edges.add(blocks.as_ref(), writer, start);
+                    }
+                    if *mode != Mode::Read {
+                        readers[atom].iter().for_each(|reader| edges.add(blocks.as_ref(), *reader, start));
+                    }
                 }
-                if *mode != Mode::Read {
-                    readers[slot.index()].iter().for_each(|reader| edges.add(*reader, start));
+                if *mode == Mode::Read {
+                    readers[atom].push(end);
+                } else {
+                    last_writer[atom] = Some(end);
+                    readers[atom].clear();
                 }
-            }
-            if *mode == Mode::Read {
-                readers[slot.index()].push(end);
-            } else {
-                last_writer[slot.index()] = Some(end);
-                readers[slot.index()].clear();
             }
         }
-        edges.add_explicit(draft);
+        edges.add_explicit(draft, blocks.as_ref());
+        if let Some(blocks) = &blocks {
+            blocks.close(&mut edges);
+        }
         edges
     }
 
-    fn add(&mut self, from: usize, to: usize) {
+    fn add(&mut self, blocks: Option<&Blocks<'_>>, from: usize, to: usize) {
         if from != to {
+            let (from, to) = blocks.map_or((from, to), |blocks| blocks.lift(from, to));
             self.list.push((index(from), index(to)));
         }
     }
 
-    fn add_explicit(&mut self, draft: &Draft<'_>) {
+    fn add_explicit(&mut self, draft: &Draft<'_>, blocks: Option<&Blocks<'_>>) {
         let orders = draft.names.edges();
         if orders.is_empty() {
             return;
@@ -67,7 +79,7 @@ impl Edges {
                     let (op, _) = draft.stages[*stage].ops.last().expect("a stage has operators");
                     node_of.insert(*op, node);
                 }
-                NodeDraft::Gate { .. } => {}
+                NodeDraft::Gate { .. } | NodeDraft::Enter { .. } | NodeDraft::Again { .. } => {}
             }
         }
         for (first, op) in orders {
@@ -75,7 +87,8 @@ impl Edges {
                 _ if first == usize::MAX => self.foreign.push(op),
                 (_, Some(node)) if !matches!(draft.nodes[*node], NodeDraft::Task { .. }) => self.no_task.push(op),
                 (_, None) => self.no_task.push(op),
-                (Some(first), Some(node)) => self.list.push((index(*first), index(*node))),
+                (Some(first), Some(node)) if first == node => self.list.push((index(*first), index(*node))),
+                (Some(first), Some(node)) => self.add(blocks, *first, *node),
                 (None, Some(_)) => {} // `first` makes data that the user gives: it is there from the start
             }
         }
@@ -83,7 +96,7 @@ impl Edges {
 }
 
 /// The number of a node, or of any other thing that exists once for each node or stage, in 32 bits.
-pub(super) fn index(node: usize) -> u32 {
+pub(in crate::plan) fn index(node: usize) -> u32 {
     u32::try_from(node).expect("fewer than 2^32 nodes")
 }
 

@@ -1,0 +1,101 @@
+//! Blocks: parts of a graph that are repeated, or left out.
+//!
+//! A block has two nodes: its *entry*, which decides whether it is gone into, and its *exit*, which decides whether it is
+//! gone through once more. All nodes of the block come after its entry and before its exit. To whatever is outside, the block
+//! is one thing: what comes before one of its tasks comes before its entry, and what comes after one comes after its exit.
+
+use super::Edges;
+use crate::plan::draft::{Draft, NodeDraft};
+use crate::plan::edges::index;
+
+/// Which block each node is in, of a graph that has blocks.
+pub(in crate::plan) struct Blocks<'a> {
+    draft: &'a Draft<'a>,
+    /// For each node, the block that edges to it come from, and the one that edges from it go to, plus one. 0: no block.
+    inside: Vec<(u32, u32)>,
+}
+
+impl<'a> Blocks<'a> {
+    /// None: the graph has no blocks.
+    pub(in crate::plan) fn of(draft: &'a Draft<'_>) -> Option<Self> {
+        if draft.blocks.is_empty() {
+            return None;
+        }
+        let mut open = Vec::new();
+        let inside = draft.nodes.iter().map(|node| {
+            let here = open.last().copied().unwrap_or(0);
+            match node {
+                NodeDraft::Enter { block } => {
+                    open.push(index(*block) + 1);
+                    (here, index(*block) + 1)
+                }
+                NodeDraft::Again { .. } => {
+                    open.pop();
+                    (here, open.last().copied().unwrap_or(0))
+                }
+                NodeDraft::Task { .. } => (here, here),
+                NodeDraft::Gate { .. } | NodeDraft::End { .. } => (0, 0), // a stream in a block is a defect
+            }
+        });
+        Some(Self { draft, inside: inside.collect() })
+    }
+
+    /// The block of a task.
+    pub(in crate::plan) fn at(&self, node: usize) -> Option<usize> {
+        (self.inside[node].0 as usize).checked_sub(1)
+    }
+
+    fn depth(&self, block: Option<usize>) -> usize {
+        self.around(block).count()
+    }
+
+    /// A block and the blocks around it, from the inside out.
+    pub(in crate::plan) fn around(&self, block: Option<usize>) -> impl Iterator<Item = usize> + use<'a> {
+        let blocks = &self.draft.blocks;
+        std::iter::successors(block, |block| blocks[*block].within)
+    }
+
+    /// The edge by which `to` waits for `from`, between things that are in the same block.
+    pub(super) fn lift(&self, mut from: usize, mut to: usize) -> (usize, usize) {
+        let block = |number: u32| (number as usize).checked_sub(1);
+        let (mut left, mut right) = (block(self.inside[from].1), block(self.inside[to].0));
+        let (mut depth, mut other) = (self.depth(left), self.depth(right));
+        while left != right {
+            if depth >= other {
+                let out = &self.draft.blocks[left.expect("it is deeper, or as deep and another one")];
+                (from, left, depth) = (out.again, out.within, depth - 1);
+            } else {
+                let out = &self.draft.blocks[right.expect("it is deeper")];
+                (to, right, other) = (out.enter, out.within, other - 1);
+            }
+        }
+        (from, to)
+    }
+
+    /// Adds the edges from entries to what comes first in a block, and from what comes last to exits.
+    pub(super) fn close(&self, edges: &mut Edges) {
+        let (mut waits, mut leads) = (vec![false; self.inside.len()], vec![false; self.inside.len()]);
+        for (from, to) in &edges.list {
+            leads[*from as usize] = true;
+            waits[*to as usize] = true;
+        }
+        for (node, (comes_from, goes_to)) in self.inside.iter().enumerate() {
+            let kind = self.draft.nodes[node];
+            if let Some(block) = (*comes_from as usize).checked_sub(1)
+                && !waits[node]
+                && !matches!(kind, NodeDraft::Again { .. })
+            {
+                edges.list.push((index(self.draft.blocks[block].enter), index(node)));
+            }
+            if let Some(block) = (*goes_to as usize).checked_sub(1)
+                && !leads[node]
+                && !matches!(kind, NodeDraft::Enter { .. })
+            {
+                edges.list.push((index(node), index(self.draft.blocks[block].again)));
+            }
+        }
+        for block in &self.draft.blocks {
+            edges.list.push((index(block.enter), index(block.again))); // it may be empty
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What is learned from a run: which tasks fired, and how long groups take.
+
+use std::time::Duration;
+
+use super::{Dag, index};
+use crate::run::tasks::block::Block;
+use crate::run::tasks::record::Records;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// A group is off if it takes so many times as long as was expected, or is expected to take so many times as long as it
+/// does.
+const OFF: u64 = 4;
+/// Other groups are made if more than one in so many groups is off.
+const OFF_SHARE: usize = 4;
+
+impl<'env> Dag<'env> {
+    /// Learns how long the groups take. Returns whether that is so far from what was expected that other groups would be
+    /// better. Called before a run, it says so at most once in twice as many runs.
+    pub(crate) fn learns(&mut self) -> bool {
+        if !self.is_whole || !self.round.is_power_of_two() {
+            return false;
+        }
+        let (mut all, mut off) = (0_usize, 0_usize);
+        for (nanos, expected) in self.nanos.iter().zip(&self.expected) {
+            if let Some(time) = measured(nanos) {
+                all += 1;
+                off += usize::from(time > expected.saturating_mul(OFF) || *expected > time.saturating_mul(OFF));
+            }
+        }
+        if off * OFF_SHARE > all {
+            return true;
+        }
+        if !std::mem::replace(&mut self.is_known, true) {
+            let expected = self.expected.iter_mut().zip(&self.nanos);
+            expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
+        }
+        false
+    }
+
+    /// Takes the graph apart: gives the records back, the blocks, and how many nanoseconds each record takes.
+    pub(crate) fn take_apart(&mut self) -> (Records<'env>, Vec<Block<'env>>, Vec<u32>) {
+        let mut nanos = vec![0; self.tasks.len()];
+        for group in 0..index(self.ends.len()) {
+            let positions = self.positions(group);
+            let all = measured(&self.nanos[group as usize]).unwrap_or(self.expected[group as usize]);
+            let each = u32::try_from(all / positions.len() as u64).unwrap_or(u32::MAX);
+            positions.for_each(|position| nanos[self.tasks[position as usize].record as usize] = each);
+        }
+        let numbers = self.tasks.iter().map(|task| task.record);
+        (self.code.take_apart(numbers), std::mem::take(&mut self.blocks).into(), nanos)
+    }
+
+    /// What each task did: its operator, whether it fired, its time, and whether the time is an average.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, bool, Duration, bool)> + '_ {
+        (0..index(self.ends.len())).flat_map(move |group| {
+            let (positions, noted) = (self.positions(group), self.nanos[group as usize].load(Ordering::Relaxed));
+            let (ran, nanos) = (noted & 1 == self.parity && noted > 1, noted >> 1);
+            let count = positions.len() as u64;
+            let time = if ran && nanos > 1 { Duration::from_nanos(nanos / count) } else { Duration::ZERO };
+            positions.map(move |position| {
+                let skipped = self.skipped[position as usize / 64].load(Ordering::Relaxed) >> (position % 64) & 1;
+                let fired = ran && skipped == 0;
+                let op = self.tasks[position as usize].op as usize;
+                (op, fired, if fired { time } else { Duration::ZERO }, count > 1)
+            })
+        })
+    }
+}
+
+/// How many nanoseconds a group took when it was timed last, if it ever was. Asked while nothing runs.
+fn measured(nanos: &AtomicU64) -> Option<u64> {
+    let known = nanos.load(Ordering::Relaxed) >> 1;
+    (known > 1).then_some(known)
+}
