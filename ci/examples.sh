@@ -229,6 +229,20 @@ run 1 "$flights" missing
 said "error: 'missing' cannot be read: No such file or directory"
 run 0 bash -c 'set -o pipefail; "$1" | head -n 1' bash "$flights"
 
+# ---- heat --------------------------------------------------------------------------------------------------------
+
+heat=$target/release/examples/heat
+for how in '--how sequential' '--how loop --workers 2' '--workers 1' '--workers 2 --strip 1' '--workers 3 --strip 64' '--report'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$heat" --size 50 --steps 123 --check $how
+    printed '2500 cells after 123 steps: mean 0.091883341' 'as one cell after the other gives'
+done
+run 0 "$heat" --size 20 --image plate.png
+[ "$(head -c 4 plate.png | tail -c 3)" = PNG ] || fail 'plate.png is no PNG file'
+run 1 "$heat" --size 20 --image missing/plate.png
+said "error: 'missing/plate.png' cannot be written: No such file or directory"
+run 0 bash -c 'set -o pipefail; "$1" --size 20 | head -n 1' bash "$heat"
+
 # ---- server ------------------------------------------------------------------------------------------------------
 
 run 0 "$target/release/examples/server"

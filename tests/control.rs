@@ -323,3 +323,32 @@ fn any_number_of_data_is_read() {
     let mut plan = pool().run(g).expect("nothing fails");
     assert_eq!((plan.take(nothing), plan.take(sum)), (true, 19_997 + 49_995_000));
 }
+
+/// All read all, then each writes its part, and all once more: an edge from each to each would be 10^8 of them, 800 MB.
+#[test]
+fn many_that_read_all_and_many_that_write_a_part_have_few_edges() {
+    const PARTS: usize = 10_000;
+    let g = Graph::new();
+    let field = g.data(vec![1_u64; PARTS]);
+    let parts = g.chunks(&field, 1);
+    let mut sums = Vec::new();
+    for _ in 0..2 {
+        sums.extend((0..PARTS).map(|_| g.task(field.read(), |field| field[0] + field[PARTS - 1])));
+        for part in &parts {
+            g.task(part.write(), |part| part[0] *= 2);
+        }
+    }
+    let mut plan = g.plan(pool()).expect("sound");
+    for run in 0..2 {
+        plan.run().expect("nothing fails");
+        assert_eq!((*plan.get(&sums[7]), *plan.get(&sums[PARTS + 7])), (2 << (2 * run), 4 << (2 * run)));
+        assert!(plan.get(&field).iter().all(|item| *item == 4 << (2 * run)));
+    }
+    let words = plan.explain().to_string();
+    let edges: usize = words
+        .split_whitespace()
+        .zip(words.split_whitespace().skip(1))
+        .find_map(|(number, what)| what.starts_with("edges").then(|| number.parse().ok())?)
+        .expect("it says how many");
+    assert!(edges < 20 * PARTS, "{edges} edges");
+}

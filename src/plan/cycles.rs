@@ -75,7 +75,7 @@ struct Waits<'a> {
 impl<'a> Waits<'a> {
     /// The graph without the items.
     fn of(draft: &'a Draft<'_>, edges: &Edges) -> Self {
-        let (stages, nodes) = (&draft.stages[..], draft.nodes.len());
+        let (stages, nodes) = (&draft.stages[..], draft.nodes.len() + edges.joins);
         let mut waits = Self { stages, steps: vec![Vec::new(); nodes + 2 * stages.len()], nodes };
         edges.list.iter().for_each(|(first, then)| waits.steps[*then as usize].push(*first));
         for (node, kind) in draft.nodes.iter().enumerate() {

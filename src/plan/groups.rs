@@ -16,7 +16,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::draft::{Draft, NodeDraft, StageDraft};
-use super::edges::index;
+use super::edges::{Edges, index};
 use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt};
 use crate::run::tasks::record::Records;
@@ -30,7 +30,8 @@ const MOST: u64 = 4000;
 /// A level is cut into so many groups for each worker at most.
 const CUTS: u64 = 4;
 
-/// What waits and is waited for: the nodes of a graph, and behind these its stages, if there are streams that wait for tasks.
+/// What waits and is waited for: the nodes of a graph, then joins, and behind these its stages, if there are streams that wait
+/// for tasks.
 /// A stage stands for the time at which it has ended.
 struct Vertices {
     count: usize,
@@ -40,14 +41,14 @@ struct Vertices {
 }
 
 impl Vertices {
-    /// `edges` are those of the nodes.
-    fn of(nodes: &[NodeDraft], edges: Vec<(u32, u32)>, stages: &[StageDraft<'_>]) -> Self {
-        let mut vertices = Self { count: nodes.len(), nodes: nodes.len(), edges };
+    fn of(nodes: &[NodeDraft], edges: Edges, stages: &[StageDraft<'_>]) -> Self {
+        let first_stage = nodes.len() + edges.joins;
+        let mut vertices = Self { count: first_stage, nodes: nodes.len(), edges: edges.list };
         if stages.iter().all(|stage| stage.gate.is_none()) {
             return vertices;
         }
         vertices.count += stages.len();
-        let stage_at = |stage: usize| index(nodes.len() + stage);
+        let stage_at = |stage: usize| index(first_stage + stage);
         for (number, stage) in stages.iter().enumerate() {
             let streams = stage.inputs.iter().copied().chain(stage.waits_for).map(stage_at);
             vertices.edges.extend(streams.chain(stage.gate.map(index)).map(|from| (from, stage_at(number))));
@@ -79,7 +80,7 @@ impl Ranks {
         let mut missing = vec![0_u32; count];
         edges.iter().for_each(|(_, to)| missing[*to as usize] += 1);
         let after = Lists::new(count, edges.iter().map(|(from, to)| (*from, *to)));
-        // A stage comes as soon as it can, so that nodes come in program order if they can.
+        // Joins and stages come as soon as they can, so that nodes come in program order if these can.
         let turn = |vertex: u32| Reverse((vertex < index(nodes), vertex));
         let mut ready: BinaryHeap<_> =
             (0..index(count)).filter(|vertex| missing[*vertex as usize] == 0).map(turn).collect();
@@ -214,7 +215,7 @@ pub(super) struct Shape {
     homes: Vec<Home>,
     /// The block of each chain; empty if there are no blocks.
     blocks: Vec<Option<usize>>,
-    /// The joints, each with its rank: first entry and exit of each block, then the others by rank.
+    /// The joints, each with its rank: first entry and exit of each block, then joins, then the others by rank.
     joints: Vec<(u32, Joint)>,
 }
 
@@ -223,19 +224,20 @@ impl Shape {
     /// tells the home of a node. Also returns, for each stage, the joint that stands for its end, if something waits for that.
     pub(super) fn new(
         draft: &Draft<'_>,
-        edges: Vec<(u32, u32)>,
+        edges: Edges,
         blocks: Option<Vec<Option<usize>>>,
         home: impl Fn(u32) -> Home,
         workers: usize,
     ) -> (Self, Vec<Option<u32>>) {
         let (nodes, stages) = (&draft.nodes[..], &draft.stages[..]);
+        let joins = edges.joins;
         let vertices = Vertices::of(nodes, edges, stages);
         let ranks = Ranks::new(&vertices);
         let pairs = vertices.edges.iter().map(|(from, to)| (ranks.rank(*to), ranks.rank(*from)));
         let mut before = Lists::new(vertices.count, pairs);
         before.dedup();
         let count = index(vertices.count);
-        let node = |rank: u32| nodes.get(ranks.vertex(rank) as usize); // none is a stage
+        let node = |rank: u32| nodes.get(ranks.vertex(rank) as usize); // none is a join or stage
         let is_task = |rank: u32| matches!(node(rank), Some(NodeDraft::Task { .. }));
         let home = |rank: u32| node(rank).and_then(|_| home(ranks.vertex(rank)));
         let chains = Chains::new(&before, is_task, home);
@@ -248,7 +250,7 @@ impl Shape {
         let block_of = |rank: &u32| blocks.as_ref()?.get(ranks.vertex(*rank) as usize).copied().flatten();
         let chain_blocks = if blocks.is_some() { begins.iter().map(block_of).collect() } else { Vec::new() };
         let (mut tasks, mut ends) = (Vec::with_capacity(vertices.count), vec![None; stages.len()]);
-        let mut joints = vec![(0, Joint::End); 2 * draft.blocks.len()];
+        let mut joints = vec![(0, Joint::End); 2 * draft.blocks.len() + joins];
         for rank in 0..count {
             let mut task = TaskOf { record: 0, op: 0 };
             match node(rank) {
@@ -260,7 +262,12 @@ impl Shape {
                     ends[*stage] = Some(index(joints.len()));
                     joints.push((rank, Joint::End));
                 }
-                None => {}
+                None => {
+                    let join = ranks.vertex(rank) as usize - nodes.len();
+                    if join < joins {
+                        joints[2 * draft.blocks.len() + join] = (rank, Joint::Pass);
+                    }
+                }
             }
             tasks.push(task);
         }

@@ -149,7 +149,7 @@ impl<'env> Plan<'env> {
 
         let home = |node: u32| node_homes[node as usize];
         let block_of = Blocks::of(&draft).map(|blocks| (0..draft.nodes.len()).map(|node| blocks.at(node)).collect());
-        let (shape, stage_ends) = Shape::new(&draft, edges.list, block_of, home, shared.workers());
+        let (shape, stage_ends) = Shape::new(&draft, edges, block_of, home, shared.workers());
         let blocks =
             draft.blocks.into_iter().map(|block| Block::new(block.op, block.times, block.enters, block.repeats));
         let dag = Dag::new(shape.group(draft.records, blocks.collect(), None));

@@ -4,6 +4,7 @@
 //! [`super::explain`] makes a [`Picture`] of a draft when the graph is planned, and adds the words ([`Drawing`]) when
 //! the user asks, because names may change until then.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use super::draft::{Draft, Mode, NodeDraft, Who};
@@ -87,10 +88,8 @@ impl Picture {
         let by_slot = || found.chunk_by(|(slot, _), (next, _)| slot == next);
         let data = picture.add(by_slot().map(|by| Thing::Data(draft.slots[by[0].0].op)), "data");
 
-        let mut arrows: Vec<Arrow> = edges
-            .list
-            .iter()
-            .map(|(from, to)| (nodes[*from as usize], nodes[*to as usize], Goes::Data))
+        let mut arrows: Vec<Arrow> = between(edges, &nodes)
+            .map(|(from, to)| (from, to, Goes::Data))
             .chain(data.iter().zip(by_slot()).flat_map(|(data, by)| by.iter().map(|(_, by)| (*data, *by, Goes::Data))))
             .chain(
                 draft
@@ -121,6 +120,30 @@ impl Picture {
         });
         boxes.collect()
     }
+}
+
+/// The boxes of which the second waits for the first. What comes together at a join is drawn from each to each.
+fn between(edges: &Edges, boxes: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    let mut before: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); edges.joins];
+    let (mut found, mut behind) = (BTreeSet::new(), BTreeSet::new());
+    let place = |node: u32| boxes.get(node as usize).copied().ok_or_else(|| node as usize - boxes.len());
+    let mut sorted = edges.list.clone();
+    sorted.sort_unstable_by_key(|(_, to)| *to); // a join comes after those that it waits for
+    for (from, to) in sorted {
+        match (place(from), place(to)) {
+            (Ok(from), Ok(to)) => _ = found.insert((from, to)),
+            (Ok(from), Err(join)) => _ = before[join].insert(from),
+            (Err(join), Ok(to)) => _ = behind.insert((join, to)),
+            (Err(join), Err(next)) => {
+                let more = before[join].clone();
+                before[next].extend(more);
+            }
+        }
+    }
+    for (join, to) in behind {
+        found.extend(before[join].iter().map(|from| (*from, to)));
+    }
+    found.into_iter()
 }
 
 /// A box with what is written in it.

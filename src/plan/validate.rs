@@ -2,6 +2,8 @@
 //!
 //! A plan and a blueprint both call [`defects`]. It reports all defects at once, not only the first.
 
+use std::ops::Range;
+
 use super::cycles::{Cycles, Held};
 use super::draft::{Draft, Mode, NodeDraft, SlotId, Who};
 use super::edges::Edges;
@@ -41,41 +43,45 @@ fn loose_ends(draft: &Draft<'_>, found: &mut Found) {
 
 /// Finds tasks that access the same data twice, unless both accesses read.
 fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
-    let mut by_atom: Vec<(usize, SlotId, Mode)> = Vec::new();
+    let mut sorted: Vec<(Range<usize>, SlotId, Mode)> = Vec::new();
     for own in draft.accesses.chunk_by(|(who, ..), (next, ..)| who == next) {
         let Who::Task(node) = own[0].0 else { continue };
-        let op = draft.op_of(node);
-        by_atom.clear();
-        by_atom.extend(own.iter().flat_map(|(_, slot, mode)| atoms.in_slot(*slot).map(|atom| (atom, *slot, *mode))));
-        by_atom.sort_by_key(|(atom, ..)| *atom);
-        let mut twice: Vec<SlotId> = Vec::new();
-        for same in by_atom.chunk_by(|(atom, ..), (next, ..)| atom == next) {
-            if same.len() > 1 && same.iter().any(|(.., mode)| *mode != Mode::Read) && !twice.contains(&same[0].1) {
-                twice.push(same[0].1);
-                let data = draft.names.get(draft.slots[same[0].1.index()].op);
-                found.push((op, format!("it accesses '{data}' twice, and not only for reading")));
+        sorted.clear();
+        sorted.extend(own.iter().map(|(_, slot, mode)| (atoms.in_slot(*slot), *slot, *mode)));
+        sorted.sort_unstable_by_key(|(range, ..)| range.start);
+        // How far those before go, and those of them that do not only read.
+        let (mut all, mut writes) = (0, 0);
+        for (range, slot, mode) in &sorted {
+            let reads = *mode == Mode::Read;
+            if range.start < writes || range.start < all && !reads {
+                let data = draft.names.get(draft.slots[slot.index()].op);
+                let what = format!("it accesses '{data}' twice, and not only for reading");
+                found.push((draft.op_of(node), what));
             }
+            all = all.max(range.end);
+            writes = if reads { writes } else { writes.max(range.end) };
         }
     }
 }
 
 /// Finds accesses to data that was consumed earlier in program order.
 fn consumed(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
-    let mut gone: Vec<Option<usize>> = vec![None; atoms.count()];
+    let mut gone: Vec<Option<usize>> = vec![None; draft.slots.len()];
     for (who, slot, mode) in &draft.accesses {
         let op = match who {
             Who::Task(node) => draft.op_of(*node),
             Who::Stage { op, .. } => *op,
             Who::Sink(_) => continue, // a result is written once, before anything else
         };
-        let by = atoms.in_slot(*slot).find_map(|atom| gone[atom]);
+        let whole = atoms.whole_of(*slot).unwrap_or(slot.index()); // nobody consumes a part
+        let by = gone[whole];
         match by {
             Some(by) if by == op => {} // one task accesses it twice: `aliases` reports that
             Some(by) => {
                 let (data, by) = (draft.names.get(draft.slots[slot.index()].op), draft.names.get(by));
                 found.push((op, format!("it accesses '{data}', which '{by}' has consumed")));
             }
-            None if *mode == Mode::Consume => gone[atoms.in_slot(*slot)].fill(Some(op)),
+            None if *mode == Mode::Consume => gone[whole] = Some(op),
             None => {}
         }
     }

@@ -7,12 +7,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::plan::draft::{Draft, SlotId};
+use crate::plan::draft::{Draft, PartDraft, SlotId};
 
 /// The atoms of a graph's data.
 pub(in crate::plan) struct Atoms {
     /// Those of each slot. Empty if no data is in parts: then each slot is its own atom.
     of: Vec<Range<usize>>,
+    /// The whole of each part, and of each whole itself.
+    wholes: HashMap<usize, usize>,
     count: usize,
 }
 
@@ -20,7 +22,7 @@ impl Atoms {
     pub(in crate::plan) fn of(draft: &Draft<'_>) -> Self {
         let slots = draft.slots.len();
         if draft.parts.is_empty() {
-            return Self { of: Vec::new(), count: slots };
+            return Self { of: Vec::new(), wholes: HashMap::new(), count: slots };
         }
         let mut cuts: HashMap<usize, Vec<usize>> = HashMap::new();
         for part in &draft.parts {
@@ -30,7 +32,9 @@ impl Atoms {
             cuts.sort_unstable();
             cuts.dedup();
         }
-        let mut atoms = Self { of: Vec::with_capacity(slots), count: 0 };
+        let of_part = |part: &PartDraft| (part.slot.index(), part.whole.index());
+        let wholes = draft.parts.iter().map(of_part).chain(cuts.keys().map(|whole| (*whole, *whole))).collect();
+        let mut atoms = Self { of: Vec::with_capacity(slots), wholes, count: 0 };
         let mut parts = draft.parts.iter().map(|part| part.slot.index()).peekable();
         for slot in 0..slots {
             let own = match cuts.get(&slot) {
@@ -52,6 +56,11 @@ impl Atoms {
     /// How many atoms there are.
     pub(in crate::plan) fn count(&self) -> usize {
         self.count
+    }
+
+    /// The data that a slot is a part of; itself if it is in parts. None: it has nothing to do with parts.
+    pub(in crate::plan) fn whole_of(&self, slot: SlotId) -> Option<usize> {
+        self.wholes.get(&slot.index()).copied()
     }
 
     /// The atoms of a slot.

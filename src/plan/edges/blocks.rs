@@ -40,6 +40,12 @@ impl<'a> Blocks<'a> {
         Some(Self { draft, inside: inside.collect() })
     }
 
+    /// Adds a node behind all others, which is where the node `at` begins.
+    pub(super) fn add_beside(&mut self, at: usize) {
+        let (here, _) = self.inside[at];
+        self.inside.push((here, here));
+    }
+
     /// The block of a task.
     pub(in crate::plan) fn at(&self, node: usize) -> Option<usize> {
         (self.inside[node].0 as usize).checked_sub(1)
@@ -80,16 +86,16 @@ impl<'a> Blocks<'a> {
             waits[*to as usize] = true;
         }
         for (node, (comes_from, goes_to)) in self.inside.iter().enumerate() {
-            let kind = self.draft.nodes[node];
+            let kind = self.draft.nodes.get(node);
             if let Some(block) = (*comes_from as usize).checked_sub(1)
                 && !waits[node]
-                && !matches!(kind, NodeDraft::Again { .. })
+                && !matches!(kind, Some(NodeDraft::Again { .. }))
             {
                 edges.list.push((index(self.draft.blocks[block].enter), index(node)));
             }
             if let Some(block) = (*goes_to as usize).checked_sub(1)
                 && !leads[node]
-                && !matches!(kind, NodeDraft::Enter { .. })
+                && !matches!(kind, Some(NodeDraft::Enter { .. }))
             {
                 edges.list.push((index(node), index(self.draft.blocks[block].again)));
             }

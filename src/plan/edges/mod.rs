@@ -16,6 +16,8 @@ use blocks::Blocks;
 pub(in crate::plan) struct Edges {
     /// Pairs of nodes: the second waits for the first.
     pub(in crate::plan) list: Vec<(u32, u32)>,
+    /// How many nodes are only where edges of many come together and go apart to many: those behind the nodes of the draft.
+    pub(in crate::plan) joins: usize,
     /// Tasks that the user ordered after an operator of another graph.
     pub(in crate::plan) foreign: Vec<usize>,
     /// Operators that the user ordered after something, but that are no tasks.
@@ -24,33 +26,140 @@ pub(in crate::plan) struct Edges {
     pub(in crate::plan) explicit: bool,
 }
 
+/// An access: the nodes at which it begins and ends, and whether it only reads. Without a beginning nothing comes before it.
+#[derive(Clone, Copy)]
+struct Access {
+    span: (Option<usize>, usize),
+    reads: bool,
+}
+
+/// Who has accessed an atom last.
+#[derive(Clone, Default)]
+struct Atom {
+    writer: Option<usize>,
+    /// The readers since then.
+    readers: Vec<usize>,
+}
+
+/// Who has accessed data that is in parts as a whole.
+#[derive(Default)]
+struct Whole {
+    /// Comes after all who have written it or parts of it, but for those who have written parts since.
+    written: Option<usize>,
+    since: Vec<usize>,
+    /// Those who have read the whole since one has written it all.
+    readers: Vec<usize>,
+    /// Comes after earlier ones of them.
+    read: Option<usize>,
+}
+
+/// Finds edges.
+///
+/// If many tasks read all of some data, and then as many write a part each, each of these waits for each of those. So many edges
+/// have no room. They go through a *join*, a node that does nothing: it waits for all readers, and all writers wait for it. So
+/// it is where many have written parts, and many read all.
+struct Finder<'a> {
+    nodes: usize,
+    edges: Edges,
+    blocks: Option<Blocks<'a>>,
+}
+
+impl Finder<'_> {
+    fn add(&mut self, from: usize, to: usize) {
+        self.edges.add(self.blocks.as_ref(), from, to);
+    }
+
+    /// A node that comes after all of these, at the place of the node `at`; none if there are none.
+    fn join(&mut self, mut all: Vec<usize>, at: usize) -> Option<usize> {
+        all.sort_unstable();
+        all.dedup();
+        if all.len() < 2 {
+            return all.pop();
+        }
+        let join = self.nodes + self.edges.joins;
+        self.edges.joins += 1;
+        if let Some(blocks) = &mut self.blocks {
+            blocks.add_beside(at);
+        }
+        all.into_iter().for_each(|node| self.add(node, join));
+        Some(join)
+    }
+
+    /// An access to data that is one atom.
+    fn access(&mut self, Access { span: (start, end), reads }: Access, atom: &mut Atom) {
+        if let Some(start) = start {
+            atom.writer.into_iter().for_each(|writer| self.add(writer, start));
+            if !reads {
+                atom.readers.iter().for_each(|reader| self.add(*reader, start));
+            }
+        }
+        if reads {
+            atom.readers.push(end);
+        } else {
+            atom.writer = Some(end);
+            atom.readers.clear();
+        }
+    }
+
+    /// An access to a part, which is these atoms.
+    fn part(&mut self, access: Access, atoms: &mut [Atom], whole: &mut Whole) {
+        if let (Some(start), false) = (access.span.0, access.reads) {
+            self.readers_of(whole, start).into_iter().for_each(|read| self.add(read, start));
+        }
+        if !access.reads {
+            whole.since.push(access.span.1);
+        }
+        atoms.iter_mut().for_each(|atom| self.access(access, atom));
+    }
+
+    /// An access to a whole, which is these atoms.
+    fn whole(&mut self, Access { span: (start, end), reads }: Access, atoms: &mut [Atom], whole: &mut Whole) {
+        if let Some(start) = start {
+            let written = whole.since.drain(..).chain(whole.written).collect();
+            whole.written = self.join(written, start);
+            whole.written.into_iter().for_each(|written| self.add(written, start));
+            if !reads {
+                self.readers_of(whole, start).into_iter().for_each(|read| self.add(read, start));
+                atoms.iter().flat_map(|atom| &atom.readers).for_each(|reader| self.add(*reader, start));
+            }
+        }
+        if reads {
+            whole.readers.push(end);
+        } else {
+            *whole = Whole { written: Some(end), ..Whole::default() };
+            atoms.fill(Atom { writer: Some(end), readers: Vec::new() });
+        }
+    }
+
+    /// A node that comes after all who have read a whole, at the place of the node `at`.
+    fn readers_of(&mut self, whole: &mut Whole, at: usize) -> Option<usize> {
+        if !whole.readers.is_empty() {
+            let all = whole.readers.drain(..).chain(whole.read).collect();
+            whole.read = self.join(all, at);
+        }
+        whole.read
+    }
+}
+
 impl Edges {
     /// Derives the edges of a draft. A reader comes after the last writer before it. A writer comes after the last
     /// writer before it, and after all readers since then.
     pub(in crate::plan) fn derive(draft: &Draft<'_>) -> Self {
-        let mut edges = Self { list: Vec::new(), foreign: Vec::new(), no_task: Vec::new(), explicit: false };
-        let (atoms, blocks) = (Atoms::of(draft), Blocks::of(draft));
-        let mut last_writer: Vec<Option<usize>> = vec![None; atoms.count()];
-        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); atoms.count()];
+        let edges = Self { list: Vec::new(), joins: 0, foreign: Vec::new(), no_task: Vec::new(), explicit: false };
+        let (blocks, atoms) = (Blocks::of(draft), Atoms::of(draft));
+        let mut found = Finder { nodes: draft.nodes.len(), edges, blocks };
+        let mut states = vec![Atom::default(); atoms.count()];
+        let mut wholes: HashMap<usize, Whole> = HashMap::new();
         for (who, slot, mode) in &draft.accesses {
-            let (start, end) = span(draft, *who);
-            for atom in atoms.in_slot(*slot) {
-                if let Some(start) = start {
-                    if let Some(writer) = last_writer[atom] {
-                        edges.add(blocks.as_ref(), writer, start);
-                    }
-                    if *mode != Mode::Read {
-                        readers[atom].iter().for_each(|reader| edges.add(blocks.as_ref(), *reader, start));
-                    }
-                }
-                if *mode == Mode::Read {
-                    readers[atom].push(end);
-                } else {
-                    last_writer[atom] = Some(end);
-                    readers[atom].clear();
-                }
+            let access = Access { span: span(draft, *who), reads: *mode == Mode::Read };
+            let own = &mut states[atoms.in_slot(*slot)];
+            match atoms.whole_of(*slot) {
+                None => found.access(access, &mut own[0]),
+                Some(whole) if whole == slot.index() => found.whole(access, own, wholes.entry(whole).or_default()),
+                Some(whole) => found.part(access, own, wholes.entry(whole).or_default()),
             }
         }
+        let Finder { mut edges, blocks, .. } = found;
         edges.add_explicit(draft, blocks.as_ref());
         if let Some(blocks) = &blocks {
             blocks.close(&mut edges);

@@ -13,6 +13,8 @@ pub(crate) enum Joint {
     Enter { rank: u32 },
     /// Decides whether a block is gone through once more.
     Again { rank: u32 },
+    /// Does nothing: it is where edges of many come together.
+    Pass,
     /// Opens the gate of a stage.
     Gate { stage: u32, rank: u32 },
     /// Stands for the end of a stage. The stage calls [`Dag::finish`](super::dag::Dag::finish) when it has ended.
@@ -38,7 +40,7 @@ pub(crate) struct DagParts<'env> {
     pub(crate) tasks: Vec<TaskAt>,
     /// Behind the last position of each group.
     pub(crate) ends: Vec<u32>,
-    /// First the entry and the exit of each block.
+    /// First the entry and the exit of each block, then those that do nothing.
     pub(crate) joints: Vec<Joint>,
     /// Pairs of nodes (from, to). A pair may occur several times.
     pub(crate) edges: Vec<(u32, u32)>,

@@ -63,6 +63,8 @@ pub(crate) struct Dag<'env> {
     /// First the entry and the exit of each block.
     joints: Box<[Joint]>,
     blocks: Box<[Block<'env>]>,
+    /// The node behind those that fire: groups, entries and exits of blocks, and joints that do nothing.
+    firing: u32,
     /// Whether a block was left out in this run.
     left_out: AtomicBool,
     /// How many predecessors each node has.
@@ -115,7 +117,9 @@ impl<'env> Dag<'env> {
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
         let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, times, is_known } = parts;
         let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
-        let firing = groups + index(2 * blocks.len()); // so many nodes fire
+        let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
+        let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
+        let firing = groups + index(2 * blocks.len() + passes); // so many nodes fire
         edges.sort_unstable();
         edges.dedup();
         let mut before = vec![0_u32; nodes as usize];
@@ -172,6 +176,7 @@ impl<'env> Dag<'env> {
             skipped: (0..tasks.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             is_whole: true,
             joints: joints.into(),
+            firing,
             blocks: blocks.into(),
             left_out: AtomicBool::new(false),
             tasks: tasks.into(),
@@ -214,7 +219,7 @@ impl<'env> Dag<'env> {
 
     /// How many jobs of the graph may be queued at once, as a rule.
     pub(crate) fn jobs(&self) -> usize {
-        self.ends.len() + 2 * self.blocks.len() + (self.tasks.len() - self.ends.len()).min(PARTS)
+        self.firing as usize + (self.tasks.len() - self.ends.len()).min(PARTS)
     }
 
     /// Queues the groups without predecessors, and opens the gates without predecessors.
@@ -281,7 +286,7 @@ impl<'env> Dag<'env> {
                 }
                 missing.restart(before);
             }
-            if successor >= self.fire_end() {
+            if successor >= self.firing {
                 self.open(successor, run, worker);
             } else if next.is_none() && stays(place) {
                 next = Some(place);
@@ -300,19 +305,16 @@ impl<'env> Dag<'env> {
             Joint::Gate { rank, .. } if rank >= self.limit.load(Ordering::Relaxed) => {}
             Joint::Gate { stage, .. } => run.cx(stage as usize, worker).open(),
             Joint::End => unreachable!("the end of a stage has no predecessors"),
-            Joint::Enter { .. } | Joint::Again { .. } => unreachable!("they fire"),
+            Joint::Enter { .. } | Joint::Again { .. } | Joint::Pass => unreachable!("they fire"),
         }
     }
 
-    /// The node behind those that fire: groups, and entries and exits of blocks.
-    fn fire_end(&self) -> u32 {
-        index(self.ends.len() + 2 * self.blocks.len())
-    }
-
-    /// Fires the entry or the exit of a block.
+    /// Fires a joint.
     fn pass<const HOMES: bool>(&self, joint: usize, run: &Run<'static>, worker: &Worker<'_>) {
         let (entry, exit) = (joint & !1, joint | 1);
-        let (Joint::Enter { rank } | Joint::Again { rank }) = self.joints[joint] else { unreachable!("of a block") };
+        let (Joint::Enter { rank } | Joint::Again { rank }) = self.joints[joint] else {
+            return self.finish_as::<HOMES>(index(self.ends.len() + joint), run, worker);
+        };
         let is_wanted = rank < self.limit.load(Ordering::Relaxed);
         let goes_in = is_wanted && self.blocks[joint / 2].goes_in(joint == entry, rank, run);
         if joint == entry && !goes_in {
