@@ -5,11 +5,15 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use millstream::{Data, Graph, Pool, RunErrorKind, reads};
+use millstream::{Data, Graph, Place, Pool, RunErrorKind, Topology, reads};
+
+/// For tests whose tasks wait for each other.
+fn own_pool() -> Pool {
+    Pool::builder().workers(2).oversubscribe(true).build().expect("threads")
+}
 
 fn pool() -> &'static Pool {
-    static POOL: LazyLock<Pool> =
-        LazyLock::new(|| Pool::builder().workers(2).oversubscribe(true).build().expect("threads"));
+    static POOL: LazyLock<Pool> = LazyLock::new(own_pool);
     &POOL
 }
 
@@ -45,19 +49,20 @@ fn a_loop_repeats_all_that_is_in_it_in_program_order() {
     }
 }
 
+/// Waits for the other one to come as far.
+fn meet(own: &AtomicU64, other: &AtomicU64) {
+    let time = own.fetch_add(1, Ordering::AcqRel) + 1;
+    let begin = Instant::now();
+    while other.load(Ordering::Acquire) < time {
+        assert!(begin.elapsed() < Duration::from_secs(10), "the other loop does not run");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn loops_that_have_nothing_to_do_with_each_other_run_at_the_same_time() {
     let g = Graph::new();
     let (mine, yours) = (AtomicU64::new(0), AtomicU64::new(0));
-    // Each waits in each time for the other one to come as far.
-    let meet = |own: &AtomicU64, other: &AtomicU64| {
-        let time = own.fetch_add(1, Ordering::AcqRel) + 1;
-        let begin = Instant::now();
-        while other.load(Ordering::Acquire) < time {
-            assert!(begin.elapsed() < Duration::from_secs(10), "the other loop does not run");
-            std::thread::yield_now();
-        }
-    };
     let (a, b) = (g.data(()), g.data(()));
     g.repeat(100, |g| {
         g.task(a.write(), |()| meet(&mine, &yours));
@@ -65,7 +70,35 @@ fn loops_that_have_nothing_to_do_with_each_other_run_at_the_same_time() {
     g.repeat(100, |g| {
         g.task(b.write(), |()| meet(&yours, &mine));
     });
-    pool().run(g).expect("they meet");
+    own_pool().run(g).expect("they meet");
+}
+
+/// What comes after the readers, or the writers, is known when the first loop is described. It is not in that loop.
+#[test]
+fn loops_on_parts_run_at_the_same_time() {
+    for writes in [true, false] {
+        let g = Graph::new();
+        let (mine, yours) = (AtomicU64::new(0), AtomicU64::new(0));
+        let field = g.data(vec![0; 2]);
+        let parts = g.chunks(&field, 1);
+        for part in &parts {
+            if writes {
+                drop(g.task(field.read(), |_| ()));
+            } else {
+                g.task(part.write(), |part| part[0] = 1);
+            }
+        }
+        for (part, (own, other)) in parts.iter().zip([(&mine, &yours), (&yours, &mine)]) {
+            g.repeat(100, |g| {
+                if writes {
+                    g.task(part.write(), |_| meet(own, other));
+                } else {
+                    g.task(field.read(), |_| meet(own, other));
+                }
+            });
+        }
+        own_pool().run(g).expect("they meet");
+    }
 }
 
 #[test]
@@ -116,6 +149,43 @@ fn what_a_branch_would_make_is_absent_if_it_is_left_out() {
         plan.run().expect("nothing fails");
         assert_eq!((plan.try_get(&made).is_some(), plan.try_get(&unit).is_some()), (wants, wants));
         assert_eq!(*plan.get(&beside), 7);
+    }
+}
+
+#[test]
+fn a_unit_is_consumed_only_if_its_branch_is_gone_into() {
+    let g = Graph::new();
+    let goes = g.data(false);
+    let unit = g.task((), |()| ());
+    g.when(&goes, |goes| *goes, |g| drop(g.task(unit.consume(), |()| ())));
+    let mut plan = g.plan(pool()).expect("sound");
+    for goes_in in [false, true, false] {
+        plan.set(&goes, goes_in);
+        plan.run().expect("nothing fails");
+        assert_eq!(plan.try_get(&unit).is_some(), !goes_in);
+    }
+}
+
+/// What follows it in the loop is absent then, though it was made in the times before: in groups or alone.
+#[test]
+fn what_follows_a_failure_in_a_loop_is_absent() {
+    let g = Graph::new();
+    let (n, most) = (g.data(0), g.data(5));
+    let mut made = Vec::new();
+    g.repeat(10, |g| {
+        g.task((n.write(), most.read()), |(n, most)| {
+            *n += 1;
+            assert!(*n < *most, "trap");
+        });
+        made.extend((0..20).map(|i| g.task(n.read(), move |_| vec![i])));
+    });
+    let mut plan = g.plan(pool()).expect("sound");
+    for run in 0..8 {
+        plan.set(&n, 0);
+        plan.set(&most, if run % 2 == 0 { 5 } else { 100 });
+        let ended = plan.run();
+        assert_eq!(ended.is_ok(), run % 2 == 1);
+        assert!(made.iter().all(|made| plan.try_get(made).is_some() == ended.is_ok()), "run {run}");
     }
 }
 
@@ -186,6 +256,12 @@ fn defects_of_loops_and_branches() {
     assert_defect(g, "has tasks, and no streams");
 
     let g = Graph::new();
+    let v = g.data(vec![1, 2, 3]);
+    let outside = g.items(&v);
+    g.repeat(2, |_| drop(outside.sum::<i32>()));
+    assert_defect(g, "has tasks, and no streams");
+
+    let g = Graph::new();
     let x = g.data(Some(1));
     g.repeat(2, |g| drop(g.task(x.consume(), |x| x)));
     assert_defect(g, "consumes 'data at");
@@ -227,7 +303,7 @@ fn parts_are_written_at_the_same_time_and_the_whole_waits() {
         });
     }
     let sum = g.task(field.read(), |field| field.iter().sum::<u64>());
-    assert_eq!(pool().run(g).expect("nothing fails").take(sum), 4);
+    assert_eq!(own_pool().run(g).expect("nothing fails").take(sum), 4);
 }
 
 #[test]
@@ -267,6 +343,32 @@ fn the_whole_is_absent_after_a_task_has_stopped_in_a_part() {
     plan.set(&fails, false);
     plan.run().expect("nothing fails");
     assert!(plan.get(&field).iter().all(|text| text == "whole!"));
+}
+
+#[test]
+fn parts_are_at_home_with_their_data() {
+    let g = Graph::new();
+    let field = g.data(vec![0_u8; 1 << 20]).named("field").place(Place::Node(1));
+    let parts = g.chunks(&field, 1 << 19);
+    g.task(parts[0].write(), |part| part.fill(1)).named("fill");
+    g.task(parts[1].clone().place(Place::Node(0)).write(), |part| part.fill(1)).named("elsewhere");
+    let machine = Topology::synthetic("numa:2 core:8 pu:1").expect("a machine");
+    let explain = g.plan_for(&machine).expect("sound").explain();
+    let node = |name| explain.operator(name).and_then(|operator| operator.node());
+    assert_eq!((node("fill"), node("elsewhere")), (Some(1), Some(0)));
+}
+
+#[test]
+fn pictures_show_who_finds_parts_as_they_were_given() {
+    let g = Graph::new();
+    let field = g.data(vec![0; 4]).named("field");
+    for (part, name) in g.chunks(&field, 2).iter().zip(["left", "right"]) {
+        g.task(part.write(), |part| part.fill(1)).named(name);
+    }
+    g.task(field.read(), Vec::len).named("len");
+    let words = g.plan(pool()).expect("sound").explain().to_mermaid();
+    let arrows = words.lines().filter(|line| line.contains("-.->")).count();
+    assert_eq!(arrows, 4, "field to left and right, these to len:\n{words}");
 }
 
 #[test]

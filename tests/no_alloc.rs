@@ -191,6 +191,17 @@ fn running_again_allocates_nothing() {
     never_once_grouped("tasks", plan(&pool, tasks()));
 
     let g = Graph::new();
+    let field = g.data(vec![0_u64; 64]);
+    let wanted = g.data(false);
+    let parts = g.chunks(&field, 8);
+    g.repeat(10, |g| {
+        parts.iter().for_each(|part| drop(g.task(part.write(), |part| part[0] += 1)));
+        g.task(field.read(), |field| field[0]);
+        g.when(&wanted, |wanted| *wanted, |g| drop(g.task((), |()| 1_u8)));
+    });
+    never_once_grouped("repeat, chunks and when", plan(&pool, g));
+
+    let g = Graph::new();
     g.slice(&numbers).for_each(|x| _ = black_box(x));
     never("slice.for_each", plan(&pool, g));
 

@@ -267,6 +267,7 @@ impl<'env> Draft<'env> {
     /// Adds an operator behind those of a stage, and returns its position and the column of what it hands on. `resizes`
     /// says whether the operator changes the number of items; if not, it shares the column of the operator before it.
     pub(crate) fn add_op(&mut self, stage: usize, op: usize, resizes: bool) -> (usize, usize) {
+        self.defect_in_block(op);
         let ops = &mut self.stages[stage].ops;
         let given = ops.last().and_then(|(_, columns)| columns.out).unwrap_or(0);
         let widest = ops.iter().map(|(_, columns)| columns.out.unwrap_or(0)).max().unwrap_or(0);
@@ -302,6 +303,11 @@ impl<'env> Draft<'env> {
         let (slot, _) = self.add_slot(None::<Torn>, op);
         self.parts.push(PartDraft { slot, whole, items });
         slot
+    }
+
+    /// All slots, with their numbers.
+    pub(super) fn slot_ids(&self) -> impl Iterator<Item = (SlotId, &SlotDraft)> {
+        (0..).map(SlotId).zip(&self.slots)
     }
 
     /// Whether the user gives the value of a slot.
@@ -389,7 +395,6 @@ impl<'env> Draft<'env> {
 
     fn end_of(&mut self, stage: usize) {
         if self.stages[stage].end.is_none() {
-            self.defect_in_block(self.stages[stage].ops[0].0);
             self.stages[stage].end = Some(self.nodes.len());
             self.nodes.push(NodeDraft::End { stage });
         }

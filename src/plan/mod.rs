@@ -23,7 +23,6 @@ mod running;
 mod units;
 mod validate;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,6 +96,8 @@ pub struct Plan<'env> {
     facts: Facts,
     shape: Shape,
     units: Units,
+    /// Room to note which operators have fired.
+    fired: Vec<bool>,
     /// The last field: what has the addresses of slots is dropped before.
     values: Values<'env>,
 }
@@ -141,9 +142,12 @@ impl<'env> Plan<'env> {
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
         let facts = Facts::of(&draft, &edges, &bounds, homes);
         let slots = planned(&draft);
-        let consumed =
-            draft.accesses.iter().filter(|(_, _, mode)| *mode == Mode::Consume).map(|(_, slot, _)| slot.number());
-        let units = Units::new(consumed.filter(|slot| draft.values.is_unit(*slot)).collect());
+        let consumed = draft
+            .accesses
+            .iter()
+            .filter(|(_, slot, mode)| *mode == Mode::Consume && draft.values.is_unit(slot.number()));
+        let by = |who: &Who| if let Who::Task(node) = who { draft.op_of(*node) } else { unreachable!("tasks consume") };
+        let units = Units::new(consumed.map(|(who, slot, _)| (slot.number(), by(who))).collect());
         let looks = |slot: &PlannedSlot| matches!(slot.maker, Maker::User | Maker::Sink);
         let first = (0..index(slots.len())).filter(|slot| looks(&slots[*slot as usize])).collect();
 
@@ -195,7 +199,7 @@ impl<'env> Plan<'env> {
         let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
         let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
         let parts = draft.parts.iter().map(|part| (part.slot.number(), part.whole.number())).collect();
-        Ok(Self { run, slots, first, parts, served, facts, shape, units, values: draft.values })
+        Ok(Self { run, slots, first, parts, served, facts, shape, units, fired: Vec::new(), values: draft.values })
     }
 
     /// Runs the graph once, and returns when the run is over.
@@ -261,13 +265,16 @@ impl<'env> Plan<'env> {
             self.clear(*part);
             self.clear(*whole);
         }
-        let fired = self.run.get().dag.tasks().filter(|(_, fired, ..)| *fired).map(|(op, ..)| op);
-        let fired: HashSet<usize> = fired.collect();
+        let mut fired = std::mem::take(&mut self.fired);
+        fired.clear();
+        fired.resize(self.names().len(), false);
+        self.run.get().dag.tasks().for_each(|(op, has_fired, ..)| fired[op] = has_fired);
         let results = || (0..).zip(&self.slots).filter(|(_, slot)| slot.maker == Maker::Task);
-        results().filter(|(_, slot)| !fired.contains(&slot.op)).for_each(|(slot, _)| self.clear(slot));
+        results().filter(|(_, slot)| !fired[slot.op]).for_each(|(slot, _)| self.clear(slot));
         let values = &self.values;
-        let made = results().filter(|(slot, of)| values.is_unit(*slot) && fired.contains(&of.op)).map(|(slot, _)| slot);
-        self.units.were_made(made);
+        let made = results().filter(|(slot, of)| values.is_unit(*slot) && fired[of.op]).map(|(slot, _)| slot);
+        self.units.were_made(made, |op| fired[op]);
+        self.fired = fired;
     }
 
     /// The report on the last run: what operators, stages and workers did. Before the first run all counts are 0.

@@ -9,6 +9,7 @@ use std::fmt::{self, Write};
 
 use super::draft::{Draft, Mode, NodeDraft, Who};
 use super::edges::Edges;
+use super::edges::atoms::Atoms;
 
 /// The largest number of stages, tasks or data that have a box each. All further ones of a kind share one box.
 pub(super) const DRAWN: usize = 1000;
@@ -72,16 +73,27 @@ impl Picture {
         let nodes: Vec<usize> = nodes.collect();
 
         // Given data has arrows to the tasks and stages that find it as it was given.
-        let mut fresh: Vec<bool> = draft.slots.iter().map(|slot| slot.given).collect();
+        let atoms = Atoms::of(draft);
+        let mut fresh = vec![false; atoms.count()];
+        let mut left = vec![0; draft.slots.len()]; // so many atoms of each slot are as they were given
+        for (slot, kind) in draft.slot_ids().filter(|(_, kind)| kind.given) {
+            fresh[atoms.in_slot(slot)].fill(kind.given);
+            left[slot.index()] = atoms.in_slot(slot).len();
+        }
         let mut found: Vec<(usize, usize)> = Vec::new();
         for (who, slot, mode) in &draft.accesses {
-            if fresh[slot.index()] {
+            let whole = atoms.whole_of(*slot).unwrap_or(slot.index());
+            let own = &mut fresh[atoms.in_slot(*slot)];
+            if left[whole] > 0 && own.iter().any(|fresh| *fresh) {
                 let by = match who {
                     Who::Task(node) => nodes[*node],
                     Who::Stage { stage, .. } | Who::Sink(stage) => stages[*stage],
                 };
-                found.push((slot.index(), by));
-                fresh[slot.index()] = *mode == Mode::Read;
+                found.push((whole, by));
+                if *mode != Mode::Read {
+                    left[whole] -= own.iter().filter(|fresh| **fresh).count();
+                    own.fill(false);
+                }
             }
         }
         found.sort_unstable();
@@ -122,7 +134,8 @@ impl Picture {
     }
 }
 
-/// The boxes of which the second waits for the first. What comes together at a join is drawn from each to each.
+/// The boxes of which the second waits for the first. What comes together at a join is drawn from each to each; of more joins than
+/// boxes are drawn, only what is right before them.
 fn between(edges: &Edges, boxes: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     let mut before: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); edges.joins];
     let (mut found, mut behind) = (BTreeSet::new(), BTreeSet::new());
@@ -134,10 +147,11 @@ fn between(edges: &Edges, boxes: &[usize]) -> impl Iterator<Item = (usize, usize
             (Ok(from), Ok(to)) => _ = found.insert((from, to)),
             (Ok(from), Err(join)) => _ = before[join].insert(from),
             (Err(join), Ok(to)) => _ = behind.insert((join, to)),
-            (Err(join), Err(next)) => {
+            (Err(join), Err(next)) if edges.joins <= DRAWN => {
                 let more = before[join].clone();
                 before[next].extend(more);
             }
+            (Err(_), Err(_)) => {}
         }
     }
     for (join, to) in behind {

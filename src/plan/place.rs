@@ -238,6 +238,8 @@ impl Homes {
 enum Kind {
     /// Data that the user gives, or that a sink makes.
     Data,
+    /// A part of the data that this operator makes.
+    Part(usize),
     /// A task, and the range of the draft's accesses that are its own.
     Task(Range<usize>),
     /// A source, and the range of the draft's accesses that are its own.
@@ -278,6 +280,9 @@ impl<'a> Finder<'a> {
             defects: Vec::new(),
         };
         draft.slots.iter().for_each(|slot| finder.kinds[slot.op] = Kind::Data);
+        for part in &draft.parts {
+            finder.kinds[draft.slots[part.slot.index()].op] = Kind::Part(draft.slots[part.whole.index()].op);
+        }
         for stage in draft.stages.iter().filter(|stage| stage.source.is_some()) {
             finder.kinds[stage.ops[0].0] = Kind::Source(0..0);
         }
@@ -332,10 +337,22 @@ impl<'a> Finder<'a> {
         }
     }
 
+    fn is_data(&self, op: usize) -> bool {
+        matches!(self.kinds[op], Kind::Data | Kind::Part(_))
+    }
+
+    /// The data that an operator is near: the user has said so, or it is a part of that data.
+    fn near_what(&self, op: usize) -> Option<usize> {
+        match (self.told[op], &self.kinds[op]) {
+            (Some(Told::Near(other)), _) => Some(other),
+            (None, Kind::Part(whole)) => Some(*whole),
+            _ => None,
+        }
+    }
+
     /// The operators whose homes decide where this one is.
     fn depends_on(&self, op: usize) -> impl Iterator<Item = usize> {
-        let near = if let Some(Told::Near(other)) = self.told[op] { Some(other) } else { None };
-        near.into_iter().chain(self.others(op).map(|(other, _)| other))
+        self.near_what(op).into_iter().chain(self.others(op).map(|(other, _)| other))
     }
 
     /// The data that an operator accesses, if the operator is a task or source without a place of its own: the
@@ -367,9 +384,12 @@ impl<'a> Finder<'a> {
     }
 
     fn home(&mut self, op: usize) -> HomeAndWhy {
+        if let Some(other) = self.near_what(op) {
+            return HomeAndWhy { node: self.near(op, self.list[other].node), why: Why::Near(other) };
+        }
         match self.told[op] {
+            Some(Told::Near(_)) => unreachable!("looked at before"),
             Some(Told::Node(node)) => HomeAndWhy { node: self.check(op, node), why: Why::Told },
-            Some(Told::Near(other)) => HomeAndWhy { node: self.near(op, self.list[other].node), why: Why::Near(other) },
             Some(Told::NearForeign) => {
                 self.defect(op, "it is to be near data of another graph");
                 HomeAndWhy::default()
@@ -418,7 +438,7 @@ impl<'a> Finder<'a> {
                 self.defect(op, format!("it is to be on node {node}, which is none that this machine has: {there}"));
                 None
             }
-            Some(found) if found.cpus().is_empty() && !matches!(self.kinds[op], Kind::Data) => {
+            Some(found) if found.cpus().is_empty() && !self.is_data(op) => {
                 let with = numbers(&mut nodes.iter().filter(|node| !node.cpus().is_empty()));
                 self.defect(
                     op,
@@ -432,7 +452,7 @@ impl<'a> Finder<'a> {
 
     /// The home of an operator whose data is on `node`. A task or source goes to the nearest node with CPUs.
     fn near(&self, op: usize, node: Option<usize>) -> Option<usize> {
-        if matches!(self.kinds[op], Kind::Data) { node } else { with_cpus(self.machine, node?) }
+        if self.is_data(op) { node } else { with_cpus(self.machine, node?) }
     }
 
     fn defect(&mut self, op: usize, what: impl fmt::Display) {

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 pub(super) struct Units {
     are_there: bool,
     except: HashSet<u32>,
-    /// The units that tasks consume, which are gone after a run.
-    consumed: Box<[u32]>,
+    /// The units that tasks consume, which are gone after a run, each with its task.
+    consumed: Box<[(u32, usize)]>,
 }
 
 impl Units {
-    pub(super) fn new(consumed: Box<[u32]>) -> Self {
+    pub(super) fn new(consumed: Box<[(u32, usize)]>) -> Self {
         Self { are_there: false, except: HashSet::new(), consumed }
     }
 
@@ -35,14 +35,15 @@ impl Units {
     pub(super) fn all_were_made(&mut self) {
         self.are_there = true;
         self.except.clear();
-        self.except.extend(&self.consumed);
+        self.except.extend(self.consumed.iter().map(|(unit, _)| *unit));
     }
 
-    /// Only these were made, and may have been consumed.
-    pub(super) fn were_made(&mut self, made: impl Iterator<Item = u32>) {
+    /// Only these were made. They may have been consumed by tasks that have fired.
+    pub(super) fn were_made(&mut self, made: impl Iterator<Item = u32>, has_fired: impl Fn(usize) -> bool) {
         self.are_there = false;
         self.except.clear();
         self.except.extend(made);
-        self.consumed.iter().for_each(|unit| _ = self.except.remove(unit));
+        let consumed = self.consumed.iter().filter(|(_, by)| has_fired(*by));
+        consumed.for_each(|(unit, _)| _ = self.except.remove(unit));
     }
 }

@@ -207,7 +207,9 @@ impl<'env> Seated<'env> {
         let run = self.get_mut();
         if run.dag.learns() {
             let (records, blocks, nanos) = run.dag.take_apart();
-            run.dag = Dag::new(group(records, blocks, nanos));
+            let mut dag = Dag::new(group(records, blocks, nanos));
+            dag.goes_on_from(&run.dag);
+            run.dag = dag;
             run.pool.unplan_jobs(place.cast());
             run.pool.plan_jobs(place.cast(), run.jobs());
             run.dag.link(place.as_ptr().cast_const(), place.cast());

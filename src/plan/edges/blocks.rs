@@ -40,9 +40,22 @@ impl<'a> Blocks<'a> {
         Some(Self { draft, inside: inside.collect() })
     }
 
-    /// Adds a node behind all others, which is where the node `at` begins.
-    pub(super) fn add_beside(&mut self, at: usize) {
-        let (here, _) = self.inside[at];
+    /// How many blocks have both what follows the node `node`, and what comes before the node `at`.
+    pub(super) fn shared_depth(&self, node: usize, at: usize) -> usize {
+        let block = |number: u32| (number as usize).checked_sub(1);
+        self.depth(self.common(block(self.inside[node].1), block(self.inside[at].0)))
+    }
+
+    /// The innermost block that has both.
+    fn common(&self, left: Option<usize>, right: Option<usize>) -> Option<usize> {
+        self.around(left).find(|block| self.around(right).any(|other| other == *block))
+    }
+
+    /// Adds a node that comes after these, of which there is one at least: in the innermost block that has them all.
+    pub(super) fn add_behind(&mut self, nodes: &[usize]) {
+        let outside = |node: &usize| (self.inside[*node].1 as usize).checked_sub(1);
+        let block = nodes.iter().map(outside).reduce(|left, right| self.common(left, right)).flatten();
+        let here = block.map_or(0, |block| index(block) + 1);
         self.inside.push((here, here));
     }
 

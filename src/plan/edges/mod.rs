@@ -44,13 +44,13 @@ struct Atom {
 /// Who has accessed data that is in parts as a whole.
 #[derive(Default)]
 struct Whole {
-    /// Comes after all who have written it or parts of it, but for those who have written parts since.
-    written: Option<usize>,
+    /// They come after all who have written it or parts of it, but for those who have written parts since.
+    written: Vec<usize>,
     since: Vec<usize>,
     /// Those who have read the whole since one has written it all.
     readers: Vec<usize>,
-    /// Comes after earlier ones of them.
-    read: Option<usize>,
+    /// They come after earlier ones of these.
+    read: Vec<usize>,
 }
 
 /// Finds edges.
@@ -69,17 +69,29 @@ impl Finder<'_> {
         self.edges.add(self.blocks.as_ref(), from, to);
     }
 
-    /// A node that comes after all of these, at the place of the node `at`; none if there are none.
-    fn join(&mut self, mut all: Vec<usize>, at: usize) -> Option<usize> {
+    /// Nodes that come after all of these, for the node `at` to wait for. Each is in the innermost block that has all that it
+    /// waits for: in the block of `at`, others who need it would wait for all of that block. And each waits only for nodes
+    /// that are as far around `at`: what is in the block of `at` would have it wait for its own end.
+    fn join(&mut self, mut all: Vec<usize>, at: usize) -> Vec<usize> {
         all.sort_unstable();
         all.dedup();
+        let Some(blocks) = &self.blocks else { return self.join_all(all).into_iter().collect() };
+        all.sort_by_key(|node| blocks.shared_depth(*node, at));
+        let depth = |node: &usize| blocks.shared_depth(*node, at);
+        let same: Vec<Vec<usize>> =
+            all.chunk_by(|left, right| depth(left) == depth(right)).map(<[usize]>::to_vec).collect();
+        same.into_iter().filter_map(|same| self.join_all(same)).collect()
+    }
+
+    /// A node that comes after all of these; none if there are none.
+    fn join_all(&mut self, mut all: Vec<usize>) -> Option<usize> {
         if all.len() < 2 {
             return all.pop();
         }
         let join = self.nodes + self.edges.joins;
         self.edges.joins += 1;
         if let Some(blocks) = &mut self.blocks {
-            blocks.add_beside(at);
+            blocks.add_behind(&all);
         }
         all.into_iter().for_each(|node| self.add(node, join));
         Some(join)
@@ -104,7 +116,7 @@ impl Finder<'_> {
     /// An access to a part, which is these atoms.
     fn part(&mut self, access: Access, atoms: &mut [Atom], whole: &mut Whole) {
         if let (Some(start), false) = (access.span.0, access.reads) {
-            self.readers_of(whole, start).into_iter().for_each(|read| self.add(read, start));
+            self.readers_of(whole, start).iter().for_each(|read| self.add(*read, start));
         }
         if !access.reads {
             whole.since.push(access.span.1);
@@ -115,29 +127,29 @@ impl Finder<'_> {
     /// An access to a whole, which is these atoms.
     fn whole(&mut self, Access { span: (start, end), reads }: Access, atoms: &mut [Atom], whole: &mut Whole) {
         if let Some(start) = start {
-            let written = whole.since.drain(..).chain(whole.written).collect();
+            let written = whole.since.drain(..).chain(whole.written.drain(..)).collect();
             whole.written = self.join(written, start);
-            whole.written.into_iter().for_each(|written| self.add(written, start));
+            whole.written.iter().for_each(|written| self.add(*written, start));
             if !reads {
-                self.readers_of(whole, start).into_iter().for_each(|read| self.add(read, start));
+                self.readers_of(whole, start).iter().for_each(|read| self.add(*read, start));
                 atoms.iter().flat_map(|atom| &atom.readers).for_each(|reader| self.add(*reader, start));
             }
         }
         if reads {
             whole.readers.push(end);
         } else {
-            *whole = Whole { written: Some(end), ..Whole::default() };
+            *whole = Whole { written: vec![end], ..Whole::default() };
             atoms.fill(Atom { writer: Some(end), readers: Vec::new() });
         }
     }
 
-    /// A node that comes after all who have read a whole, at the place of the node `at`.
-    fn readers_of(&mut self, whole: &mut Whole, at: usize) -> Option<usize> {
+    /// Nodes that come after all who have read a whole, for the node `at` to wait for.
+    fn readers_of<'w>(&mut self, whole: &'w mut Whole, at: usize) -> &'w [usize] {
         if !whole.readers.is_empty() {
-            let all = whole.readers.drain(..).chain(whole.read).collect();
+            let all = whole.readers.drain(..).chain(whole.read.drain(..)).collect();
             whole.read = self.join(all, at);
         }
-        whole.read
+        &whole.read
     }
 }
 

@@ -37,6 +37,11 @@ impl<'env> Dag<'env> {
         false
     }
 
+    /// Notes that it takes the place of another one, which has run before.
+    pub(crate) fn goes_on_from(&mut self, before: &Self) {
+        self.round = before.round;
+    }
+
     /// Takes the graph apart: gives the records back, the blocks, and how many nanoseconds each record takes.
     pub(crate) fn take_apart(&mut self) -> (Records<'env>, Vec<Block<'env>>, Vec<u32>) {
         let mut nanos = vec![0; self.tasks.len()];

@@ -418,7 +418,10 @@ impl<'env> Dag<'env> {
         if let Some(joint) = (group as usize).checked_sub(self.ends.len()) {
             self.pass::<HOMES>(joint, run, worker);
         } else if self.least[group as usize] >= self.limit.load(Ordering::Relaxed) {
-            self.finish_as::<HOMES>(group, run, worker); // none of its tasks fires
+            // None of its tasks fires, but some may have, the time before in a block. Relaxed: as in `ended`.
+            let nanos = &self.nanos[group as usize];
+            nanos.store(nanos.load(Ordering::Relaxed) & !1 | (self.parity ^ 1), Ordering::Relaxed);
+            self.finish_as::<HOMES>(group, run, worker);
         } else if let Held::Ended(time) = self.hold(group, self.positions(group), true, run, worker) {
             self.ended::<HOMES>(group, time, run, worker);
         }
