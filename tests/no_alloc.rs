@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use millstream::{Data, Graph, Pool};
 
@@ -200,6 +201,22 @@ fn running_again_allocates_nothing() {
         g.when(&wanted, |wanted| *wanted, |g| drop(g.task((), |()| 1_u8)));
     });
     never_once_grouped("repeat, chunks and when", plan(&pool, g));
+
+    // Tasks that take another time in each run: their plan groups them anew no more often than others.
+    let g = Graph::new();
+    let micros = g.data(10_u64);
+    (0..4).for_each(|_| {
+        drop(g.task(micros.read(), |micros| {
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_micros(*micros) {}
+        }))
+    });
+    let mut alternating = g.plan(&pool).expect("a sound graph");
+    never_once_grouped("tasks of changing lengths", || {
+        let other = 110 - *alternating.get(&micros);
+        alternating.set(&micros, other);
+        alternating.run().expect("a good run");
+    });
 
     let g = Graph::new();
     g.slice(&numbers).for_each(|x| _ = black_box(x));

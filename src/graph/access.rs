@@ -76,13 +76,10 @@ pub(super) fn slot_of<T>(draft: &Draft<'_>, data: &Data<T>) -> Result<Slot<T>, F
     slot_in(draft, &data.names, data.slot)
 }
 
-/// Whether a handle with these names is one of the graph.
-pub(super) fn is_of(draft: &Draft<'_>, names: &Arc<Names>) -> Result<(), ForeignData> {
-    if Arc::ptr_eq(names, &draft.names) { Ok(()) } else { Err(ForeignData) }
-}
-
 fn slot_in<T>(draft: &Draft<'_>, names: &Arc<Names>, slot: SlotId) -> Result<Slot<T>, ForeignData> {
-    is_of(draft, names)?;
+    if !Arc::ptr_eq(names, &draft.names) {
+        return Err(ForeignData);
+    }
     #[expect(unsafe_code, reason = "slots are kept without their types")]
     // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
     Ok(unsafe { draft.slot(slot) })

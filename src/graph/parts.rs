@@ -7,10 +7,9 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::Graph;
-use super::access::{Access, AccessAt, ForeignData, is_of, private, slot_of, there};
+use super::access::{Access, AccessAt, ForeignData, private, slot_of, there};
 use crate::plan::draft::{Draft, Mode, SlotId, Torn};
 use crate::plan::{Data, Place};
-use crate::run::names::Names;
 use crate::run::slot::Slot;
 
 impl<'env> Graph<'env> {
@@ -64,9 +63,10 @@ impl<'env> Graph<'env> {
         let mut add = |start: usize| {
             let end = if items - start > len { start + len } else { usize::MAX };
             let op = self.names.add("chunk", location);
-            self.names.rename(op, &format!("{name}[{start}..{}]", end.min(items)));
             let slot = draft.add_part(data.slot, start..end, op);
-            Part { names: Arc::clone(&self.names), op, slot, whole: data.slot, items: start..end, marker: PhantomData }
+            let part =
+                Data::new(Arc::clone(&self.names), slot, op).named(&format!("{name}[{start}..{}]", end.min(items)));
+            Part { part, whole: data.slot, items: start..end, marker: PhantomData }
         };
         (0..items).step_by(len).map(&mut add).collect()
     }
@@ -76,9 +76,8 @@ impl<'env> Graph<'env> {
 ///
 /// A clone is a handle to the same part.
 pub struct Part<T> {
-    names: Arc<Names>,
-    op: usize,
-    slot: SlotId,
+    /// The part as data: its name, its place, and whether a task has stopped while it wrote it.
+    part: Data<Torn>,
     whole: SlotId,
     items: Range<usize>,
     marker: PhantomData<fn(T) -> T>,
@@ -100,39 +99,34 @@ impl<T> Part<T> {
     /// Names the part. Until then it is called after the data and the items: `field[0..1024]`.
     #[expect(clippy::must_use_candidate, reason = "the name is given, whether the handle is used or not")]
     pub fn named(self, name: &str) -> Self {
-        self.names.rename(self.op, name);
-        self
+        Self { part: self.part.named(name), ..self }
     }
 
     /// Says where the part is at home, as [`Data::place`] does for data.
     #[expect(clippy::must_use_candidate, reason = "the place is set, whether the handle is used or not")]
     pub fn place(self, place: Place<'_>) -> Self {
-        self.names.place(self.op, place.told(&self.names));
-        self
+        Self { part: self.part.place(place), ..self }
     }
 
     fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<(SlotId, Mode)>) -> Result<PartAt<T>, ForeignData> {
-        is_of(draft, &self.names)?;
-        list.push((self.slot, mode));
+        let torn = slot_of(draft, &self.part)?;
+        list.push((self.part.slot, mode));
         #[expect(unsafe_code, reason = "slots are kept without their types")]
         // SAFETY: (1) the part was made with a handle of this slot, and handles are invariant in `T`.
         let whole = unsafe { draft.slot(self.whole) };
-        #[expect(unsafe_code, reason = "slots are kept without their types")]
-        // SAFETY: (1) the slot of each part is of this type.
-        let torn = unsafe { draft.slot(self.slot) };
         Ok(PartAt { whole, torn, items: self.items.clone() })
     }
 }
 
 impl<T> Clone for Part<T> {
     fn clone(&self) -> Self {
-        Self { names: Arc::clone(&self.names), items: self.items.clone(), ..*self }
+        Self { part: self.part.clone(), items: self.items.clone(), ..*self }
     }
 }
 
 impl<T> fmt::Debug for Part<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Part").field(&self.names.get(self.op)).finish()
+        f.debug_tuple("Part").field(&self.part).finish()
     }
 }
 

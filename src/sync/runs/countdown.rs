@@ -8,7 +8,7 @@
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
 //! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
-//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once` |
+//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once`, `loom_block_is_gone_through_again` |
 
 use super::Arrival;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -59,7 +59,7 @@ impl FixedCountdown {
         Self(AtomicU32::new(total))
     }
 
-    /// Expects `total` arrivals from now on. Nobody arrives yet.
+    /// Expects `total` arrivals from now on. Nobody arrives before the caller has handed on that they may.
     pub(crate) fn restart(&self, total: u32) {
         self.0.store(total, Ordering::Relaxed);
     }

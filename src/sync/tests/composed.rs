@@ -7,7 +7,9 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
+use super::super::Arrival;
 use super::super::claim::Claims;
+use super::super::countdown::FixedCountdown;
 use super::super::event_count::{At, EventCount, Prefer};
 use super::super::latch::Latch;
 use super::super::parker::Parker;
@@ -327,5 +329,42 @@ fn loom_event_count_nobody_relies_on_the_note_of_another() {
         owes.join().expect("no panic");
         let would_wake = guest.join().expect("no panic");
         assert!(sleeper.try_take() || would_wake, "one of them wakes the sleeper");
+    });
+}
+
+/// A block is gone through twice. Its two tasks arrive at its exit; the last one starts the count over and lets both begin
+/// again, on other threads than before. Each sees what was done before it, and the second time ends once.
+#[test]
+fn loom_block_is_gone_through_again() {
+    struct Block {
+        exit: FixedCountdown,
+        tasks: [Plain; 2],
+    }
+    impl Block {
+        /// Does a task, and whatever its arrival lets begin. Returns how often the block ended for the second time.
+        fn fire(self: &Arc<Self>, task: usize, time: usize) -> u32 {
+            self.tasks[task].add();
+            if self.exit.arrive() == Arrival::Earlier {
+                return 0;
+            }
+            self.exit.restart(2);
+            assert_eq!(self.tasks.each_ref().map(Plain::get), [time; 2], "the last one sees both tasks");
+            if time == 2 {
+                return 1;
+            }
+            let other = {
+                let block = self.clone();
+                thread::spawn(move || block.fire(task, 2))
+            };
+            self.fire(1 - task, 2) + other.join().expect("no panic")
+        }
+    }
+    check(&["countdown.fixed"], || {
+        let block = Arc::new(Block { exit: FixedCountdown::new(2), tasks: [Plain::new(), Plain::new()] });
+        let other = {
+            let block = block.clone();
+            thread::spawn(move || block.fire(0, 1))
+        };
+        assert_eq!(block.fire(1, 1) + other.join().expect("no panic"), 1, "it ends once");
     });
 }
