@@ -342,7 +342,7 @@ fn loom_block_is_gone_through_again() {
     }
     impl Block {
         /// Does a task, and whatever its arrival lets begin. Returns how often the block ended for the second time.
-        fn fire(self: &Arc<Self>, task: usize, time: usize) -> u32 {
+        fn fire(self: &Arc<Self>, task: usize, time: u32) -> u32 {
             self.tasks[task].add();
             if self.exit.arrive() == Arrival::Earlier {
                 return 0;
