@@ -209,7 +209,7 @@ fn running_again_allocates_nothing() {
         drop(g.task(micros.read(), |micros| {
             let begin = Instant::now();
             while begin.elapsed() < Duration::from_micros(*micros) {}
-        }))
+        }));
     });
     let mut alternating = g.plan(&pool).expect("a sound graph");
     never_once_grouped("tasks of changing lengths", || {
