@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use millstream::{Graph, Part, Pinning, Pool, Report};
+use millstream::{Graph, Part, Pinning, Pool, Report, reads};
 
 /// How far a cell comes nearer to its neighbours in a step.
 const SPREAD: f64 = 0.2;
@@ -212,22 +212,11 @@ impl Plate {
     /// Adds a task for each strip.
     fn step<'env>(self, g: &Graph<'env>, from: &[Part<f64>], to: &[Part<f64>]) {
         for (strip, out) in to.iter().enumerate() {
-            let above = strip.checked_sub(1).map(|above| &from[above]);
-            let (own, out) = (from[strip].read(), out.write());
-            let made = match (above, from.get(strip + 1)) {
-                (None, None) => g.task((own, out), move |(own, out)| self.spread([&[], own, &[]], out)),
-                (Some(above), None) => {
-                    g.task((above.read(), own, out), move |(above, own, out)| self.spread([above, own, &[]], out))
-                }
-                (None, Some(below)) => {
-                    g.task((own, below.read(), out), move |(own, below, out)| self.spread([&[], own, below], out))
-                }
-                (Some(above), Some(below)) => {
-                    g.task((above.read(), own, below.read(), out), move |(above, own, below, out)| {
-                        self.spread([above, own, below], out);
-                    })
-                }
-            };
+            let (first, end) = (strip.saturating_sub(1), from.len().min(strip + 2));
+            let made = g.task((reads(&from[first..end]), out.write()), move |(near, out)| {
+                let at = |other: usize| near.get(other.wrapping_sub(first)).unwrap_or(&[]);
+                self.spread([at(strip.wrapping_sub(1)), at(strip), at(strip + 1)], out);
+            });
             made.named(&format!("strip {strip}"));
         }
     }

@@ -7,6 +7,7 @@
 //!   what it is, [`Report`] what it did. A [`Blueprint`] is the same for a machine that need not be here; it only
 //!   explains itself.
 //! * [`Place`] says on which NUMA node data, a task or a source is at home.
+//! * [`Grouping`] says whether a plan puts small tasks together to jobs, [`TaskGroup`] which are together.
 //! * [`Pool`] has the threads, joins, scopes and loops; [`PoolBuilder`] its options ([`Pinning`], [`Idle`]),
 //!   [`Placement`] where they run; [`PoolHandle`] is a pool to keep.
 //! * Outside: [`Sender`] and [`Receiver`], [`Live`] sources and what becomes one ([`IntoLive`]); `InputSink` and
@@ -50,7 +51,9 @@ pub use graph::{Block, Graph, Keyed, OnStall, Part, Retry, Stream, Table, Window
 pub use operators::apply::Operator;
 pub use operators::copied::Reference;
 pub use operators::sum_by_key::ExactSum;
-pub use plan::{AnyData, Blueprint, Data, Explain, OperatorExplain, Place, Plan, RunControl, Running};
+pub use plan::{
+    AnyData, Blueprint, Data, Explain, Grouping, OperatorExplain, Place, Plan, RunControl, Running, TaskGroup,
+};
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
 pub use report::{OperatorProgress, OperatorReport, Progress, Report, StageReport, WorkerReport};
 pub use run::outside::wake::Wake;
@@ -74,7 +77,7 @@ pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, 
 /// # Ok::<(), millstream::Error>(())
 /// ```
 pub mod access {
-    pub use crate::graph::{Access, AccessAt, Consume, Read, ReadPart, Reads, Values, Write, WritePart};
+    pub use crate::graph::{Access, AccessAt, Consume, Many, Read, ReadPart, Reads, Values, Write, WritePart};
 }
 
 /// The iterators of a [`Table`].

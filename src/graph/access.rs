@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::Index;
 use std::sync::Arc;
 
 use crate::plan::Data;
@@ -36,22 +35,6 @@ impl<T> Data<T> {
     fn access(&self) -> Named<T> {
         Named { names: Arc::clone(&self.names), slot: self.slot, marker: PhantomData }
     }
-}
-
-/// Access to any number of data of one type, for reading. The task gets their [`Values`].
-///
-/// ```
-/// # use millstream::{Graph, Pool, reads};
-/// # let pool = Pool::builder().workers(2).build()?;
-/// let g = Graph::new();
-/// let squares: Vec<_> = (1..=100).map(|i| g.task((), move |()| i * i)).collect();
-/// let sum = g.task(reads(&squares), |squares| squares.iter().sum::<i32>());
-/// assert_eq!(pool.run(g)?.take(sum), 338_350);
-/// # Ok::<(), millstream::Error>(())
-/// ```
-#[must_use]
-pub fn reads<'d, T: 'd>(data: impl IntoIterator<Item = &'d Data<T>>) -> Reads<T> {
-    Reads(data.into_iter().map(Data::read).collect())
 }
 
 /// The data of an access belongs to another graph.
@@ -91,74 +74,6 @@ pub struct Read<T>(Named<T>);
 pub struct Write<T>(Named<T>);
 /// Access to data that takes its value, made by [`Data::consume`].
 pub struct Consume<T>(Named<T>);
-/// Access to any number of data for reading, made by [`reads`].
-pub struct Reads<T>(Box<[Read<T>]>);
-
-/// What a task reads by [`reads`]: the values, in the order in which the data was named.
-pub struct Values<'a, T>(&'a [Address<T>]);
-
-impl<'a, T: Sync> Values<'a, T> {
-    /// How many values there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The value with this number, from 0 on. None: there are fewer.
-    #[must_use]
-    pub fn get(&self, number: usize) -> Option<&'a T> {
-        self.0.get(number).map(value)
-    }
-
-    /// The values, one after the other.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a T> + DoubleEndedIterator + Clone + use<'a, T> {
-        self.0.iter().map(value)
-    }
-}
-
-/// A value that a task reads.
-#[inline]
-fn value<T: Sync>(Address(slot): &Address<T>) -> &T {
-    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    // SAFETY: (1) `Reads::fetch` gave the address to the task, while which runs nobody writes the data; (2) `T` is `Sync`.
-    let value = unsafe { slot.read() };
-    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    // SAFETY: (1) the task fires when its data is there.
-    unsafe {
-        there(value)
-    }
-}
-
-impl<T> Clone for Values<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Values<'_, T> {}
-
-impl<T: Sync + fmt::Debug> fmt::Debug for Values<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl<T: Sync> Index<usize> for Values<'_, T> {
-    type Output = T;
-
-    /// # Panics
-    /// If there are fewer.
-    fn index(&self, number: usize) -> &T {
-        value(&self.0[number])
-    }
-}
-
 /// What a task's closure receives for an access while the task fires.
 ///
 /// The second parameter only says that the access outlives `'a`; leave it out.
@@ -169,7 +84,7 @@ impl<T: Sync> Index<usize> for Values<'_, T> {
     note = "what is no data of the graph, the closure of the task captures"
 )]
 pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
-    /// `&'a T`, `&'a mut T`, `T` or [`Values`]; for several accesses a tuple of these.
+    /// `&'a T`, `&'a mut T`, `T` or [`Values`](super::reads::Values); for several accesses a tuple of these.
     type Ref;
 
     /// Fetches what the closure receives.
@@ -181,7 +96,7 @@ pub trait AccessAt<'a, Outlives = &'a Self>: private::Sealed {
     unsafe fn fetch(slots: &Self::Slots) -> Self::Ref;
 }
 
-/// How a task accesses data: [`Read`], [`Write`], [`Consume`], [`Reads`], or a tuple of none to twelve accesses.
+/// How a task accesses data: [`Read`], [`Write`], [`Consume`], [`Reads`](super::reads::Reads), or a tuple of none to twelve accesses.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how a task accesses data",
     label = "no access",
@@ -271,28 +186,6 @@ access! {
     Consume of [Send] as Mode::Consume, T, fetch |slot| slot.replace(None);
 }
 
-impl<T> private::Sealed for Reads<T> {
-    type Slots = Box<[Address<T>]>;
-}
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<'a, T: Send + Sync> AccessAt<'a> for Reads<T> {
-    type Ref = Values<'a, T>;
-    #[inline]
-    unsafe fn fetch(slots: &Self::Slots) -> Values<'a, T> {
-        let slots: *const [Address<T>] = &raw const **slots;
-        // SAFETY: the task has the box, and does not change it.
-        Values(unsafe { &*slots })
-    }
-}
-
-#[expect(private_interfaces, reason = "sealed: called by the graph")]
-impl<T: Send + Sync> Access for Reads<T> {
-    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData> {
-        self.0.iter().map(|read| read.bind(draft, list)).collect()
-    }
-}
-
 impl private::Sealed for () {
     type Slots = ();
 }
@@ -367,9 +260,3 @@ macro_rules! debug {
     )*};
 }
 debug!(Read Write Consume);
-
-impl<T> fmt::Debug for Reads<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Reads").field(&self.0).finish()
-    }
-}

@@ -12,6 +12,7 @@ mod control;
 mod keyed;
 mod notes;
 mod parts;
+mod reads;
 mod retry;
 mod stream;
 mod table;
@@ -24,10 +25,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use access::{Access, AccessAt, Consume, Read, Reads, Values, Write, reads};
+pub use access::{Access, AccessAt, Consume, Read, Write};
 pub use control::Block;
 pub use keyed::Keyed;
 pub use parts::{Part, ReadPart, WritePart};
+pub use reads::{Many, Reads, Values, reads};
 pub use retry::Retry;
 pub use stream::{OnStall, Stream};
 pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries, partition, value_of};
@@ -36,7 +38,7 @@ pub use windows::{Windowed, Windows};
 
 use crate::error::{BuildError, Error};
 use crate::plan::draft::Draft;
-use crate::plan::{Blueprint, Data, Plan};
+use crate::plan::{Blueprint, Data, Grouping, Plan};
 use crate::pool::{Pool, PoolHandle};
 use crate::run::names::Names;
 use crate::run::slot::Slot;
@@ -117,6 +119,11 @@ impl<'env> Graph<'env> {
         let draft = Draft::new();
         let names = Arc::clone(&draft.names);
         Self { draft: Rc::new(RefCell::new(draft)), names }
+    }
+
+    /// Says whether the plan puts tasks together to jobs. The last call counts.
+    pub fn grouping(&self, grouping: Grouping) {
+        self.draft.borrow_mut().grouping = grouping;
     }
 
     /// Checks the graph and lays it out for a machine that need not be this one, with one worker for each of its cores.

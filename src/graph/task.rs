@@ -45,7 +45,8 @@ impl<'env> Graph<'env> {
         let op = self.names.add("task", Location::caller());
         let mut draft = self.draft.borrow_mut();
         let (slot, result) = draft.add_result(op);
-        let mut accesses = Vec::new();
+        let mut accesses = std::mem::take(&mut draft.room);
+        accesses.clear();
         match access.bind(&draft, &mut accesses) {
             Ok(slots) => draft.add_task(op, Task::<A, F, R> { slots, body, result }, &accesses, slot),
             Err(ForeignData) => {
@@ -53,6 +54,7 @@ impl<'env> Graph<'env> {
                 draft.add_task(op, Defective, &[], slot);
             }
         }
+        draft.room = accesses;
         Data::new(Arc::clone(&self.names), slot, op)
     }
 }
@@ -80,9 +82,8 @@ where
         }
         // SAFETY: (1) passed on.
         let result = (self.body)(unsafe { A::fetch(&self.slots) });
-        // SAFETY: (1) as above.
-        let old = unsafe { self.result.replace(Some(result)) };
-        debug_assert!(!std::mem::needs_drop::<R>() || old.is_none(), "it was dropped above");
+        // SAFETY: (1) as above; (2) it is the slot of this task's result. If that has something to drop, it was dropped above.
+        unsafe { self.result.fill(result) };
     }
 
     unsafe fn torn(&mut self) {

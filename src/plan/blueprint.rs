@@ -40,7 +40,7 @@ impl Blueprint {
     /// The plan in words and pictures, as [`Plan::explain`](crate::Plan::explain) gives it.
     #[must_use]
     pub fn explain(&self) -> Explain {
-        self.facts.explain(&self.names)
+        self.facts.explain(&self.names, None)
     }
 }
 

@@ -17,8 +17,8 @@
 //! Items of a spooled stage hold no credits. Those of the right side of a zip give theirs up when they are paired; whether
 //! the left side brings items enough for that, nobody knows before it runs, and so no cycle goes that way.
 
-use super::draft::{Draft, NodeDraft, StageDraft};
-use super::edges::{Edges, index};
+use super::draft::{Draft, NodeDraft, StageDraft, index};
+use super::edges::Edges;
 
 /// The cycles of a graph.
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl<'a> Waits<'a> {
         edges.list.iter().for_each(|(first, then)| waits.steps[*then as usize].push(*first));
         for (node, kind) in draft.nodes.iter().enumerate() {
             if let NodeDraft::End { stage } = kind {
-                waits.add(node, [waits.end(*stage)]);
+                waits.add(node, [waits.end(*stage as usize)]);
             }
         }
         for (number, stage) in stages.iter().enumerate() {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::grouping::Grouping;
 use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
@@ -42,32 +43,32 @@ pub(crate) enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     /// The task with this node, while it fires.
-    Task(usize),
+    Task(u32),
     /// The operator `op` of this stage, from the first piece of the stage to the last.
-    Stage { stage: usize, op: usize },
+    Stage { stage: u32, op: u32 },
     /// The sink of this stage, which writes its result when the stage ends.
-    Sink(usize),
+    Sink(u32),
 }
 
 /// A node of the task graph.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NodeDraft {
     Task {
-        op: usize,
+        op: u32,
         record: u32,
     },
     /// Decides whether a block is gone into, and whether it is gone through once more.
     Enter {
-        block: usize,
+        block: u32,
     },
     Again {
-        block: usize,
+        block: u32,
     },
     Gate {
-        stage: usize,
+        stage: u32,
     },
     End {
-        stage: usize,
+        stage: u32,
     },
 }
 
@@ -86,9 +87,20 @@ pub(super) struct PartDraft {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotDraft {
-    pub(super) op: usize,
+    op: u32,
     /// Whether the user gives its value, not a task or sink.
     pub(super) given: bool,
+}
+
+impl SlotDraft {
+    fn new(op: usize, given: bool) -> Self {
+        Self { op: index(op), given }
+    }
+
+    /// The operator that makes its value.
+    pub(super) fn op(&self) -> usize {
+        self.op as usize
+    }
 }
 
 /// A source, and the options that the user has set.
@@ -170,6 +182,9 @@ pub(crate) struct Draft<'env> {
     within: Option<usize>,
     /// All accesses to slots, in program order.
     pub(super) accesses: Vec<(Who, SlotId, Mode)>,
+    pub(crate) grouping: Grouping,
+    /// Room for the accesses of a task while it is added.
+    pub(crate) room: Vec<(SlotId, Mode)>,
     pub(crate) stages: Vec<StageDraft<'env>>,
     /// Whether each sequence is in stream order.
     pub(super) sequences: Vec<bool>,
@@ -200,6 +215,8 @@ impl<'env> Draft<'env> {
             blocks: Vec::new(),
             within: None,
             accesses: Vec::new(),
+            grouping: Grouping::Auto,
+            room: Vec::new(),
             stages: Vec::new(),
             sequences: Vec::new(),
             defects: Vec::new(),
@@ -286,14 +303,14 @@ impl<'env> Draft<'env> {
 
     /// Adds a slot. A value means that the user gives it.
     pub(crate) fn add_slot<T: Send + 'env>(&mut self, value: Option<T>, op: usize) -> (SlotId, Slot<T>) {
-        self.slots.push(SlotDraft { op, given: value.is_some() });
+        self.slots.push(SlotDraft::new(op, value.is_some()));
         let (number, slot) = self.values.add(value);
         (SlotId(number), slot)
     }
 
     /// Adds the slot of a task's result.
     pub(crate) fn add_result<T: Send + 'env>(&mut self, op: usize) -> (SlotId, Slot<T>) {
-        self.slots.push(SlotDraft { op, given: false });
+        self.slots.push(SlotDraft::new(op, false));
         let (number, slot) = self.values.add_result();
         (SlotId(number), slot)
     }
@@ -334,17 +351,17 @@ impl<'env> Draft<'env> {
     pub(crate) fn add_task<T: Fire + 'env>(&mut self, op: usize, record: T, accesses: &[(SlotId, Mode)], out: SlotId) {
         let node = self.nodes.len();
         let record = self.records.add(record);
-        self.nodes.push(NodeDraft::Task { op, record });
-        self.accesses.extend(accesses.iter().map(|(slot, mode)| (Who::Task(node), *slot, *mode)));
-        self.accesses.push((Who::Task(node), out, Mode::Write));
+        self.nodes.push(NodeDraft::Task { op: index(op), record });
+        self.accesses.extend(accesses.iter().map(|(slot, mode)| (Who::Task(index(node)), *slot, *mode)));
+        self.accesses.push((Who::Task(index(node)), out, Mode::Write));
     }
 
     /// Begins a block. `enters` tells whether it is gone into, and which data that depends on.
     pub(crate) fn open_block(&mut self, op: usize, times: u64, enters: Option<(Asks<'env>, SlotId)>) -> usize {
         let (block, enter) = (self.blocks.len(), self.nodes.len());
-        self.nodes.push(NodeDraft::Enter { block });
+        self.nodes.push(NodeDraft::Enter { block: index(block) });
         let (enters, data) = enters.unzip();
-        self.accesses.extend(data.map(|slot| (Who::Task(enter), slot, Mode::Read)));
+        self.accesses.extend(data.map(|slot| (Who::Task(index(enter)), slot, Mode::Read)));
         let within = self.within.replace(block);
         self.blocks.push(BlockDraft { op, within, enter, again: enter, times, enters, repeats: None });
         block
@@ -353,9 +370,9 @@ impl<'env> Draft<'env> {
     /// Ends a block. `repeats` tells whether it is gone through once more, and which data that depends on.
     pub(crate) fn close_block(&mut self, block: usize, repeats: Option<(Asks<'env>, SlotId)>) {
         let again = self.nodes.len();
-        self.nodes.push(NodeDraft::Again { block });
+        self.nodes.push(NodeDraft::Again { block: index(block) });
         let (repeats, data) = repeats.unzip();
-        self.accesses.extend(data.map(|slot| (Who::Task(again), slot, Mode::Read)));
+        self.accesses.extend(data.map(|slot| (Who::Task(index(again)), slot, Mode::Read)));
         let draft = &mut self.blocks[block];
         (draft.again, draft.repeats) = (again, repeats);
         self.within = draft.within;
@@ -364,9 +381,9 @@ impl<'env> Draft<'env> {
     /// The operator of a task, or of a block.
     pub(super) fn op_of(&self, node: usize) -> usize {
         match self.nodes[node] {
-            NodeDraft::Task { op, .. } => op,
-            NodeDraft::Enter { block } | NodeDraft::Again { block } => self.blocks[block].op,
-            NodeDraft::Gate { stage } | NodeDraft::End { stage } => self.stages[stage].ops[0].0,
+            NodeDraft::Task { op, .. } => op as usize,
+            NodeDraft::Enter { block } | NodeDraft::Again { block } => self.blocks[block as usize].op,
+            NodeDraft::Gate { stage } | NodeDraft::End { stage } => self.stages[stage as usize].ops[0].0,
         }
     }
 
@@ -381,22 +398,22 @@ impl<'env> Draft<'env> {
     pub(crate) fn stage_reads(&mut self, stage: usize, op: usize, slot: SlotId) {
         if self.stages[stage].gate.is_none() {
             self.stages[stage].gate = Some(self.nodes.len());
-            self.nodes.push(NodeDraft::Gate { stage });
+            self.nodes.push(NodeDraft::Gate { stage: index(stage) });
         }
         self.end_of(stage);
-        self.accesses.push((Who::Stage { stage, op }, slot, Mode::Read));
+        self.accesses.push((Who::Stage { stage: index(stage), op: index(op) }, slot, Mode::Read));
     }
 
     /// Notes that the end of the stage writes a slot.
     pub(crate) fn sink_writes(&mut self, stage: usize, slot: SlotId) {
         self.end_of(stage);
-        self.accesses.push((Who::Sink(stage), slot, Mode::Write));
+        self.accesses.push((Who::Sink(index(stage)), slot, Mode::Write));
     }
 
     fn end_of(&mut self, stage: usize) {
         if self.stages[stage].end.is_none() {
             self.stages[stage].end = Some(self.nodes.len());
-            self.nodes.push(NodeDraft::End { stage });
+            self.nodes.push(NodeDraft::End { stage: index(stage) });
         }
     }
 
@@ -404,4 +421,9 @@ impl<'env> Draft<'env> {
     pub(crate) fn defect(&mut self, op: usize, what: impl fmt::Display) {
         self.defects.push((op, what.to_string()));
     }
+}
+
+/// The number of an operator, node or stage, in the form in which a draft keeps millions of them.
+pub(super) fn index(number: usize) -> u32 {
+    u32::try_from(number).expect("fewer than 2^32 operators")
 }

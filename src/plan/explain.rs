@@ -120,7 +120,7 @@ impl fmt::Display for OperatorExplain {
 }
 
 /// A name for a text in which every line counts. Control characters, line ends too, are escaped as in Rust.
-fn on_one_line(name: &str) -> String {
+pub(super) fn on_one_line(name: &str) -> String {
     let mut line = String::with_capacity(name.len());
     for c in name.chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
@@ -217,7 +217,8 @@ impl Facts {
         self.stages[stage].source.is_some()
     }
 
-    pub(super) fn explain(&self, names: &Names) -> Explain {
+    /// `groups` are the groups of tasks, and whether they are by the times of earlier runs.
+    pub(super) fn explain(&self, names: &Names, groups: Option<(usize, bool)>) -> Explain {
         let mut kept = Vec::new();
         let stages = self.stages.iter().enumerate().map(|(index, stage)| {
             let ops: Vec<String> = stage.ops.iter().map(|op| on_one_line(&names.get(*op))).collect();
@@ -254,10 +255,14 @@ impl Facts {
             text
         });
         let stages = stages.collect();
+        let groups = groups.map_or_else(String::new, |(groups, is_known)| {
+            let (s, why) = (if groups == 1 { "" } else { "s" }, if is_known { ", by their times" } else { "" });
+            format!(", in {groups} group{s}{why}")
+        });
         let tasks = match self.tasks {
             0 => String::new(),
             1 => "1 task".to_owned(),
-            count => format!("{count} tasks, {} edges between them", self.edges),
+            count => format!("{count} tasks, {} edges between them{groups}", self.edges),
         };
         let mut operators: Vec<_> = (0..self.operators).map(|op| self.operator(op, names)).collect();
         let places = places(&operators);

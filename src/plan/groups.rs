@@ -6,6 +6,8 @@
 //! 2. The *level* of a chain is one more than the highest level that it waits for. Chains of one level wait for each other
 //!    in no way. If they did, by way of a stream, a group would wait for what it has to start. So stages have levels too.
 //! 3. Each level is cut into chunks of about the same time. Each chunk is a group. All its tasks are in the same block.
+//! 4. A level may take less time than to hand half of it to another worker. It is one group. Adjacent levels of that kind
+//!    would go one after the other anyway, so they are one group too, whose tasks have an *order*.
 //!
 //! Which tasks are in a group depends on the machine, and may depend on time. Answers do not: they depend on program
 //! order alone.
@@ -15,10 +17,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::draft::{Draft, NodeDraft, StageDraft};
-use super::edges::{Edges, index};
+use super::draft::{Draft, NodeDraft, StageDraft, index};
+use super::edges::Edges;
+use super::grouping::Grouping;
 use crate::run::tasks::block::Block;
-use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt};
+use crate::run::tasks::parts::{DagParts, Home, Inner, Joint, TaskAt};
 use crate::run::tasks::record::Records;
 
 /// Nanoseconds that a task takes, as long as nobody knows.
@@ -29,6 +32,11 @@ const LEAST: u64 = 400;
 const MOST: u64 = 4000;
 /// A level is cut into so many groups for each worker at most.
 const CUTS: u64 = 4;
+/// It is cut into more groups than there are workers only if each takes so many nanoseconds. These are there for tasks that
+/// take longer than before, and each group costs some tens of nanoseconds for every group behind it.
+const WORTH: u64 = 2000;
+/// A level that takes fewer nanoseconds is one group.
+const NARROW: u64 = 2000;
 
 /// What waits and is waited for: the nodes of a graph, then joins, and behind these its stages, if there are streams that wait
 /// for tasks.
@@ -55,7 +63,7 @@ impl Vertices {
         }
         for (node, kind) in nodes.iter().enumerate() {
             if let NodeDraft::End { stage } = kind {
-                vertices.edges.push((stage_at(*stage), index(node)));
+                vertices.edges.push((stage_at(*stage as usize), index(node)));
             }
         }
         vertices
@@ -139,7 +147,9 @@ impl Lists {
         let (mut begin, mut kept) = (0, 0);
         for thing in 1..self.first.len() {
             let end = self.first[thing] as usize;
-            self.list[begin..end].sort_unstable();
+            if end - begin > 1 {
+                self.list[begin..end].sort_unstable();
+            }
             let start = kept;
             for place in begin..end {
                 if kept == start || self.list[kept - 1] != self.list[place] {
@@ -164,7 +174,7 @@ struct Chains {
 }
 
 impl Chains {
-    fn new(before: &Lists, is_task: impl Fn(u32) -> bool, home: impl Fn(u32) -> Home) -> Self {
+    fn new(before: &Lists, is_task: impl Fn(u32) -> bool, home: impl Fn(u32) -> Home, grouping: Grouping) -> Self {
         let ranks = before.first.len() - 1;
         let mut after = vec![0_u32; ranks];
         before.list.iter().for_each(|from| after[*from as usize] += 1);
@@ -172,7 +182,13 @@ impl Chains {
         for rank in 0..index(ranks) {
             let (own, is_task_here) = (before.of(rank), is_task(rank));
             let chain = match own {
-                [from] if is_task_here && is_task(*from) && after[*from as usize] == 1 && home(*from) == home(rank) => {
+                [from]
+                    if grouping == Grouping::Auto
+                        && is_task_here
+                        && is_task(*from)
+                        && after[*from as usize] == 1
+                        && home(*from) == home(rank) =>
+                {
                     chains.of[*from as usize]
                 }
                 _ => {
@@ -194,6 +210,45 @@ impl Chains {
     }
 }
 
+/// The groups so far, in the order of levels.
+#[derive(Default)]
+struct Groups {
+    /// Behind the last position of each.
+    ends: Vec<u32>,
+    /// The home and the block of each.
+    kinds: Vec<(Home, Option<usize>)>,
+    /// How many nanoseconds each takes.
+    times: Vec<u64>,
+    /// Whether it has tasks of several levels.
+    is_ordered: Vec<bool>,
+}
+
+impl Groups {
+    /// Whether a level of this kind that takes so long may be put into the last group.
+    fn may_grow(&self, time: u64, kind: (Home, Option<usize>)) -> bool {
+        self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time <= MOST)
+    }
+
+    /// Whether a chain of this kind belongs in the last group, which has about this time as its aim.
+    fn fits(&self, time: u64, kind: (Home, Option<usize>), target: u64) -> bool {
+        self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time / 2 <= target)
+    }
+
+    /// Puts a chain into the last group, or into a new one. Returns the group.
+    fn put(&mut self, tasks: u32, time: u64, kind: (Home, Option<usize>), is_in_last: bool) -> u32 {
+        if !is_in_last {
+            self.ends.push(self.ends.last().copied().unwrap_or(0));
+            self.kinds.push(kind);
+            self.times.push(0);
+            self.is_ordered.push(false);
+        }
+        let group = self.ends.len() - 1;
+        self.ends[group] += tasks;
+        self.times[group] += time;
+        index(group)
+    }
+}
+
 /// A task of the draft.
 #[derive(Clone, Copy)]
 struct TaskOf {
@@ -203,6 +258,7 @@ struct TaskOf {
 
 /// What grouping knows of a graph: the plan keeps it, to group its tasks again when it knows how long they take.
 pub(super) struct Shape {
+    grouping: Grouping,
     workers: usize,
     before: Lists,
     chains: Chains,
@@ -220,13 +276,14 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The shape of a graph without cycles, for so many workers. `blocks` are the blocks of its nodes, if it has any. `home`
-    /// tells the home of a node. Also returns, for each stage, the joint that stands for its end, if something waits for that.
+    /// The shape of a graph without cycles, for so many workers. `blocks` are the blocks of its nodes, if it has any, and `homes`
+    /// their homes, if one has one. Also returns, for each stage, the joint that stands for its end, if something waits for
+    /// that.
     pub(super) fn new(
         draft: &Draft<'_>,
         edges: Edges,
         blocks: Option<Vec<Option<usize>>>,
-        home: impl Fn(u32) -> Home,
+        homes: &[Home],
         workers: usize,
     ) -> (Self, Vec<Option<u32>>) {
         let (nodes, stages) = (&draft.nodes[..], &draft.stages[..]);
@@ -236,17 +293,17 @@ impl Shape {
         let pairs = vertices.edges.iter().map(|(from, to)| (ranks.rank(*to), ranks.rank(*from)));
         let mut before = Lists::new(vertices.count, pairs);
         before.dedup();
+        drop(vertices.edges); // a large graph has much of them
         let count = index(vertices.count);
         let node = |rank: u32| nodes.get(ranks.vertex(rank) as usize); // none is a join or stage
         let is_task = |rank: u32| matches!(node(rank), Some(NodeDraft::Task { .. }));
-        let home = |rank: u32| node(rank).and_then(|_| home(ranks.vertex(rank)));
-        let chains = Chains::new(&before, is_task, home);
+        let home = |rank: u32| homes.get(ranks.vertex(rank) as usize).copied().flatten(); // none of a join or stage
+        let chains = Chains::new(&before, is_task, home, draft.grouping);
         let mut begins = vec![u32::MAX; chains.len.len()];
         (0..count).rev().for_each(|rank| begins[chains.of[rank as usize] as usize] = rank);
         let levels = chains.level.iter().max().map_or(0, |level| *level as usize + 1);
         let by_level = Lists::new(levels, chains.level.iter().copied().zip(0..));
-        let homes: Vec<Home> = begins.iter().map(|rank| home(*rank)).collect();
-        let homes = if homes.iter().any(Option::is_some) { homes } else { Vec::new() };
+        let homes = if homes.is_empty() { Vec::new() } else { begins.iter().map(|rank| home(*rank)).collect() };
         let block_of = |rank: &u32| blocks.as_ref()?.get(ranks.vertex(*rank) as usize).copied().flatten();
         let chain_blocks = if blocks.is_some() { begins.iter().map(block_of).collect() } else { Vec::new() };
         let (mut tasks, mut ends) = (Vec::with_capacity(vertices.count), vec![None; stages.len()]);
@@ -254,12 +311,12 @@ impl Shape {
         for rank in 0..count {
             let mut task = TaskOf { record: 0, op: 0 };
             match node(rank) {
-                Some(NodeDraft::Task { op, record }) => task = TaskOf { record: *record, op: index(*op) },
-                Some(NodeDraft::Enter { block }) => joints[2 * block] = (rank, Joint::Enter { rank }),
-                Some(NodeDraft::Again { block }) => joints[2 * block + 1] = (rank, Joint::Again { rank }),
-                Some(NodeDraft::Gate { stage }) => joints.push((rank, Joint::Gate { stage: index(*stage), rank })),
+                Some(NodeDraft::Task { op, record }) => task = TaskOf { record: *record, op: *op },
+                Some(NodeDraft::Enter { block }) => joints[2 * *block as usize] = (rank, Joint::Enter { rank }),
+                Some(NodeDraft::Again { block }) => joints[2 * *block as usize + 1] = (rank, Joint::Again { rank }),
+                Some(NodeDraft::Gate { stage }) => joints.push((rank, Joint::Gate { stage: *stage, rank })),
                 Some(NodeDraft::End { stage }) => {
-                    ends[*stage] = Some(index(joints.len()));
+                    ends[*stage as usize] = Some(index(joints.len()));
                     joints.push((rank, Joint::End));
                 }
                 None => {
@@ -271,7 +328,8 @@ impl Shape {
             }
             tasks.push(task);
         }
-        (Self { workers, before, chains, begins, by_level, tasks, homes, blocks: chain_blocks, joints }, ends)
+        let grouping = draft.grouping;
+        (Self { grouping, workers, before, chains, begins, by_level, tasks, homes, blocks: chain_blocks, joints }, ends)
     }
 
     fn home(&self, chain: u32) -> Home {
@@ -280,6 +338,21 @@ impl Shape {
 
     fn block(&self, chain: u32) -> Option<usize> {
         self.blocks.get(chain as usize).copied().flatten()
+    }
+
+    /// Whether it is for the plan to say which tasks are together.
+    pub(super) fn is_free(&self) -> bool {
+        self.grouping == Grouping::Auto
+    }
+
+    /// How many nanoseconds a group is to take, of a level that takes `total`.
+    fn target(&self, total: u64, is_known: bool) -> u64 {
+        if self.grouping == Grouping::Off {
+            return 0;
+        }
+        let (own, least) = (total / self.workers as u64, if is_known { LEAST } else { UNKNOWN });
+        let target = if is_known { own.min(WORTH.max(own / CUTS)) } else { own / CUTS };
+        total.div_ceil((total / target.clamp(least, MOST)).max(1)) // equal chunks
     }
 
     /// Groups the tasks. `nanos` tells how long a record takes, if that is known.
@@ -303,52 +376,50 @@ impl Shape {
             let unknown = || u64::from(chains.len(chain)) * UNKNOWN;
             times.as_ref().map_or_else(unknown, |times| times[chain as usize].max(1))
         };
-        let least = if times.is_some() { LEAST } else { UNKNOWN };
-
-        let (mut sorted, mut ends, mut homes) = (Vec::with_capacity(count), Vec::<u32>::new(), Vec::new());
-        let mut sums = Vec::<u64>::new();
-        let mut group_of = vec![0_u32; count];
-        let mut position = 0;
+        let (is_known, has_kinds) = (times.is_some(), !self.homes.is_empty() || !self.blocks.is_empty());
+        let (mut sorted, mut group_of) = (Vec::with_capacity(count), vec![0_u32; count]);
+        let mut groups = Groups::default();
+        let mut was_narrow = false; // the last level: it is one group, and others may be put into that
         for level in 0..index(self.by_level.first.len() - 1) {
             let begin = sorted.len();
-            sorted.extend(self.by_level.of(level).iter().copied().filter(|chain| chains.len(*chain) > 0));
+            let all = self.by_level.of(level);
+            sorted.extend(all.iter().copied().filter(|chain| chains.len(*chain) > 0));
             let own = &mut sorted[begin..];
-            if !self.homes.is_empty() || !self.blocks.is_empty() {
-                own.sort_by_key(|chain| (self.home(*chain), self.block(*chain)));
+            let kind = |chain: u32| (self.home(chain), self.block(chain));
+            if has_kinds {
+                own.sort_by_key(|chain| kind(*chain));
             }
+            let is_uniform = !has_kinds || own.iter().all(|chain| kind(*chain) == kind(own[0]));
             let total: u64 = own.iter().map(|chain| time(*chain)).sum();
-            let target = (total / (CUTS * self.workers as u64)).clamp(least, MOST);
-            let target = total.div_ceil((total / target).max(1)); // equal chunks
-            let (mut is_open, mut last_block) = (false, None);
+            let is_narrow = is_known && is_uniform && (own.len() == 1 || total < NARROW);
+            // A joint may wait for the groups before it, and tasks for the joint.
+            let goes_on = is_narrow && was_narrow && own.len() == all.len() && groups.may_grow(total, kind(own[0]));
+            was_narrow = is_narrow && !own.is_empty();
+            let target = if is_narrow { u64::MAX } else { self.target(total, is_known) };
+            let (mut is_open, first) = (goes_on, groups.ends.len());
             for chain in &*own {
-                let (more, home, block) = (time(*chain), self.home(*chain), self.block(*chain));
-                let fits = |sum: u64| sum + more / 2 <= target;
-                is_open &= homes.last() == Some(&home) && last_block == block;
-                is_open = is_open && sums.last().copied().is_some_and(fits);
-                last_block = block;
-                if !is_open {
-                    ends.push(position);
-                    homes.push(home);
-                    sums.push(0);
-                    is_open = true;
-                }
-                position += chains.len(*chain);
-                let group = ends.len() - 1;
-                ends[group] = position;
-                sums[group] += more;
-                group_of[*chain as usize] = index(group);
+                let (len, time) = (chains.len(*chain), time(*chain));
+                is_open = is_open && groups.fits(time, kind(*chain), target);
+                group_of[*chain as usize] = groups.put(len, time, kind(*chain), is_open);
+                is_open = true;
+            }
+            if goes_on {
+                debug_assert_eq!(first, groups.ends.len(), "all of the level is in the last group");
+                groups.is_ordered[first - 1] = true;
             }
         }
+        let Groups { ends, kinds, times: sums, is_ordered } = groups;
+        let count = ends.last().copied().unwrap_or(0);
 
         // The tasks in the order of groups, each chain together.
-        let mut next = vec![0; count];
+        let mut next = vec![0; chains.len.len()];
         let mut start = 0;
         for chain in &sorted {
             next[*chain as usize] = start;
             start += chains.len(*chain);
         }
         drop(sorted);
-        let mut tasks = vec![TaskAt::default(); position as usize];
+        let mut tasks = vec![TaskAt::default(); count as usize];
         for (rank, TaskOf { record, op }) in (0..).zip(&self.tasks) {
             let chain = chains.of[rank as usize];
             if chains.len(chain) > 0 {
@@ -365,17 +436,18 @@ impl Shape {
         // Records of one kind side by side, in groups without chains. So a task may fire before one that comes first in program
         // order, and fails. All of a group take a few microseconds together, if it is known how long they take.
         let mut begin = 0;
-        for end in ends.iter().filter(|_| times.is_some()) {
+        for (end, is_ordered) in ends.iter().zip(&is_ordered).filter(|_| is_known) {
             let own = &mut tasks[begin..*end as usize];
             begin = *end as usize;
             let kind = |task: &TaskAt| records.kind(task.record);
-            if own.iter().all(|task| task.is_free) && !own.is_sorted_by_key(kind) {
+            if !is_ordered && own.iter().all(|task| task.is_free) && !own.is_sorted_by_key(kind) {
                 own.sort_by_key(kind);
             }
         }
+        let of_rank = |rank: u32| group_of[chains.of[rank as usize] as usize];
+        let inner = self.inner(&tasks, &is_ordered, of_rank);
 
         // Edges between groups and joints, each once.
-        let of_rank = |rank: u32| group_of[chains.of[rank as usize] as usize];
         let mut seen = vec![u32::MAX; ends.len() + self.joints.len()];
         let mut edges = Vec::new();
         let mut link = |rank: u32| {
@@ -390,6 +462,25 @@ impl Shape {
         let fire = self.joints.iter().filter(|(_, joint)| !matches!(joint, Joint::End)); // which its stage finishes
         fire.for_each(|(rank, _)| link(*rank));
         let joints = self.joints.iter().map(|(_, joint)| *joint).collect();
-        DagParts { records, blocks, tasks, ends, joints, edges, homes, times: sums, is_known: nanos.is_some() }
+        let homes = kinds.into_iter().map(|(home, _)| home).collect();
+        DagParts { records, blocks, tasks, ends, joints, edges, homes, times: sums, is_known, inner }
+    }
+
+    /// The edges within the groups whose tasks have an order. `group` tells the group of a rank.
+    fn inner(&self, tasks: &[TaskAt], is_ordered: &[bool], group: impl Fn(u32) -> u32) -> Inner {
+        if !is_ordered.contains(&true) {
+            return Inner::default();
+        }
+        let mut position_of = vec![u32::MAX; self.tasks.len()];
+        (0..).zip(tasks).for_each(|(position, task)| position_of[task.rank as usize] = position);
+        let mut before = vec![0; tasks.len()];
+        let mut edges = Vec::new();
+        for (position, task) in (0..).zip(tasks).filter(|(_, task)| is_ordered[group(task.rank) as usize]) {
+            let own = self.before.of(task.rank).iter().filter(|from| group(**from) == group(task.rank));
+            edges.extend(own.map(|from| (position_of[*from as usize], position)));
+        }
+        edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
+        let Lists { first, list: after } = Lists::new(tasks.len(), edges.into_iter());
+        Inner { before, first, after }
     }
 }

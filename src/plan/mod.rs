@@ -16,6 +16,7 @@ mod data;
 pub(crate) mod draft;
 mod edges;
 mod explain;
+mod grouping;
 mod groups;
 mod picture;
 mod place;
@@ -41,9 +42,8 @@ use crate::run::tasks::dag::Dag;
 use crate::run::tasks::parts::Home;
 use crate::run::{RunParts, Seated};
 use blueprint::Checked;
-use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, Who};
+use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, Who, index};
 use edges::blocks::Blocks;
-use edges::index;
 use explain::Facts;
 use groups::Shape;
 use units::Units;
@@ -51,6 +51,7 @@ use units::Units;
 pub use blueprint::Blueprint;
 pub use data::Data;
 pub use explain::{Explain, OperatorExplain};
+pub use grouping::{Grouping, TaskGroup};
 pub use place::{AnyData, Place};
 pub use running::{RunControl, Running};
 
@@ -104,7 +105,7 @@ pub struct Plan<'env> {
 
 #[derive(Clone, Copy)]
 struct PlannedSlot {
-    op: usize,
+    op: u32,
     maker: Maker,
 }
 
@@ -125,15 +126,15 @@ enum Maker {
 
 impl<'env> Plan<'env> {
     /// Checks a draft, and lays it out for a pool.
-    pub(crate) fn new(draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
+    pub(crate) fn new(mut draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
         let shared = &pool.shared;
         let Checked { edges, homes, sources: bounds } = Checked::of(&draft, pool.topology(), shared.workers())?;
         let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
         let node_homes = draft.nodes.iter().map(|node| match node {
-            NodeDraft::Task { op, .. } => group(homes.get(*op).node),
+            NodeDraft::Task { op, .. } => group(homes.get(*op as usize).node),
             _ => None,
         });
-        let node_homes: Vec<Home> = node_homes.collect();
+        let node_homes: Vec<Home> = if homes.is_empty() { Vec::new() } else { node_homes.collect() };
         let source_homes = draft.stages.iter().map(|stage| {
             let parts = stage.source.as_ref().map_or_else(Vec::new, |_| homes.parts(stage.ops[0].0));
             let parts: Box<[Home]> = parts.into_iter().map(group).collect();
@@ -146,14 +147,16 @@ impl<'env> Plan<'env> {
             .accesses
             .iter()
             .filter(|(_, slot, mode)| *mode == Mode::Consume && draft.values.is_unit(slot.number()));
-        let by = |who: &Who| if let Who::Task(node) = who { draft.op_of(*node) } else { unreachable!("tasks consume") };
+        let by = |who: &Who| {
+            if let Who::Task(node) = who { draft.op_of(*node as usize) } else { unreachable!("tasks consume") }
+        };
         let units = Units::new(consumed.map(|(who, slot, _)| (slot.number(), by(who))).collect());
+        draft.accesses = Vec::new(); // a large graph has many
         let looks = |slot: &PlannedSlot| matches!(slot.maker, Maker::User | Maker::Sink);
         let first = (0..index(slots.len())).filter(|slot| looks(&slots[*slot as usize])).collect();
 
-        let home = |node: u32| node_homes[node as usize];
         let block_of = Blocks::of(&draft).map(|blocks| (0..draft.nodes.len()).map(|node| blocks.at(node)).collect());
-        let (shape, stage_ends) = Shape::new(&draft, edges, block_of, home, shared.workers());
+        let (shape, stage_ends) = Shape::new(&draft, edges, block_of, &node_homes, shared.workers());
         let blocks =
             draft.blocks.into_iter().map(|block| Block::new(block.op, block.times, block.enters, block.repeats));
         let dag = Dag::new(shape.group(draft.records, blocks.collect(), None));
@@ -238,15 +241,27 @@ impl<'env> Plan<'env> {
         let slots = &self.slots;
         let first = |maker| self.first.iter().copied().filter(move |slot| slots[*slot as usize].maker == maker);
         if let Some(slot) = first(Maker::User).find(|slot| !self.is_present(*slot)) {
-            let name = self.names().get(self.slots[slot as usize].op);
+            let name = self.names().get(self.slots[slot as usize].op as usize);
             let message = "its value was taken: set it again".to_owned();
             return Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()));
         }
         self.run.check_ready()?;
         first(Maker::Sink).for_each(|slot| self.clear(slot));
-        let shape = &self.shape;
-        self.run.regroup(|records, blocks, nanos| shape.group(records, blocks, Some(&nanos)));
+        if self.shape.is_free() && self.run.is_to_regroup() {
+            let shape = &self.shape;
+            self.run.regroup(|records, blocks, nanos| shape.group(records, blocks, Some(&nanos)));
+        }
         Ok(())
+    }
+
+    /// Groups the tasks as if each took the nanoseconds that `nanos` gives.
+    #[cfg(test)]
+    pub(crate) fn pretend(&mut self, mut nanos: impl FnMut() -> u32) {
+        let shape = &self.shape;
+        self.run.regroup(|records, blocks, times| {
+            let times: Vec<u32> = times.iter().map(|_| nanos()).collect();
+            shape.group(records, blocks, Some(&times))
+        });
     }
 
     /// A run has ended. If it has failed, or has left a block out, drops the results of earlier runs that are left, because
@@ -270,9 +285,9 @@ impl<'env> Plan<'env> {
         fired.resize(self.names().len(), false);
         self.run.get().dag.tasks().for_each(|(op, has_fired, ..)| fired[op] = has_fired);
         let results = || (0..).zip(&self.slots).filter(|(_, slot)| slot.maker == Maker::Task);
-        results().filter(|(_, slot)| !fired[slot.op]).for_each(|(slot, _)| self.clear(slot));
+        results().filter(|(_, slot)| !fired[slot.op as usize]).for_each(|(slot, _)| self.clear(slot));
         let values = &self.values;
-        let made = results().filter(|(slot, of)| values.is_unit(*slot) && fired[of.op]).map(|(slot, _)| slot);
+        let made = results().filter(|(slot, of)| values.is_unit(*slot) && fired[of.op as usize]).map(|(slot, _)| slot);
         self.units.were_made(made, |op| fired[op]);
         self.fired = fired;
     }
@@ -298,7 +313,7 @@ impl<'env> Plan<'env> {
     /// The plan in words and pictures.
     #[must_use]
     pub fn explain(&self) -> Explain {
-        self.facts.explain(self.names())
+        self.facts.explain(self.names(), Some(self.run.get().dag.group_count()))
     }
 
     /// Takes a result or other data out of the plan.
@@ -397,7 +412,7 @@ impl<'env> Plan<'env> {
             Arc::ptr_eq(&data.names, self.names()),
             "'{}' is data of another graph than this plan's ('{}' is one of its own)",
             data.names.get(data.op),
-            self.slots.first().map_or_else(|| "nothing".to_owned(), |slot| self.names().get(slot.op)),
+            self.slots.first().map_or_else(|| "nothing".to_owned(), |slot| self.names().get(slot.op as usize)),
         );
         #[expect(unsafe_code, reason = "slots are kept without their types")]
         // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
@@ -431,7 +446,8 @@ impl<'env> Plan<'env> {
 /// The slots of a draft, with what the accesses tell of their makers.
 fn planned(draft: &Draft<'_>) -> Vec<PlannedSlot> {
     let maker = |slot: &SlotDraft| if slot.given { Maker::UserForNobody } else { Maker::Task };
-    let mut planned: Vec<_> = draft.slots.iter().map(|slot| PlannedSlot { maker: maker(slot), op: slot.op }).collect();
+    let mut planned: Vec<_> =
+        draft.slots.iter().map(|slot| PlannedSlot { maker: maker(slot), op: index(slot.op()) }).collect();
     for part in &draft.parts {
         planned[part.slot.index()].maker = Maker::Part;
         planned[part.whole.index()].maker = Maker::User; // why else is it cut

@@ -55,8 +55,8 @@ impl Picture {
         let mut picture = Self::default();
         let stages = picture.add((0..draft.stages.len()).map(Thing::Stage), "stages");
         let tasks = draft.nodes.iter().filter_map(|node| match node {
-            NodeDraft::Task { op, .. } => Some(Thing::Task(*op)),
-            NodeDraft::Enter { block } => Some(Thing::Task(draft.blocks[*block].op)),
+            NodeDraft::Task { op, .. } => Some(Thing::Task(*op as usize)),
+            NodeDraft::Enter { block } => Some(Thing::Task(draft.blocks[*block as usize].op)),
             NodeDraft::Again { .. } | NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
         });
         let mut tasks = picture.add(tasks, "tasks").into_iter();
@@ -67,8 +67,8 @@ impl Picture {
                 blocks.push(tasks.next().expect("one for each"));
                 blocks[blocks.len() - 1]
             }
-            NodeDraft::Again { block } => blocks[*block],
-            NodeDraft::Gate { stage } | NodeDraft::End { stage } => stages[*stage],
+            NodeDraft::Again { block } => blocks[*block as usize],
+            NodeDraft::Gate { stage } | NodeDraft::End { stage } => stages[*stage as usize],
         });
         let nodes: Vec<usize> = nodes.collect();
 
@@ -86,8 +86,8 @@ impl Picture {
             let own = &mut fresh[atoms.in_slot(*slot)];
             if left[whole] > 0 && own.iter().any(|fresh| *fresh) {
                 let by = match who {
-                    Who::Task(node) => nodes[*node],
-                    Who::Stage { stage, .. } | Who::Sink(stage) => stages[*stage],
+                    Who::Task(node) => nodes[*node as usize],
+                    Who::Stage { stage, .. } | Who::Sink(stage) => stages[*stage as usize],
                 };
                 found.push((whole, by));
                 if *mode != Mode::Read {
@@ -98,7 +98,7 @@ impl Picture {
         }
         found.sort_unstable();
         let by_slot = || found.chunk_by(|(slot, _), (next, _)| slot == next);
-        let data = picture.add(by_slot().map(|by| Thing::Data(draft.slots[by[0].0].op)), "data");
+        let data = picture.add(by_slot().map(|by| Thing::Data(draft.slots[by[0].0].op())), "data");
 
         let mut arrows: Vec<Arrow> = between(edges, &nodes)
             .map(|(from, to)| (from, to, Goes::Data))
@@ -140,7 +140,9 @@ fn between(edges: &Edges, boxes: &[usize]) -> impl Iterator<Item = (usize, usize
     let mut before: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); edges.joins];
     let (mut found, mut behind) = (BTreeSet::new(), BTreeSet::new());
     let place = |node: u32| boxes.get(node as usize).copied().ok_or_else(|| node as usize - boxes.len());
-    let mut sorted = edges.list.clone();
+    // Of a large graph most share one box.
+    let apart = edges.list.iter().filter(|(from, to)| place(*from) != place(*to));
+    let mut sorted: Vec<(u32, u32)> = apart.copied().collect();
     sorted.sort_unstable_by_key(|(_, to)| *to); // a join comes after those that it waits for
     for (from, to) in sorted {
         match (place(from), place(to)) {

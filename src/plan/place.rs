@@ -157,7 +157,7 @@ fn node_of(range: MemoryRange) -> Option<usize> {
 /// The nodes of the memory of given data and of sources, in equal parts, by operator.
 fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
     let given = draft.slots.iter().zip(0..).filter(|(slot, _)| slot.given);
-    let data = given.map(|(slot, number)| (slot.op, vec![draft.values.memory(number)]));
+    let data = given.map(|(slot, number)| (slot.op(), vec![draft.values.memory(number)]));
     let data = data.filter(|(_, ranges)| ranges[0].bytes >= LEAST);
     let sources = draft.stages.iter().filter_map(|stage| match &stage.source.as_ref()?.items {
         Items::Numbered(items) => Some((stage.ops[0].0, items.memory())),
@@ -220,6 +220,11 @@ impl Homes {
         Self { list: finder.list, parts, defects: finder.defects }
     }
 
+    /// Whether nothing has a home.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     pub(super) fn get(&self, op: usize) -> HomeAndWhy {
         self.list.get(op).copied().unwrap_or_default()
     }
@@ -279,9 +284,9 @@ impl<'a> Finder<'a> {
             list: vec![HomeAndWhy::default(); count],
             defects: Vec::new(),
         };
-        draft.slots.iter().for_each(|slot| finder.kinds[slot.op] = Kind::Data);
+        draft.slots.iter().for_each(|slot| finder.kinds[slot.op()] = Kind::Data);
         for part in &draft.parts {
-            finder.kinds[draft.slots[part.slot.index()].op] = Kind::Part(draft.slots[part.whole.index()].op);
+            finder.kinds[draft.slots[part.slot.index()].op()] = Kind::Part(draft.slots[part.whole.index()].op());
         }
         for stage in draft.stages.iter().filter(|stage| stage.source.is_some()) {
             finder.kinds[stage.ops[0].0] = Kind::Source(0..0);
@@ -292,12 +297,12 @@ impl<'a> Finder<'a> {
             begin = range.end;
             match own[0].0 {
                 Who::Task(node) => {
-                    if let NodeDraft::Task { op, .. } = &draft.nodes[node] {
-                        finder.kinds[*op] = Kind::Task(range);
+                    if let NodeDraft::Task { op, .. } = &draft.nodes[node as usize] {
+                        finder.kinds[*op as usize] = Kind::Task(range);
                     }
                 }
-                Who::Stage { op, .. } if matches!(finder.kinds[op], Kind::Source(_)) => {
-                    finder.kinds[op] = Kind::Source(range);
+                Who::Stage { op, .. } if matches!(finder.kinds[op as usize], Kind::Source(_)) => {
+                    finder.kinds[op as usize] = Kind::Source(range);
                 }
                 Who::Stage { .. } | Who::Sink(_) => {}
             }
@@ -363,7 +368,7 @@ impl<'a> Finder<'a> {
             _ => 0..0,
         };
         let accesses =
-            self.draft.accesses[own].iter().map(|(_, slot, mode)| (self.draft.slots[slot.index()].op, *mode));
+            self.draft.accesses[own].iter().map(|(_, slot, mode)| (self.draft.slots[slot.index()].op(), *mode));
         accesses.filter(move |(other, _)| *other != op) // leaves its result out
     }
 

@@ -46,6 +46,9 @@ fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
     let mut sorted: Vec<(Range<usize>, SlotId, Mode)> = Vec::new();
     for own in draft.accesses.chunk_by(|(who, ..), (next, ..)| who == next) {
         let Who::Task(node) = own[0].0 else { continue };
+        if draft.parts.is_empty() && are_apart(own) {
+            continue;
+        }
         sorted.clear();
         sorted.extend(own.iter().map(|(_, slot, mode)| (atoms.in_slot(*slot), *slot, *mode)));
         sorted.sort_unstable_by_key(|(range, ..)| range.start);
@@ -54,9 +57,9 @@ fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
         for (range, slot, mode) in &sorted {
             let reads = *mode == Mode::Read;
             if range.start < writes || range.start < all && !reads {
-                let data = draft.names.get(draft.slots[slot.index()].op);
+                let data = draft.names.get(draft.slots[slot.index()].op());
                 let what = format!("it accesses '{data}' twice, and not only for reading");
-                found.push((draft.op_of(node), what));
+                found.push((draft.op_of(node as usize), what));
             }
             all = all.max(range.end);
             writes = if reads { writes } else { writes.max(range.end) };
@@ -64,13 +67,25 @@ fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
     }
 }
 
+/// Whether accesses are to data each of its own, if there are a few and no data is in parts.
+fn are_apart(own: &[(Who, SlotId, Mode)]) -> bool {
+    own.len() <= FEW
+        && own.iter().enumerate().all(|(at, (_, slot, _))| own[..at].iter().all(|(_, other, _)| other != slot))
+}
+
+/// So many accesses are compared each with each.
+const FEW: usize = 5;
+
 /// Finds accesses to data that was consumed earlier in program order.
 fn consumed(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
+    if draft.accesses.iter().all(|(.., mode)| *mode != Mode::Consume) {
+        return;
+    }
     let mut gone: Vec<Option<usize>> = vec![None; draft.slots.len()];
     for (who, slot, mode) in &draft.accesses {
         let op = match who {
-            Who::Task(node) => draft.op_of(*node),
-            Who::Stage { op, .. } => *op,
+            Who::Task(node) => draft.op_of(*node as usize),
+            Who::Stage { op, .. } => *op as usize,
             Who::Sink(_) => continue, // a result is written once, before anything else
         };
         let whole = atoms.whole_of(*slot).unwrap_or(slot.index()); // nobody consumes a part
@@ -78,7 +93,7 @@ fn consumed(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
         match by {
             Some(by) if by == op => {} // one task accesses it twice: `aliases` reports that
             Some(by) => {
-                let (data, by) = (draft.names.get(draft.slots[slot.index()].op), draft.names.get(by));
+                let (data, by) = (draft.names.get(draft.slots[slot.index()].op()), draft.names.get(by));
                 found.push((op, format!("it accesses '{data}', which '{by}' has consumed")));
             }
             None if *mode == Mode::Consume => gone[whole] = Some(op),
@@ -95,9 +110,9 @@ fn across_blocks(draft: &Draft<'_>, blocks: &Blocks<'_>, found: &mut Found) {
     draft.parts.iter().for_each(|part| is_made[part.slot.index()] = true);
     for (who, slot, mode) in &draft.accesses {
         let (op, block) = match who {
-            Who::Task(node) => (draft.op_of(*node), blocks.at(*node)),
-            Who::Stage { op, .. } => (*op, None),
-            Who::Sink(stage) => (draft.stages[*stage].ops[0].0, None),
+            Who::Task(node) => (draft.op_of(*node as usize), blocks.at(*node as usize)),
+            Who::Stage { op, .. } => (*op as usize, None),
+            Who::Sink(stage) => (draft.stages[*stage as usize].ops[0].0, None),
         };
         if !std::mem::replace(&mut is_made[slot.index()], true) {
             made_in[slot.index()] = block;
@@ -105,7 +120,7 @@ fn across_blocks(draft: &Draft<'_>, blocks: &Blocks<'_>, found: &mut Found) {
         }
         let home = made_in[slot.index()];
         let is_around = |other: &usize| blocks.around(block).any(|block| block == *other);
-        let data = || draft.names.get(draft.slots[slot.index()].op);
+        let data = || draft.names.get(draft.slots[slot.index()].op());
         let block_name = |block: usize| draft.names.get(draft.blocks[block].op);
         let mut left = blocks.around(home).take_while(|other| !is_around(other));
         if let Some(optional) = left.find(|block| draft.blocks[*block].is_optional()) {
@@ -140,7 +155,7 @@ fn orders(draft: &Draft<'_>, edges: &Edges, cycles: &Cycles, found: &mut Found) 
                 (draft.op_of(*node), "it comes after itself")
             }
             NodeDraft::Gate { stage } | NodeDraft::End { stage } => {
-                (draft.stages[*stage].ops[0].0, "it reads data that is not made before it has ended")
+                (draft.stages[*stage as usize].ops[0].0, "it reads data that is not made before it has ended")
             }
         };
         found.push((op, what.to_owned()));

@@ -200,20 +200,23 @@ impl<'env> Seated<'env> {
         }
     }
 
-    /// Takes the task graph apart and makes another one of its records, if its groups should be others. `group` gets the
-    /// records, the blocks, and how many nanoseconds each record takes. Nothing runs.
+    /// Whether the tasks should be in other groups. Nothing runs.
+    pub(crate) fn is_to_regroup(&self) -> bool {
+        self.get().dag.learns()
+    }
+
+    /// Takes the task graph apart and makes another one of its records. `group` gets the records, the blocks, and how many
+    /// nanoseconds each record takes. Nothing runs.
     pub(crate) fn regroup(&mut self, group: impl FnOnce(Records<'env>, Vec<Block<'env>>, Vec<u32>) -> DagParts<'env>) {
         let place = self.0;
         let run = self.get_mut();
-        if run.dag.learns() {
-            let (records, blocks, nanos) = run.dag.take_apart();
-            let mut dag = Dag::new(group(records, blocks, nanos));
-            dag.goes_on_from(&run.dag);
-            run.dag = dag;
-            run.pool.unplan_jobs(place.cast());
-            run.pool.plan_jobs(place.cast(), run.jobs());
-            run.dag.link(place.as_ptr().cast_const(), place.cast());
-        }
+        let (records, blocks, nanos) = run.dag.take_apart();
+        let mut dag = Dag::new(group(records, blocks, nanos));
+        dag.goes_on_from(&run.dag);
+        run.dag = dag;
+        run.pool.unplan_jobs(place.cast());
+        run.pool.plan_jobs(place.cast(), run.jobs());
+        run.dag.link(place.as_ptr().cast_const(), place.cast());
     }
 
     /// Checks that every source can run again; the error names the first that cannot.

@@ -3,14 +3,17 @@
 //! The graph, its handles and the plan share one [`Names`]. Handles may set names from any thread, and may still do so
 //! after the graph was planned; so everything here is under a lock.
 
+use std::collections::HashMap;
 use std::panic::Location;
 
 use crate::sync::Mutex;
 
 /// The operators of a graph, by number: operator `n` is the one added as number `n`, from 0.
+///
+/// A graph may have millions of them, most without a name of their own. So what few have is kept apart.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    list: Mutex<Vec<Operator>>,
+    list: Mutex<List>,
     /// Pairs of operators that the user ordered: the second comes after the first.
     after: Mutex<Vec<(usize, usize)>>,
     /// Where the user wants operators, in the order of the calls.
@@ -28,52 +31,74 @@ pub(crate) enum Told {
     Spread,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
+struct List {
+    operators: Vec<Operator>,
+    /// The methods that have made operators, each once.
+    methods: Vec<&'static str>,
+    /// The names that the user gave, by operator.
+    names: HashMap<usize, Box<str>>,
+    /// The parts of other operators: of which one, and what the part is called.
+    parts: HashMap<usize, (usize, &'static str)>,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Operator {
-    method: &'static str,
     location: &'static Location<'static>,
-    name: Option<Box<str>>,
-    /// Set if this is a part of another operator: the number of that operator, and what the part is called.
-    part_of: Option<(usize, &'static str)>,
+    /// Its index in the list of methods.
+    method: u32,
+}
+
+impl List {
+    fn method(&mut self, method: &'static str) -> u32 {
+        let known = self.methods.iter().position(|known| std::ptr::eq(*known, method) || *known == method);
+        let place = known.unwrap_or_else(|| {
+            self.methods.push(method);
+            self.methods.len() - 1
+        });
+        u32::try_from(place).expect("a few methods")
+    }
 }
 
 impl Names {
     /// Adds an operator and returns its number. Until it is named, it is called after its method and source line.
     pub(crate) fn add(&self, method: &'static str, location: &'static Location<'static>) -> usize {
         let mut list = self.list.lock();
-        list.push(Operator { method, location, name: None, part_of: None });
-        list.len() - 1
+        let method = list.method(method);
+        list.operators.push(Operator { location, method });
+        list.operators.len() - 1
     }
 
     /// Names an operator; of a part, the whole.
     pub(crate) fn rename(&self, op: usize, name: &str) {
         let mut list = self.list.lock();
-        let whole = list[op].part_of.map_or(op, |(whole, _)| whole);
-        list[whole].name = Some(name.into());
+        let whole = list.parts.get(&op).map_or(op, |(whole, _)| *whole);
+        list.names.insert(whole, name.into());
     }
 
     /// Makes `op` the part called `part` of the operator `whole`. Such a part has no name of its own.
     pub(crate) fn set_part(&self, op: usize, whole: usize, part: &'static str) {
-        self.list.lock()[op].part_of = Some((whole, part));
+        self.list.lock().parts.insert(op, (whole, part));
     }
 
     /// The name that the user gave, or else method, file and line.
     pub(crate) fn get(&self, op: usize) -> String {
         let list = self.list.lock();
-        let (place, part) = list[op].part_of.map_or((op, None), |(whole, part)| (whole, Some(part)));
-        let Operator { method, location, name, .. } = &list[place];
+        let (place, part) = list.parts.get(&op).map_or((op, None), |(whole, part)| (*whole, Some(*part)));
+        let Operator { location, method } = list.operators[place];
+        let method = list.methods[method as usize];
         let whole = || format!("{method} at {}:{}", location.file(), location.line());
-        let name = name.as_deref().map_or_else(whole, str::to_owned);
+        let name = list.names.get(&place).map_or_else(whole, |name| name.to_string());
         part.map_or_else(|| name.clone(), |part| format!("{name}: {part}"))
     }
 
     pub(crate) fn location(&self, op: usize) -> &'static Location<'static> {
-        self.list.lock()[op].location
+        self.list.lock().operators[op].location
     }
 
     /// How many operators there are.
     pub(crate) fn len(&self) -> usize {
-        self.list.lock().len()
+        self.list.lock().operators.len()
     }
 
     /// Notes where the user wants `op`. What was said last counts.

@@ -55,7 +55,12 @@ impl<T> Slot<T> {
     /// The place of the value. None: it is a unit.
     #[inline]
     fn held(&self) -> Option<&UnsafeCell<Option<T>>> {
-        let place = if is_unit::<T>() { self.0? } else { self.0.expect("only units have no place") };
+        if is_unit::<T>() && self.is_unit() {
+            return None;
+        }
+        #[expect(unsafe_code, reason = "a slot is an address")]
+        // SAFETY: only units have no place.
+        let place = unsafe { self.0.unwrap_unchecked() };
         #[expect(unsafe_code, reason = "a slot is an address")]
         // SAFETY: the address is of a slot in `Values`, which are alive: whatever has the address, and calls a method of
         // it, is in the graph or plan that keeps the values.
@@ -110,6 +115,20 @@ impl<T> Slot<T> {
         };
         // SAFETY: (1).
         held.with_mut(|value| std::mem::replace(unsafe { &mut *value }, new))
+    }
+
+    /// Puts in the result of a task. What was there before is not dropped.
+    ///
+    /// # Safety
+    /// (1) No other thread touches the slot during the call. (2) It was made by [`Values::add_result`].
+    #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+    #[inline]
+    pub(crate) unsafe fn fill(&self, result: T) {
+        if !is_unit::<T>() {
+            let held = self.held().expect("only units have no place");
+            // SAFETY: (1).
+            held.with_mut(|value| unsafe { value.write(Some(result)) });
+        }
     }
 
     /// Drops the value, if there is one. If its drop panics, the panic is swallowed.

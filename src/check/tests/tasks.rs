@@ -4,12 +4,14 @@
 use std::ops::Range;
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::silence_traps;
 use crate::check::{once, work};
-use crate::{Data, Graph, Part, Plan, Pool, RunErrorKind, reads};
+use crate::{Data, Graph, Grouping, Part, Plan, Pool, RunErrorKind, reads};
 
 /// Data that notices if two tasks have it that must not.
 #[derive(Debug)]
@@ -352,8 +354,9 @@ struct Builder<'env> {
     seen: Vec<Data<u64>>,
 }
 
-fn program<'env>(pool: &Pool, items: &'env [Item], ran: &'env [AtomicU32]) -> Program<'env> {
+fn program<'env>(pool: &Pool, items: &'env [Item], ran: &'env [AtomicU32], grouping: Grouping) -> Program<'env> {
     let g = Graph::new();
+    g.grouping(grouping);
     let data: Vec<Data<Watched>> = (0..GIVEN as u64).map(|value| g.data(Watched::new(value))).collect();
     let cut = g.data(watched(WHOLE));
     let parts = CUTS.map(|len| g.chunks(&cut, len));
@@ -497,17 +500,27 @@ impl<'env> Builder<'env> {
     }
 }
 
-/// Runs a program several times, and compares each time with what the loop has left.
-fn runs_like_the_loop(pool: &Pool, items: &[Item], times: u32) {
+/// Runs a program several times, in other groups each time, and compares each time with what the loop has left.
+fn runs_like_the_loop(pool: &Pool, items: &[Item], times: u32, mut seed: u64) {
     silence_traps();
     let Sequential { left: expected, failed, .. } = sequential(items);
     let ran: Vec<AtomicU32> = expected.ran.iter().map(|_| AtomicU32::new(0)).collect();
-    let Program { mut plan, data, cut, results } = program(pool, items, &ran);
+    let grouping = if seed.is_multiple_of(5) { Grouping::Off } else { Grouping::Auto };
+    let Program { mut plan, data, cut, results } = program(pool, items, &ran, grouping);
     for time in 0..times {
         for (value, data) in (0..).zip(&data) {
             plan.set(data, Watched::new(value));
         }
         plan.set(&cut, watched(WHOLE));
+        if time > 0 {
+            // All short, all long, or any.
+            let most = [20, 5, 17][time as usize % 3];
+            let least = [0, 0, 15][time as usize % 3];
+            plan.pretend(|| {
+                seed = mix(seed, 1);
+                1 << (least + seed % (most - least))
+            });
+        }
         let ended = plan.run();
         let ran: Vec<u32> = ran.iter().map(|ran| ran.swap(0, Ordering::Relaxed)).collect();
         let results = results.iter().map(|result| plan.try_get(result).copied());
@@ -536,12 +549,52 @@ proptest! {
 
     #[test]
     fn programs_on_virtual_workers(items in items(150), workers in 1..9_usize, seed: u64) {
-        once(workers, seed, |pool| runs_like_the_loop(pool, &items, 3));
+        once(workers, seed, |pool| runs_like_the_loop(pool, &items, 4, seed));
     }
 
     #[test]
-    fn programs_on_threads(items in items(200)) {
+    fn programs_on_threads(items in items(200), seed: u64) {
         let pool = Pool::builder().workers(2).build().expect("threads");
-        runs_like_the_loop(&pool, &items, 5);
+        runs_like_the_loop(&pool, &items, 5, seed);
+    }
+}
+
+/// Tasks of several levels were so short that they are one job. Now two of them wait for each other, and all other workers are
+/// asleep.
+#[test]
+fn a_group_with_an_order_is_broken_behind_a_long_task() {
+    for workers in [2, 4] {
+        let pool = Pool::builder().workers(workers).build().expect("threads");
+        let (meets, met) = (AtomicBool::new(false), AtomicU32::new(0));
+        let g = Graph::new();
+        let data = g.data(0_u64);
+        g.task(data.write(), |data| *data += 1);
+        for task in 0..8 {
+            let (meets, met) = (&meets, &met);
+            g.task(data.read(), move |_| {
+                if meets.load(Ordering::SeqCst) && matches!(task, 1 | 4) {
+                    met.fetch_add(1, Ordering::SeqCst);
+                    let start = Instant::now();
+                    while met.load(Ordering::SeqCst) < 2 && start.elapsed() < Duration::from_secs(10) {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        g.task(data.write(), |data| *data += 1);
+        let mut plan = g.plan(&pool).expect("a sound graph");
+        for time in 1..=10 {
+            plan.pretend(|| 1);
+            assert_eq!(plan.groups().len(), 1, "{:?}", plan.groups());
+            meets.store(false, Ordering::SeqCst);
+            plan.run().expect("no task panics");
+            sleep(Duration::from_millis(2));
+            met.store(0, Ordering::SeqCst);
+            meets.store(true, Ordering::SeqCst);
+            let start = Instant::now();
+            plan.run().expect("no task panics");
+            assert!(start.elapsed() < Duration::from_secs(5), "each waited in vain");
+            assert_eq!(*plan.get(&data), 4 * time, "each task once in each run");
+        }
     }
 }

@@ -5,8 +5,8 @@
 //! is one thing: what comes before one of its tasks comes before its entry, and what comes after one comes after its exit.
 
 use super::Edges;
+use crate::plan::draft::index;
 use crate::plan::draft::{Draft, NodeDraft};
-use crate::plan::edges::index;
 
 /// Which block each node is in, of a graph that has blocks.
 pub(in crate::plan) struct Blocks<'a> {
@@ -26,8 +26,8 @@ impl<'a> Blocks<'a> {
             let here = open.last().copied().unwrap_or(0);
             match node {
                 NodeDraft::Enter { block } => {
-                    open.push(index(*block) + 1);
-                    (here, index(*block) + 1)
+                    open.push(*block + 1);
+                    (here, *block + 1)
                 }
                 NodeDraft::Again { .. } => {
                     open.pop();

@@ -8,7 +8,7 @@ pub(super) mod blocks;
 
 use std::collections::HashMap;
 
-use super::draft::{Draft, Mode, NodeDraft, Who};
+use super::draft::{Draft, Mode, NodeDraft, Who, index};
 use atoms::Atoms;
 use blocks::Blocks;
 
@@ -33,12 +33,40 @@ struct Access {
     reads: bool,
 }
 
-/// Who has accessed an atom last.
-#[derive(Clone, Default)]
+/// Who has accessed an atom last: the last writer, and the list of the readers since then.
+#[derive(Clone, Copy)]
 struct Atom {
-    writer: Option<usize>,
-    /// The readers since then.
-    readers: Vec<usize>,
+    writer: u32,
+    readers: u32,
+}
+
+/// No node, or the end of a list.
+const NONE: u32 = u32::MAX;
+
+impl Atom {
+    const FRESH: Self = Self { writer: NONE, readers: NONE };
+}
+
+/// Lists of nodes, each entry with the place of the next one.
+#[derive(Default)]
+struct Readers(Vec<(u32, u32)>);
+
+impl Readers {
+    /// Puts a node before a list. Returns the list.
+    fn push(&mut self, node: usize, list: u32) -> u32 {
+        self.0.push((index(node), list));
+        index(self.0.len() - 1)
+    }
+
+    /// The nodes of a list.
+    fn of(&self, list: u32) -> impl Iterator<Item = usize> {
+        let mut next = list;
+        std::iter::from_fn(move || {
+            let (node, rest) = *self.0.get(next as usize)?;
+            next = rest;
+            Some(node as usize)
+        })
+    }
 }
 
 /// Who has accessed data that is in parts as a whole.
@@ -61,12 +89,18 @@ struct Whole {
 struct Finder<'a> {
     nodes: usize,
     edges: Edges,
+    readers: Readers,
     blocks: Option<Blocks<'a>>,
 }
 
 impl Finder<'_> {
     fn add(&mut self, from: usize, to: usize) {
         self.edges.add(self.blocks.as_ref(), from, to);
+    }
+
+    /// The node `to` comes after the readers of an atom.
+    fn add_readers(&mut self, atom: Atom, to: usize) {
+        self.readers.of(atom.readers).for_each(|reader| self.edges.add(self.blocks.as_ref(), reader, to));
     }
 
     /// Nodes that come after all of these, for the node `at` to wait for. Each is in the innermost block that has all that it
@@ -100,16 +134,17 @@ impl Finder<'_> {
     /// An access to data that is one atom.
     fn access(&mut self, Access { span: (start, end), reads }: Access, atom: &mut Atom) {
         if let Some(start) = start {
-            atom.writer.into_iter().for_each(|writer| self.add(writer, start));
+            if atom.writer != NONE {
+                self.add(atom.writer as usize, start);
+            }
             if !reads {
-                atom.readers.iter().for_each(|reader| self.add(*reader, start));
+                self.add_readers(*atom, start);
             }
         }
         if reads {
-            atom.readers.push(end);
+            atom.readers = self.readers.push(end, atom.readers);
         } else {
-            atom.writer = Some(end);
-            atom.readers.clear();
+            *atom = Atom { writer: index(end), readers: NONE };
         }
     }
 
@@ -132,14 +167,14 @@ impl Finder<'_> {
             whole.written.iter().for_each(|written| self.add(*written, start));
             if !reads {
                 self.readers_of(whole, start).iter().for_each(|read| self.add(*read, start));
-                atoms.iter().flat_map(|atom| &atom.readers).for_each(|reader| self.add(*reader, start));
+                atoms.iter().for_each(|atom| self.add_readers(*atom, start));
             }
         }
         if reads {
             whole.readers.push(end);
         } else {
             *whole = Whole { written: vec![end], ..Whole::default() };
-            atoms.fill(Atom { writer: Some(end), readers: Vec::new() });
+            atoms.fill(Atom { writer: index(end), readers: NONE });
         }
     }
 
@@ -159,8 +194,8 @@ impl Edges {
     pub(in crate::plan) fn derive(draft: &Draft<'_>) -> Self {
         let edges = Self { list: Vec::new(), joins: 0, foreign: Vec::new(), no_task: Vec::new(), explicit: false };
         let (blocks, atoms) = (Blocks::of(draft), Atoms::of(draft));
-        let mut found = Finder { nodes: draft.nodes.len(), edges, blocks };
-        let mut states = vec![Atom::default(); atoms.count()];
+        let mut found = Finder { nodes: draft.nodes.len(), edges, readers: Readers::default(), blocks };
+        let mut states = vec![Atom::FRESH; atoms.count()];
         let mut wholes: HashMap<usize, Whole> = HashMap::new();
         for (who, slot, mode) in &draft.accesses {
             let access = Access { span: span(draft, *who), reads: *mode == Mode::Read };
@@ -195,9 +230,9 @@ impl Edges {
         let mut node_of = HashMap::new();
         for (node, kind) in draft.nodes.iter().enumerate() {
             match kind {
-                NodeDraft::Task { op, .. } => drop(node_of.insert(*op, node)),
+                NodeDraft::Task { op, .. } => drop(node_of.insert(*op as usize, node)),
                 NodeDraft::End { stage } => {
-                    let (op, _) = draft.stages[*stage].ops.last().expect("a stage has operators");
+                    let (op, _) = draft.stages[*stage as usize].ops.last().expect("a stage has operators");
                     node_of.insert(*op, node);
                 }
                 NodeDraft::Gate { .. } | NodeDraft::Enter { .. } | NodeDraft::Again { .. } => {}
@@ -216,19 +251,14 @@ impl Edges {
     }
 }
 
-/// The number of a node, or of any other thing that exists once for each node or stage, in 32 bits.
-pub(in crate::plan) fn index(node: usize) -> u32 {
-    u32::try_from(node).expect("fewer than 2^32 nodes")
-}
-
 /// The nodes at which an access begins and ends. If the first is none, nothing can come before the access.
 fn span(draft: &Draft<'_>, who: Who) -> (Option<usize>, usize) {
     match who {
-        Who::Task(node) => (Some(node), node),
+        Who::Task(node) => (Some(node as usize), node as usize),
         Who::Stage { stage, .. } => {
-            let stage = &draft.stages[stage];
+            let stage = &draft.stages[stage as usize];
             (stage.gate, stage.end.expect("made with the gate"))
         }
-        Who::Sink(stage) => (None, draft.stages[stage].end.expect("made with the access")),
+        Who::Sink(stage) => (None, draft.stages[stage as usize].end.expect("made with the access")),
     }
 }

@@ -57,6 +57,14 @@ impl Shared {
         }
     }
 
+    /// The thread at this seat goes on with jobs that it could give away only at a cost. If one of them takes long, somebody must
+    /// be awake who raids it: wakes a thread, unless one near looks for work anyway.
+    pub(crate) fn be_watched(&self, seat: &Seat) {
+        if !self.is_searched_near(seat) {
+            self.pass_on(Sight { jobs: 0, nearest: None }, seat.domain);
+        }
+    }
+
     /// Whether there is a job, or a seat seems to have private ones: a thread that may run anything would raid it.
     fn is_something(&self, sight: Sight) -> bool {
         sight.jobs > 0 || self.seats_in_use().iter().any(Seat::hides)

@@ -32,6 +32,29 @@ pub(crate) struct TaskAt {
     pub(crate) is_free: bool,
 }
 
+/// What the tasks of a group have to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// There is one.
+    Alone,
+    /// Each waits for the one before.
+    Chain,
+    /// They are chains that wait for each other in no way.
+    Apart,
+    /// They are of several levels.
+    InOrder,
+}
+
+/// What is known of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupFacts {
+    /// The operators of its tasks.
+    pub(crate) ops: Vec<u32>,
+    /// How many nanoseconds it is expected to take, if that is known.
+    pub(crate) nanos: Option<u64>,
+    pub(crate) form: Form,
+}
+
 /// What a task graph is made of. The nodes are the groups, and then the joints.
 pub(crate) struct DagParts<'env> {
     pub(crate) records: Records<'env>,
@@ -50,4 +73,15 @@ pub(crate) struct DagParts<'env> {
     pub(crate) times: Vec<u64>,
     /// Whether that was measured.
     pub(crate) is_known: bool,
+    pub(crate) inner: Inner,
+}
+
+/// The edges within groups whose tasks have an order, by position. Empty if no group has one.
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    /// How many tasks of such a group each one waits for.
+    pub(crate) before: Vec<u32>,
+    /// Those that wait for the task at position `p` are `after[first[p]..first[p + 1]]`.
+    pub(crate) first: Vec<u32>,
+    pub(crate) after: Vec<u32>,
 }

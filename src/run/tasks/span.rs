@@ -21,6 +21,7 @@ use super::dag::Dag;
 use crate::pool::work::job::{Job, Published, Target, Wanted, pointer};
 use crate::pool::work::seat::{Public, Seat};
 use crate::pool::work::worker::Worker;
+use crate::sync::asymmetric::is_one_sided;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::stretch::Stretch;
 
@@ -101,11 +102,15 @@ impl<'a, 'env> Span<'a, 'env> {
     unsafe fn publish(payload: u64, seat: &Seat, _: &Public, wanted: Wanted) -> Published {
         // SAFETY: (3); it is in place as its entry is in the ring, by (1) and (2).
         let span: &Self = unsafe { &*pointer(payload) };
-        let cut = |next: u32, end| span.dag.cut(next.max(span.start + 1), end);
+        let cut = |next: u32, end| span.dag.cut(span.group, next.max(span.start + 1), end);
         // Its tasks were short in the runs before. If one of them is not now, a thread that searches raids it; one that
         // sleeps would not know.
         let is_short = || span.dag.takes(span.group).is_some_and(|time| time < WORTH);
         let taken = match wanted {
+            Wanted::Surplus if span.dag.is_ordered(span.group) => {
+                span.dag.pool().be_watched(seat);
+                return Published::Kept;
+            }
             Wanted::Surplus if is_short() && span.dag.pool().is_searched_near(seat) => return Published::Kept,
             Wanted::Surplus => span.stretch.take_own(cut), // only the worker itself asks for that
             Wanted::All => span.stretch.take(cut),
@@ -125,10 +130,20 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
+    /// Whether it goes on from task to task by itself. If not, [`may_begin`](Self::may_begin) comes before each.
+    pub(super) fn goes_on() -> bool {
+        is_one_sided()
+    }
+
+    /// Whether the task at this position, the next one, is this worker's.
+    pub(super) fn may_begin(&self, position: u32) -> bool {
+        self.stretch.begins(position)
+    }
+
     /// Begins the task at this position, the next one. `false`: it may be another's, or a failure may forbid it.
     #[inline]
     pub(super) fn begins(&self, position: u32) -> bool {
-        self.stretch.begins(position)
+        self.stretch.begins_one_sided(position)
             && (self.limit.load(Ordering::Relaxed) == u32::MAX || self.stretch.turns_back(position))
     }
 }

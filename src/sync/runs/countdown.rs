@@ -8,7 +8,7 @@
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
 //! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
-//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once`, `loom_block_is_gone_through_again` |
+//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once`, `loom_block_is_gone_through_again`, `loom_broken_group_goes_task_by_task` |
 
 use super::Arrival;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -64,10 +64,10 @@ impl FixedCountdown {
         self.0.store(total, Ordering::Relaxed);
     }
 
-    /// Announces one more arrival, before one that is expected and has not come.
-    pub(crate) fn expect_one_more(&self) {
-        // Relaxed: it is handed on to the one that is announced, and to the one that it comes before.
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Announces more arrivals, before one that is expected and has not come.
+    pub(crate) fn expect_more(&self, more: u32) {
+        // Relaxed: it is handed on to those that are announced, and to the one that they come before.
+        self.0.fetch_add(more, Ordering::Relaxed);
     }
 
     /// One arrival.

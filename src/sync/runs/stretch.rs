@@ -34,6 +34,7 @@
 
 use std::ops::Range;
 
+use crate::sync::asymmetric::light_one_sided;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{heavy_edge, light_edge};
 
@@ -57,6 +58,15 @@ impl Stretch {
     pub(crate) fn begins(&self, thing: u32) -> bool {
         self.next.store(thing + 1, Ordering::Relaxed); // (B1)
         light_edge!("stretch.begin"); // (B2)
+        thing < self.end() || self.turns_back(thing) // (B3)
+    }
+
+    /// As [`begins`](Self::begins), for an owner that asks once for many things whether its fences cost nothing. If they do,
+    /// it calls `begins` before this.
+    #[inline]
+    pub(crate) fn begins_one_sided(&self, thing: u32) -> bool {
+        self.next.store(thing + 1, Ordering::Relaxed); // (B1)
+        light_one_sided(); // (B2)
         thing < self.end() || self.turns_back(thing) // (B3)
     }
 

@@ -49,10 +49,21 @@ pub(crate) fn prepare() -> Kind {
 pub(crate) fn light() {
     // Relaxed: it is set before there is a pool whose threads come here, and never taken back.
     if ONE_SIDED.load(Ordering::Relaxed) {
-        compiler_fence(Ordering::SeqCst);
+        light_one_sided();
     } else {
         fence(Ordering::SeqCst);
     }
+}
+
+/// Whether the light side costs nothing. Then it may call [`light_one_sided`] in place of [`light`].
+pub(crate) fn is_one_sided() -> bool {
+    ONE_SIDED.load(Ordering::Relaxed) // as in `light`
+}
+
+/// The light side, if [`is_one_sided`] says so: keeps the compiler from swapping its store and its load.
+#[inline]
+pub(crate) fn light_one_sided() {
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// The side that runs seldom: between its store and its load. `false`: the system has refused. Then the caller takes

@@ -36,7 +36,7 @@ impl Group {
         let half = |next: u32, end: u32| (next < end).then(|| next + (end - next) / 2);
         let Some(taken) = self.stretch.take(half) else { return 0 };
         self.was_cut.store(1, Ordering::Relaxed);
-        self.holders.expect_one_more();
+        self.holders.expect_more(1);
         drop(lock);
         taken.for_each(|thing| self.done[thing as usize].add());
         self.arrive()
@@ -96,5 +96,74 @@ fn loom_stretch_is_cut_twice() {
         let mut ended = group.own();
         takers.into_iter().for_each(|taker| ended += taker.join().expect("no panic"));
         assert_eq!(ended, 1, "the group ends once");
+    });
+}
+
+/// Three tasks: the last one waits for the other two. Their group is broken: what is left of it goes task by task.
+struct Broken {
+    group: Group,
+    /// How many of those that the last task waits for have not arrived at it.
+    missing: FixedCountdown,
+}
+
+impl Broken {
+    /// Takes all that is left, and says how often it has ended the group.
+    fn break_open(&self) -> u32 {
+        let lock = self.group.lock.lock();
+        let rest = |next: u32, end: u32| (next.max(1) < end).then_some(next.max(1));
+        let Some(taken) = self.group.stretch.take(rest) else { return 0 };
+        self.group.was_cut.store(1, Ordering::Relaxed);
+        self.group.holders.expect_more(1 + taken.len() as u32);
+        drop(lock);
+        let ended: u32 = taken.clone().filter(|task| *task == 1).map(|task| self.single(task)).sum();
+        let before = (0..taken.start - 1).map(|task| self.arrive_within(task, taken.start)).sum::<u32>();
+        ended + before + self.group.arrive()
+    }
+
+    fn single(&self, task: u32) -> u32 {
+        if task == 2 {
+            assert!(self.group.done[..2].iter().all(|before| before.get() == 1), "it waits for both");
+        }
+        self.group.done[task as usize].add();
+        self.arrive_within(task, task + 1) + self.group.arrive()
+    }
+
+    fn arrive_within(&self, task: u32, rest: u32) -> u32 {
+        if task < 2 && rest <= 2 && self.missing.arrive() == Arrival::Last { self.single(2) } else { 0 }
+    }
+
+    fn own(&self) -> u32 {
+        let mut at = 0;
+        loop {
+            while at < self.group.stretch.end() && self.group.stretch.begins(at) {
+                self.group.done[at as usize].add();
+                at += 1;
+            }
+            drop(self.group.lock.lock());
+            if at >= self.group.stretch.end() {
+                break;
+            }
+        }
+        if self.group.was_cut.load(Ordering::Relaxed) == 0 {
+            return 1;
+        }
+        self.arrive_within(at - 1, at) + self.group.arrive()
+    }
+}
+
+/// A task of a broken group runs when those before it have ended, whoever ran them; the group ends once.
+#[test]
+fn loom_broken_group_goes_task_by_task() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    super::check_with(&builder, &["stretch.begin", "stretch.take", "countdown.fixed"], || {
+        let broken = Arc::new(Broken { group: Group::new(), missing: FixedCountdown::new(2) });
+        let raider = {
+            let broken = broken.clone();
+            thread::spawn(move || broken.break_open())
+        };
+        let ended = broken.own() + raider.join().expect("no panic");
+        assert_eq!(ended, 1, "the group ends once");
+        assert!(broken.group.done.iter().all(|task| task.get() == 1), "each was done once");
     });
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::broken::Cut;
 use super::{Dag, index};
 use crate::run::tasks::block::Block;
+use crate::run::tasks::parts::{Form, GroupFacts};
 use crate::run::tasks::record::Records;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,8 +17,8 @@ const OFF_SHARE: usize = 4;
 
 impl<'env> Dag<'env> {
     /// Learns how long the groups take. Returns whether that is so far from what was expected that other groups would be
-    /// better. Called before a run, it says so at most once in twice as many runs.
-    pub(crate) fn learns(&mut self) -> bool {
+    /// better; they would be if nothing was known. Called before a run, it says so at most once in twice as many runs.
+    pub(crate) fn learns(&self) -> bool {
         if !self.is_whole || !self.round.is_power_of_two() {
             return false;
         }
@@ -27,14 +29,7 @@ impl<'env> Dag<'env> {
                 off += usize::from(time > expected.saturating_mul(OFF) || *expected > time.saturating_mul(OFF));
             }
         }
-        if off * OFF_SHARE > all {
-            return true;
-        }
-        if !std::mem::replace(&mut self.is_known, true) {
-            let expected = self.expected.iter_mut().zip(&self.nanos);
-            expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
-        }
-        false
+        all > 0 && (!self.is_known || off * OFF_SHARE > all)
     }
 
     /// Notes that it takes the place of another one, which has run before.
@@ -53,6 +48,25 @@ impl<'env> Dag<'env> {
         }
         let numbers = self.tasks.iter().map(|task| task.record);
         (self.code.take_apart(numbers), std::mem::take(&mut self.blocks).into(), nanos)
+    }
+
+    /// How many groups there are, and whether they were made by the times of earlier runs.
+    pub(crate) fn group_count(&self) -> (usize, bool) {
+        (self.ends.len(), self.is_known)
+    }
+
+    /// The groups of tasks.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupFacts> + '_ {
+        (0..index(self.ends.len())).map(|group| {
+            let ops: Vec<u32> = self.positions(group).map(|position| self.tasks[position as usize].op).collect();
+            let form = match self.cuts[group as usize] {
+                Cut::Never if ops.len() == 1 => Form::Alone,
+                Cut::Never => Form::Chain,
+                Cut::InTwo => Form::Apart,
+                Cut::Open => Form::InOrder,
+            };
+            GroupFacts { ops, nanos: self.takes(group), form }
+        })
     }
 
     /// What each task did: its operator, whether it fired, its time, and whether the time is an average.

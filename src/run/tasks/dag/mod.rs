@@ -12,11 +12,15 @@
 //! finishes a group continues only with a group that has the same home or none. Groups that wait for nothing are queued
 //! in the same way. If nothing has a home the lists of homes are empty, and a finished group costs one branch more.
 
+mod broken;
+mod layout;
 mod learn;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+
+use broken::{Broken, Cut};
 
 use crate::pool::Shared;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
@@ -24,14 +28,14 @@ use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
 use crate::run::tasks::block::Block;
-use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt};
+use crate::run::tasks::parts::{Home, Joint, TaskAt};
 use crate::run::tasks::record::Code;
-use crate::run::tasks::span::Span;
+use crate::run::tasks::span::{Cursor, Span};
 use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 
-/// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
+/// A group whose time is known is timed in its first run, and then in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
 /// So many nanoseconds make the two readings of the clock a hundredth of the time.
 const LONG: u64 = 5000;
@@ -51,6 +55,8 @@ pub(crate) struct Dag<'env> {
     target: Target,
     /// The target of jobs whose payload is a part of a group: a range of positions.
     parts: Target,
+    /// The target of jobs whose payload is a task of a broken group: its position, and the group.
+    singles: Target,
     run: *const Run<'static>,
     code: Code<'env>,
     tasks: Box<[TaskAt]>,
@@ -58,8 +64,9 @@ pub(crate) struct Dag<'env> {
     ends: Box<[u32]>,
     /// The least rank of each group's tasks.
     least: Box<[u32]>,
-    /// Whether each group can be cut in two.
-    can_be_cut: Box<[bool]>,
+    /// How each group can be cut.
+    cuts: Box<[Cut]>,
+    broken: Broken,
     /// First the entry and the exit of each block.
     joints: Box<[Joint]>,
     blocks: Box<[Block<'env>]>,
@@ -113,82 +120,12 @@ unsafe impl Sync for Dag<'_> {}
 unsafe impl Send for Dag<'_> {}
 
 impl<'env> Dag<'env> {
-    /// Lays out a graph.
-    pub(crate) fn new(parts: DagParts<'env>) -> Self {
-        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, times, is_known } = parts;
-        let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
-        let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
-        let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
-        let firing = groups + index(2 * blocks.len() + passes); // so many nodes fire
-        edges.sort_unstable();
-        edges.dedup();
-        let mut before = vec![0_u32; nodes as usize];
-        edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
-        let alone = |node: u32| before[node as usize] == 1 && node < firing;
-        let homes: Box<[Home]> = if homes.iter().any(Option::is_some) { homes.into() } else { Box::default() };
-        let home = |node: u32| homes.get(node as usize).copied().flatten();
-        edges.sort_by_key(|(from, to)| (*from, !alone(*to), home(*to), *to));
-        let mut first = vec![0_u32; nodes as usize + 1];
-        let mut lone = vec![0_u32; nodes as usize];
-        for (from, to) in &edges {
-            first[*from as usize + 1] += 1;
-            lone[*from as usize] += u32::from(alone(*to));
-        }
-        for node in 0..nodes as usize {
-            first[node + 1] += first[node];
-        }
-        let mut list: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
-        let roots = index(list.len());
-        list.extend((0..firing).filter(|node| before[*node as usize] == 0));
-        list[roots as usize..].sort_by_key(|node| home(*node));
-        let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
-        let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
-        let order: Vec<u32> = tasks.iter().map(|task| task.record).collect();
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        let of_group = |(start, end): (u32, &u32)| {
-            let own = &tasks[start as usize..*end as usize];
-            let least = own.iter().map(|task| task.rank).min().expect("a group has tasks");
-            (least, own[1..].iter().any(|task| task.is_free))
-        };
-        let (least, can_be_cut): (Vec<u32>, Vec<bool>) = starts.zip(&ends).map(of_group).unzip();
-        Self {
-            target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
-            parts: Target::new(if homes.is_empty() { fire_part::<false> } else { fire_part::<true> }, None),
-            run: std::ptr::null(),
-            code: Code::new(records, &order, &ends),
-            least: least.into(),
-            can_be_cut: can_be_cut.into(),
-            missing: before.iter().map(|before| FixedCountdown::new(*before)).collect(),
-            holders: ends.iter().map(|_| FixedCountdown::new(1)).collect(),
-            before: before.into(),
-            first: first.into(),
-            lone: lone.into(),
-            list: list.into(),
-            roots,
-            open,
-            homes,
-            limit: AtomicU32::new(u32::MAX),
-            nanos: ends.iter().map(|_| AtomicU64::new(0)).collect(),
-            expected: times.into(),
-            is_known,
-            parity: 0,
-            round: 0,
-            skipped: (0..tasks.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
-            is_whole: true,
-            joints: joints.into(),
-            firing,
-            blocks: blocks.into(),
-            left_out: AtomicBool::new(false),
-            tasks: tasks.into(),
-            ends: ends.into(),
-        }
-    }
-
     /// Stores the pointers by which jobs find the run. The graph must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
         self.run = run.cast();
         self.target.group = Some(group);
         self.parts.group = Some(group);
+        self.singles.group = Some(group);
     }
 
     pub(crate) fn reset(&mut self) {
@@ -197,6 +134,7 @@ impl<'env> Dag<'env> {
         } else {
             self.missing.iter().zip(&self.before).for_each(|(missing, before)| missing.restart(*before));
             self.holders.iter().for_each(|holders| holders.restart(1));
+            self.broken.reset();
             let parity = self.parity;
             let other = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) & !1 | (parity ^ 1);
             self.nanos.iter().for_each(|nanos| nanos.store(other(nanos), Ordering::Relaxed));
@@ -376,7 +314,9 @@ impl<'env> Dag<'env> {
     /// The job of a part of a group, in the name of one that holds the part until now: one more holder of the group, and
     /// one more token of the run.
     pub(in crate::run::tasks) fn part(&self, group: u32, positions: Range<u32>) -> Job {
-        self.holders[group as usize].expect_one_more();
+        // The holders of the tasks of a broken group too: its owner may make one of them ready before the part is looked at.
+        let singles = if self.is_ordered(group) { index(positions.len()) } else { 0 };
+        self.holders[group as usize].expect_more(1 + singles);
         let jobs = self.parts.group.expect("it was linked");
         #[expect(unsafe_code, reason = "a run lives as long as its tokens")]
         // SAFETY: whoever holds the part has a token of the run.
@@ -389,8 +329,12 @@ impl<'env> Dag<'env> {
         Job { target: target.cast(), payload: word(positions.start, positions.end) }
     }
 
-    /// Where to cut the tasks that are left of a group in two, if that is possible: about in the middle.
-    pub(in crate::run::tasks) fn cut(&self, next: u32, end: u32) -> Option<u32> {
+    /// Where to cut the tasks that are left of a group in two, if that is possible: about in the middle, if they have no
+    /// order.
+    pub(in crate::run::tasks) fn cut(&self, group: u32, next: u32, end: u32) -> Option<u32> {
+        if self.is_ordered(group) {
+            return (next < end).then_some(next);
+        }
         let middle = next + end.checked_sub(next)? / 2;
         let is_free = |position: &u32| self.tasks[*position as usize].is_free;
         (middle..end).find(is_free).or_else(|| (next..middle).rev().find(is_free))
@@ -430,7 +374,19 @@ impl<'env> Dag<'env> {
     /// Fires a part of a group.
     fn fire_part<const HOMES: bool>(&self, positions: Range<u32>, run: &Run<'static>, worker: &Worker<'_>) {
         let group = index(self.ends.partition_point(|end| *end <= positions.start));
-        if let Held::Ended(time) = self.hold(group, positions, false, run, worker) {
+        if self.is_ordered(group) {
+            self.break_open(group, positions, worker);
+            if self.arrives(group) {
+                self.ended::<HOMES>(group, None, run, worker);
+            }
+        } else if let Held::Ended(time) = self.hold(group, positions, false, run, worker) {
+            self.ended::<HOMES>(group, time, run, worker);
+        }
+    }
+
+    /// Fires a task of a broken group.
+    fn fire_single<const HOMES: bool>(&self, group: u32, position: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        if let Held::Ended(time) = self.hold(group, position..position + 1, false, run, worker) {
             self.ended::<HOMES>(group, time, run, worker);
         }
     }
@@ -448,11 +404,13 @@ impl<'env> Dag<'env> {
     fn hold(&self, group: u32, positions: Range<u32>, is_whole: bool, run: &Run<'static>, worker: &Worker<'_>) -> Held {
         let (start, is_single) = (positions.start, positions.len() == 1);
         let known = self.takes(group);
-        let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
+        // What is known may be of a first run, when nothing was in the caches.
+        let is_new = || self.nanos[group as usize].load(Ordering::Relaxed) <= 1;
+        let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE) || is_new();
         let timed = known.is_none_or(|known| known >= LONG || is_due());
         let begin = if timed { worker.clock() } else { None };
         let span = Span::new(self, group, positions);
-        let is_entered = !is_single && self.can_be_cut[group as usize];
+        let is_entered = !is_single && self.cuts[group as usize] != Cut::Never;
         if is_entered {
             span.enter(worker);
             worker.publish_surplus();
@@ -478,16 +436,24 @@ impl<'env> Dag<'env> {
         if is_whole && !span.was_cut() {
             return Held::Ended(time);
         }
-        let holders = &self.holders[group as usize];
+        if self.is_ordered(group) {
+            self.arrive_within(group, at - 1, at, worker);
+        }
         if let Some(time) = time {
             // Relaxed: a hint, of whichever holder comes last.
             self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
         }
-        if holders.arrive() == Arrival::Earlier {
-            return Held::Part;
+        if self.arrives(group) { Held::Ended(None) } else { Held::Part }
+    }
+
+    /// Whoever holds a part of a group is done with it. Returns whether it was the last one.
+    fn arrives(&self, group: u32) -> bool {
+        let holders = &self.holders[group as usize];
+        let is_last = holders.arrive() == Arrival::Last;
+        if is_last {
+            holders.restart(1);
         }
-        holders.restart(1);
-        Held::Ended(None)
+        is_last
     }
 
     /// Fires tasks from a position on until one panics, or others may have the next one, or one must be skipped; only a few,
@@ -506,6 +472,12 @@ impl<'env> Dag<'env> {
                     self.skip(at);
                     return at + 1;
                 }
+                return at;
+            }
+        }
+        if !Cursor::goes_on() {
+            positions.end = at + 1;
+            if !cursor.may_begin(at) {
                 return at;
             }
         }
@@ -569,4 +541,16 @@ unsafe fn fire_part<const HOMES: bool>(target: NonNull<Target>, range: u64, work
     let run = unsafe { &*dag.run };
     let (start, end) = split_word(range);
     dag.fire_part::<HOMES>(start..end, run, worker);
+}
+
+#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
+unsafe fn fire_single<const HOMES: bool>(target: NonNull<Target>, task: u64, worker: &Worker<'_>) {
+    // SAFETY: the target is this field of a linked graph; the job's token keeps the run alive.
+    let dag = unsafe { target.byte_sub(std::mem::offset_of!(Dag<'_>, singles)) };
+    // SAFETY: as above.
+    let dag: &Dag<'_> = unsafe { dag.cast().as_ref() };
+    // SAFETY: `link` set the run that owns the graph.
+    let run = unsafe { &*dag.run };
+    let (position, group) = split_word(task);
+    dag.fire_single::<HOMES>(group, position, run, worker);
 }

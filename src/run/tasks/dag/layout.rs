@@ -1,0 +1,84 @@
+//! The layout of a task graph: what the plan knows of it, as lists that a run goes through.
+
+use super::broken::{Broken, Cut};
+use super::{Dag, fire, fire_part, fire_single, index};
+use crate::pool::work::job::Target;
+use crate::run::tasks::parts::{DagParts, Home, Joint};
+use crate::run::tasks::record::Code;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use crate::sync::countdown::FixedCountdown;
+
+impl<'env> Dag<'env> {
+    /// Lays out a graph.
+    pub(crate) fn new(parts: DagParts<'env>) -> Self {
+        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, times, is_known, inner } = parts;
+        let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
+        let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
+        let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
+        let firing = groups + index(2 * blocks.len() + passes); // so many nodes fire
+        edges.sort_unstable();
+        edges.dedup();
+        let mut before = vec![0_u32; nodes as usize];
+        edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
+        let alone = |node: u32| before[node as usize] == 1 && node < firing;
+        let homes: Box<[Home]> = if homes.iter().any(Option::is_some) { homes.into() } else { Box::default() };
+        let home = |node: u32| homes.get(node as usize).copied().flatten();
+        edges.sort_by_key(|(from, to)| (*from, !alone(*to), home(*to), *to));
+        let mut first = vec![0_u32; nodes as usize + 1];
+        let mut lone = vec![0_u32; nodes as usize];
+        for (from, to) in &edges {
+            first[*from as usize + 1] += 1;
+            lone[*from as usize] += u32::from(alone(*to));
+        }
+        for node in 0..nodes as usize {
+            first[node + 1] += first[node];
+        }
+        let mut list: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
+        let roots = index(list.len());
+        list.extend((0..firing).filter(|node| before[*node as usize] == 0));
+        list[roots as usize..].sort_by_key(|node| home(*node));
+        let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
+        let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
+        let order: Vec<u32> = tasks.iter().map(|task| task.record).collect();
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let of_group = |(start, end): (u32, &u32)| {
+            let own = &tasks[start as usize..*end as usize];
+            let least = own.iter().map(|task| task.rank).min().expect("a group has tasks");
+            (least, Cut::of(own, start, &inner))
+        };
+        let (least, cuts): (Vec<u32>, Vec<Cut>) = starts.zip(&ends).map(of_group).unzip();
+        Self {
+            target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
+            parts: Target::new(if homes.is_empty() { fire_part::<false> } else { fire_part::<true> }, None),
+            singles: Target::new(if homes.is_empty() { fire_single::<false> } else { fire_single::<true> }, None),
+            run: std::ptr::null(),
+            code: Code::new(records, &order, &ends),
+            least: least.into(),
+            cuts: cuts.into(),
+            broken: Broken::new(inner),
+            missing: before.iter().map(|before| FixedCountdown::new(*before)).collect(),
+            holders: ends.iter().map(|_| FixedCountdown::new(1)).collect(),
+            before: before.into(),
+            first: first.into(),
+            lone: lone.into(),
+            list: list.into(),
+            roots,
+            open,
+            homes,
+            limit: AtomicU32::new(u32::MAX),
+            nanos: ends.iter().map(|_| AtomicU64::new(0)).collect(),
+            expected: times.into(),
+            is_known,
+            parity: 0,
+            round: 0,
+            skipped: (0..tasks.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            is_whole: true,
+            joints: joints.into(),
+            firing,
+            blocks: blocks.into(),
+            left_out: AtomicBool::new(false),
+            tasks: tasks.into(),
+            ends: ends.into(),
+        }
+    }
+}
