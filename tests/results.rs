@@ -262,3 +262,45 @@ fn the_drop_of_an_old_result_panics() {
     }
     std::mem::forget(plan.take(bomb));
 }
+
+/// What a task has left half written is absent, and says by whose doing, until it is set again.
+#[test]
+fn data_that_a_task_stopped_writing_says_which_task() {
+    let (pool, fails) = (pool(2), AtomicBool::new(true));
+    let g = Graph::new();
+    let (field, parts_of) = (g.data(vec![1, 2]).named("field"), g.data(vec![1, 2, 3]).named("whole"));
+    g.task(field.write(), |field| {
+        field.push(3);
+        assert!(!fails.load(Ordering::Relaxed), "stops");
+    })
+    .named("fill");
+    for (part, name) in g.chunks(&parts_of, 2).iter().zip(["left", "right"]) {
+        let fails = &fails;
+        g.task(part.write(), move |part| {
+            part[0] = 7;
+            assert!(name == "left" || !fails.load(Ordering::Relaxed), "stops");
+        })
+        .named(name);
+    }
+    let mut plan = g.plan(&pool).expect("a sound graph");
+    for _ in 0..3 {
+        fails.store(true, Ordering::Relaxed);
+        plan.run().expect_err("two tasks panic");
+        fails.store(false, Ordering::Relaxed);
+        // The second failure may come too late for its task to begin.
+        let message = plan.run().expect_err("not set again").to_string();
+        assert!(message.contains("'field'") && message.contains("'fill' stopped while it wrote it"), "{message}");
+        plan.set(&field, vec![1, 2]);
+        if plan.try_get(&parts_of).is_none() {
+            let message = plan.run().expect_err("not set again").to_string();
+            assert!(message.contains("'whole'") && message.contains("'right' stopped while it wrote it"), "{message}");
+            plan.set(&parts_of, vec![1, 2, 3]);
+        }
+        plan.run().expect("all is there");
+        assert_eq!(*plan.get(&field), [1, 2, 3]);
+        let _taken = plan.take(field.clone());
+        let message = plan.run().expect_err("not set again").to_string();
+        assert!(message.contains("its value was taken: set it again"), "{message}");
+        plan.set(&field, vec![1, 2]);
+    }
+}

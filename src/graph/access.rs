@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::plan::Data;
 use crate::plan::draft::{Draft, Mode, SlotId};
 use crate::run::names::Names;
-use crate::run::slot::Slot;
+use crate::run::slot::{Gone, Slot};
 use private::Address;
 
 impl<T> Data<T> {
@@ -109,13 +109,14 @@ pub trait Access: for<'a> AccessAt<'a> + private::Sealed<Slots: Send> {
     #[expect(private_interfaces, reason = "sealed: called by the graph")]
     fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData>;
 
-    /// Called after the task has panicked: drops the data that it may have half written.
+    /// Called after the task has panicked: drops the data that it may have half written, and notes which.
     ///
     /// # Safety
     /// (1) As for [`AccessAt::fetch`].
     #[doc(hidden)]
+    #[expect(private_interfaces, reason = "sealed: called by the graph")]
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    unsafe fn torn(_slots: &Self::Slots) {}
+    unsafe fn torn(_slots: &Self::Slots, _gone: &mut Gone) {}
 }
 
 pub(super) mod private {
@@ -172,9 +173,10 @@ macro_rules! access {
             }
             $(
                 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-                unsafe fn torn(Address($torn): &Address<T>) {
+                unsafe fn torn(Address($torn): &Address<T>, gone: &mut Gone) {
                     // SAFETY: (1).
                     unsafe { $clean };
+                    gone.add($torn);
                 }
             )?
         }
@@ -226,10 +228,10 @@ macro_rules! tuples {
             fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData> {
                 Ok(($(self.$place.bind(draft, list)?,)*))
             }
-            unsafe fn torn(slots: &Self::Slots) {
+            unsafe fn torn(slots: &Self::Slots, gone: &mut Gone) {
                 $(
                     // SAFETY: (1) passed on.
-                    unsafe { $access::torn(&slots.$place) };
+                    unsafe { $access::torn(&slots.$place, gone) };
                 )*
             }
         }

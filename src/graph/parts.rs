@@ -10,7 +10,7 @@ use super::Graph;
 use super::access::{Access, AccessAt, ForeignData, private, slot_of, there};
 use crate::plan::draft::{Draft, Mode, SlotId, Torn};
 use crate::plan::{Data, Place};
-use crate::run::slot::Slot;
+use crate::run::slot::{Gone, Slot};
 
 impl<'env> Graph<'env> {
     /// Cuts data into parts of `len` items each; the last one has what is left. Tasks access a part by
@@ -214,8 +214,9 @@ impl<T: Send> Access for WritePart<T> {
     }
 
     /// Others may access the other parts now, so the whole is not dropped before the run is over.
-    unsafe fn torn(part: &PartAt<T>) {
+    unsafe fn torn(part: &PartAt<T>, gone: &mut Gone) {
         // SAFETY: (1) the task has the part, and what is noted of it.
         unsafe { part.torn.replace(Some(Torn)) };
+        gone.add(&part.torn);
     }
 }

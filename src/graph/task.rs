@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Graph;
 use super::access::{Access, AccessAt, ForeignData};
 use crate::plan::Data;
-use crate::run::slot::Slot;
+use crate::run::slot::{Gone, Slot};
 use crate::run::tasks::record::Fire;
 
 impl<'env> Graph<'env> {
@@ -86,9 +86,9 @@ where
         unsafe { self.result.fill(result) };
     }
 
-    unsafe fn torn(&mut self) {
+    unsafe fn torn(&mut self, gone: &mut Gone) {
         // SAFETY: (1) passed on.
-        unsafe { A::torn(&self.slots) };
+        unsafe { A::torn(&self.slots, gone) };
         // SAFETY: (1) as in `fire`.
         unsafe { self.result.clear() };
     }
@@ -102,5 +102,5 @@ impl Fire for Defective {
     unsafe fn fire(&mut self) {
         unreachable!("a graph with a defect is not planned");
     }
-    unsafe fn torn(&mut self) {}
+    unsafe fn torn(&mut self, _: &mut Gone) {}
 }

@@ -24,6 +24,7 @@ mod running;
 mod units;
 mod validate;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,6 +98,8 @@ pub struct Plan<'env> {
     facts: Facts,
     shape: Shape,
     units: Units,
+    /// The data that a task has left half written, by slot, each with the operator of the task.
+    gone: HashMap<u32, u32>,
     /// Room to note which operators have fired.
     fired: Vec<bool>,
     /// The last field: what has the addresses of slots is dropped before.
@@ -202,7 +205,19 @@ impl<'env> Plan<'env> {
         let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
         let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
         let parts = draft.parts.iter().map(|part| (part.slot.number(), part.whole.number())).collect();
-        Ok(Self { run, slots, first, parts, served, facts, shape, units, fired: Vec::new(), values: draft.values })
+        Ok(Self {
+            run,
+            slots,
+            first,
+            parts,
+            served,
+            facts,
+            shape,
+            units,
+            gone: HashMap::new(),
+            fired: Vec::new(),
+            values: draft.values,
+        })
     }
 
     /// Runs the graph once, and returns when the run is over.
@@ -242,7 +257,8 @@ impl<'env> Plan<'env> {
         let first = |maker| self.first.iter().copied().filter(move |slot| slots[*slot as usize].maker == maker);
         if let Some(slot) = first(Maker::User).find(|slot| !self.is_present(*slot)) {
             let name = self.names().get(self.slots[slot as usize].op as usize);
-            let message = "its value was taken: set it again".to_owned();
+            let message =
+                format!("{}: set it again", self.why_absent(slot).unwrap_or_else(|| "its value was taken".to_owned()));
             return Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()));
         }
         self.run.check_ready()?;
@@ -276,6 +292,9 @@ impl<'env> Plan<'env> {
 
     #[cold]
     fn drop_left(&mut self) {
+        let gone = self.values.at(&self.run.get().dag.take_gone());
+        let whole_of = |slot: u32| self.parts.iter().find(|(part, _)| *part == slot).map_or(slot, |(_, whole)| *whole);
+        self.gone = gone.into_iter().map(|(slot, op)| (whole_of(slot), op)).collect();
         for (part, whole) in self.parts.iter().filter(|(part, _)| self.is_present(*part)) {
             self.clear(*part);
             self.clear(*whole);
@@ -392,9 +411,15 @@ impl<'env> Plan<'env> {
         }
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) nothing runs, and `self` is borrowed exclusively.
-        unsafe {
-            slot.replace(Some(value))
-        }
+        let old = unsafe { slot.replace(Some(value)) };
+        self.gone.remove(&data.slot.number());
+        old
+    }
+
+    /// Why the value of a slot is absent, if a task is to blame.
+    fn why_absent(&self, slot: u32) -> Option<String> {
+        let by = self.names().get(*self.gone.get(&slot)? as usize);
+        Some(format!("'{by}' stopped while it wrote it"))
     }
 
     /// Whether the value of a slot is there, as far as the slot does not know itself.
@@ -439,7 +464,9 @@ impl<'env> Plan<'env> {
 
     #[track_caller]
     fn absent<T>(&self, data: &Data<T>) -> ! {
-        panic!("'{}' is absent: it was taken, or no run has made it", self.names().get(data.op))
+        let why = self.why_absent(data.slot.number());
+        let why = why.unwrap_or_else(|| "it was taken, or no run has made it".to_owned());
+        panic!("'{}' is absent: {why}", self.names().get(data.op))
     }
 }
 

@@ -15,6 +15,7 @@
 //! it is.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
 use bumpalo::Bump;
@@ -155,6 +156,21 @@ impl<T> fmt::Debug for Slot<T> {
     }
 }
 
+/// The addresses of slots whose values are gone because a task has panicked while it wrote them.
+#[derive(Debug, Default)]
+pub(crate) struct Gone(Vec<NonZeroUsize>);
+
+impl Gone {
+    /// Notes a slot.
+    pub(crate) fn add<T>(&mut self, slot: &Slot<T>) {
+        self.0.extend(slot.0.map(NonNull::addr));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = NonZeroUsize> {
+        self.0.iter().copied()
+    }
+}
+
 /// A slot of any type.
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 trait AnySlot {
@@ -239,6 +255,15 @@ impl<'env> Values<'env> {
     #[expect(unsafe_code, reason = "slots are kept without their types")]
     pub(crate) unsafe fn slot<T>(&self, number: u32) -> Slot<T> {
         Slot(self.list[number as usize].map(NonNull::cast))
+    }
+
+    /// The slots at these addresses, each with what is said of it.
+    pub(crate) fn at<S: Copy>(&self, addresses: &[(NonZeroUsize, S)]) -> Vec<(u32, S)> {
+        let said = |slot: &Option<NonNull<dyn AnySlot + 'env>>| {
+            addresses.iter().find(|(address, _)| slot.is_some_and(|slot| slot.addr() == *address))
+        };
+        let list = if addresses.is_empty() { &[] } else { &self.list[..] };
+        (0..).zip(list).filter_map(|(number, slot)| Some((number, said(slot)?.1))).collect()
     }
 
     /// The memory of a slot that is no unit, without what it points to.

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use bumpalo::Bump;
 
 use super::span::Cursor;
+use crate::run::slot::Gone;
 use crate::unwind;
 
 /// What all records of a type have in common.
@@ -31,7 +32,7 @@ pub(crate) struct Kind {
     ///
     /// # Safety
     /// (1) The address is that of a record of this kind. (2) As [`Fire::torn`].
-    torn: unsafe fn(NonNull<u8>),
+    torn: unsafe fn(NonNull<u8>, &mut Gone),
     /// Drops a record. If its drop panics, the panic is swallowed. None: there is nothing to drop.
     drop: Option<unsafe fn(NonNull<u8>)>,
 }
@@ -46,12 +47,12 @@ pub(crate) trait Fire: Send {
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
     unsafe fn fire(&mut self);
 
-    /// Called after `fire` has panicked: drops the data that the task may have half written.
+    /// Called after `fire` has panicked: drops the data that the task may have half written, and notes which was given to it.
     ///
     /// # Safety
     /// (1), (2) As for `fire`.
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    unsafe fn torn(&mut self);
+    unsafe fn torn(&mut self, gone: &mut Gone);
 }
 
 /// A place for the kind of each type of task.
@@ -82,12 +83,12 @@ impl<T: Fire> KindOf<T> {
         positions.end
     }
 
-    unsafe fn torn(record: NonNull<u8>) {
+    unsafe fn torn(record: NonNull<u8>, gone: &mut Gone) {
         let mut record = record.cast::<T>();
         // SAFETY: it is a record of this kind.
         let task = unsafe { record.as_mut() };
         // SAFETY: (1), (2) passed on.
-        unsafe { task.torn() };
+        unsafe { task.torn(gone) };
     }
 
     unsafe fn drop(record: NonNull<u8>) {
@@ -270,15 +271,17 @@ impl<'env> Code<'env> {
         at
     }
 
-    /// Called after the record at this position of a group has panicked.
+    /// Called after the record at this position of a group has panicked. Returns the data that is gone.
     ///
     /// # Safety
     /// (1) As [`Fire::torn`].
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-    pub(super) unsafe fn torn(&self, group: u32, position: u32) {
+    pub(super) unsafe fn torn(&self, group: u32, position: u32) -> Gone {
+        let mut gone = Gone::default();
         let row = &self.rows[self.row(group, position)];
         // SAFETY: (1) a record of this row; (2) by (1).
-        unsafe { (row.kind.torn)(row.at(position)) };
+        unsafe { (row.kind.torn)(row.at(position), &mut gone) };
+        gone
     }
 }
 

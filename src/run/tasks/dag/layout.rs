@@ -5,6 +5,7 @@ use super::{Dag, fire, fire_part, fire_single, index};
 use crate::pool::work::job::Target;
 use crate::run::tasks::parts::{DagParts, Home, Joint};
 use crate::run::tasks::record::Code;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::sync::countdown::FixedCountdown;
 
@@ -72,6 +73,7 @@ impl<'env> Dag<'env> {
             parity: 0,
             round: 0,
             skipped: (0..tasks.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            gone: Mutex::new(Vec::new()),
             is_whole: true,
             joints: joints.into(),
             firing,

@@ -16,6 +16,7 @@ mod broken;
 mod layout;
 mod learn;
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -31,9 +32,9 @@ use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{Home, Joint, TaskAt};
 use crate::run::tasks::record::Code;
 use crate::run::tasks::span::{Cursor, Span};
-use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
+use crate::sync::{Arrival, Mutex};
 
 /// A group whose time is known is timed in its first run, and then in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
@@ -106,6 +107,8 @@ pub(crate) struct Dag<'env> {
     round: u32,
     /// By position, the tasks of groups that ran that did not fire, or did not come to their end.
     skipped: Box<[AtomicU64]>,
+    /// The data that tasks have left half written in this run, by address, each with the operator of the task.
+    gone: Mutex<Vec<(NonZeroUsize, u32)>>,
     /// Whether all tasks have fired in the last run, or none ever has: then each group has the parity of that run, and no
     /// count is left in the middle. If not, the next run starts with a walk over all groups, by one thread.
     is_whole: bool,
@@ -148,6 +151,11 @@ impl<'env> Dag<'env> {
     /// Whether a block was left out in the last run.
     pub(crate) fn has_left_out(&self) -> bool {
         self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// The data that tasks have left half written in the last run, by address, each with the operator of the task.
+    pub(crate) fn take_gone(&self) -> Vec<(NonZeroUsize, u32)> {
+        std::mem::take(&mut self.gone.lock())
     }
 
     /// The run has ended well.
@@ -494,11 +502,10 @@ impl<'env> Dag<'env> {
             let failed = span.current();
             #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
             // SAFETY: (1), (2) as above.
-            unsafe {
-                self.code.torn(group, failed);
-            }
+            let gone = unsafe { self.code.torn(group, failed) };
             self.skip(failed);
             let TaskAt { op, rank, .. } = self.tasks[failed as usize];
+            self.gone.lock().extend(gone.iter().map(|address| (address, op)));
             run.fail(Site::Task { rank }, Failure::new(op as usize, None, Cause::Panic(panic)));
             failed + 1
         })
