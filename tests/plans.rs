@@ -414,3 +414,50 @@ fn a_zip_may_be_held_until_the_source_of_its_right_side_has_ended() {
         assert!(plan.try_get(&all).is_none());
     }
 }
+
+/// A worker begins the most urgent of the tasks that are ready: by priority, also that of what waits for them, and then by the
+/// path behind them.
+#[test]
+fn urgent_tasks_come_first() {
+    let pool = Pool::builder().workers(1).oversubscribe(true).build().expect("a thread");
+    for (urgent, by_priority) in (0..6_usize).flat_map(|urgent| [(urgent, true), (urgent, false)]) {
+        let order = std::sync::Mutex::new(Vec::new());
+        let g = Graph::new();
+        g.grouping(millstream::Grouping::Off);
+        let start = g.task((), |()| ());
+        for task in 0..6 {
+            let order = &order;
+            let own = g.task(start.read(), move |()| order.lock().expect("no panic").push(task));
+            let behind = g.task(own.read(), move |()| order.lock().expect("no panic").push(task + 10));
+            match (task == urgent, by_priority) {
+                (true, true) => _ = behind.priority(1),
+                (true, false) => _ = g.task(behind.read(), |()| ()),
+                (false, _) => {}
+            }
+        }
+        let plan = std::sync::Mutex::new(g.plan(&pool).expect("a sound graph"));
+        pool.broadcast(|_| plan.lock().expect("one worker").run().expect("no panic"));
+        drop(plan);
+        let order = order.into_inner().expect("no panic");
+        assert_eq!(order[0], urgent, "{order:?}");
+    }
+}
+
+/// How many items there are is known only when the task fires: it goes through them with the pool's loops, also as one of many.
+#[test]
+fn a_task_fans_out_over_what_it_finds() {
+    let pool = Pool::builder().workers(2).oversubscribe(true).build().expect("threads");
+    let g = Graph::new();
+    let made: Vec<Data<Vec<u64>>> = (0..50).map(|len| g.task((), move |()| (0..len * 40).collect())).collect();
+    for items in &made {
+        g.task(items.write(), |items| pool.for_each_mut(items, |i, item| *item += i as u64));
+    }
+    let sums: Vec<Data<u64>> = made.iter().map(|items| g.items(items).sum()).collect();
+    let mut plan = g.plan(&pool).expect("a sound graph");
+    for _ in 0..20 {
+        plan.run().expect("nothing fails");
+        for (len, sum) in (0..50_u64).zip(&sums) {
+            assert_eq!(*plan.get(sum), (0..len * 40).map(|i| 2 * i).sum::<u64>());
+        }
+    }
+}

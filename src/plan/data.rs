@@ -69,6 +69,31 @@ impl<T> Data<T> {
         self
     }
 
+    /// Sets the priority of the task that makes this data; without, it is 0. The last call counts.
+    ///
+    /// Of the tasks that it has made ready a worker begins one of the highest priority first, and of these one with the longest
+    /// path of tasks behind it, by the times of earlier runs. A task is as urgent as the most urgent one that waits for
+    /// it. A priority does not change answers, and takes nothing away from a worker: what is under way goes on, and
+    /// another worker may take the less urgent tasks meanwhile. On data that no task makes it says nothing.
+    ///
+    /// ```
+    /// use millstream::{Graph, Pool};
+    ///
+    /// let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let input = g.data(3_u64);
+    /// let checked = g.task(input.read(), |x| *x < 10); // may wait
+    /// let solved = g.task(input.read(), |x| x * x).priority(1);
+    /// let mut plan = pool.run(g)?;
+    /// assert!(plan.take(checked) && plan.take(solved) == 9);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "the priority is set, whether the handle is used or not")]
+    pub fn priority(self, priority: i32) -> Self {
+        self.names.prioritize(self.op, priority);
+        self
+    }
+
     /// Orders the task that makes this data after the operator that makes `first`, whatever data they access.
     ///
     /// Three things are defects, which [`Graph::plan`](crate::Graph::plan) reports: this data is not made by a task,

@@ -28,8 +28,11 @@ use crate::run::tasks::record::Records;
 const UNKNOWN: u64 = 50;
 /// A group takes so many nanoseconds at least, if there are more tasks that could be in it.
 const LEAST: u64 = 400;
-/// A group takes so many nanoseconds at most, if it has several tasks.
-const MOST: u64 = 4000;
+/// A group of one level takes so many nanoseconds at most, if it has several tasks. What waits for it starts when all of it has
+/// ended, and a worker that has nothing to do takes half of it after 20 us.
+const MOST: u64 = 32_000;
+/// A group of several levels takes so many nanoseconds at most: what is left of it can be taken away only task by task.
+const MOST_IN_ORDER: u64 = 4000;
 /// A level is cut into so many groups for each worker at most.
 const CUTS: u64 = 4;
 /// It is cut into more groups than there are workers only if each takes so many nanoseconds. These are there for tasks that
@@ -210,13 +213,15 @@ impl Chains {
     }
 }
 
+/// What all tasks of a group have in common: home, block and priority.
+type Alike = (Home, Option<usize>, i32);
+
 /// The groups so far, in the order of levels.
 #[derive(Default)]
 struct Groups {
     /// Behind the last position of each.
     ends: Vec<u32>,
-    /// The home and the block of each.
-    kinds: Vec<(Home, Option<usize>)>,
+    kinds: Vec<Alike>,
     /// How many nanoseconds each takes.
     times: Vec<u64>,
     /// Whether it has tasks of several levels.
@@ -225,17 +230,17 @@ struct Groups {
 
 impl Groups {
     /// Whether a level of this kind that takes so long may be put into the last group.
-    fn may_grow(&self, time: u64, kind: (Home, Option<usize>)) -> bool {
-        self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time <= MOST)
+    fn may_grow(&self, time: u64, kind: Alike) -> bool {
+        self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time <= MOST_IN_ORDER)
     }
 
     /// Whether a chain of this kind belongs in the last group, which has about this time as its aim.
-    fn fits(&self, time: u64, kind: (Home, Option<usize>), target: u64) -> bool {
+    fn fits(&self, time: u64, kind: Alike, target: u64) -> bool {
         self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time / 2 <= target)
     }
 
     /// Puts a chain into the last group, or into a new one. Returns the group.
-    fn put(&mut self, tasks: u32, time: u64, kind: (Home, Option<usize>), is_in_last: bool) -> u32 {
+    fn put(&mut self, tasks: u32, time: u64, kind: Alike, is_in_last: bool) -> u32 {
         if !is_in_last {
             self.ends.push(self.ends.last().copied().unwrap_or(0));
             self.kinds.push(kind);
@@ -271,6 +276,8 @@ pub(super) struct Shape {
     homes: Vec<Home>,
     /// The block of each chain; empty if there are no blocks.
     blocks: Vec<Option<usize>>,
+    /// The priority of each chain; empty if the user has named none.
+    priorities: Vec<i32>,
     /// The joints, each with its rank: first entry and exit of each block, then joins, then the others by rank.
     joints: Vec<(u32, Joint)>,
 }
@@ -329,7 +336,31 @@ impl Shape {
             tasks.push(task);
         }
         let grouping = draft.grouping;
-        (Self { grouping, workers, before, chains, begins, by_level, tasks, homes, blocks: chain_blocks, joints }, ends)
+        let named = draft.names.priorities();
+        let mut priorities = Vec::new();
+        if !named.is_empty() {
+            priorities.resize(chains.len.len(), i32::MIN);
+            for (rank, task) in tasks.iter().enumerate() {
+                let own = &mut priorities[chains.of[rank] as usize];
+                *own = (*own).max(named.get(&(task.op as usize)).copied().unwrap_or(0));
+            }
+        }
+        (
+            Self {
+                grouping,
+                workers,
+                priorities,
+                before,
+                chains,
+                begins,
+                by_level,
+                tasks,
+                homes,
+                blocks: chain_blocks,
+                joints,
+            },
+            ends,
+        )
     }
 
     fn home(&self, chain: u32) -> Home {
@@ -338,6 +369,10 @@ impl Shape {
 
     fn block(&self, chain: u32) -> Option<usize> {
         self.blocks.get(chain as usize).copied().flatten()
+    }
+
+    fn priority(&self, chain: u32) -> i32 {
+        self.priorities.get(chain as usize).copied().unwrap_or(0)
     }
 
     /// Whether it is for the plan to say which tasks are together.
@@ -376,7 +411,8 @@ impl Shape {
             let unknown = || u64::from(chains.len(chain)) * UNKNOWN;
             times.as_ref().map_or_else(unknown, |times| times[chain as usize].max(1))
         };
-        let (is_known, has_kinds) = (times.is_some(), !self.homes.is_empty() || !self.blocks.is_empty());
+        let is_known = times.is_some();
+        let has_kinds = !self.homes.is_empty() || !self.blocks.is_empty() || !self.priorities.is_empty();
         let (mut sorted, mut group_of) = (Vec::with_capacity(count), vec![0_u32; count]);
         let mut groups = Groups::default();
         let mut was_narrow = false; // the last level: it is one group, and others may be put into that
@@ -385,7 +421,7 @@ impl Shape {
             let all = self.by_level.of(level);
             sorted.extend(all.iter().copied().filter(|chain| chains.len(*chain) > 0));
             let own = &mut sorted[begin..];
-            let kind = |chain: u32| (self.home(chain), self.block(chain));
+            let kind = |chain: u32| (self.home(chain), self.block(chain), self.priority(chain));
             if has_kinds {
                 own.sort_by_key(|chain| kind(*chain));
             }
@@ -462,8 +498,10 @@ impl Shape {
         let fire = self.joints.iter().filter(|(_, joint)| !matches!(joint, Joint::End)); // which its stage finishes
         fire.for_each(|(rank, _)| link(*rank));
         let joints = self.joints.iter().map(|(_, joint)| *joint).collect();
-        let homes = kinds.into_iter().map(|(home, _)| home).collect();
-        DagParts { records, blocks, tasks, ends, joints, edges, homes, times: sums, is_known, inner }
+        let has_priorities = !self.priorities.is_empty();
+        let priorities = kinds.iter().filter(|_| has_priorities).map(|(.., priority)| *priority).collect();
+        let homes = kinds.into_iter().map(|(home, ..)| home).collect();
+        DagParts { records, blocks, tasks, ends, joints, edges, homes, times: sums, priorities, is_known, inner }
     }
 
     /// The edges within the groups whose tasks have an order. `group` tells the group of a rank.

@@ -62,7 +62,7 @@ pub(crate) const MAX_CREDITS: usize = 1 << 20;
 /// A graph that was checked and laid out, together with its data and results.
 ///
 /// [`Graph::plan`](crate::Graph::plan) and [`Pool::run`] make plans. A plan can run again and again. The engine
-/// allocates nothing in a run; `collect`, growing tables and closures may. A plan with tasks learns from the runs 1, 2, 4, 8
+/// allocates nothing in a run; `collect`, growing tables and closures may. A plan with tasks learns from the runs 2, 4, 8
 /// and so on how long they take, and if it was wrong by far, groups them anew before the next run. A plan is `Send`, not `Sync`. It may outlive
 /// its pool, but cannot run after that. Dropping it drops the data in it.
 ///

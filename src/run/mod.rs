@@ -201,8 +201,8 @@ impl<'env> Seated<'env> {
     }
 
     /// Whether the tasks should be in other groups. Nothing runs.
-    pub(crate) fn is_to_regroup(&self) -> bool {
-        self.get().dag.learns()
+    pub(crate) fn is_to_regroup(&mut self) -> bool {
+        self.get_mut().dag.learns()
     }
 
     /// Takes the task graph apart and makes another one of its records. `group` gets the records, the blocks, and how many

@@ -18,6 +18,8 @@ pub(crate) struct Names {
     after: Mutex<Vec<(usize, usize)>>,
     /// Where the user wants operators, in the order of the calls.
     places: Mutex<Vec<(usize, Told)>>,
+    /// The priorities that the user has named, in the order of the calls.
+    priorities: Mutex<Vec<(usize, i32)>>,
 }
 
 /// Where the user wants an operator.
@@ -109,6 +111,16 @@ impl Names {
     /// Where the user wants operators, in the order of the calls.
     pub(crate) fn places(&self) -> Vec<(usize, Told)> {
         self.places.lock().clone()
+    }
+
+    /// Notes the priority of `op`. What was said last counts.
+    pub(crate) fn prioritize(&self, op: usize, priority: i32) {
+        self.priorities.lock().push((op, priority));
+    }
+
+    /// The priorities that the user has named, by operator.
+    pub(crate) fn priorities(&self) -> HashMap<usize, i32> {
+        self.priorities.lock().iter().copied().collect()
     }
 
     /// Orders `op` after `first`. `usize::MAX` as `first` stands for an operator of another graph.

@@ -71,6 +71,8 @@ pub(crate) struct DagParts<'env> {
     pub(crate) homes: Vec<Home>,
     /// How many nanoseconds each group is expected to take.
     pub(crate) times: Vec<u64>,
+    /// The highest priority of each group's tasks. Empty if the user has named none.
+    pub(crate) priorities: Vec<i32>,
     /// Whether that was measured.
     pub(crate) is_known: bool,
     pub(crate) inner: Inner,

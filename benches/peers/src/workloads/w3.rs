@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use millstream::access::Access;
 use millstream::{Data, Graph, Plan, Pool};
 use rayon::prelude::*;
 
@@ -17,13 +18,18 @@ use crate::peers::{self, Peer};
 use crate::shape::{Lists, Shape};
 use crate::tasks::{self, MICROSECOND};
 
-/// Runs of a graph in one turn, and of the one whose tasks work.
+/// Runs of a graph in one turn, and of the one whose tasks work. The first one counts apart, and those in which a plan may learn
+/// do not count.
+const LEARNING: u64 = 4;
 const AGAIN: u64 = 20;
 const AGAIN_WORKING: u64 = 3;
 
 pub fn workloads() -> Vec<Workload> {
     fn empty(name: &'static str, what: &'static str, shape: fn(&Options) -> Shape) -> Workload {
-        Workload::new(name, what, move |options| lineup(options, shape(options)))
+        Workload::new(name, what, move |options| lineup(options, shape(options), alike))
+    }
+    fn mixed(name: &'static str, what: &'static str, shape: fn(&Options) -> Shape) -> Workload {
+        Workload::new(name, what, move |options| lineup(options, shape(options), at_random))
     }
     vec![
         empty("W3a", "a chain of 100 000 empty tasks", |options| Shape::chain(options.size(100_000, 1000))),
@@ -33,8 +39,33 @@ pub fn workloads() -> Vec<Workload> {
             Shape::random(options.size(100, 10), options.size(1000, 100))
         }),
         empty("W3e", "tree of 2^17 - 1 empty tasks, and mirrored", |options| Shape::tree(options.size(17, 7))),
+        mixed("W3b-8", "W3b with eight kinds of tasks at random", |options| {
+            Shape::independent(options.size(100_000, 1000))
+        }),
+        mixed("W3d-8", "W3d with eight kinds of tasks at random", |options| {
+            Shape::random(options.size(100, 10), options.size(1000, 100))
+        }),
         Workload::new("W3f", "wavefront of 256 x 256 tasks of about 1 us", working_lineup).with_efficiency(),
     ]
+}
+
+/// The kind of a task. None: all are of one kind.
+type KindOf = fn(u32) -> Option<usize>;
+
+fn alike(_: u32) -> Option<usize> {
+    None
+}
+
+fn at_random(task: u32) -> Option<usize> {
+    Some((task.wrapping_mul(0x9E37_79B9) >> 29) as usize % tasks::KINDS)
+}
+
+/// The empty task.
+fn fire(kind: Option<usize>) {
+    match kind {
+        None => tasks::count(),
+        Some(kind) => tasks::count_as_kind(kind),
+    }
 }
 
 /// Builds what runs the graph, runs it once, then `again` times.
@@ -43,27 +74,45 @@ fn measure<G>(shape: &Shape, again: u64, build: impl FnOnce() -> G, mut run: imp
     let before = machine::allocated_bytes();
     let (built, mut graph) = time(build);
     let bytes = machine::allocated_bytes().saturating_sub(before);
-    tasks::counting(tasks, || run(&mut graph));
+    let (first, ()) = time(|| tasks::counting(tasks, || run(&mut graph)));
+    tasks::counting(tasks * LEARNING, || (0..LEARNING).for_each(|_| run(&mut graph)));
     let (ran, ()) = time(|| tasks::counting(tasks * again, || (0..again).for_each(|_| run(&mut graph))));
     vec![
         (Metric::NsPerTask, ns_per(tasks * again, ran)),
         (Metric::BuildNsPerTask, ns_per(tasks, built)),
+        (Metric::FirstNsPerTask, ns_per(tasks, first)),
         (Metric::BytesPerTask, bytes as f64 / tasks as f64),
     ]
 }
 
+/// Adds an empty task.
+fn add<A: Access + 'static>(g: &Graph<'static>, access: A, kind: Option<usize>) -> Data<()> {
+    match kind {
+        None => g.task(access, |_| tasks::count()),
+        Some(0) => g.task(access, |_| tasks::count_as::<0>()),
+        Some(1) => g.task(access, |_| tasks::count_as::<1>()),
+        Some(2) => g.task(access, |_| tasks::count_as::<2>()),
+        Some(3) => g.task(access, |_| tasks::count_as::<3>()),
+        Some(4) => g.task(access, |_| tasks::count_as::<4>()),
+        Some(5) => g.task(access, |_| tasks::count_as::<5>()),
+        Some(6) => g.task(access, |_| tasks::count_as::<6>()),
+        Some(_) => g.task(access, |_| tasks::count_as::<7>()),
+    }
+}
+
 /// Each task reads the results of those before it.
-fn millstream_plan(pool: &Pool, shape: &Shape) -> Plan<'static> {
+fn millstream_plan(pool: &Pool, shape: &Shape, kind: KindOf) -> Plan<'static> {
     let g = Graph::new();
     let mut done: Vec<Data<()>> = Vec::with_capacity(shape.tasks());
     for task in 0..shape.tasks() {
+        let kind = kind(task as u32);
         let task = match *shape.before.of(task) {
-            [] => g.task((), |()| tasks::count()),
-            [a] => g.task(done[a as usize].read(), |_| tasks::count()),
-            [a, b] => g.task((done[a as usize].read(), done[b as usize].read()), |_| tasks::count()),
+            [] => add(&g, (), kind),
+            [a] => add(&g, done[a as usize].read(), kind),
+            [a, b] => add(&g, (done[a as usize].read(), done[b as usize].read()), kind),
             [a, b, c, d] => {
                 let [a, b, c, d] = [a, b, c, d].map(|before| done[before as usize].read());
-                g.task((a, b, c, d), |_| tasks::count())
+                add(&g, (a, b, c, d), kind)
             }
             _ => unreachable!("no shape has such a task"),
         };
@@ -91,37 +140,39 @@ impl Rayon {
         Self::Spawn { after: shape.after(), before, missing }
     }
 
-    fn run(&self) {
+    fn run(&self, kind: KindOf) {
         match self {
-            Self::Levels(levels) => levels.iter().for_each(|level| level.par_iter().for_each(|_| tasks::count())),
+            Self::Levels(levels) => {
+                levels.iter().for_each(|level| level.par_iter().for_each(|task| fire(kind(*task))));
+            }
             Self::Spawn { before, .. } => rayon::scope(|scope| {
                 let roots = (0..before.len()).filter(|task| before[*task] == 0);
-                roots.for_each(|task| scope.spawn(move |scope| self.fire(task, scope)));
+                roots.for_each(|task| scope.spawn(move |scope| self.fire(task, kind, scope)));
             }),
         }
     }
 
-    fn fire<'scope>(&'scope self, task: usize, scope: &rayon::Scope<'scope>) {
-        tasks::count();
+    fn fire<'scope>(&'scope self, task: usize, kind: KindOf, scope: &rayon::Scope<'scope>) {
+        fire(kind(task as u32));
         let Self::Spawn { after, before, missing } = self else { return };
         for &task in after.of(task) {
             let task = task as usize;
             if missing[task].fetch_sub(1, Ordering::AcqRel) == 1 {
                 missing[task].store(before[task], Ordering::Relaxed);
-                scope.spawn(move |scope| self.fire(task, scope));
+                scope.spawn(move |scope| self.fire(task, kind, scope));
             }
         }
     }
 }
 
-fn lineup(options: &Options, shape: Shape) -> Lineup {
+fn lineup(options: &Options, shape: Shape, kind: KindOf) -> Lineup {
     let again = options.size(AGAIN, 2);
     let shape = Rc::new(shape);
     let mut lineup = Lineup::new(options);
     let serial = Rc::clone(&shape);
     lineup.serial(move |_| {
         let tasks = serial.tasks() as u64;
-        let once = || (0..black_box(tasks)).for_each(|_| tasks::count());
+        let once = || (0..black_box(tasks)).for_each(|task| fire(kind(task as u32)));
         let (time, ()) = time(|| tasks::counting(tasks * again, || (0..again).for_each(|_| once())));
         vec![(Metric::NsPerTask, ns_per(tasks * again, time))]
     });
@@ -129,7 +180,7 @@ fn lineup(options: &Options, shape: Shape) -> Lineup {
         let (options, shape) = (options.clone(), Rc::clone(&shape));
         move |_| {
             let pool = options.millstream(threads);
-            let build = || millstream_plan(&pool, &shape);
+            let build = || millstream_plan(&pool, &shape, kind);
             measure(&shape, again, build, |plan| plan.run().expect("nothing fails"))
         }
     });
@@ -137,13 +188,13 @@ fn lineup(options: &Options, shape: Shape) -> Lineup {
         let shape = Rc::clone(&shape);
         move |_| {
             let (pool, shape) = (peers::rayon_pool(threads), &*shape);
-            pool.install(|| measure(shape, again, || Rayon::build(shape), |graph| graph.run()))
+            pool.install(|| measure(shape, again, || Rayon::build(shape), |graph| graph.run(kind)))
         }
     });
     lineup.each(Peer::ByHand, |threads| {
         let shape = Rc::clone(&shape);
         move |_| {
-            let build = || Crew::new(threads, &shape, |_| tasks::count());
+            let build = || Crew::new(threads, &shape, move |task| fire(kind(task)));
             measure(&shape, again, build, |crew| crew.run())
         }
     });
@@ -152,7 +203,7 @@ fn lineup(options: &Options, shape: Shape) -> Lineup {
         let shape = Rc::clone(&shape);
         move |_| {
             let pool = crate::tbb::Pool::new(threads);
-            let build = || pool.graph(&shape, |_| tasks::count());
+            let build = || pool.graph(&shape, move |task| fire(kind(task)));
             let mut figures = measure(&shape, again, build, |graph| graph.run());
             figures.retain(|(metric, _)| *metric != Metric::BytesPerTask); // it has an allocator of its own
             figures

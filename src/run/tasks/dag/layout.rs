@@ -1,5 +1,7 @@
 //! The layout of a task graph: what the plan knows of it, as lists that a run goes through.
 
+use std::cmp::Reverse;
+
 use super::broken::{Broken, Cut};
 use super::{Dag, fire, fire_part, fire_single, index};
 use crate::pool::work::job::Target;
@@ -12,7 +14,8 @@ use crate::sync::countdown::FixedCountdown;
 impl<'env> Dag<'env> {
     /// Lays out a graph.
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
-        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, times, is_known, inner } = parts;
+        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, times, priorities, is_known, inner } =
+            parts;
         let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
         let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
         let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
@@ -24,7 +27,16 @@ impl<'env> Dag<'env> {
         let alone = |node: u32| before[node as usize] == 1 && node < firing;
         let homes: Box<[Home]> = if homes.iter().any(Option::is_some) { homes.into() } else { Box::default() };
         let home = |node: u32| homes.get(node as usize).copied().flatten();
-        edges.sort_by_key(|(from, to)| (*from, !alone(*to), home(*to), *to));
+        let urgency = urgencies(&edges, &times, &priorities, nodes as usize);
+        let urgent = |node: u32| urgency[node as usize];
+        edges.sort_by(|(from, left), (other, right)| {
+            let (first, second) = if alone(*left) { (right, left) } else { (left, right) };
+            from.cmp(other)
+                .then(alone(*right).cmp(&alone(*left)))
+                .then(home(*left).cmp(&home(*right)))
+                .then(urgent(*first).cmp(&urgent(*second)))
+                .then(second.cmp(first))
+        });
         let mut first = vec![0_u32; nodes as usize + 1];
         let mut lone = vec![0_u32; nodes as usize];
         for (from, to) in &edges {
@@ -37,7 +49,7 @@ impl<'env> Dag<'env> {
         let mut list: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
         let roots = index(list.len());
         list.extend((0..firing).filter(|node| before[*node as usize] == 0));
-        list[roots as usize..].sort_by_key(|node| home(*node));
+        list[roots as usize..].sort_by_key(|node| (home(*node), Reverse(urgent(*node))));
         let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
         let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
         let order: Vec<u32> = tasks.iter().map(|task| task.record).collect();
@@ -83,4 +95,36 @@ impl<'env> Dag<'env> {
             ends: ends.into(),
         }
     }
+}
+
+/// How urgent each node is: the highest priority of the groups that wait for it, and its own; and how many nanoseconds the
+/// longest path takes that begins with it. `times` and `priorities` are those of groups. `edges` are sorted.
+fn urgencies(edges: &[(u32, u32)], times: &[u64], priorities: &[i32], nodes: usize) -> Vec<(i32, u64)> {
+    let (mut first, mut missing) = (vec![0_u32; nodes + 1], vec![0_u32; nodes]);
+    for (from, to) in edges {
+        first[*from as usize + 1] += 1;
+        missing[*to as usize] += 1;
+    }
+    (0..nodes).for_each(|node| first[node + 1] += first[node]);
+    let after = |node: u32| &edges[first[node as usize] as usize..first[node as usize + 1] as usize];
+    let mut order: Vec<u32> = (0..index(nodes)).filter(|node| missing[*node as usize] == 0).collect();
+    let mut next = 0;
+    while let Some(node) = order.get(next).copied() {
+        next += 1;
+        for (_, to) in after(node) {
+            missing[*to as usize] -= 1;
+            if missing[*to as usize] == 0 {
+                order.push(*to);
+            }
+        }
+    }
+    let mut urgencies = vec![(0, 0); nodes];
+    for node in order.into_iter().rev() {
+        let at = node as usize;
+        let own = (priorities.get(at).copied().unwrap_or(0), times.get(at).copied().unwrap_or(0));
+        let behind = after(node).iter().map(|(_, to)| urgencies[*to as usize]);
+        let (priority, path) = behind.fold((own.0, 0), |all, one| (all.0.max(one.0), all.1.max(one.1)));
+        urgencies[at] = (priority, own.1 + path);
+    }
+    urgencies
 }

@@ -1,5 +1,6 @@
 //! What is learned from a run: which tasks fired, and how long groups take.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::broken::Cut;
@@ -12,24 +13,38 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// A group is off if it takes so many times as long as was expected, or is expected to take so many times as long as it
 /// does.
 const OFF: u64 = 4;
+/// Before anything is known, it is off if it takes fewer nanoseconds, or more and could have been two.
+const GOOD: RangeInclusive<u64> = 2000..=64_000;
 /// Other groups are made if more than one in so many groups is off.
 const OFF_SHARE: usize = 4;
+/// From this run on times count. A first run finds nothing in the caches, and is slow.
+const WARM: u32 = 2;
 
 impl<'env> Dag<'env> {
-    /// Learns how long the groups take. Returns whether that is so far from what was expected that other groups would be
-    /// better; they would be if nothing was known. Called before a run, it says so at most once in twice as many runs.
-    pub(crate) fn learns(&self) -> bool {
-        if !self.is_whole || !self.round.is_power_of_two() {
+    /// Learns how long the groups take. Returns whether other groups would be better: many are too short or too long, or take
+    /// far more or less time than was expected. Called before a run, it says so at most once in twice as many runs.
+    pub(crate) fn learns(&mut self) -> bool {
+        if !self.is_whole || self.round < WARM || !self.round.is_power_of_two() {
             return false;
         }
         let (mut all, mut off) = (0_usize, 0_usize);
-        for (nanos, expected) in self.nanos.iter().zip(&self.expected) {
-            if let Some(time) = measured(nanos) {
-                all += 1;
-                off += usize::from(time > expected.saturating_mul(OFF) || *expected > time.saturating_mul(OFF));
-            }
+        for (group, nanos) in self.nanos.iter().enumerate() {
+            let Some(time) = measured(nanos) else { continue };
+            all += 1;
+            let expected = self.expected[group];
+            off += usize::from(match self.is_known {
+                true => time > expected.saturating_mul(OFF) || expected > time.saturating_mul(OFF),
+                false => time < *GOOD.start() || time > *GOOD.end() && self.cuts[group] == Cut::InTwo,
+            });
         }
-        all > 0 && (!self.is_known || off * OFF_SHARE > all)
+        if off * OFF_SHARE > all {
+            return true;
+        }
+        if all > 0 && !std::mem::replace(&mut self.is_known, true) {
+            let expected = self.expected.iter_mut().zip(&self.nanos);
+            expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
+        }
+        false
     }
 
     /// Notes that it takes the place of another one, which has run before.

@@ -4,9 +4,9 @@
 //! successors of each node are a range of one list. The counts of missing predecessors are one array. A node with a
 //! single predecessor does not use its count.
 //!
-//! The worker that finishes a node continues with the first group that this made ready, and queues the others.
-//! Successors that wait for this node alone are adjacent in the list, so the worker queues them as one range. The
-//! worker that takes a range splits it until one group is left, and queues the rest.
+//! The worker that finishes a node continues with the most urgent group that this made ready, and queues the others, the most
+//! urgent last, as it takes the newest first. Successors that wait for this node alone are adjacent in the list, so the worker
+//! queues them as one range. The worker that takes a range splits it until one group is left, and queues the rest.
 //!
 //! If tasks have homes, each part of the list is sorted by home, and each home gets a range of its own. The worker that
 //! finishes a group continues only with a group that has the same home or none. Groups that wait for nothing are queued
@@ -36,7 +36,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 use crate::sync::{Arrival, Mutex};
 
-/// A group whose time is known is timed in its first run, and then in one run of so many, unless it takes [`LONG`].
+/// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
 /// So many nanoseconds make the two readings of the clock a hundredth of the time.
 const LONG: u64 = 5000;
@@ -82,7 +82,8 @@ pub(crate) struct Dag<'env> {
     missing: Box<[FixedCountdown]>,
     /// How many hold a part of each group. It is one but in groups that were cut. The last one starts the count over.
     holders: Box<[FixedCountdown]>,
-    /// The successors of node `n` are `list[first[n]..first[n + 1]]`, those that wait for it alone first.
+    /// The successors of node `n` are `list[first[n]..first[n + 1]]`: those that wait for it alone, the most urgent first,
+    /// then the others, the most urgent last.
     first: Box<[u32]>,
     /// How many successors of each node are groups and wait for this node alone.
     lone: Box<[u32]>,
@@ -213,7 +214,7 @@ impl<'env> Dag<'env> {
         let shared = begin + self.lone[node as usize];
         let own = self.home(node);
         let stays = |place: u32| !HOMES || self.home_at(place).is_none_or(|home| own == Some(home));
-        let mut next;
+        let next;
         if HOMES {
             next = self.push_homes(begin, shared, worker, stays);
         } else {
@@ -222,6 +223,7 @@ impl<'env> Dag<'env> {
                 self.push::<HOMES>(begin + 1, shared, worker);
             }
         }
+        let mut urgent: Option<u32> = None; // of those so far, the last one
         for place in shared..end {
             let successor = self.list[place as usize];
             let before = self.before[successor as usize];
@@ -235,12 +237,14 @@ impl<'env> Dag<'env> {
             if successor >= self.firing {
                 self.open(successor, run, worker);
             } else if next.is_none() && stays(place) {
-                next = Some(place);
+                if let Some(before) = urgent.replace(place) {
+                    self.push::<HOMES>(before, before + 1, worker);
+                }
             } else {
                 self.push::<HOMES>(place, place + 1, worker);
             }
         }
-        if let Some(place) = next {
+        if let Some(place) = next.or(urgent) {
             worker.continue_with(self.job(place, place + 1));
         }
     }
@@ -412,9 +416,7 @@ impl<'env> Dag<'env> {
     fn hold(&self, group: u32, positions: Range<u32>, is_whole: bool, run: &Run<'static>, worker: &Worker<'_>) -> Held {
         let (start, is_single) = (positions.start, positions.len() == 1);
         let known = self.takes(group);
-        // What is known may be of a first run, when nothing was in the caches.
-        let is_new = || self.nanos[group as usize].load(Ordering::Relaxed) <= 1;
-        let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE) || is_new();
+        let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
         let timed = known.is_none_or(|known| known >= LONG || is_due());
         let begin = if timed { worker.clock() } else { None };
         let span = Span::new(self, group, positions);
