@@ -28,7 +28,7 @@ need fmt rustfmt
 need clippy clippy
 
 run cargo fmt --all --check
-run cargo clippy --all-targets -- -D warnings
+run cargo clippy -- -D warnings
 run cargo clippy --all-targets --features $FEATURES -- -D warnings
 for feature in ${FEATURES//,/ }; do
     run cargo clippy --features "$feature" -- -D warnings # each without the others
@@ -40,11 +40,10 @@ run cargo test --features $FEATURES --lib --bins --tests --examples
 run cargo test --features $FEATURES --doc
 
 # Debug assertions are off here, and random graphs are many: some bugs show only so.
-heading "PROPTEST_CASES=2000 cargo test --release --lib check:: (whole runs on virtual workers)"
-PROPTEST_CASES=2000 cargo test --release --lib check:: -- --nocapture
+heading "PROPTEST_CASES=1000 cargo test --release --lib check:: (whole runs on virtual workers)"
+PROPTEST_CASES=1000 cargo test --release --lib check:: -- --nocapture
 
-heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps [--features $FEATURES]"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps --features $FEATURES"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features $FEATURES
 
 heading "RUSTFLAGS=\"--cfg loom\" cargo test --profile loom --lib loom_ (models and their controls)"

@@ -29,8 +29,8 @@ const UNKNOWN: u64 = 50;
 /// A group takes so many nanoseconds at least, if there are more tasks that could be in it.
 const LEAST: u64 = 400;
 /// A group of one level takes so many nanoseconds at most, if it has several tasks. What waits for it starts when all of it has
-/// ended, and a worker that has nothing to do takes half of it after 20 us.
-const MOST: u64 = 32_000;
+/// ended, and a worker that waits for that longer than 20 us goes to sleep.
+const MOST: u64 = 16_000;
 /// A group of several levels takes so many nanoseconds at most: what is left of it can be taken away only task by task.
 const MOST_IN_ORDER: u64 = 4000;
 /// A level is cut into so many groups for each worker at most.

@@ -202,14 +202,15 @@ impl Worker<'_> {
 
     /// The thread is about to sleep, and counts as hungry: it sleeps for a [`NAP`] first. Returns whether it was woken,
     /// or sees private jobs now that a thread that waits for `only` may run. A thread that waits for nothing does not
-    /// nap if no other one is active, because there are no private jobs then.
-    pub(in crate::pool) fn nap(&self, only: Only) -> bool {
+    /// nap if no other one is active, because there are no private jobs then. If as many threads are active as may be, which
+    /// `is_full` says, one that looked that often would take a CPU from them: it naps for [`FAIR`].
+    pub(in crate::pool) fn nap(&self, only: Only, is_full: bool) -> bool {
         let sees = || self.sees_private(only).is_some();
         if self.timeless {
             return sees();
         }
         let naps = only.is_some() || self.shared.sleep.is_anybody_active();
-        naps && (self.seat.parker.park_for(NAP) || sees())
+        naps && (self.seat.parker.park_for(if is_full { FAIR } else { NAP }) || sees())
     }
 }
 

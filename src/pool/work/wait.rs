@@ -73,7 +73,10 @@ impl Worker<'_> {
             let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
             stays || {
                 self.shared.ask_for_descendants(only);
-                self.nap(only) || self.park_lending()
+                let (sleep, domain) = (&self.shared.sleep, self.seat.domain);
+                // A worker lends its slot soon, a guest has none.
+                let is_full = !self.lends && sleep.is_at_limit(domain) && !sleep.owes_me(domain);
+                self.nap(only, is_full) || self.park_lending()
             }
         });
         self.say_where();

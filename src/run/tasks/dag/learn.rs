@@ -14,7 +14,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// does.
 const OFF: u64 = 4;
 /// Before anything is known, it is off if it takes fewer nanoseconds, or more and could have been two.
-const GOOD: RangeInclusive<u64> = 2000..=64_000;
+const GOOD: RangeInclusive<u64> = 2000..=32_000;
 /// Other groups are made if more than one in so many groups is off.
 const OFF_SHARE: usize = 4;
 /// From this run on times count. A first run finds nothing in the caches, and is slow.
