@@ -38,8 +38,9 @@ const CUTS: u64 = 4;
 /// It is cut into more groups than there are workers only if each takes so many nanoseconds. These are there for tasks that
 /// take longer than before, and each group costs some tens of nanoseconds for every group behind it.
 const WORTH: u64 = 2000;
-/// A level that takes fewer nanoseconds is one group.
-const NARROW: u64 = 2000;
+/// After so many nanoseconds what one worker has done reaches another one. A level is one group if that is more than others
+/// would save.
+const HANDED: u64 = 1600;
 
 /// What waits and is waited for: the nodes of a graph, then joins, and behind these its stages, if there are streams that wait
 /// for tasks.
@@ -413,6 +414,7 @@ impl Shape {
         };
         let is_known = times.is_some();
         let has_kinds = !self.homes.is_empty() || !self.blocks.is_empty() || !self.priorities.is_empty();
+        let narrow = HANDED * self.workers as u64 / (self.workers as u64 - 1).max(1);
         let (mut sorted, mut group_of) = (Vec::with_capacity(count), vec![0_u32; count]);
         let mut groups = Groups::default();
         let mut was_narrow = false; // the last level: it is one group, and others may be put into that
@@ -427,7 +429,7 @@ impl Shape {
             }
             let is_uniform = !has_kinds || own.iter().all(|chain| kind(*chain) == kind(own[0]));
             let total: u64 = own.iter().map(|chain| time(*chain)).sum();
-            let is_narrow = is_known && is_uniform && (own.len() == 1 || total < NARROW);
+            let is_narrow = is_known && is_uniform && (own.len() == 1 || total < narrow);
             // A joint may wait for the groups before it, and tasks for the joint.
             let goes_on = is_narrow && was_narrow && own.len() == all.len() && groups.may_grow(total, kind(own[0]));
             was_narrow = is_narrow && !own.is_empty();

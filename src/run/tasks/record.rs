@@ -240,6 +240,11 @@ impl<'env> Code<'env> {
         Records { arena: std::mem::take(&mut self.arena), list, marker: PhantomData }
     }
 
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The row of a position in this group.
     fn row(&self, group: u32, position: u32) -> usize {
         let (first, end) = (self.first[group as usize] as usize, self.first[group as usize + 1] as usize);
