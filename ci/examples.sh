@@ -243,6 +243,30 @@ run 1 "$heat" --size 20 --image missing/plate.png
 said "error: 'missing/plate.png' cannot be written: No such file or directory"
 run 0 bash -c 'set -o pipefail; "$1" --size 20 | head -n 1' bash "$heat"
 
+# ---- cholesky ----------------------------------------------------------------------------------------------------
+
+cholesky=$target/release/examples/cholesky
+for how in '--how sequential' '--how loop --workers 2' '--workers 1' '--workers 2 --tile 300' '--workers 3 --tile 7' '--report'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$cholesky" --size 300 --check $how
+    [ "$(head -n 1 out | sed 's/.*: //')" = 'logarithm of the determinant 1710.956233' ] || fail 'another determinant'
+    grep -qx 'residual 0\.0[0-9]*, below 30' out || fail 'another residual'
+    grep -qx 'as one tile after the other gives' out || fail 'no check'
+done
+said 'potrf'
+for size in 1 2 5 64 65; do run 0 "$cholesky" --size "$size" --tile 4 --check --seed 7; done
+for how in sequential loop graph; do
+    run 1 "$cholesky" --size 100 --diagonal 2 --tile 16 --how "$how"
+    said 'error: the matrix is not positive definite: row '
+done
+run 2 "$cholesky" --size 300 --tile 2
+said 'error: 300 rows need tiles of at least 3 rows, not 2'
+run 2 "$cholesky" --tile 0
+said "invalid value '0' for '--tile <N>'"
+run 2 "$cholesky" --diagonal nan
+said "invalid value 'nan' for '--diagonal <X>': not between -1e9 and 1e9"
+run 0 bash -c 'set -o pipefail; "$1" --size 20 | head -n 1' bash "$cholesky"
+
 # ---- server ------------------------------------------------------------------------------------------------------
 
 run 0 "$target/release/examples/server"
