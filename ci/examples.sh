@@ -267,6 +267,38 @@ run 2 "$cholesky" --diagonal nan
 said "invalid value 'nan' for '--diagonal <X>': not between -1e9 and 1e9"
 run 0 bash -c 'set -o pipefail; "$1" --size 20 | head -n 1' bash "$cholesky"
 
+# ---- fem ---------------------------------------------------------------------------------------------------------
+
+fem=$target/release/examples/fem
+for how in '--how sequential' '--how loop --workers 2' '--workers 1' '--workers 2' '--workers 3' '--report'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$fem" --size 40 --strip 500 --check $how
+    [ -e solved ] || cp out solved
+    cmp -s out solved || fail "not what another way prints: fem $how"
+done
+grep -qx '4641 unknowns, 9600 triangles' solved || fail 'another mesh'
+grep -qx '[0-9]* iterations: residual [0-9.]*e-9, error 8.552e-4' solved || fail 'another solution'
+grep -qx 'as one strip after the other gives' solved || fail 'no check'
+said 'multiply'
+for size in 1 2 3 10; do
+    run 0 "$fem" --size "$size" --strip 1 --check --seed 7
+    run 0 "$fem" --size "$size" --check --how loop --workers 3
+done
+# With twice as many cells along an edge the error is 0.4 times as large.
+grep -q 'error 5\.[0-9]*e-3$' out || fail 'another error with 10 cells'
+run 0 "$fem" --size 20 --image membrane.png
+grep -q 'error 2\.[0-9]*e-3$' out || fail 'another error with 20 cells'
+[ "$(head -c 4 membrane.png | tail -c 3)" = PNG ] || fail 'membrane.png is no PNG file'
+run 1 "$fem" --size 20 --image missing/membrane.png
+said "error: 'missing/membrane.png' cannot be written: No such file or directory"
+for how in sequential loop graph; do
+    run 1 "$fem" --size 20 --iterations 3 --how "$how"
+    said 'error: after 3 iterations the residual is still 3.21e-1'
+done
+run 2 "$fem" --tolerance 2
+said "invalid value '2' for '--tolerance <X>': not between 0 and 1"
+run 0 bash -c 'set -o pipefail; "$1" --size 20 | head -n 1' bash "$fem"
+
 # ---- server ------------------------------------------------------------------------------------------------------
 
 run 0 "$target/release/examples/server"

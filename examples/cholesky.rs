@@ -1,5 +1,4 @@
-//! The Cholesky factorisation of a matrix in tiles: a graph of tasks that nobody draws, for it comes from program
-//! order.
+//! The Cholesky factorisation of a matrix in tiles: a graph of tasks that follows from the order of the program.
 //!
 //! ```text
 //! cargo run --release --example cholesky -- --size 2048 --tile 64 --report
