@@ -299,6 +299,58 @@ run 2 "$fem" --tolerance 2
 said "invalid value '2' for '--tolerance <X>': not between 0 and 1"
 run 0 bash -c 'set -o pipefail; "$1" --size 20 | head -n 1' bash "$fem"
 
+# ---- lbm ---------------------------------------------------------------------------------------------------------
+
+lbm=$target/release/examples/lbm
+for how in '--how sequential' '--how loop --workers 2' '--workers 1' '--workers 2 --strip 1' '--workers 3 --strip 64' '--report'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$lbm" --size 30 --steps 1003 --reynolds 20 --check $how
+    printed '4920 cells after 1003 steps: mean density 1.004864, largest speed 0.138724, drag 5.9830, lift 0.5095' \
+        'as one cell after the other gives'
+done
+said 'watch'
+for size in 1 5 13; do
+    run 0 "$lbm" --size $size --steps 50 --reynolds 10 --strip 4 --check
+done
+# The benchmark has the drag 5.58 and the lift 0.01; larger sizes come nearer.
+run 0 "$lbm" --size 41 --reynolds 20 --steps 8000
+grep -q 'drag 5.9086, lift 0.0157' out || fail 'the forces are not those of the benchmark'
+for how in sequential loop graph; do
+    run 1 "$lbm" --size 20 --reynolds 1e7 --how $how
+    said 'error: the flow is unstable: after 120 of 5000 steps it is faster than sound somewhere'
+done
+run 0 "$lbm" --size 10 --steps 20 --image flow.png
+[ "$(head -c 4 flow.png | tail -c 3)" = PNG ] || fail 'flow.png is no PNG file'
+run 1 "$lbm" --size 10 --steps 20 --image missing/flow.png
+said "error: 'missing/flow.png' cannot be written: No such file or directory"
+run 2 "$lbm" --inflow 0.5
+said "invalid value '0.5' for '--inflow <X>': it is above 0.25"
+run 0 bash -c 'set -o pipefail; "$1" --size 10 --steps 20 | head -n 1' bash "$lbm"
+
+# ---- molecules ---------------------------------------------------------------------------------------------------
+
+molecules=$target/release/examples/molecules
+for how in '--how sequential' '--how loop --workers 2' '--workers 1' '--workers 2 --slab 2' '--workers 3 --slab 64' '--report'; do
+    # shellcheck disable=SC2086  # options and their values
+    run 0 "$molecules" --molecules 1000 --steps 50 --shape droplet --check $how
+    printed '1000 molecules, 9 x 9 x 9 cells; energies of a molecule:' \
+        'first step: kinetic 1.085185, potential -4.100663, total -3.015478' \
+        'step 50: kinetic 0.923458, potential -3.938485, total -3.015027' \
+        'the total strays by 0.000926 at most' \
+        'as one molecule after the other gives'
+done
+said 'energies'
+for count in 1 2 7 500; do
+    run 0 "$molecules" --molecules $count --steps 40 --sort 7 --check
+done
+for how in sequential loop graph; do
+    run 1 "$molecules" --molecules 100 --time-step 0.1 --how $how
+    said 'error: in step 2 of 300 a molecule has gone too far since it was sorted into its cell'
+done
+run 2 "$molecules" --temperature 0
+said "invalid value '0' for '--temperature <X>': it is not above 0"
+run 0 bash -c 'set -o pipefail; "$1" --molecules 100 | head -n 1' bash "$molecules"
+
 # ---- server ------------------------------------------------------------------------------------------------------
 
 run 0 "$target/release/examples/server"
