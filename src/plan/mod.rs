@@ -284,6 +284,7 @@ impl<'env> Plan<'env> {
     /// their tasks did not fire in this one.
     fn keep_results(&mut self, is_whole: bool) {
         if is_whole && !self.run.get().dag.has_left_out() {
+            self.gone.clear();
             self.units.all_were_made();
         } else {
             self.drop_left();

@@ -107,6 +107,7 @@ impl<'a, 'env> Span<'a, 'env> {
         // sleeps would not know.
         let is_short = || span.dag.takes(span.group).is_some_and(|time| time < WORTH);
         let taken = match wanted {
+            _ if span.dag.is_ordered(span.group) && span.was_cut() => return Published::Empty, // it is broken once
             Wanted::Surplus if span.dag.is_ordered(span.group) => {
                 span.dag.pool().be_watched(seat);
                 return Published::Kept;

@@ -1,5 +1,6 @@
 //! Models of the stretch: its owner beside a taker.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU32, Ordering};
@@ -107,14 +108,26 @@ struct Broken {
 }
 
 impl Broken {
-    /// Takes all that is left, and says how often it has ended the group.
-    fn break_open(&self) -> u32 {
+    /// Takes all that is left, twice in a row as a raid does, and says how often that has ended the group.
+    fn raid(&self) -> u32 {
         let lock = self.group.lock.lock();
+        let taken = [(); 2].map(|()| self.take_rest());
+        drop(lock);
+        taken.into_iter().flatten().map(|taken| self.break_open(&taken)).sum()
+    }
+
+    fn take_rest(&self) -> Option<Range<u32>> {
+        if self.group.was_cut.load(Ordering::Relaxed) == 1 {
+            return None; // it is broken once
+        }
         let rest = |next: u32, end: u32| (next.max(1) < end).then_some(next.max(1));
-        let Some(taken) = self.group.stretch.take(rest) else { return 0 };
+        let taken = self.group.stretch.take(rest)?;
         self.group.was_cut.store(1, Ordering::Relaxed);
         self.group.holders.expect_more(1 + taken.len() as u32);
-        drop(lock);
+        Some(taken)
+    }
+
+    fn break_open(&self, taken: &Range<u32>) -> u32 {
         let ended: u32 = taken.clone().filter(|task| *task == 1).map(|task| self.single(task)).sum();
         let before = (0..taken.start - 1).map(|task| self.arrive_within(task, taken.start)).sum::<u32>();
         ended + before + self.group.arrive()
@@ -160,7 +173,7 @@ fn loom_broken_group_goes_task_by_task() {
         let broken = Arc::new(Broken { group: Group::new(), missing: FixedCountdown::new(2) });
         let raider = {
             let broken = broken.clone();
-            thread::spawn(move || broken.break_open())
+            thread::spawn(move || broken.raid())
         };
         let ended = broken.own() + raider.join().expect("no panic");
         assert_eq!(ended, 1, "the group ends once");

@@ -16,6 +16,10 @@
 //! The owner may also arrive, and a task run, before anybody looks at what the raider has taken. If the tasks were announced as
 //! holders of the group only then, the group would end too early. So they are announced under the lock of the raid.
 //!
+//! The owner may be left with one task that it has not begun: it was about to begin it when the raider looked, and turned back.
+//! A second raider could have that one. Then both would arrive for the tasks before. So a group is broken once, and the owner
+//! fires what it is left with.
+//!
 //! A group that is broken costs about fifty times as much as one that is not. So its owner does not break it, and a raider
 //! does when it has seen the same group twice, which takes more time than most groups ([`crate::pool::work::raid`]).
 

@@ -447,9 +447,8 @@ impl<'env> Dag<'env> {
             return Held::Ended(time);
         }
         if self.is_ordered(group) {
-            self.arrive_within(group, at - 1, at, worker);
-        }
-        if let Some(time) = time {
+            self.arrive_within(group, at - 1, at, worker); // one long task says nothing of how long all take
+        } else if let Some(time) = time {
             // Relaxed: a hint, of whichever holder comes last.
             self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
         }
@@ -478,7 +477,7 @@ impl<'env> Dag<'env> {
             cursor = span.careful();
             positions.end = at + 1;
             if self.tasks[at as usize].rank >= self.limit.load(Ordering::Relaxed) {
-                if cursor.begins(at) {
+                if (Cursor::goes_on() || cursor.may_begin(at)) && cursor.begins(at) {
                     self.skip(at);
                     return at + 1;
                 }
