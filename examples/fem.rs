@@ -6,15 +6,18 @@
 //! ```
 //!
 //! The domain is a square of which a quarter is missing, so that it has a corner that points inwards. Its inner points
-//! are moved at random, and each cell is cut along its shorter diagonal. The elements are linear. The exact solution
-//! is known.
+//! are moved at random, and each cell is cut along its shorter diagonal. The elements are linear. The exact solution is
+//! known: with twice as many cells along an edge the error is 0.4 times as large.
 //!
-//! The matrix is cut into strips of rows. Tasks make them, each for itself, so nothing is added by two of them. Then
-//! the method of conjugate gradients runs, by `repeat_until`, without a return to the program in between. Its vectors
-//! are cut into parts. A strip is multiplied as soon as the direction is there of which it needs parts, and that is
-//! the strips above, at and below it. Only the two inner products wait for all strips: each strip gives its share, and
-//! one task adds up all shares in their order. So the answer is the same to the last bit for any number of workers.
-//! With `--how loop` three parallel loops do an iteration, and all strips wait for each other after each of them.
+//! The matrix is cut into strips of rows. Tasks make them, each for itself, so that no two tasks add to the same
+//! number. Then `repeat_until` runs the method of conjugate gradients inside the graph, planned once. The vectors are
+//! cut into parts. A strip is multiplied as soon as the direction is there in the strips above, at and below it,
+//! without a wait for all others. Only the two inner products need all strips: each strip gives its share, and one
+//! task adds all shares up in their order. So the answer is the same to the last bit for any number of workers. With
+//! `--how loop` three parallel loops do an iteration, and all strips wait for each other after each of them.
+//!
+//! On two cores there is little to wait for, and a loop hands out its strips for less than a graph its tasks: an iteration is
+//! a millisecond of work for two workers, in 77 tasks.
 //!
 //! The method is that of Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", 1952.
 
@@ -375,20 +378,10 @@ impl<'m> Solver<'m> {
         };
         let shares: Vec<Data<f64>> = rows.iter().zip(&parts[1]).map(begin).collect();
         let state = g.task(reads(&shares), |shares| State::new(shares.iter().sum())).named("state");
-        g.when(
-            &state,
-            move |state| !state.is_small(self.tolerance),
-            |g| {
-                g.repeat_until(
-                    &state,
-                    move |state| state.is_small(self.tolerance),
-                    |g| {
-                        Self::iteration(g, &rows, &parts, &state);
-                    },
-                )
-                .at_most(self.most);
-            },
-        );
+        let is_done = move |state: &State| state.is_small(self.tolerance);
+        let iteration = |g: &Graph<'m>| Self::iteration(g, &rows, &parts, &state);
+        let iterations = |g: &Graph<'m>| _ = g.repeat_until(&state, is_done, iteration).at_most(self.most);
+        g.when(&state, move |state| !is_done(state), iterations);
         let mut run = pool.run(g)?;
         let [values, ..] = vectors;
         let rows = rows.into_iter().map(|rows| run.take(rows)).collect();

@@ -1,13 +1,24 @@
-//! A flow around a cylinder in a channel, by the lattice Boltzmann method: tasks on strips of a field that a graph repeats
-//! until the steps are done, or the flow breaks down.
+//! The flow around a cylinder in a channel, by the lattice Boltzmann method: tasks on strips of a field that a graph
+//! repeats, and that ends early if the flow breaks down.
 //!
 //! ```text
-//! cargo run --release --example lbm -- --size 164 --steps 40000 --image flow.png
+//! cargo run --release --example lbm -- --steps 20000 --image flow.png
 //! ```
 //!
-//! Each step makes a new field of the old one: what moves in a cell comes from its eight neighbours, and relaxes there. The
-//! field is a vector, cut into strips of rows that are data of their own. A strip waits for itself and the two beside it,
-//! and for nothing else.
+//! Each step makes a new field of the old one: what moves in a cell comes from its neighbours, and meets there. The
+//! field is a vector, cut into strips of rows that are data of their own. A strip waits for itself and the two beside
+//! it, and for nothing else. So two strips are enough for two cores, and three are, too. With `--how loop` all strips
+//! wait for each other after each step. The numbers are the same to the last bit in any way.
+//!
+//! Each task also gives the largest speed in its strip. At the end of each time of the loop a task looks at them, and
+//! `repeat_until` asks it whether to go on. So nothing that means nothing is printed: a flow that is faster than sound
+//! ends the loop, and the program says so.
+//!
+//! The method is that of Bhatnagar, Gross and Krook (A model for collision processes in gases, 1954) and of Qian,
+//! d'Humières and Lallemand (Lattice BGK models for Navier-Stokes equation, 1992). The channel is that of Schäfer and
+//! Turek (Benchmark computations of laminar flow around a cylinder, 1996), where the drag is 5.58 at the Reynolds
+//! number 20. Here it is 5.94, 5.73 and 5.65 with 41, 82 and 164 cells across (`--inflow 0.05`). At 100 the lift goes
+//! up and down.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -23,13 +34,13 @@ use millstream::{Data, Graph, Part, Pinning, Pool, Report, reads};
 #[path = "lbm/channel.rs"]
 mod channel;
 
-/// So many steps are in one time of the loop: strips may run ahead of each other within a time, and at its end the graph
-/// asks whether the flow is stable.
+/// So many steps are in one time of the loop: strips may run ahead of each other within a time, and at its end the
+/// graph asks whether the flow is stable.
 const AHEAD: u64 = 16;
 /// Computes the flow around a cylinder in a channel, by the lattice Boltzmann method
 ///
-/// The channel is that of the benchmark of Schäfer and Turek. Its mean density, the largest speed, and the forces on the cylinder
-/// go to standard output, times and the report to standard error.
+/// The channel is that of the benchmark of Schäfer and Turek. Its mean density, the largest speed, and the forces on
+/// the cylinder go to standard output, times and the report to standard error.
 #[derive(Parser)]
 #[command(name = "lbm")]
 struct Args {
@@ -145,10 +156,8 @@ fn run(args: &Args) -> Result<(), String> {
     }
     let cells = channel.width * channel.height;
     let (mean, fastest, drag, lift) = (sums.density, sums.fastest.sqrt(), sums.drag, sums.lift);
-    let mut lines = vec![format!(
-        "{cells} cells after {} steps: mean density {mean:.6}, largest speed {fastest:.6}, drag {drag:.4}, lift {lift:.4}",
-        args.steps
-    )];
+    let what = format!("mean density {mean:.6}, largest speed {fastest:.6}, drag {drag:.4}, lift {lift:.4}");
+    let mut lines = vec![format!("{cells} cells after {} steps: {what}", args.steps)];
     lines.extend(args.check.then(|| "as one cell after the other gives".to_owned()));
     if let Some(report) = report.filter(|_| args.report) {
         say(&format!("\n{report}"));

@@ -1,9 +1,24 @@
-//! Lennard-Jones molecules in a periodic box: tasks on slabs of cells, repeated by a graph until the steps are done, or a
+//! Lennard-Jones molecules in a periodic box: tasks on slabs of cells that a graph repeats, and that ends early if a
 //! molecule is too fast.
 //!
 //! ```text
 //! cargo run --release --example molecules -- --shape droplet --report
 //! ```
+//!
+//! The box is cut into cells, and some layers of cells are a slab. Where the molecules of a slab are is data, and so is
+//! how they move. In a step a slab reads where those in the slabs beside it are, and moves its own. After some steps
+//! molecules change to the cells where they are by then, and that, too, a slab does for itself. So a slab waits for the
+//! two beside it, and a slab with few molecules never holds up one with many. The energies are added up in tasks beside
+//! the steps, for which no slab waits. With `--how loop` all slabs wait for each other after each step, and so do all
+//! for the sum.
+//!
+//! What pulls at a molecule is added up in the order of cells, and in a cell in that of the molecules' names; energies
+//! layer by layer. So places, speeds and energies are the same to the last bit in any way, with any number of workers
+//! and slabs.
+//!
+//! The method is that of Verlet (Computer "experiments" on classical fluids, 1967), in the form with speeds at half
+//! steps; cells and units are as in Allen and Tildesley (Computer simulation of liquids, 1987). The potential ends at a
+//! distance of 2.5, or less in a small box, and is 0 there.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -19,8 +34,8 @@ mod fluid;
 
 /// Computes how Lennard-Jones molecules move in a periodic box
 ///
-/// Their energies go to standard output, times and the report to standard error. All is in units of the molecules: their size,
-/// their mass, and the depth of the potential of two of them.
+/// Their energies go to standard output, times and the report to standard error. All is in units of the molecules:
+/// their size, their mass, and the depth of the potential of two of them.
 #[derive(Parser)]
 #[command(name = "molecules")]
 struct Args {
@@ -302,7 +317,8 @@ impl Fluid {
         2 * self.sort
     }
 
-    /// Adds a task for each slab that moves its molecules by a step, and one that adds up the energies. Nothing waits for that.
+    /// Adds a task for each slab that moves its molecules by a step, and one that adds up the energies. Nothing waits
+    /// for that.
     fn step_tasks<'env>(
         &'env self,
         g: &Graph<'env>,

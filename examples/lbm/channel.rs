@@ -1,4 +1,8 @@
 //! The flow itself: what a step does to a strip of the channel.
+//!
+//! Walls and the cylinder throw back half a cell away from where it came from. So does the left end, which moves (Ladd,
+//! Numerical simulations of particulate suspensions via a discretized Boltzmann equation, 1994). The right end throws
+//! back the opposite (Ginzburg, Verhaeghe and d'Humières, Two-relaxation-time lattice Boltzmann scheme, 2008).
 
 /// So many adjacent cells of a row are a block, which the compiler takes at once.
 const LANES: usize = 4;
@@ -101,8 +105,8 @@ impl Channel {
         field
     }
 
-    /// Makes a strip, which begins at the row `first`, of the new field of those below, at and above it in the old one. Gives
-    /// the square of the largest speed, which is infinite if it is not below the speed of sound.
+    /// Makes a strip, which begins at the row `first`, of the new field of those below, at and above it in the old one.
+    /// Gives the square of the largest speed, which is infinite if it is not below the speed of sound.
     pub(super) fn step(&self, first: usize, [below, own, above]: [&[f64]; 3], out: &mut [f64]) -> f64 {
         let len = self.row();
         let (mut cells, mut fastest) = ([[0.0; LANES]; 9], [0.0; LANES]);
@@ -139,8 +143,8 @@ impl Channel {
         fastest.into_iter().fold(0.0, f64::max)
     }
 
-    /// Gets what moves into a block, from the rows below, at and above it. A wall throws back what was sent there. At both ends
-    /// of the row it is something or other: what lies beside it in memory.
+    /// Gets what moves into a block, from the rows below, at and above it. A wall throws back what was sent there. At
+    /// both ends of the row it is something or other: what lies beside it in memory.
     fn stream(&self, rows: [Option<&[f64]>; 3], own: &[f64], x: usize, cells: &mut Block) {
         for i in 0..9 {
             let from = match rows[1_usize.wrapping_add_signed(-UP[i])] {

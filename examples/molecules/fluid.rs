@@ -171,8 +171,8 @@ impl Fluid {
 
     /// Moves the molecules of a slab by a step: the speeds of its motion change, and `to` is where they are then.
     ///
-    /// What pulls at a molecule is added up in the order of cells and names, so that it does not matter how the cells are
-    /// cut into slabs.
+    /// What pulls at a molecule is added up in the order of cells and names, so that it does not matter how the cells
+    /// are cut into slabs.
     pub(super) fn step(
         &self,
         slab: usize,
@@ -195,11 +195,14 @@ impl Fluid {
                 for number in self.cell(own, layer, y, x) {
                     let place = own.places[number];
                     let mut pull = Pull::default();
-                    for ((slab, layer), dz) in planes {
-                        for (y, dy) in self.beside(y) {
-                            for (x, dx) in self.beside(x) {
-                                let from = [place[0] - dx, place[1] - dy, place[2] - dz];
-                                pull.add(self, from, &slab.places[self.cell(slab, layer, y, x)]);
+                    let gaps = [(place[0], x), (place[1], y), (place[2], z)].map(|(at, row)| self.gaps(at, row));
+                    for (((slab, layer), dz), gap_z) in planes.into_iter().zip(gaps[2]) {
+                        for ((y, dy), gap_y) in self.beside(y).into_iter().zip(gaps[1]) {
+                            for ((x, dx), gap_x) in self.beside(x).into_iter().zip(gaps[0]) {
+                                if gap_x + gap_y + gap_z < self.reach {
+                                    let from = [place[0] - dx, place[1] - dy, place[2] - dz];
+                                    pull.add(self, from, &slab.places[self.cell(slab, layer, y, x)]);
+                                }
                             }
                         }
                     }
@@ -226,7 +229,15 @@ impl Fluid {
         slab.starts[cell]..slab.starts[cell + 1]
     }
 
-    /// A row of cells between those beside it. With each comes how far it is to be moved: where the box ends it begins again.
+    /// The squares of how far a molecule in a row of cells is, at least, from those that belong into the rows beside it.
+    fn gaps(&self, place: f64, row: usize) -> [f64; 3] {
+        let (width, way) = (self.edge / self.cells as f64, self.way.sqrt());
+        let (start, end) = (row as f64 * width, (row + 1) as f64 * width);
+        [place - start - way, 0.0, end - place - way].map(|gap| gap.max(0.0).powi(2))
+    }
+
+    /// A row of cells between those beside it. With each comes how far it is to be moved: where the box ends it begins
+    /// again.
     fn beside(&self, row: usize) -> [(usize, f64); 3] {
         let before = if row == 0 { (self.cells - 1, -self.edge) } else { (row - 1, 0.0) };
         let behind = if row + 1 == self.cells { (0, self.edge) } else { (row + 1, 0.0) };
@@ -272,8 +283,8 @@ fn square(a: Vector) -> f64 {
 
 // ---- the start -----------------------------------------------------------------------------------------------------
 
-/// Where so many molecules are first, from the middle of the box, and how long its edge is: on a cubic lattice, of which some
-/// sites stay free.
+/// Where so many molecules are first, from the middle of the box, and how long its edge is: on a cubic lattice, of
+/// which some sites stay free.
 fn sites(shape: Shape, count: usize) -> (Vec<Vector>, f64) {
     let spacing = DENSITY.cbrt().recip();
     let lattice = |at_least: usize| {
