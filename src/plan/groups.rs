@@ -35,7 +35,10 @@ const MOST: u64 = 16_000;
 const MOST_IN_ORDER: u64 = 4000;
 /// A level is cut into so many groups for each worker at most.
 const CUTS: u64 = 4;
-/// It is cut into more groups than there are workers only if each takes so many nanoseconds. These are there for tasks that
+/// A level that is repeated is cut into so many for each worker, as long as nobody knows how long it takes: a run may repeat it
+/// a thousand times, and learns nothing on its way.
+const CUTS_AGAIN: u64 = 16;
+/// A level is cut into more groups than there are workers only if each takes so many nanoseconds. These are there for tasks that
 /// take longer than before, and each group costs some tens of nanoseconds for every group behind it.
 const WORTH: u64 = 2000;
 /// After so many nanoseconds what one worker has done reaches another one. A level is one group if that is more than others
@@ -266,6 +269,7 @@ struct TaskOf {
 pub(super) struct Shape {
     grouping: Grouping,
     workers: usize,
+    seats: usize,
     before: Lists,
     chains: Chains,
     /// The first rank of each chain.
@@ -284,7 +288,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The shape of a graph without cycles, for so many workers. `blocks` are the blocks of its nodes, if it has any, and `homes`
+    /// The shape of a graph without cycles, for so many workers and seats. `blocks` are the blocks of its nodes, if it has any, and `homes`
     /// their homes, if one has one. Also returns, for each stage, the joint that stands for its end, if something waits for
     /// that.
     pub(super) fn new(
@@ -292,7 +296,7 @@ impl Shape {
         edges: Edges,
         blocks: Option<Vec<Option<usize>>>,
         homes: &[Home],
-        workers: usize,
+        (workers, seats): (usize, usize),
     ) -> (Self, Vec<Option<u32>>) {
         let (nodes, stages) = (&draft.nodes[..], &draft.stages[..]);
         let joins = edges.joins;
@@ -350,6 +354,7 @@ impl Shape {
             Self {
                 grouping,
                 workers,
+                seats,
                 priorities,
                 before,
                 chains,
@@ -381,13 +386,14 @@ impl Shape {
         self.grouping == Grouping::Auto
     }
 
-    /// How many nanoseconds a group is to take, of a level that takes `total`.
-    fn target(&self, total: u64, is_known: bool) -> u64 {
+    /// How many nanoseconds a group is to take, of a level that takes `total`. `repeats`: the level is in a block.
+    fn target(&self, total: u64, is_known: bool, repeats: bool) -> u64 {
         if self.grouping == Grouping::Off {
             return 0;
         }
         let (own, least) = (total / self.workers as u64, if is_known { LEAST } else { UNKNOWN });
-        let target = if is_known { own.min(WORTH.max(own / CUTS)) } else { own / CUTS };
+        let cuts = if repeats && !is_known { CUTS_AGAIN } else { CUTS };
+        let target = if is_known { own.min(WORTH.max(own / cuts)) } else { own / cuts };
         total.div_ceil((total / target.clamp(least, MOST)).max(1)) // equal chunks
     }
 
@@ -433,7 +439,11 @@ impl Shape {
             // A joint may wait for the groups before it, and tasks for the joint.
             let goes_on = is_narrow && was_narrow && own.len() == all.len() && groups.may_grow(total, kind(own[0]));
             was_narrow = is_narrow && !own.is_empty();
-            let target = if is_narrow { u64::MAX } else { self.target(total, is_known) };
+            let target = if is_narrow {
+                u64::MAX
+            } else {
+                self.target(total, is_known, own.iter().any(|chain| self.block(*chain).is_some()))
+            };
             let (mut is_open, first) = (goes_on, groups.ends.len());
             for chain in &*own {
                 let (len, time) = (chains.len(*chain), time(*chain));
@@ -503,7 +513,22 @@ impl Shape {
         let has_priorities = !self.priorities.is_empty();
         let priorities = kinds.iter().filter(|_| has_priorities).map(|(.., priority)| *priority).collect();
         let homes = kinds.into_iter().map(|(home, ..)| home).collect();
-        DagParts { records, blocks, tasks, ends, joints, edges, homes, times: sums, priorities, is_known, inner }
+        let (workers, seats) = (self.workers, self.seats);
+        DagParts {
+            records,
+            blocks,
+            tasks,
+            ends,
+            joints,
+            edges,
+            homes,
+            times: sums,
+            priorities,
+            is_known,
+            workers,
+            seats,
+            inner,
+        }
     }
 
     /// The edges within the groups whose tasks have an order. `group` tells the group of a rank.

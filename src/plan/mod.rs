@@ -159,7 +159,8 @@ impl<'env> Plan<'env> {
         let first = (0..index(slots.len())).filter(|slot| looks(&slots[*slot as usize])).collect();
 
         let block_of = Blocks::of(&draft).map(|blocks| (0..draft.nodes.len()).map(|node| blocks.at(node)).collect());
-        let (shape, stage_ends) = Shape::new(&draft, edges, block_of, &node_homes, shared.workers());
+        let (shape, stage_ends) =
+            Shape::new(&draft, edges, block_of, &node_homes, (shared.workers(), shared.seats.len()));
         let blocks =
             draft.blocks.into_iter().map(|block| Block::new(block.op, block.times, block.enters, block.repeats));
         let dag = Dag::new(shape.group(draft.records, blocks.collect(), None));

@@ -87,7 +87,7 @@ pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
 #[cfg(all(test, loom))]
 pub(crate) use imp::{fork, weakened};
 pub(crate) use runs::{
-    Arrival, bell, countdown, credit, gate, meeting, quiescence, reference_count, sequencer, stretch,
+    Arrival, bell, boards, countdown, credit, gate, meeting, quiescence, reference_count, sequencer, stretch,
 };
 pub(crate) use seats::{asymmetric, claim, marks, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};

@@ -75,6 +75,9 @@ pub(crate) struct DagParts<'env> {
     pub(crate) priorities: Vec<i32>,
     /// Whether that was measured.
     pub(crate) is_known: bool,
+    /// How many workers the pool has, and how many seats.
+    pub(crate) workers: usize,
+    pub(crate) seats: usize,
     pub(crate) inner: Inner,
 }
 

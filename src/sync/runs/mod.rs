@@ -1,6 +1,7 @@
 //! Which pieces of a run may go on, and which thread is the last.
 
 pub(crate) mod bell;
+pub(crate) mod boards;
 pub(crate) mod countdown;
 pub(crate) mod credit;
 pub(crate) mod gate;

@@ -23,6 +23,7 @@ use super::reference_count::ReferenceCount;
 use super::sequencer::{Sequencer, Turn};
 
 mod bell;
+mod boards;
 mod composed;
 mod lift;
 mod marks;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Meter;
 use crate::sync::coherence;
-use crate::{Data, Graph, Pool};
+use crate::{Data, Graph, Pool, reads};
 
 /// A body of so many nanoseconds.
 fn work(nanos: u64) {
@@ -108,6 +108,18 @@ pub(super) static ALL: &[Load] = &[
     ),
     flat("tasks", "65 536 independent tasks of 1 us", |pool, meter| tasks(pool, meter, 1 << 16), (1, 1 << 16, US)),
     flat(
+        "steps",
+        "256 strips of 20 us, 20 times 2 steps",
+        |pool, meter| steps(pool, meter, 20, 2),
+        (40, 256, 20 * US),
+    ),
+    flat(
+        "ahead",
+        "256 strips of 20 us, 3 times 16 steps",
+        |pool, meter| steps(pool, meter, 3, 16),
+        (48, 256, 20 * US),
+    ),
+    flat(
         "keys",
         "key_by and count, 2 M items of 20 ns, 125 000 keys",
         |pool, meter| keys(pool, meter, 2_000_000),
@@ -200,6 +212,26 @@ fn tasks(pool: &Pool, meter: &Meter<'_>, count: u64) {
     for _ in 0..count {
         g.task((), |()| work(US));
     }
+    let mut plan = g.plan(pool).expect("plans");
+    meter.begin();
+    plan.run().expect("runs");
+    meter.end();
+}
+
+/// A stencil on strips of a field, as solvers have it.
+fn steps(pool: &Pool, meter: &Meter<'_>, times: u64, in_one: usize) {
+    const STRIPS: usize = 256;
+    let g = Graph::new();
+    let strips = [0, 1].map(|_| g.chunks(&g.data(vec![0_u8; STRIPS]), 1));
+    g.repeat(times, |g| {
+        for step in 0..in_one {
+            let (from, to) = (&strips[step % 2], &strips[(step + 1) % 2]);
+            for (strip, out) in to.iter().enumerate() {
+                let near = &from[strip.saturating_sub(1)..STRIPS.min(strip + 2)];
+                g.task((reads(near), out.write()), |_| work(20 * US));
+            }
+        }
+    });
     let mut plan = g.plan(pool).expect("plans");
     meter.begin();
     plan.run().expect("runs");

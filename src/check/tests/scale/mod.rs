@@ -183,6 +183,40 @@ fn a_simulation_can_be_repeated() {
 }
 
 #[test]
+fn repeated_strips_stay_where_their_data_is() {
+    use std::sync::Arc;
+    const STRIPS: usize = 64;
+    const TIMES: u64 = 40;
+    let ran_at: Arc<Vec<_>> = Arc::new((0..STRIPS).map(|_| AtomicU64::new(0)).collect());
+    let moved = Arc::new(AtomicU64::new(0));
+    simulate(Setup::new(8, 1), |pool, meter| {
+        let g = crate::Graph::new();
+        let strips = g.chunks(&g.data(vec![0_u8; STRIPS]), 1);
+        g.repeat(TIMES, |g| {
+            for (number, strip) in strips.iter().enumerate() {
+                let (shared, ran_at, moved) = (&pool.shared, ran_at.clone(), moved.clone());
+                g.task(strip.write(), move |_| {
+                    coherence::work(20_000);
+                    coherence::aside(|| {
+                        let seat = Worker::here(shared).map_or(0, |worker| worker.seat.index as u64);
+                        let is_elsewhere = ran_at[number].swap(seat, Ordering::Relaxed) != seat;
+                        moved.fetch_add(is_elsewhere.into(), Ordering::Relaxed);
+                    });
+                });
+            }
+        });
+        let mut plan = g.plan(pool).expect("plans");
+        moved.store(0, Ordering::Relaxed);
+        meter.begin();
+        plan.run().expect("runs");
+        meter.end();
+    });
+    let (moved, all) = (moved.load(Ordering::Relaxed), TIMES * STRIPS as u64);
+    println!("{moved} of {all} strips ran elsewhere than the time before");
+    assert!(moved * 5 < all, "{moved} of {all}: if nobody chooses, it is more than half");
+}
+
+#[test]
 fn one_word_for_all_is_the_collapse_that_it_is_known_to_be() {
     use crate::sync::CachePadded;
     const JOBS: u64 = 5000;

@@ -24,7 +24,6 @@
 //! does when it has seen the same group twice, which takes more time than most groups ([`crate::pool::work::raid`]).
 
 use std::ops::Range;
-use std::ptr::NonNull;
 
 use super::Dag;
 use crate::pool::work::job::{Job, word};
@@ -108,10 +107,8 @@ impl Dag<'_> {
     }
 
     fn push_single(&self, group: u32, position: u32, worker: &Worker<'_>) {
-        #[expect(unsafe_code, reason = "a target is reached from the whole")]
-        // SAFETY: it is a field of this graph.
-        let target = unsafe { NonNull::from(self).byte_add(std::mem::offset_of!(Self, singles)) };
+        let target = self.within(std::mem::offset_of!(Self, singles));
         let home = self.home(group).map(usize::from);
-        worker.push_parts(Job { target: target.cast(), payload: word(position, group) }, 1, home);
+        worker.push_parts(Job { target, payload: word(position, group) }, 1, home);
     }
 }

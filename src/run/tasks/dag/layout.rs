@@ -2,8 +2,9 @@
 
 use std::cmp::Reverse;
 
+use super::boards::NodeBoards;
 use super::broken::{Broken, Cut};
-use super::{Dag, fire, fire_part, fire_single, index};
+use super::{Dag, fire, fire_part, fire_single, fire_ticket, index};
 use crate::pool::work::job::Target;
 use crate::run::tasks::parts::{DagParts, Home, Joint};
 use crate::run::tasks::record::Code;
@@ -11,11 +12,14 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::sync::countdown::FixedCountdown;
 
+/// Paths are as long as each other if none is more than so many times as long.
+const ALIKE: u64 = 2;
+
 impl<'env> Dag<'env> {
     /// Lays out a graph.
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
-        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, times, priorities, is_known, inner } =
-            parts;
+        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, .. } = parts;
+        let DagParts { times, priorities, is_known, inner, workers, seats, .. } = parts;
         let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
         let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
         let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
@@ -50,6 +54,16 @@ impl<'env> Dag<'env> {
         let roots = index(list.len());
         list.extend((0..firing).filter(|node| before[*node as usize] == 0));
         list[roots as usize..].sort_by_key(|node| (home(*node), Reverse(urgent(*node))));
+        let is_worth_it = NodeBoards::are_worth_it(&times, is_known, !blocks.is_empty());
+        let boards = (is_worth_it && workers > 1 && homes.is_empty()).then(|| {
+            let of_nodes = first.iter().zip(&lone).map(|(first, lone)| *first as usize..(first + lone) as usize);
+            let parts = of_nodes.chain(std::iter::once(roots as usize..list.len()));
+            let is_alike = |most: u32, least: u32| {
+                let ((priority, path), (lowest, shortest)) = (urgent(most), urgent(least));
+                priority == lowest && path <= shortest.saturating_mul(ALIKE)
+            };
+            Box::new(NodeBoards::new(&mut list, parts, is_alike, (workers, seats)))
+        });
         let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
         let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
         let order: Vec<u32> = tasks.iter().map(|task| task.record).collect();
@@ -63,6 +77,8 @@ impl<'env> Dag<'env> {
         Self {
             target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
             parts: Target::new(if homes.is_empty() { fire_part::<false> } else { fire_part::<true> }, None),
+            tickets: Target::new(fire_ticket, None),
+            boards,
             singles: Target::new(if homes.is_empty() { fire_single::<false> } else { fire_single::<true> }, None),
             run: std::ptr::null(),
             code: Code::new(records, &order, &ends),

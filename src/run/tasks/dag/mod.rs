@@ -12,6 +12,7 @@
 //! finishes a group continues only with a group that has the same home or none. Groups that wait for nothing are queued
 //! in the same way. If nothing has a home the lists of homes are empty, and a finished group costs one branch more.
 
+mod boards;
 mod broken;
 mod layout;
 mod learn;
@@ -21,6 +22,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
+use boards::NodeBoards;
 use broken::{Broken, Cut};
 
 use crate::pool::Shared;
@@ -58,6 +60,8 @@ pub(crate) struct Dag<'env> {
     parts: Target,
     /// The target of jobs whose payload is a task of a broken group: its position, and the group.
     singles: Target,
+    /// The target of tickets: the payload is the node whose board they are for, and their number.
+    tickets: Target,
     run: *const Run<'static>,
     code: Code<'env>,
     tasks: Box<[TaskAt]>,
@@ -95,6 +99,8 @@ pub(crate) struct Dag<'env> {
     open: Box<[u32]>,
     /// The home of each group; empty if none has one.
     homes: Box<[Home]>,
+    /// Where workers choose among groups, unless none is long or something has a home.
+    boards: Option<Box<NodeBoards>>,
     /// Tasks of this rank and of higher ones do not fire.
     limit: AtomicU32,
     /// What is known of the time of each group, with the parity of the run in which it ran last: 0 if it never ran, 1 if
@@ -130,6 +136,7 @@ impl<'env> Dag<'env> {
         self.target.group = Some(group);
         self.parts.group = Some(group);
         self.singles.group = Some(group);
+        self.tickets.group = Some(group);
     }
 
     pub(crate) fn reset(&mut self) {
@@ -171,7 +178,13 @@ impl<'env> Dag<'env> {
 
     /// Queues the groups without predecessors, and opens the gates without predecessors.
     pub(crate) fn start(&self, run: &Run<'static>, worker: &Worker<'_>) {
-        self.push_homes(self.roots, index(self.list.len()), worker, |_| false);
+        let roots = self.roots..index(self.list.len());
+        if !self.homes.is_empty() {
+            self.push_homes(roots.start, roots.end, worker, |_| false);
+        } else if !roots.is_empty() {
+            let jobs = self.jobs_of(index(self.before.len()), roots.clone());
+            worker.push_parts(jobs(roots.clone()), roots.len() as u64, None);
+        }
         self.open.iter().for_each(|node| self.open(*node, run, worker));
     }
 
@@ -214,13 +227,14 @@ impl<'env> Dag<'env> {
         let shared = begin + self.lone[node as usize];
         let own = self.home(node);
         let stays = |place: u32| !HOMES || self.home_at(place).is_none_or(|home| own == Some(home));
-        let next;
+        let mut next = None;
         if HOMES {
-            next = self.push_homes(begin, shared, worker, stays);
-        } else {
-            next = (begin < shared).then_some(begin);
+            next = self.push_homes(begin, shared, worker, stays).map(|place| self.job(place, place + 1));
+        } else if begin < shared {
+            let jobs = self.jobs_of(node, begin..shared);
+            next = Some(jobs(begin..begin + 1));
             if begin + 1 < shared {
-                self.push::<HOMES>(begin + 1, shared, worker);
+                worker.push_parts(jobs(begin + 1..shared), u64::from(shared - begin - 1), None);
             }
         }
         let mut urgent: Option<u32> = None; // of those so far, the last one
@@ -244,8 +258,8 @@ impl<'env> Dag<'env> {
                 self.push::<HOMES>(place, place + 1, worker);
             }
         }
-        if let Some(place) = next.or(urgent) {
-            worker.continue_with(self.job(place, place + 1));
+        if let Some(job) = next.or_else(|| urgent.map(|place| self.job(place, place + 1))) {
+            worker.continue_with(job);
         }
     }
 
@@ -323,6 +337,14 @@ impl<'env> Dag<'env> {
         Job { target: NonNull::from(self).cast(), payload: word(first, end) }
     }
 
+    /// One of the graph's targets.
+    fn within(&self, offset: usize) -> NonNull<Target> {
+        #[expect(unsafe_code, reason = "a target is reached from the whole")]
+        // SAFETY: it is a field of this graph.
+        let target = unsafe { NonNull::from(self).byte_add(offset) };
+        target.cast()
+    }
+
     /// The job of a part of a group, in the name of one that holds the part until now: one more holder of the group, and
     /// one more token of the run.
     pub(in crate::run::tasks) fn part(&self, group: u32, positions: Range<u32>) -> Job {
@@ -335,10 +357,8 @@ impl<'env> Dag<'env> {
         unsafe {
             jobs.as_ref().tokens.take(1);
         }
-        #[expect(unsafe_code, reason = "a target is reached from the whole")]
-        // SAFETY: it is a field of this graph.
-        let target = unsafe { NonNull::from(self).byte_add(std::mem::offset_of!(Self, parts)) };
-        Job { target: target.cast(), payload: word(positions.start, positions.end) }
+        let target = self.within(std::mem::offset_of!(Self, parts));
+        Job { target, payload: word(positions.start, positions.end) }
     }
 
     /// Where to cut the tasks that are left of a group in two, if that is possible: about in the middle, if they have no
@@ -370,7 +390,12 @@ impl<'env> Dag<'env> {
             worker.push_counted(self.job(middle, end)); // with a token for each of its groups
             end = middle;
         }
-        let group = self.list[first as usize];
+        self.fire_at::<HOMES>(first, run, worker);
+    }
+
+    /// Fires the group or joint at a place of the list.
+    fn fire_at<const HOMES: bool>(&self, place: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        let group = self.list[place as usize];
         if let Some(joint) = (group as usize).checked_sub(self.ends.len()) {
             self.pass::<HOMES>(joint, run, worker);
         } else if self.least[group as usize] >= self.limit.load(Ordering::Relaxed) {
@@ -529,36 +554,48 @@ fn index(count: usize) -> u32 {
     u32::try_from(count).expect("fewer than 2^32 nodes")
 }
 
+/// The graph that a job is about, by its target, and the run.
+///
+/// # Safety
+/// (1) The target is the field at this offset of a linked graph, whose run is alive.
+#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
+unsafe fn of_target<'a>(target: NonNull<Target>, offset: usize) -> (&'a Dag<'a>, &'a Run<'static>) {
+    // SAFETY: (1).
+    let dag = unsafe { target.byte_sub(offset) };
+    // SAFETY: (1).
+    let dag: &Dag<'_> = unsafe { dag.cast().as_ref() };
+    // SAFETY: `link` set the run that owns the graph.
+    (dag, unsafe { &*dag.run })
+}
+
 #[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
 unsafe fn fire<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
-    // SAFETY: the target is the first field of a linked graph; the job's token keeps the run alive.
-    let dag: &Dag<'_> = unsafe { target.cast().as_ref() };
-    // SAFETY: `link` set the run that owns the graph.
-    let run = unsafe { &*dag.run };
+    // SAFETY: (1) the job's token keeps the run alive.
+    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, target)) };
     let (first, end) = split_word(range);
     dag.fire::<HOMES>(first, end, run, worker);
 }
 
 #[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
 unsafe fn fire_part<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
-    // SAFETY: the target is this field of a linked graph; the job's token keeps the run alive.
-    let dag = unsafe { target.byte_sub(std::mem::offset_of!(Dag<'_>, parts)) };
-    // SAFETY: as above.
-    let dag: &Dag<'_> = unsafe { dag.cast().as_ref() };
-    // SAFETY: `link` set the run that owns the graph.
-    let run = unsafe { &*dag.run };
+    // SAFETY: (1) the job's token keeps the run alive.
+    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, parts)) };
     let (start, end) = split_word(range);
     dag.fire_part::<HOMES>(start..end, run, worker);
 }
 
 #[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
 unsafe fn fire_single<const HOMES: bool>(target: NonNull<Target>, task: u64, worker: &Worker<'_>) {
-    // SAFETY: the target is this field of a linked graph; the job's token keeps the run alive.
-    let dag = unsafe { target.byte_sub(std::mem::offset_of!(Dag<'_>, singles)) };
-    // SAFETY: as above.
-    let dag: &Dag<'_> = unsafe { dag.cast().as_ref() };
-    // SAFETY: `link` set the run that owns the graph.
-    let run = unsafe { &*dag.run };
+    // SAFETY: (1) the job's token keeps the run alive.
+    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, singles)) };
     let (position, group) = split_word(task);
     dag.fire_single::<HOMES>(group, position, run, worker);
+}
+
+#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
+unsafe fn fire_ticket(target: NonNull<Target>, tickets: u64, worker: &Worker<'_>) {
+    // SAFETY: (1) the job's token keeps the run alive.
+    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, tickets)) };
+    let (node, count) = split_word(tickets);
+    dag.fire_ticket(node, count, run, worker);
 }
