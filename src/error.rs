@@ -423,6 +423,8 @@ struct Inner {
     /// `None`: no operator has failed.
     operator: Option<String>,
     item: Option<u64>,
+    /// Whether the operator is a task that is repeated.
+    repeated: bool,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
     /// Under a lock only so that the error is `Sync`.
@@ -433,11 +435,16 @@ struct Inner {
 impl RunError {
     pub(crate) fn new(kind: RunErrorKind, message: String, report: Report) -> Self {
         let (operator, item, source, panic) = (None, None, None, Mutex::new(None));
-        Self(Box::new(Inner { kind, operator, item, message, source, panic, report }))
+        Self(Box::new(Inner { kind, operator, item, repeated: false, message, source, panic, report }))
     }
 
     pub(crate) fn at(mut self, operator: String, item: Option<u64>) -> Self {
         (self.0.operator, self.0.item) = (Some(operator), item);
+        self
+    }
+
+    pub(crate) fn repeated(mut self, repeated: bool) -> Self {
+        self.0.repeated = repeated;
         self
     }
 
@@ -463,9 +470,10 @@ impl RunError {
         self.0.operator.as_deref()
     }
 
-    /// How many items the operator was given before the one at which it failed, in stream order.
+    /// How many items the operator was given before the one at which it failed, in stream order. Of a task in a
+    /// [`repeat`](crate::Graph::repeat): how many times it had run before in this run.
     ///
-    /// `None`: the operator is a task, or the order of its items depends on timing (after `merge` or `unordered`).
+    /// `None`: the operator is another task, or the order of its items depends on timing (after `merge` or `unordered`).
     #[must_use]
     pub fn item(&self) -> Option<u64> {
         self.0.item
@@ -522,8 +530,10 @@ impl fmt::Display for RunError {
             RunErrorKind::Closed => f.write_str("the pool is closed")?,
             RunErrorKind::Forked => f.write_str("the pool is of another process")?,
         }
-        if let Some(item) = inner.item {
-            write!(f, " at item {item}")?;
+        match inner.item {
+            Some(times) if inner.repeated => write!(f, " in time {}", times + 1)?,
+            Some(item) => write!(f, " at item {item}")?,
+            None => {}
         }
         if inner.message.is_empty() { Ok(()) } else { write!(f, ": {}", inner.message) }
     }

@@ -190,6 +190,44 @@ fn what_follows_a_failure_in_a_loop_is_absent() {
 }
 
 #[test]
+fn a_report_counts_each_time_of_a_loop_and_an_error_says_which() {
+    let g = Graph::new();
+    let (steps, most) = (g.data(0_u64), g.data(u64::MAX));
+    g.repeat(5, |g| {
+        g.task((), |()| std::thread::sleep(Duration::from_millis(2))).named("before");
+        g.repeat(2, |g| {
+            let step = g.task((steps.write(), most.read()), |(steps, most)| {
+                *steps += 1;
+                assert!(*steps <= *most, "too many");
+            });
+            step.named("step");
+        });
+    });
+    g.task(steps.read(), |_| {}).named("once");
+    let mut plan = g.plan(pool()).expect("sound");
+    let counts = |plan: &millstream::Plan<'_>| {
+        ["before", "step", "once"].map(|name| plan.report().operator(name).expect("a task").items_in())
+    };
+    assert_eq!(counts(&plan), [0, 0, 0], "before the first run");
+    plan.run().expect("nothing fails");
+    assert_eq!(counts(&plan), [5, 10, 1]);
+    let time = plan.report().operator("before").expect("a task").time();
+    assert!(time >= Duration::from_millis(10), "{time:?} for five times of 2 ms");
+
+    plan.set(&steps, 0);
+    plan.set(&most, 5);
+    let error = plan.run().expect_err("the sixth step is one too many");
+    assert_eq!((error.operator(), error.item()), (Some("step"), Some(5)));
+    assert!(error.to_string().starts_with("'step' panicked in time 6: too many"), "{error}");
+    assert_eq!(counts(&plan), [3, 5, 0]);
+
+    plan.set(&steps, 0);
+    plan.set(&most, u64::MAX);
+    plan.run().expect("nothing fails");
+    assert_eq!(counts(&plan), [5, 10, 1], "each run counts for itself");
+}
+
+#[test]
 fn a_question_that_panics_is_named() {
     for inside in [true, false] {
         let g = Graph::new();

@@ -512,6 +512,8 @@ impl Shape {
         let joints = self.joints.iter().map(|(_, joint)| *joint).collect();
         let has_priorities = !self.priorities.is_empty();
         let priorities = kinds.iter().filter(|_| has_priorities).map(|(.., priority)| *priority).collect();
+        let has_blocks = !self.blocks.is_empty();
+        let blocks_of = kinds.iter().filter(|_| has_blocks).map(|(_, block, _)| block.map(index)).collect();
         let homes = kinds.into_iter().map(|(home, ..)| home).collect();
         let (workers, seats) = (self.workers, self.seats);
         DagParts {
@@ -522,6 +524,7 @@ impl Shape {
             joints,
             edges,
             homes,
+            blocks_of,
             times: sums,
             priorities,
             is_known,

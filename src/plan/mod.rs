@@ -304,7 +304,7 @@ impl<'env> Plan<'env> {
         let mut fired = std::mem::take(&mut self.fired);
         fired.clear();
         fired.resize(self.names().len(), false);
-        self.run.get().dag.tasks().for_each(|(op, has_fired, ..)| fired[op] = has_fired);
+        self.run.get().dag.tasks().for_each(|task| fired[task.op] = task.has_fired);
         let results = || (0..).zip(&self.slots).filter(|(_, slot)| slot.maker == Maker::Task);
         results().filter(|(_, slot)| !fired[slot.op as usize]).for_each(|(slot, _)| self.clear(slot));
         let values = &self.values;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Run;
 use super::cancel::{Cancel, Cause, FailedItem, Index};
 use super::flow::ledger::Sums;
+use super::tasks::dag::TaskDid;
 use crate::error::{RunError, RunErrorKind};
 use crate::report::{OperatorProgress, OperatorReport, Progress, Report, StageReport, WorkerReport};
 use crate::unwind;
@@ -22,8 +23,11 @@ impl Run<'_> {
                 Index::Batch(index) => Some(self.before(&item) + index),
                 Index::None => None,
             });
-            let error =
-                |kind, message| RunError::new(kind, message, report(self)).at(self.names.get(failure.op), index);
+            let time = self.dag.times_before(failure.op);
+            let error = |kind, message| {
+                let error = RunError::new(kind, message, report(self));
+                error.at(self.names.get(failure.op), index.or(time)).repeated(time.is_some())
+            };
             return Some(match failure.take_cause().expect("asked once, for the one failure that counts") {
                 Cause::Panic(payload) => {
                     error(RunErrorKind::Panicked, unwind::text(&*payload).to_owned()).with_panic(payload)
@@ -84,24 +88,19 @@ impl Run<'_> {
             }
             report.stages.push(StageReport { batches, time });
         }
-        for (op, fired, time, sampled) in self.dag.tasks() {
-            let items = u64::from(fired);
-            let name = self.names.get(op);
-            let (items_in, items_out, batches) = (items, items, items);
-            operators.push((
-                op,
-                OperatorReport {
-                    name,
-                    stage: None,
-                    items_in,
-                    items_out,
-                    dropped: 0,
-                    batches,
-                    time,
-                    sampled,
-                    retries: 0,
-                },
-            ));
+        for TaskDid { op, times, time, is_estimate, .. } in self.dag.tasks() {
+            let operator = OperatorReport {
+                name: self.names.get(op),
+                stage: None,
+                items_in: times,
+                items_out: times,
+                dropped: 0,
+                batches: times,
+                time,
+                sampled: is_estimate,
+                retries: 0,
+            };
+            operators.push((op, operator));
         }
         operators.sort_by_key(|(op, _)| *op);
         report.operators = operators.into_iter().map(|(_, operator)| operator).collect();

@@ -125,6 +125,19 @@ impl Worker<'_> {
         }
     }
 
+    /// As [`continue_with`](Self::continue_with), but if the newest job of this seat `is_better`, that one runs next in place of
+    /// `job`, which is queued. Both are of the group of the running job.
+    pub(crate) fn continue_with_better(&self, job: Job, is_better: impl FnOnce(&Job) -> bool) {
+        let is_free = self.local(|local| local.next.is_none());
+        match is_free.then(|| self.own.pop_if(is_better)).flatten() {
+            Some(newest) => {
+                self.push_counted(job); // on the running job's token
+                self.continue_with(newest);
+            }
+            None => self.continue_with(job),
+        }
+    }
+
     /// Queues the continuation of the running job behind all others, because this thread will not come to it soon.
     pub(super) fn queue_next(&self) {
         if let Some(next) = self.local(|local| local.next.take()) {

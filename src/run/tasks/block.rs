@@ -27,6 +27,8 @@ pub(crate) struct Block<'env> {
 struct State<'env> {
     /// How often it was gone through.
     done: u64,
+    /// How often it was gone into in this run, or once more.
+    begun: u64,
     enters: Option<Asks<'env>>,
     repeats: Option<Asks<'env>>,
 }
@@ -39,7 +41,19 @@ unsafe impl Sync for Block<'_> {}
 impl<'env> Block<'env> {
     /// `enters` tells whether it is gone into, `repeats` whether it is gone through once more. None: that it is.
     pub(crate) fn new(op: usize, times: u64, enters: Option<Asks<'env>>, repeats: Option<Asks<'env>>) -> Self {
-        Self { op, times, state: UnsafeCell::new(State { done: 0, enters, repeats }) }
+        Self { op, times, state: UnsafeCell::new(State { done: 0, begun: 0, enters, repeats }) }
+    }
+
+    /// A run begins.
+    pub(super) fn reset(&mut self) {
+        self.state.get_mut().begun = 0;
+    }
+
+    /// How often what is in the block has begun in this run. Called when that is over.
+    pub(super) fn times_begun(&self) -> u64 {
+        #[expect(unsafe_code, reason = "nothing runs")]
+        // SAFETY: (1) of `Sync`: neither entry nor exit fires any more.
+        self.state.with_mut(|state| unsafe { (*state).begun })
     }
 
     /// Whether the block is gone into, or once more. Called when its entry or its exit fires, which has this rank.
@@ -60,6 +74,8 @@ impl State<'_> {
         if self.done >= times {
             return Ok(false);
         }
-        asks.as_mut().map_or(Ok(true), |asks| catch_unwind(AssertUnwindSafe(asks)))
+        let goes_in = asks.as_mut().map_or(Ok(true), |asks| catch_unwind(AssertUnwindSafe(asks)))?;
+        self.begun += u64::from(goes_in);
+        Ok(goes_in)
     }
 }

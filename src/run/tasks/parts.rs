@@ -69,6 +69,8 @@ pub(crate) struct DagParts<'env> {
     pub(crate) edges: Vec<(u32, u32)>,
     /// The home of each group.
     pub(crate) homes: Vec<Home>,
+    /// The innermost block of each group. Empty if there are no blocks.
+    pub(crate) blocks_of: Vec<Option<u32>>,
     /// How many nanoseconds each group is expected to take.
     pub(crate) times: Vec<u64>,
     /// The highest priority of each group's tasks. Empty if the user has named none.

@@ -107,18 +107,8 @@ pub(super) static ALL: &[Load] = &[
         (1, 1 << 12, 1000 * US),
     ),
     flat("tasks", "65 536 independent tasks of 1 us", |pool, meter| tasks(pool, meter, 1 << 16), (1, 1 << 16, US)),
-    flat(
-        "steps",
-        "256 strips of 20 us, 20 times 2 steps",
-        |pool, meter| steps(pool, meter, 20, 2),
-        (40, 256, 20 * US),
-    ),
-    flat(
-        "ahead",
-        "256 strips of 20 us, 3 times 16 steps",
-        |pool, meter| steps(pool, meter, 3, 16),
-        (48, 256, 20 * US),
-    ),
+    flat("steps", "256 strips of 20 us, 20 times 2 steps", |pool, meter| steps(pool, meter, 20, 2), (40, 256, 20 * US)),
+    flat("ahead", "256 strips of 20 us, 3 times 16 steps", |pool, meter| steps(pool, meter, 3, 16), (48, 256, 20 * US)),
     flat(
         "keys",
         "key_by and count, 2 M items of 20 ns, 125 000 keys",

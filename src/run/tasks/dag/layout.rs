@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use super::boards::NodeBoards;
 use super::broken::{Broken, Cut};
-use super::{Dag, fire, fire_part, fire_single, fire_ticket, index};
+use super::targets::{fire, fire_part, fire_single, fire_ticket};
+use super::{Dag, index};
 use crate::pool::work::job::Target;
 use crate::run::tasks::parts::{DagParts, Home, Joint};
 use crate::run::tasks::record::Code;
@@ -19,7 +20,7 @@ impl<'env> Dag<'env> {
     /// Lays out a graph.
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
         let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, .. } = parts;
-        let DagParts { times, priorities, is_known, inner, workers, seats, .. } = parts;
+        let DagParts { times, priorities, is_known, inner, workers, seats, blocks_of, .. } = parts;
         let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
         let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
         let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
@@ -79,6 +80,7 @@ impl<'env> Dag<'env> {
             parts: Target::new(if homes.is_empty() { fire_part::<false> } else { fire_part::<true> }, None),
             tickets: Target::new(fire_ticket, None),
             boards,
+            goes_by_level: priorities.is_empty(),
             singles: Target::new(if homes.is_empty() { fire_single::<false> } else { fire_single::<true> }, None),
             run: std::ptr::null(),
             code: Code::new(records, &order, &ends),
@@ -106,6 +108,7 @@ impl<'env> Dag<'env> {
             joints: joints.into(),
             firing,
             blocks: blocks.into(),
+            blocks_of: blocks_of.into(),
             left_out: AtomicBool::new(false),
             tasks: tasks.into(),
             ends: ends.into(),

@@ -92,21 +92,50 @@ impl<'env> Dag<'env> {
         })
     }
 
-    /// What each task did: its operator, whether it fired, its time, and whether the time is an average.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, bool, Duration, bool)> + '_ {
+    /// What each task did.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = TaskDid> + '_ {
         (0..index(self.ends.len())).flat_map(move |group| {
             let (positions, noted) = (self.positions(group), self.nanos[group as usize].load(Ordering::Relaxed));
             let (ran, nanos) = (noted & 1 == self.parity && noted > 1, noted >> 1);
-            let count = positions.len() as u64;
-            let time = if ran && nanos > 1 { Duration::from_nanos(nanos / count) } else { Duration::ZERO };
+            let (count, times) = (positions.len() as u64, self.times_begun(group));
+            let time = if nanos > 1 { nanos / count } else { 0 };
             positions.map(move |position| {
                 let skipped = self.skipped[position as usize / 64].load(Ordering::Relaxed) >> (position % 64) & 1;
-                let fired = ran && skipped == 0;
+                let has_fired = ran && skipped == 0;
                 let op = self.tasks[position as usize].op as usize;
-                (op, fired, if fired { time } else { Duration::ZERO }, count > 1)
+                let times = if has_fired { times } else { times.saturating_sub(1) };
+                let time = Duration::from_nanos(time.saturating_mul(times));
+                TaskDid { op, has_fired, times, time, is_estimate: count > 1 || times > 1 }
             })
         })
     }
+
+    /// How often a group has begun in the last run.
+    fn times_begun(&self, group: u32) -> u64 {
+        let block = self.blocks_of.get(group as usize).copied().flatten();
+        block.map_or(1, |block| self.blocks[block as usize].times_begun())
+    }
+
+    /// How often the task of an operator has ended in the last run before it failed, if it is repeated.
+    pub(crate) fn times_before(&self, op: usize) -> Option<u64> {
+        let position = self.tasks.iter().position(|task| !self.blocks.is_empty() && task.op as usize == op)?;
+        let group = self.ends.partition_point(|end| *end as usize <= position);
+        let block = (*self.blocks_of.get(group)?)?;
+        self.blocks[block as usize].times_begun().checked_sub(1)
+    }
+}
+
+/// What a task did in the last run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskDid {
+    pub(crate) op: usize,
+    /// Whether it has ended, the last time if it is repeated.
+    pub(crate) has_fired: bool,
+    /// How often it has ended, and how long that took in all.
+    pub(crate) times: u64,
+    pub(crate) time: Duration,
+    /// Whether the time is a share of a group's, or the last one multiplied.
+    pub(crate) is_estimate: bool,
 }
 
 /// How many nanoseconds a group took when it was timed last, if it ever was. Asked while nothing runs.

@@ -16,6 +16,7 @@ mod boards;
 mod broken;
 mod layout;
 mod learn;
+mod targets;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -24,6 +25,7 @@ use std::ptr::NonNull;
 
 use boards::NodeBoards;
 use broken::{Broken, Cut};
+pub(crate) use learn::TaskDid;
 
 use crate::pool::Shared;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
@@ -75,6 +77,8 @@ pub(crate) struct Dag<'env> {
     /// First the entry and the exit of each block.
     joints: Box<[Joint]>,
     blocks: Box<[Block<'env>]>,
+    /// The innermost block of each group; empty if there are no blocks.
+    blocks_of: Box<[Option<u32>]>,
     /// The node behind those that fire: groups, entries and exits of blocks, and joints that do nothing.
     firing: u32,
     /// Whether a block was left out in this run.
@@ -97,6 +101,8 @@ pub(crate) struct Dag<'env> {
     roots: u32,
     /// The gates that have no predecessors.
     open: Box<[u32]>,
+    /// Whether no priorities say which groups come first. Groups are numbered by level.
+    goes_by_level: bool,
     /// The home of each group; empty if none has one.
     homes: Box<[Home]>,
     /// Where workers choose among groups, unless none is long or something has a home.
@@ -151,6 +157,7 @@ impl<'env> Dag<'env> {
             self.nanos.iter().for_each(|nanos| nanos.store(other(nanos), Ordering::Relaxed));
             self.skipped.iter().for_each(|skipped| skipped.store(0, Ordering::Relaxed));
         }
+        self.blocks.iter_mut().for_each(Block::reset);
         self.round = self.round.wrapping_add(1);
         self.limit.store(u32::MAX, Ordering::Relaxed);
         self.left_out.store(false, Ordering::Relaxed);
@@ -259,8 +266,18 @@ impl<'env> Dag<'env> {
             }
         }
         if let Some(job) = next.or_else(|| urgent.map(|place| self.job(place, place + 1))) {
-            worker.continue_with(job);
+            worker.continue_with_better(job, |newest| self.is_before(newest, &job));
         }
+    }
+
+    /// Whether a job is about a group of a level before the one that another job is about, which has several tasks. Such a group
+    /// waits for two groups of the level before, as each level is cut anew. If its worker went on and on with what it makes
+    /// ready, others would soon have nothing that is ready. With groups of one task it does so: their data is in its cache.
+    fn is_before(&self, job: &Job, other: &Job) -> bool {
+        let is_range = |job: &Job| job.target == NonNull::from(self).cast();
+        let group = |job: &Job| self.list[split_word(job.payload).0 as usize];
+        let has_several = |group: u32| (group as usize) < self.ends.len() && self.positions(group).len() > 1;
+        self.goes_by_level && is_range(job) && is_range(other) && has_several(group(other)) && group(job) < group(other)
     }
 
     /// Opens a gate, unless a task that it waits for has not fired.
@@ -335,14 +352,6 @@ impl<'env> Dag<'env> {
 
     fn job(&self, first: u32, end: u32) -> Job {
         Job { target: NonNull::from(self).cast(), payload: word(first, end) }
-    }
-
-    /// One of the graph's targets.
-    fn within(&self, offset: usize) -> NonNull<Target> {
-        #[expect(unsafe_code, reason = "a target is reached from the whole")]
-        // SAFETY: it is a field of this graph.
-        let target = unsafe { NonNull::from(self).byte_add(offset) };
-        target.cast()
     }
 
     /// The job of a part of a group, in the name of one that holds the part until now: one more holder of the group, and
@@ -552,50 +561,4 @@ const PARTS: usize = 1024;
 /// A count of nodes or positions.
 fn index(count: usize) -> u32 {
     u32::try_from(count).expect("fewer than 2^32 nodes")
-}
-
-/// The graph that a job is about, by its target, and the run.
-///
-/// # Safety
-/// (1) The target is the field at this offset of a linked graph, whose run is alive.
-#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
-unsafe fn of_target<'a>(target: NonNull<Target>, offset: usize) -> (&'a Dag<'a>, &'a Run<'static>) {
-    // SAFETY: (1).
-    let dag = unsafe { target.byte_sub(offset) };
-    // SAFETY: (1).
-    let dag: &Dag<'_> = unsafe { dag.cast().as_ref() };
-    // SAFETY: `link` set the run that owns the graph.
-    (dag, unsafe { &*dag.run })
-}
-
-#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
-unsafe fn fire<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
-    // SAFETY: (1) the job's token keeps the run alive.
-    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, target)) };
-    let (first, end) = split_word(range);
-    dag.fire::<HOMES>(first, end, run, worker);
-}
-
-#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
-unsafe fn fire_part<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
-    // SAFETY: (1) the job's token keeps the run alive.
-    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, parts)) };
-    let (start, end) = split_word(range);
-    dag.fire_part::<HOMES>(start..end, run, worker);
-}
-
-#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
-unsafe fn fire_single<const HOMES: bool>(target: NonNull<Target>, task: u64, worker: &Worker<'_>) {
-    // SAFETY: (1) the job's token keeps the run alive.
-    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, singles)) };
-    let (position, group) = split_word(task);
-    dag.fire_single::<HOMES>(group, position, run, worker);
-}
-
-#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
-unsafe fn fire_ticket(target: NonNull<Target>, tickets: u64, worker: &Worker<'_>) {
-    // SAFETY: (1) the job's token keeps the run alive.
-    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, tickets)) };
-    let (node, count) = split_word(tickets);
-    dag.fire_ticket(node, count, run, worker);
 }
