@@ -7,7 +7,7 @@
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
-//! | `control.look` | `seal`, `let_go`: lock | `with_run`: lock, while it looks | the end of the look: nobody looks at a run whose end is decided, or that was freed | `loom_control_looks_at_no_run_that_is_over` |
+//! | `control.look` | `seal`, `let_go`: lock | `with_run`: lock, while it looks | the end of the look: nobody looks at a run whose end is decided, or that was freed | `loom_control_looks_at_no_run_that_is_over`, `loom_cancel_stops_no_later_run` |
 //! | `control.poll` | `is_over_now`: lock | `poll`: lock, from the look until the task is among those that are told | that the run is over | `loom_control_tells_the_task` |
 
 use std::task::{Context, Poll};

@@ -4,11 +4,21 @@
 //! the total may come in any order, from any thread. One word starts at [`UNKNOWN`]. Each arrival takes one off; the
 //! total takes `UNKNOWN - total` off. The thread that brings the word to zero is the last one.
 //!
+//! # What an arrival carries
+//! A count that is fixed is one of a task graph: how many of those that a task waits for have not finished.
+//! * Whoever is the last to arrive starts the count over before it lets the task begin. So in the next run, or the next
+//!   time of a loop, the count is ready, and nobody goes through all counts. All who arrive then come after that: they
+//!   come after the task, or after the end of the run.
+//! * A task that fails lowers the limit, the rank from which on no task fires, before it arrives
+//!   ([`crate::run::cancel`]). The limit itself orders nothing. But the last to arrive sees it, whichever thread has
+//!   lowered it. So nothing fires that waits for a failure, and that would find its data half written. A task that
+//!   waits for no failure may miss the limit, and fires.
+//!
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
 //! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
-//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once`, `loom_block_is_gone_through_again`, `loom_broken_group_goes_task_by_task` |
+//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once`, `loom_block_is_gone_through_again`, `loom_broken_group_goes_task_by_task`, `loom_broken_group_is_shared_out`, `loom_broken_group_is_broken_once`, `loom_diamond_is_run_again`, `loom_what_waits_for_a_failure_does_not_fire` |
 
 use super::Arrival;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};

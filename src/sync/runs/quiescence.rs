@@ -25,6 +25,11 @@
 //! If K1 finds no token, what came in before had its K5 before its token was given back. So what the look cannot have
 //! seen is noted after K1: K3 sees it, or the note differs from what K3 stores.
 //!
+//! # One run after the other
+//! A group that was waited for starts over in plain memory: its counts, its limits, this word. A thread of the run before
+//! may still be on its way out of it. But a thread whose tokens were not the last ones touches nothing of the group any
+//! more, and the one whose tokens were the last ones touches nothing behind the latch that it sets.
+//!
 //! # Invariants
 //! * I1: tokens in the word = tokens in caches + tokens of queued jobs + tokens of running jobs.
 //! * I2: only the holder of a token (a running job of the group) takes more, or puts units outside. So zero is final.
@@ -32,7 +37,7 @@
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
-//! | `quiescence.give` | `give_back`: RMW, AcqRel | the one that reaches zero | all that jobs of the group did, to the last one | `loom_quiescence_last_sees_all` |
+//! | `quiescence.give` | `give_back`: RMW, AcqRel | the one that reaches zero | all that jobs of the group did, to the last one | `loom_quiescence_last_sees_all`, `loom_diamond_is_run_again` |
 //! | `quiescence.look` | `give_back`: RMW | K1: CAS, Acquire | what jobs of the group did | `loom_quiescence_idle_is_looked_at` |
 
 use crate::sync::atomic::{AtomicU64, Ordering};

@@ -29,8 +29,8 @@
 //! # Edges
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
-//! | `stretch.begin` | B1, then B2 | B3 | not (B3 misses T1 and T3 misses B1) | `loom_stretch_gives_each_thing_once` |
-//! | `stretch.take` | T1, then T2 | T3 | the same | `loom_stretch_gives_each_thing_once` |
+//! | `stretch.begin` | B1, then B2 | B3 | not (B3 misses T1 and T3 misses B1) | `loom_stretch_gives_each_thing_once`, `loom_stretch_is_cut_twice`, `loom_broken_group_is_broken_once` |
+//! | `stretch.take` | T1, then T2 | T3 | the same | `loom_stretch_gives_each_thing_once`, `loom_stretch_is_cut_twice` |
 
 use std::ops::Range;
 

@@ -25,6 +25,7 @@ use super::sequencer::{Sequencer, Turn};
 mod bell;
 mod boards;
 mod composed;
+mod diamond;
 mod lift;
 mod marks;
 mod meeting;

@@ -127,6 +127,37 @@ fn loom_control_looks_at_no_run_that_is_over() {
     });
 }
 
+/// A run is cancelled while it ends, and then started over. The cancel stops tasks of this run or none: those of the next one
+/// fire.
+#[test]
+fn loom_cancel_stops_no_later_run() {
+    use loom::sync::atomic::{AtomicU32, Ordering};
+    check(&["control.look"], || {
+        // Tasks of this rank and of higher ones must not fire.
+        let limit = Arc::new(AtomicU32::new(u32::MAX));
+        let control = Arc::new(Control::new(Arc::as_ptr(&limit)));
+        let last_worker = {
+            let (limit, control) = (limit.clone(), control.clone());
+            thread::spawn(move || {
+                let fires = 0 < limit.load(Ordering::Relaxed);
+                control.seal();
+                control.is_over_now();
+                fires
+            })
+        };
+        let canceller = {
+            let control = control.clone();
+            thread::spawn(move || control.with_run(|limit| limit.fetch_min(0, Ordering::Relaxed)).is_some())
+        };
+        control.wait();
+        control.let_go();
+        limit.store(u32::MAX, Ordering::Relaxed); // starts over
+        let (fired, cancelled) = (last_worker.join().expect("no panic"), canceller.join().expect("no panic"));
+        assert!(fired || cancelled, "a task is left out only if the run was cancelled");
+        assert_eq!(limit.load(Ordering::Relaxed), u32::MAX, "the next run is another one");
+    });
+}
+
 /// A task begins to wait for a run while that ends. It hears of it.
 #[test]
 fn loom_control_tells_the_task() {

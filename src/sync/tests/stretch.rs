@@ -11,23 +11,23 @@ use super::super::stretch::Stretch;
 use super::{Plain, check};
 use crate::sync::{Arrival, Mutex};
 
-/// Three things, as the tasks of a group, and who holds some of them.
-struct Group {
+/// Some things, as the tasks of a group, and who holds some of them.
+struct Group<const N: usize = 3> {
     stretch: Stretch,
     lock: Mutex<()>,
     was_cut: AtomicU32,
     holders: FixedCountdown,
-    done: [Plain; 3],
+    done: [Plain; N],
 }
 
-impl Group {
+impl<const N: usize> Group<N> {
     fn new() -> Self {
         Self {
-            stretch: Stretch::new(0..3),
+            stretch: Stretch::new(0..N as u32),
             lock: Mutex::new(()),
             was_cut: AtomicU32::new(0),
             holders: FixedCountdown::new(1),
-            done: [(); 3].map(|()| Plain::new()),
+            done: [(); N].map(|()| Plain::new()),
         }
     }
 
@@ -72,7 +72,7 @@ impl Group {
 #[test]
 fn loom_stretch_gives_each_thing_once() {
     check(&["stretch.begin", "stretch.take", "countdown.fixed"], || {
-        let group = Arc::new(Group::new());
+        let group = Arc::new(Group::<3>::new());
         let taker = {
             let group = group.clone();
             thread::spawn(move || group.take())
@@ -86,10 +86,8 @@ fn loom_stretch_gives_each_thing_once() {
 /// Two takers, one after the other in some order.
 #[test]
 fn loom_stretch_is_cut_twice() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    super::check_with(&builder, &[], || {
-        let group = Arc::new(Group::new());
+    super::check_with(&bounded(3), &["stretch.begin", "stretch.take", "countdown.fixed"], || {
+        let group = Arc::new(Group::<3>::new());
         let takers = [(); 2].map(|()| {
             let group = group.clone();
             thread::spawn(move || group.take())
@@ -100,16 +98,22 @@ fn loom_stretch_is_cut_twice() {
     });
 }
 
-/// Three tasks: the last one waits for the other two. Their group is broken: what is left of it goes task by task.
-struct Broken {
-    group: Group,
+/// Some tasks: the last one waits for all others. Their group is broken: what is left of it goes task by task.
+struct Broken<const N: usize> {
+    group: Group<N>,
     /// How many of those that the last task waits for have not arrived at it.
     missing: FixedCountdown,
 }
 
-impl Broken {
+impl<const N: usize> Broken<N> {
+    const LAST: u32 = N as u32 - 1;
+
+    fn new() -> Self {
+        Self { group: Group::new(), missing: FixedCountdown::new(Self::LAST) }
+    }
+
     /// Takes all that is left, twice in a row as a raid does, and says how often that has ended the group.
-    fn raid(&self) -> u32 {
+    fn raid(self: &Arc<Self>) -> u32 {
         let lock = self.group.lock.lock();
         let taken = [(); 2].map(|()| self.take_rest());
         drop(lock);
@@ -127,22 +131,30 @@ impl Broken {
         Some(taken)
     }
 
-    fn break_open(&self, taken: &Range<u32>) -> u32 {
-        let ended: u32 = taken.clone().filter(|task| *task == 1).map(|task| self.single(task)).sum();
+    /// If several tasks are ready, another thread takes the first of them.
+    fn break_open(self: &Arc<Self>, taken: &Range<u32>) -> u32 {
+        let mut ready = taken.start..taken.end.min(Self::LAST);
+        let shared = if ready.len() > 1 { ready.next() } else { None };
+        let other = shared.map(|task| {
+            let broken = self.clone();
+            thread::spawn(move || broken.single(task))
+        });
+        let ended: u32 = ready.map(|task| self.single(task)).sum();
         let before = (0..taken.start - 1).map(|task| self.arrive_within(task, taken.start)).sum::<u32>();
-        ended + before + self.group.arrive()
+        ended + before + self.group.arrive() + other.map_or(0, |other| other.join().expect("no panic"))
     }
 
     fn single(&self, task: u32) -> u32 {
-        if task == 2 {
-            assert!(self.group.done[..2].iter().all(|before| before.get() == 1), "it waits for both");
+        if task == Self::LAST {
+            assert!(self.group.done[..N - 1].iter().all(|before| before.get() == 1), "it waits for all others");
         }
         self.group.done[task as usize].add();
         self.arrive_within(task, task + 1) + self.group.arrive()
     }
 
     fn arrive_within(&self, task: u32, rest: u32) -> u32 {
-        if task < 2 && rest <= 2 && self.missing.arrive() == Arrival::Last { self.single(2) } else { 0 }
+        let waits = task < Self::LAST && rest <= Self::LAST;
+        if waits && self.missing.arrive() == Arrival::Last { self.single(Self::LAST) } else { 0 }
     }
 
     fn own(&self) -> u32 {
@@ -162,21 +174,46 @@ impl Broken {
         }
         self.arrive_within(at - 1, at) + self.group.arrive()
     }
+
+    /// The owner goes through the tasks while others raid it.
+    fn goes_through(raiders: usize) {
+        let broken = Arc::new(Self::new());
+        let raiders: Vec<_> = (0..raiders)
+            .map(|_| {
+                let broken = broken.clone();
+                thread::spawn(move || broken.raid())
+            })
+            .collect();
+        let mut ended = broken.own();
+        raiders.into_iter().for_each(|raider| ended += raider.join().expect("no panic"));
+        assert_eq!(ended, 1, "the group ends once");
+        assert!(broken.group.done.iter().all(|task| task.get() == 1), "each was done once");
+    }
+}
+
+fn bounded(preemptions: usize) -> loom::model::Builder {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder
 }
 
 /// A task of a broken group runs when those before it have ended, whoever ran them; the group ends once.
 #[test]
 fn loom_broken_group_goes_task_by_task() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    super::check_with(&builder, &["stretch.begin", "stretch.take", "countdown.fixed"], || {
-        let broken = Arc::new(Broken { group: Group::new(), missing: FixedCountdown::new(2) });
-        let raider = {
-            let broken = broken.clone();
-            thread::spawn(move || broken.raid())
-        };
-        let ended = broken.own() + raider.join().expect("no panic");
-        assert_eq!(ended, 1, "the group ends once");
-        assert!(broken.group.done.iter().all(|task| task.get() == 1), "each was done once");
-    });
+    let edges = ["stretch.begin", "stretch.take", "countdown.fixed"];
+    super::check_with(&bounded(3), &edges, || Broken::<3>::goes_through(1));
+}
+
+/// The tasks of a broken group run on three threads. The last one to arrive sees what all have done.
+#[test]
+fn loom_broken_group_is_shared_out() {
+    let edges = ["stretch.begin", "stretch.take", "countdown.fixed"];
+    super::check_with(&bounded(3), &edges, || Broken::<4>::goes_through(1));
+}
+
+/// Two raiders come at the same time. One of them breaks the group, and the other one leaves it alone.
+#[test]
+fn loom_broken_group_is_broken_once() {
+    let edges = ["stretch.begin", "stretch.take", "countdown.fixed"];
+    super::check_with(&bounded(3), &edges, || Broken::<3>::goes_through(2));
 }

@@ -7,8 +7,8 @@
 //! # Edges
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
-//! | `latch.set` | `set`: store | `is_set`: load | everything done before the latch was set | `loom_latch_hands_over` |
-//! | `latch.seen` | `set`: store | `is_set`: load | the same | `loom_latch_hands_over` |
+//! | `latch.set` | `set`: store | `is_set`: load | everything done before the latch was set | `loom_latch_hands_over`, `loom_diamond_is_run_again` |
+//! | `latch.seen` | `set`: store | `is_set`: load | the same | `loom_latch_hands_over`, `loom_diamond_is_run_again` |
 
 use super::parker::Parker;
 use crate::sync::atomic::{AtomicBool, Ordering};
