@@ -82,14 +82,14 @@ fn tasks(pool: &Pool, meeting: &Meeting, tiny: usize) {
     pool.run(g).expect("runs");
 }
 
-/// Tasks that were short in all runs before, and all workers asleep.
-fn tasks_again(pool: &Pool, meeting: &Meeting) {
+/// So many tasks that were short in all runs before, and all workers asleep. Now the first one and one other take long.
+fn tasks_again(pool: &Pool, meeting: &Meeting, count: usize, other: usize) {
     let meets = AtomicBool::new(false);
     let g = Graph::new();
-    for i in 0..16 {
+    for i in 0..count {
         let meets = &meets;
         g.task((), move |()| {
-            if i < 2 && meets.load(Ordering::SeqCst) {
+            if (i == 0 || i == other) && meets.load(Ordering::SeqCst) {
                 meeting.long();
             }
         });
@@ -204,7 +204,8 @@ const SHAPES: &[(&str, Shape)] = &[
     }),
     ("tasks beside tiny ones", |p, m| tasks(p, m, 3)),
     ("tasks beside many tiny ones", |p, m| tasks(p, m, 300)),
-    ("tasks that were short before", tasks_again),
+    ("tasks that were short before", |p, m| tasks_again(p, m, 16, 1)),
+    ("three tasks that were short before, the first and the last", |p, m| tasks_again(p, m, 3, 2)),
     ("items of a range", |p, m| {
         let g = Graph::new();
         g.range(0..1000_usize).for_each(two_of(1000, m));
