@@ -38,7 +38,8 @@ impl Units {
         self.except.extend(self.consumed.iter().map(|(unit, _)| *unit));
     }
 
-    /// Only these were made. They may have been consumed by tasks that have fired.
+    /// Only these were made. They may have been consumed by tasks that have fired. One that a loop has made again since
+    /// then, and no branch has consumed again, counts as consumed.
     pub(super) fn were_made(&mut self, made: impl Iterator<Item = u32>, has_fired: impl Fn(usize) -> bool) {
         self.are_there = false;
         self.except.clear();

@@ -16,7 +16,6 @@ use super::credit::{Credits, IssueJob, SourceTurn};
 use super::event_count::{At, EventCount, Prefer};
 use super::gate::Gate;
 use super::imp_loom::fails_without;
-use super::latch::Latch;
 use super::parker::Parker;
 use super::quiescence::{Left, Quiescence};
 use super::reference_count::ReferenceCount;
@@ -26,6 +25,7 @@ mod bell;
 mod boards;
 mod composed;
 mod diamond;
+mod latch;
 mod lift;
 mod marks;
 mod meeting;
@@ -103,29 +103,6 @@ fn loom_parker_hands_over() {
         assert_eq!(shared.1.get(), 1, "the waker's write is visible");
         waker.join().expect("no panic");
         assert!(!shared.0.try_take(), "the token was taken");
-    });
-}
-
-#[test]
-fn loom_latch_hands_over() {
-    check(&["latch.set", "latch.seen"], || {
-        let shared = Arc::new((Latch::new(), Plain::new(), Parker::new()));
-        let setter = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                shared.1.add();
-                #[expect(unsafe_code, reason = "the setter's contract is what is modelled")]
-                // SAFETY: (1) alive in the Arc; (2) set once.
-                unsafe {
-                    Latch::set(&raw const shared.0, &shared.2);
-                }
-            })
-        };
-        while !shared.0.is_set() {
-            shared.2.park();
-        }
-        assert_eq!(shared.1.get(), 1, "the setter's write is visible");
-        setter.join().expect("no panic");
     });
 }
 

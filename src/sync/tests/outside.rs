@@ -127,8 +127,8 @@ fn loom_control_looks_at_no_run_that_is_over() {
     });
 }
 
-/// A run is cancelled while it ends, and then started over. The cancel stops tasks of this run or none: those of the next one
-/// fire.
+/// A run is cancelled while it ends, and then started over. The cancel stops tasks of this run or none: those of the
+/// next one fire.
 #[test]
 fn loom_cancel_stops_no_later_run() {
     use loom::sync::atomic::{AtomicU32, Ordering};

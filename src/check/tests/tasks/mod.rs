@@ -1,0 +1,20 @@
+//! Random programs of tasks over data, with loops, branches, homes, data that is taken, and streams between them,
+//! against the same program run by a loop.
+//!
+//! | what | where |
+//! |---|---|
+//! | values that notice who has them, and whether they are dropped once | [`values`] |
+//! | programs, and how they are drawn | [`program`] |
+//! | what a program means | [`sequential`] |
+//! | the same as a graph | [`parallel`] |
+//! | what must hold of the two | [`property`] |
+//! | groups that are broken behind a long task | [`broken`] |
+
+mod broken;
+mod parallel;
+mod program;
+mod property;
+mod sequential;
+mod values;
+
+use values::mix;
