@@ -271,7 +271,7 @@ impl<'env> Plan<'env> {
         Ok(())
     }
 
-    /// Groups the tasks as if each took the nanoseconds that `nanos` gives.
+    /// Groups the tasks as if each had taken the nanoseconds that `nanos` gives.
     #[cfg(test)]
     pub(crate) fn pretend(&mut self, mut nanos: impl FnMut() -> u32) {
         let shape = &self.shape;
@@ -279,6 +279,7 @@ impl<'env> Plan<'env> {
             let times: Vec<u32> = times.iter().map(|_| nanos()).collect();
             shape.group(records, blocks, Some(&times))
         });
+        self.run.pretend();
     }
 
     /// A run has ended. If it has failed, or has left a block out, drops the results of earlier runs that are left, because
