@@ -5,6 +5,7 @@
 mod byhand;
 mod child;
 mod cli;
+mod graphs;
 mod machine;
 mod measure;
 mod peers;

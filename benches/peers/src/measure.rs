@@ -188,6 +188,14 @@ pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// The mean time of some runs, after one that does not count. A run says how long it took, less what belongs to the
+/// measuring.
+pub fn mean_wall_ms(again: u64, mut run: impl FnMut() -> Duration) -> Figures {
+    run();
+    let time: Duration = (0..again).map(|_| run()).sum();
+    vec![(Metric::WallMs, milliseconds(time) / again as f64)]
+}
+
 /// The round trips of `call` out of 5 ms of idleness each, after two that do not count.
 pub fn latency(tries: u64, mut call: impl FnMut()) -> Figures {
     const IDLE: Duration = Duration::from_millis(5);

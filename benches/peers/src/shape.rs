@@ -43,7 +43,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn of(tasks: usize, mut before: impl FnMut(u32) -> Vec<u32>) -> Self {
+    /// Each comes after those that `before` says, all of which have smaller numbers.
+    pub fn of(tasks: usize, mut before: impl FnMut(u32) -> Vec<u32>) -> Self {
         let mut lists = Lists::default();
         for task in 0..u32::try_from(tasks).expect("few tasks") {
             let before = before(task);

@@ -8,6 +8,7 @@ pub mod w4;
 pub mod w5;
 pub mod w6;
 pub mod w7;
+pub mod w8;
 pub mod w9;
 
 use crate::cli::Options;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Workload> {
         w5::workloads(),
         w6::workloads(),
         w7::workloads(),
+        w8::workloads(),
         w9::workloads(),
         w10::workloads(),
     ]

@@ -1,21 +1,20 @@
 //! W3: task graphs that are built once and run again and again.
 
 use std::hint::black_box;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use millstream::access::Access;
 use millstream::{Data, Graph, Plan, Pool};
-use rayon::prelude::*;
 
 use super::Workload;
-use crate::byhand::Crew;
 use crate::cli::Options;
+use crate::graphs::{self, Runner, Tasks, Work};
 use crate::machine;
-use crate::measure::{Figures, Lineup, Metric, milliseconds, ns_per, time};
-use crate::peers::{self, Peer};
-use crate::shape::{Lists, Shape};
+use crate::measure::{Figures, Lineup, Metric, mean_wall_ms, ns_per, time};
+use crate::peers::Peer;
+use crate::shape::Shape;
 use crate::tasks::{self, MICROSECOND};
 
 /// Runs of a graph in one turn, and of the one whose tasks work. The first one counts apart, and those in which a plan may learn
@@ -121,55 +120,11 @@ fn millstream_plan(pool: &Pool, shape: &Shape, kind: KindOf) -> Plan<'static> {
     g.plan(pool).expect("a sound graph")
 }
 
-/// What rayon's users do with a graph.
-enum Rayon {
-    /// The tasks of a level at the same time, level after level.
-    Levels(Vec<Vec<u32>>),
-    /// Spawns what has become ready: levels of one task would be a plain loop.
-    Spawn { after: Lists, before: Vec<u32>, missing: Vec<AtomicU32> },
-}
-
-impl Rayon {
-    fn build(shape: &Shape) -> Self {
-        let levels = shape.levels();
-        if levels.len() < shape.tasks() {
-            return Self::Levels(levels);
-        }
-        let before: Vec<u32> = (0..shape.tasks()).map(|task| shape.before.of(task).len() as u32).collect();
-        let missing = before.iter().map(|count| AtomicU32::new(*count)).collect();
-        Self::Spawn { after: shape.after(), before, missing }
-    }
-
-    fn run(&self, kind: KindOf) {
-        match self {
-            Self::Levels(levels) => {
-                levels.iter().for_each(|level| level.par_iter().for_each(|task| fire(kind(*task))));
-            }
-            Self::Spawn { before, .. } => rayon::scope(|scope| {
-                let roots = (0..before.len()).filter(|task| before[*task] == 0);
-                roots.for_each(|task| scope.spawn(move |scope| self.fire(task, kind, scope)));
-            }),
-        }
-    }
-
-    fn fire<'scope>(&'scope self, task: usize, kind: KindOf, scope: &rayon::Scope<'scope>) {
-        fire(kind(task as u32));
-        let Self::Spawn { after, before, missing } = self else { return };
-        for &task in after.of(task) {
-            let task = task as usize;
-            if missing[task].fetch_sub(1, Ordering::AcqRel) == 1 {
-                missing[task].store(before[task], Ordering::Relaxed);
-                scope.spawn(move |scope| self.fire(task, kind, scope));
-            }
-        }
-    }
-}
-
 fn lineup(options: &Options, shape: Shape, kind: KindOf) -> Lineup {
     let again = options.size(AGAIN, 2);
-    let shape = Rc::new(shape);
+    let shape = Arc::new(shape);
     let mut lineup = Lineup::new(options);
-    let serial = Rc::clone(&shape);
+    let serial = Arc::clone(&shape);
     lineup.serial(move |_| {
         let tasks = serial.tasks() as u64;
         let once = || (0..black_box(tasks)).for_each(|task| fire(kind(task as u32)));
@@ -177,39 +132,44 @@ fn lineup(options: &Options, shape: Shape, kind: KindOf) -> Lineup {
         vec![(Metric::NsPerTask, ns_per(tasks * again, time))]
     });
     lineup.each(Peer::Millstream, |threads| {
-        let (options, shape) = (options.clone(), Rc::clone(&shape));
+        let (options, shape) = (options.clone(), Arc::clone(&shape));
         move |_| {
             let pool = options.millstream(threads);
             let build = || millstream_plan(&pool, &shape, kind);
             measure(&shape, again, build, |plan| plan.run().expect("nothing fails"))
         }
     });
-    lineup.each(Peer::Rayon, |threads| {
-        let shape = Rc::clone(&shape);
-        move |_| {
-            let (pool, shape) = (peers::rayon_pool(threads), &*shape);
-            pool.install(|| measure(shape, again, || Rayon::build(shape), |graph| graph.run(kind)))
-        }
-    });
-    lineup.each(Peer::ByHand, |threads| {
-        let shape = Rc::clone(&shape);
-        move |_| {
-            let build = || Crew::new(threads, &shape, move |task| fire(kind(task)));
-            measure(&shape, again, build, |crew| crew.run())
-        }
-    });
-    #[cfg(feature = "tbb")]
-    lineup.each(Peer::Tbb, |threads| {
-        let shape = Rc::clone(&shape);
-        move |_| {
-            let pool = crate::tbb::Pool::new(threads);
-            let build = || pool.graph(&shape, move |task| fire(kind(task)));
-            let mut figures = measure(&shape, again, build, |graph| graph.run());
-            figures.retain(|(metric, _)| *metric != Metric::BytesPerTask); // it has an allocator of its own
-            figures
-        }
-    });
+    graphs::add_peers(&mut lineup, &Empty { shape, again, kind });
     lineup
+}
+
+/// Empty tasks, for peers that run numbered ones.
+#[derive(Clone)]
+struct Empty {
+    shape: Arc<Shape>,
+    again: u64,
+    kind: KindOf,
+}
+
+struct Fire(KindOf);
+
+impl Tasks for Fire {
+    #[inline]
+    fn call(&self, task: u32) {
+        fire((self.0)(task));
+    }
+}
+
+impl Work for Empty {
+    type Tasks = Fire;
+
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn measure<G: Runner>(&self, build: impl FnOnce(Fire) -> G) -> Figures {
+        measure(&self.shape, self.again, || build(Fire(self.kind)), Runner::run)
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -232,13 +192,6 @@ impl Cells {
         Self { shape: shape.clone(), values: (0..shape.tasks()).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    // Relaxed: whoever keeps the order of tasks orders these too.
-    fn compute(&self, task: u32) {
-        let before = self.shape.before.of(task as usize).iter();
-        let value = value(before.map(|from| self.values[*from as usize].load(Ordering::Relaxed)));
-        self.values[task as usize].store(value, Ordering::Relaxed);
-    }
-
     /// The last value; all are forgotten.
     fn finish(&self) -> u64 {
         let last = self.values.last().expect("not empty").load(Ordering::Relaxed);
@@ -247,32 +200,67 @@ impl Cells {
     }
 }
 
-/// Once without a clock, then the mean of some runs.
-fn measure_working(again: u64, expected: u64, mut run: impl FnMut() -> u64) -> Figures {
-    assert_eq!(run(), expected, "the order was not kept");
-    let (time, ()) = time(|| (0..again).for_each(|_| assert_eq!(run(), expected, "the order was not kept")));
-    vec![(Metric::WallMs, milliseconds(time) / again as f64)]
+impl Tasks for Cells {
+    // Relaxed: whoever keeps the order of tasks orders these too.
+    fn call(&self, task: u32) {
+        let before = self.shape.before.of(task as usize).iter();
+        let value = value(before.map(|from| self.values[*from as usize].load(Ordering::Relaxed)));
+        self.values[task as usize].store(value, Ordering::Relaxed);
+    }
+}
+
+/// Tasks that work, for peers that run numbered ones.
+#[derive(Clone)]
+struct Working {
+    shape: Arc<Shape>,
+    again: u64,
+    expected: u64,
+}
+
+impl Working {
+    /// A run says how long it took, and the last value.
+    fn measure_runs(&self, mut run: impl FnMut() -> (Duration, u64)) -> Figures {
+        mean_wall_ms(self.again, || {
+            let (time, last) = run();
+            assert_eq!(last, self.expected, "the order was not kept");
+            time
+        })
+    }
+}
+
+impl Work for Working {
+    type Tasks = Arc<Cells>;
+
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn measure<G: Runner>(&self, build: impl FnOnce(Arc<Cells>) -> G) -> Figures {
+        let cells = Arc::new(Cells::new(&self.shape));
+        let mut graph = build(Arc::clone(&cells));
+        self.measure_runs(|| (time(|| graph.run()).0, cells.finish()))
+    }
 }
 
 fn working_lineup(options: &Options) -> Lineup {
-    let shape = Rc::new(Shape::wavefront(options.size(256, 16)));
-    let again = options.size(AGAIN_WORKING, 1);
+    let shape = Arc::new(Shape::wavefront(options.size(256, 16)));
     let serial = Cells::new(&shape);
-    let mut in_order = move || {
-        (0..serial.shape.tasks() as u32).for_each(|task| serial.compute(task));
-        serial.finish()
+    let in_order = move || {
+        let (time, ()) = time(|| (0..serial.shape.tasks() as u32).for_each(|task| serial.call(task)));
+        (time, serial.finish())
     };
-    let expected = in_order();
+    let work = Working { shape, again: options.size(AGAIN_WORKING, 1), expected: in_order().1 };
     let mut lineup = Lineup::new(options);
-    lineup.serial(move |_| measure_working(again, expected, &mut in_order));
+    let serial = work.clone();
+    lineup.serial(move |_| serial.measure_runs(&in_order));
     lineup.each(Peer::Millstream, |threads| {
-        let (options, shape) = (options.clone(), Rc::clone(&shape));
+        let (options, work) = (options.clone(), work.clone());
         move |_| {
             let pool = options.millstream(threads);
             let g = Graph::new();
-            let mut cells: Vec<Data<u64>> = Vec::with_capacity(shape.tasks());
-            for task in 0..shape.tasks() {
-                let cell = match *shape.before.of(task) {
+            let mut cells: Vec<Data<u64>> = Vec::with_capacity(work.shape.tasks());
+            for task in 0..work.shape.tasks() {
+                let cell = match *work.shape.before.of(task) {
                     [] => g.task((), |()| value([])),
                     [a] => g.task(cells[a as usize].read(), |a| value([*a])),
                     [a, b] => g.task((cells[a as usize].read(), cells[b as usize].read()), |(a, b)| value([*a, *b])),
@@ -282,47 +270,9 @@ fn working_lineup(options: &Options) -> Lineup {
             }
             let last = cells.pop().expect("not empty");
             let mut plan = g.plan(&pool).expect("a sound graph");
-            measure_working(again, expected, || {
-                plan.run().expect("nothing fails");
-                *plan.get(&last)
-            })
+            work.measure_runs(|| (time(|| plan.run().expect("nothing fails")).0, *plan.get(&last)))
         }
     });
-    lineup.each(Peer::Rayon, |threads| {
-        let shape = Rc::clone(&shape);
-        move |_| {
-            let (cells, levels) = (Cells::new(&shape), shape.levels());
-            peers::rayon_pool(threads).install(|| {
-                measure_working(again, expected, || {
-                    levels.iter().for_each(|level| level.par_iter().for_each(|task| cells.compute(*task)));
-                    cells.finish()
-                })
-            })
-        }
-    });
-    lineup.each(Peer::ByHand, |threads| {
-        let shape = Rc::clone(&shape);
-        move |_| {
-            let cells = Arc::new(Cells::new(&shape));
-            let shared = Arc::clone(&cells);
-            let crew = Crew::new(threads, &shape, move |task| shared.compute(task));
-            measure_working(again, expected, || {
-                crew.run();
-                cells.finish()
-            })
-        }
-    });
-    #[cfg(feature = "tbb")]
-    lineup.each(Peer::Tbb, |threads| {
-        let shape = Rc::clone(&shape);
-        move |_| {
-            let (pool, cells) = (crate::tbb::Pool::new(threads), Cells::new(&shape));
-            let graph = pool.graph(&shape, |task| cells.compute(task));
-            measure_working(again, expected, || {
-                graph.run();
-                cells.finish()
-            })
-        }
-    });
+    graphs::add_peers(&mut lineup, &work);
     lineup
 }
