@@ -8,9 +8,10 @@ export LC_ALL=C
 
 cd "$(dirname "$0")/.."
 manifest=benches/peers/Cargo.toml
-peers=(millstream rayon par-bridge chili lace-ws tokio std-channels crossbeam rtrb timely by-hand serial futex-wake)
-workloads=(W1 W2-10 W2-20 W2-24 W3a W3b W3b-8 W3c W3d W3d-8 W3e W3f W4a W4a-range W4c W4d W4-memory W5a W5a-diamond W5b W5c W6
-    W7-64M W7-64K W8 W9 W9-8on2 W10-1K W10-1M)
+peers=(millstream millstream-off rayon par-bridge chili lace-ws tokio std-channels crossbeam rtrb timely by-hand serial
+    futex-wake)
+workloads=(W1 W2-10 W2-20 W2-24 W3a W3b W3c W3d W3e W3b-4K W3c-4K W3b-8 W3d-8 W3a-u64 W3b-u64 W3c-u64 W3d-u64 W3e-u64 W3f
+    W3f-long W4a W4a-range W4c W4d W4-memory W5a W5a-diamond W5b W5c W6 W7-64M W7-64K W8 W9 W9-8on2 W10-1K W10-1M)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

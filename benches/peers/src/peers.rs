@@ -12,6 +12,8 @@ pub enum Peer {
     Serial,
     /// This project
     Millstream,
+    /// The same where each task is a job
+    MillstreamOff,
     /// Parallel iterators, join, scope
     Rayon,
     /// rayon's parallel iterator over an iterator that is pulled one item at a time
@@ -44,6 +46,7 @@ impl Peer {
         match self {
             Self::Serial => "serial",
             Self::Millstream => "millstream",
+            Self::MillstreamOff => "millstream-off",
             Self::Rayon => "rayon",
             Self::ParBridge => "par-bridge",
             Self::Chili => "chili",

@@ -4,6 +4,7 @@ pub mod w1;
 pub mod w10;
 pub mod w2;
 pub mod w3;
+pub mod w3_values;
 pub mod w4;
 pub mod w5;
 pub mod w6;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Workload> {
         w1::workloads(),
         w2::workloads(),
         w3::workloads(),
+        w3_values::workloads(),
         w4::workloads(),
         w5::workloads(),
         w6::workloads(),

@@ -50,6 +50,7 @@ pub fn child(peer: Peer, options: &Options) {
     let idle = || idle(options.size(Duration::from_secs(5), Duration::from_millis(50)));
     match peer {
         Peer::Serial
+        | Peer::MillstreamOff
         | Peer::FutexWake
         | Peer::ParBridge
         | Peer::StdChannels
