@@ -8,8 +8,8 @@ export LC_ALL=C
 
 cd "$(dirname "$0")/.."
 manifest=benches/peers/Cargo.toml
-peers=(millstream millstream-off rayon par-bridge chili lace-ws tokio std-channels crossbeam rtrb timely by-hand serial
-    futex-wake)
+peers=(millstream millstream-off rayon par-bridge chili lace-ws tokio bevy-tasks dagrs std-channels crossbeam rtrb timely
+    by-hand serial futex-wake)
 workloads=(W1 W2-10 W2-20 W2-24 W3a W3b W3c W3d W3e W3b-4K W3c-4K W3b-8 W3d-8 W3a-u64 W3b-u64 W3c-u64 W3d-u64 W3e-u64 W3f
     W3f-long W4a W4a-range W4c W4d W4-memory W5a W5a-diamond W5b W5c W6 W7-64M W7-64K W8 W9 W9-8on2 W10-1K W10-1M)
 
@@ -43,8 +43,8 @@ for pinning in auto cores off; do
     done
 done
 
-# Who is in which of the streams and sums by key.
-peers --csv --workload W4,W10
+# Who is in which of the task graphs, streams and sums by key.
+peers --csv --workload W3,W4,W8,W10
 in_turn() {
     local workload=$1 peer
     shift
@@ -52,6 +52,11 @@ in_turn() {
         grep -q "^$workload,$peer," "$work/out" || fail "no row of $peer for $workload"
     done
 }
+in_turn W3c serial millstream millstream-off rayon tokio bevy-tasks by-hand
+in_turn W3c-4K serial millstream rayon tokio bevy-tasks dagrs by-hand
+in_turn W3c-u64 serial millstream by-hand
+in_turn W3f-long serial millstream rayon tokio bevy-tasks by-hand
+in_turn W8 serial millstream rayon tokio bevy-tasks dagrs by-hand
 in_turn W4a serial millstream par-bridge std-channels crossbeam rtrb timely tokio
 in_turn W4a-range serial millstream rayon timely
 in_turn W4c serial millstream rayon std-channels crossbeam rtrb tokio

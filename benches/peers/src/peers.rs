@@ -24,6 +24,10 @@ pub enum Peer {
     LaceWs,
     /// Spawned futures on a multi-threaded runtime
     Tokio,
+    /// Spawned futures in a scope
+    BevyTasks,
+    /// A graph of asynchronous nodes with channels between them
+    Dagrs,
     /// A thread for each stage, with the bounded channels of the standard library between them
     StdChannels,
     /// The same with the channels of crossbeam
@@ -52,6 +56,8 @@ impl Peer {
             Self::Chili => "chili",
             Self::LaceWs => "lace-ws",
             Self::Tokio => "tokio",
+            Self::BevyTasks => "bevy-tasks",
+            Self::Dagrs => "dagrs",
             Self::StdChannels => "std-channels",
             Self::Crossbeam => "crossbeam",
             Self::Rtrb => "rtrb",
@@ -86,4 +92,9 @@ pub fn chili_pool(threads: usize) -> chili::ThreadPool {
 
 pub fn tokio_runtime(threads: usize) -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().expect("threads for a runtime")
+}
+
+/// The calling thread is one of the threads.
+pub fn bevy_pool(threads: usize) -> bevy_tasks::TaskPool {
+    bevy_tasks::TaskPoolBuilder::new().num_threads(threads - 1).build()
 }

@@ -16,8 +16,8 @@ use crate::peers::Peer;
 use crate::shape::Shape;
 use crate::tasks;
 
-/// Runs of a graph in one turn, fewer if they take more than a second, or more if it has few tasks. The first one counts
-/// apart, and those in which a plan may learn do not count.
+/// Runs of a graph in one turn, fewer if they take more than a second, or more if it has few tasks. The first one
+/// counts apart, and those in which a plan may learn do not count.
 const LEARNING: u64 = 4;
 const AGAIN: u64 = 20;
 const LONGEST: Duration = Duration::from_secs(1);

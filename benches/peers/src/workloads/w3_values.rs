@@ -1,4 +1,5 @@
-//! The graphs of W3 with values: a task makes one of those of the tasks before it, which shows whether the order was kept.
+//! The graphs of W3 with values: a task makes its own of those of the tasks before it, which shows whether the order
+//! was kept.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

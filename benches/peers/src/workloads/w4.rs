@@ -217,9 +217,13 @@ fn player<J: Job>(peer: Peer, source: Source, threads: usize, options: &Options)
             let pool = crate::tbb::Pool::new(threads);
             Box::new(move |items| tbb::<J>(&pool, items))
         }
-        Peer::MillstreamOff | Peer::Chili | Peer::LaceWs | Peer::ByHand | Peer::FutexWake => {
-            panic!("{peer} has no streams")
-        }
+        Peer::MillstreamOff
+        | Peer::Chili
+        | Peer::LaceWs
+        | Peer::BevyTasks
+        | Peer::Dagrs
+        | Peer::ByHand
+        | Peer::FutexWake => panic!("{peer} has no streams"),
     }
 }
 

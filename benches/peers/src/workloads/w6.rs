@@ -51,6 +51,8 @@ pub fn child(peer: Peer, options: &Options) {
     match peer {
         Peer::Serial
         | Peer::MillstreamOff
+        | Peer::BevyTasks
+        | Peer::Dagrs
         | Peer::FutexWake
         | Peer::ParBridge
         | Peer::StdChannels

@@ -1,5 +1,8 @@
 //! Peers that run a graph of numbered tasks: they keep the order, and know of no values.
 
+mod nodes;
+mod spawned;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -47,6 +50,20 @@ pub fn add_peers(lineup: &mut Lineup, work: &impl Work) {
             peers::rayon_pool(threads).install(|| work.measure(build))
         }
     });
+    lineup.each(Peer::Tokio, |threads| {
+        let work = work.clone();
+        move |_| work.measure(|tasks| spawned::Tokio::new(peers::tokio_runtime(threads), work.shape(), tasks))
+    });
+    lineup.each(Peer::BevyTasks, |threads| {
+        let work = work.clone();
+        move |_| work.measure(|tasks| spawned::Bevy::new(peers::bevy_pool(threads), work.shape(), tasks))
+    });
+    if work.shape().tasks() <= nodes::MOST {
+        lineup.each(Peer::Dagrs, |threads| {
+            let work = work.clone();
+            move |_| work.measure(|tasks| nodes::Dagrs::new(peers::tokio_runtime(threads), work.shape(), tasks))
+        });
+    }
     add_by_hand(lineup, work);
     #[cfg(feature = "tbb")]
     lineup.each(Peer::Tbb, |threads| {
