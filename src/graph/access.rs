@@ -2,11 +2,9 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use crate::plan::Data;
-use crate::plan::draft::{Draft, Mode, SlotId};
-use crate::run::names::Names;
+use crate::plan::draft::{Draft, Mode, SlotAccess, SlotId};
 use crate::run::slot::{Gone, Slot};
 use private::Address;
 
@@ -33,7 +31,7 @@ impl<T> Data<T> {
     }
 
     fn access(&self) -> Named<T> {
-        Named { names: Arc::clone(&self.names), slot: self.slot, marker: PhantomData }
+        Named { graph: self.names.graph(), slot: self.slot, marker: PhantomData }
     }
 }
 
@@ -42,29 +40,32 @@ pub(super) struct ForeignData;
 
 /// Data by its name, before the access is in a graph.
 struct Named<T> {
-    names: Arc<Names>,
+    /// The number of its graph. The handle is not kept, so that nobody has to count an access.
+    graph: u64,
     slot: SlotId,
     marker: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Named<T> {
-    fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<(SlotId, Mode)>) -> Result<Slot<T>, ForeignData> {
-        list.push((self.slot, mode));
-        slot_in(draft, &self.names, self.slot)
+    fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<SlotAccess>) -> Result<Slot<T>, ForeignData> {
+        list.push(SlotAccess::new(self.slot, mode));
+        slot_in(draft, self.graph, self.slot)
     }
 }
 
 /// The slot of a handle.
 pub(super) fn slot_of<T>(draft: &Draft<'_>, data: &Data<T>) -> Result<Slot<T>, ForeignData> {
-    slot_in(draft, &data.names, data.slot)
+    slot_in(draft, data.names.graph(), data.slot)
 }
 
-fn slot_in<T>(draft: &Draft<'_>, names: &Arc<Names>, slot: SlotId) -> Result<Slot<T>, ForeignData> {
-    if !Arc::ptr_eq(names, &draft.names) {
+#[inline]
+fn slot_in<T>(draft: &Draft<'_>, graph: u64, slot: SlotId) -> Result<Slot<T>, ForeignData> {
+    if graph != draft.names.graph() {
         return Err(ForeignData);
     }
     #[expect(unsafe_code, reason = "slots are kept without their types")]
-    // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
+    // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`. No other graph has
+    // this number.
     Ok(unsafe { draft.slot(slot) })
 }
 
@@ -107,7 +108,7 @@ pub trait Access: for<'a> AccessAt<'a> + private::Sealed<Slots: Send> {
     /// Finds the slots, and adds the accesses to `list`. An error if some data belongs to another graph.
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "sealed: called by the graph")]
-    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData>;
+    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<Self::Slots, ForeignData>;
 
     /// Called after the task has panicked: drops the data that it may have half written, and notes which.
     ///
@@ -168,7 +169,7 @@ macro_rules! access {
 
         #[expect(private_interfaces, reason = "sealed: called by the graph")]
         impl<T: $($bound +)*> Access for $name<T> {
-            fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Address<T>, ForeignData> {
+            fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<Address<T>, ForeignData> {
                 self.0.bind(draft, $mode, list).map(Address)
             }
             $(
@@ -200,7 +201,7 @@ impl AccessAt<'_> for () {
 
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl Access for () {
-    fn bind(&self, _: &Draft<'_>, _: &mut Vec<(SlotId, Mode)>) -> Result<(), ForeignData> {
+    fn bind(&self, _: &Draft<'_>, _: &mut Vec<SlotAccess>) -> Result<(), ForeignData> {
         Ok(())
     }
 }
@@ -225,7 +226,7 @@ macro_rules! tuples {
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
         #[expect(private_interfaces, reason = "sealed: called by the graph")]
         impl<$($access: Access),*> Access for ($($access,)*) {
-            fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData> {
+            fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<Self::Slots, ForeignData> {
                 Ok(($(self.$place.bind(draft, list)?,)*))
             }
             unsafe fn torn(slots: &Self::Slots, gone: &mut Gone) {

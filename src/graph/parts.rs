@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Graph;
 use super::access::{Access, AccessAt, ForeignData, private, slot_of, there};
-use crate::plan::draft::{Draft, Mode, SlotId, Torn};
+use crate::plan::draft::{Draft, Mode, SlotAccess, SlotId, Torn};
 use crate::plan::{Data, Place};
 use crate::run::slot::{Gone, Slot};
 
@@ -50,7 +50,7 @@ impl<'env> Graph<'env> {
                 let what = match other {
                     Err(ForeignData) => "it cuts data of another graph".to_owned(),
                     Ok(_) if len == 0 => "chunks(0): parts have at least 1 item".to_owned(),
-                    Ok(_) => format!("it cuts '{}', whose length is not known before a run", self.names.get(data.op)),
+                    Ok(_) => format!("it cuts '{}', whose length is not known before a run", self.names.get(data.op())),
                 };
                 draft.defect(self.names.add("chunks", location), what);
                 return Vec::new();
@@ -59,7 +59,7 @@ impl<'env> Graph<'env> {
         #[expect(unsafe_code, reason = "nothing runs")]
         // SAFETY: (1) the graph is being described: nothing runs.
         let items = unsafe { whole.read() }.map_or(0, Vec::len);
-        let name = self.names.get(data.op);
+        let name = self.names.get(data.op());
         let mut add = |start: usize| {
             let end = if items - start > len { start + len } else { usize::MAX };
             let op = self.names.add("chunk", location);
@@ -108,9 +108,9 @@ impl<T> Part<T> {
         Self { part: self.part.place(place), ..self }
     }
 
-    fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<(SlotId, Mode)>) -> Result<PartAt<T>, ForeignData> {
+    fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<SlotAccess>) -> Result<PartAt<T>, ForeignData> {
         let torn = slot_of(draft, &self.part)?;
-        list.push((self.part.slot, mode));
+        list.push(SlotAccess::new(self.part.slot, mode));
         #[expect(unsafe_code, reason = "slots are kept without their types")]
         // SAFETY: (1) the part was made with a handle of this slot, and handles are invariant in `T`.
         let whole = unsafe { draft.slot(self.whole) };
@@ -185,7 +185,7 @@ impl<'a, T: Send + Sync> AccessAt<'a> for ReadPart<T> {
 
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl<T: Send + Sync> Access for ReadPart<T> {
-    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<PartAt<T>, ForeignData> {
+    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<PartAt<T>, ForeignData> {
         self.0.bind(draft, Mode::Read, list)
     }
 }
@@ -209,7 +209,7 @@ impl<'a, T: Send> AccessAt<'a> for WritePart<T> {
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl<T: Send> Access for WritePart<T> {
-    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<PartAt<T>, ForeignData> {
+    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<PartAt<T>, ForeignData> {
         self.0.bind(draft, Mode::Write, list)
     }
 

@@ -6,7 +6,7 @@ use std::ops::Index;
 use super::access::{Access, AccessAt, ForeignData, Read, private};
 use super::parts::{Part, PartAt, ReadPart};
 use crate::plan::Data;
-use crate::plan::draft::{Draft, Mode, SlotId};
+use crate::plan::draft::{Draft, SlotAccess};
 
 /// Access to any number of data of one type, or of parts of data, for reading. The task gets their [`Values`].
 ///
@@ -176,7 +176,7 @@ impl<'a, D: Many> AccessAt<'a> for Reads<D> {
 
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl<D: Many> Access for Reads<D> {
-    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<(SlotId, Mode)>) -> Result<Self::Slots, ForeignData> {
+    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<Self::Slots, ForeignData> {
         self.0.iter().map(|one| one.bind(draft, list)).collect()
     }
 }

@@ -1,12 +1,13 @@
 //! Tasks, and the data that the user gives.
 
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
 use super::Graph;
 use super::access::{Access, AccessAt, ForeignData};
 use crate::plan::Data;
-use crate::run::slot::{Gone, Slot};
+use crate::run::slot::{Gone, Slot, is_unit};
 use crate::run::tasks::record::Fire;
 
 impl<'env> Graph<'env> {
@@ -45,52 +46,99 @@ impl<'env> Graph<'env> {
         let op = self.names.add("task", Location::caller());
         let mut draft = self.draft.borrow_mut();
         let (slot, result) = draft.add_result(op);
-        let mut accesses = std::mem::take(&mut draft.room);
-        accesses.clear();
-        match access.bind(&draft, &mut accesses) {
-            Ok(slots) => draft.add_task(op, Task::<A, F, R> { slots, body, result }, &accesses, slot),
+        let mut accesses = std::mem::take(&mut draft.accesses.list);
+        let slots = access.bind(&draft, &mut accesses);
+        draft.accesses.list = accesses;
+        match slots {
+            Ok(slots) if const { is_unit::<R>() } => {
+                draft.add_task(op, Task { slots, body, result: (Unit, PhantomData::<R>) });
+            }
+            Ok(slots) => draft.add_task(op, Task { slots, body, result: (result, PhantomData::<R>) }),
             Err(ForeignData) => {
+                draft.accesses.undo();
                 draft.defect(op, "it accesses data of another graph");
-                draft.add_task(op, Defective, &[], slot);
+                draft.add_task(op, Defective);
             }
         }
-        draft.room = accesses;
         Data::new(Arc::clone(&self.names), slot, op)
     }
 }
 
 /// A task with its types.
-struct Task<A: Access, F, R> {
+struct Task<A: Access, F, S> {
     slots: A::Slots,
     body: F,
-    result: Slot<R>,
+    result: S,
+}
+
+/// Where the result of a task goes to.
+#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+trait ResultSlot<R>: Send {
+    /// Drops the value that is there, if there is one.
+    ///
+    /// # Safety
+    /// (1) No other thread touches the slot during the call.
+    unsafe fn clear(&self);
+
+    /// Puts in the result. What was there before is not dropped.
+    ///
+    /// # Safety
+    /// (1) No other thread touches the slot during the call. (2) It is the slot of a task's result.
+    unsafe fn fill(&self, result: R);
 }
 
 #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<A, F, R> Fire for Task<A, F, R>
+impl<R: Send> ResultSlot<R> for Slot<R> {
+    #[inline]
+    unsafe fn clear(&self) {
+        // SAFETY: (1) passed on.
+        unsafe { self.clear() };
+    }
+
+    #[inline]
+    unsafe fn fill(&self, result: R) {
+        // SAFETY: (1), (2) passed on.
+        unsafe { self.fill(result) };
+    }
+}
+
+/// The slot of a unit, which is no memory.
+struct Unit;
+
+#[expect(unsafe_code, reason = "as for any slot")]
+impl<R> ResultSlot<R> for Unit {
+    #[inline]
+    unsafe fn clear(&self) {}
+    #[inline]
+    unsafe fn fill(&self, _: R) {}
+}
+
+#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+impl<A, F, R, S> Fire for Task<A, F, (S, PhantomData<R>)>
 where
     A: Access,
     F: for<'a> FnMut(<A as AccessAt<'a>>::Ref) -> R + Send,
     R: Send,
+    S: ResultSlot<R>,
 {
     #[inline]
     unsafe fn fire(&mut self) {
         if std::mem::needs_drop::<R>() {
             // What the run before has made. It goes first, so that it and the new result do not both take memory.
             // SAFETY: (1) the run before is over, and in this one everything that accesses the result comes after this.
-            unsafe { self.result.clear() };
+            unsafe { self.result.0.clear() };
         }
         // SAFETY: (1) passed on.
         let result = (self.body)(unsafe { A::fetch(&self.slots) });
         // SAFETY: (1) as above; (2) it is the slot of this task's result. If that has something to drop, it was dropped above.
-        unsafe { self.result.fill(result) };
+        unsafe { self.result.0.fill(result) };
     }
 
     unsafe fn torn(&mut self, gone: &mut Gone) {
         // SAFETY: (1) passed on.
         unsafe { A::torn(&self.slots, gone) };
         // SAFETY: (1) as in `fire`.
-        unsafe { self.result.clear() };
+        unsafe { self.result.0.clear() };
     }
 }
 

@@ -77,10 +77,10 @@ impl<'a> Waits<'a> {
     fn of(draft: &'a Draft<'_>, edges: &Edges) -> Self {
         let (stages, nodes) = (&draft.stages[..], draft.nodes.len() + edges.joins);
         let mut waits = Self { stages, steps: vec![Vec::new(); nodes + 2 * stages.len()], nodes };
-        edges.list.iter().for_each(|(first, then)| waits.steps[*then as usize].push(*first));
-        for (node, kind) in draft.nodes.iter().enumerate() {
+        edges.before.pairs().for_each(|(then, first)| waits.steps[then as usize].push(first));
+        for (node, kind) in draft.nodes.others() {
             if let NodeDraft::End { stage } = kind {
-                waits.add(node, [waits.end(*stage as usize)]);
+                waits.add(node, [waits.end(stage as usize)]);
             }
         }
         for (number, stage) in stages.iter().enumerate() {

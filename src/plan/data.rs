@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::draft::SlotId;
+use super::draft::{SlotId, index};
 use super::place::Place;
 use crate::run::names::Names;
 
@@ -17,25 +17,30 @@ pub struct Data<T> {
     pub(crate) names: Arc<Names>,
     pub(crate) slot: SlotId,
     /// The operator that makes the data.
-    pub(crate) op: usize,
+    op: u32,
     marker: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Data<T> {
     pub(crate) fn new(names: Arc<Names>, slot: SlotId, op: usize) -> Self {
-        Self { names, slot, op, marker: PhantomData }
+        Self { names, slot, op: index(op), marker: PhantomData }
+    }
+
+    /// The operator that makes the data.
+    pub(crate) fn op(&self) -> usize {
+        self.op as usize
     }
 
     /// Makes the operator that makes this data a part of the operator `whole`. The part is called `part`.
     pub(crate) fn with_whole(self, whole: usize, part: &'static str) -> Self {
-        self.names.set_part(self.op, whole, part);
+        self.names.set_part(self.op(), whole, part);
         self
     }
 
     /// Names the operator that makes this data.
     #[expect(clippy::must_use_candidate, reason = "the name is given, whether the handle is used or not")]
     pub fn named(self, name: &str) -> Self {
-        self.names.rename(self.op, name);
+        self.names.rename(self.op(), name);
         self
     }
 
@@ -65,7 +70,7 @@ impl<T> Data<T> {
     /// ```
     #[expect(clippy::must_use_candidate, reason = "the place is set, whether the handle is used or not")]
     pub fn place(self, place: Place<'_>) -> Self {
-        self.names.place(self.op, place.told(&self.names));
+        self.names.place(self.op(), place.told(&self.names));
         self
     }
 
@@ -90,7 +95,7 @@ impl<T> Data<T> {
     /// ```
     #[expect(clippy::must_use_candidate, reason = "the priority is set, whether the handle is used or not")]
     pub fn priority(self, priority: i32) -> Self {
-        self.names.prioritize(self.op, priority);
+        self.names.prioritize(self.op(), priority);
         self
     }
 
@@ -101,9 +106,9 @@ impl<T> Data<T> {
     #[expect(clippy::must_use_candidate, reason = "the order is set, whether the handle is used or not")]
     pub fn after<U>(self, first: &Data<U>) -> Self {
         if Arc::ptr_eq(&self.names, &first.names) {
-            self.names.order(first.op, self.op);
+            self.names.order(first.op(), self.op());
         } else {
-            self.names.order(usize::MAX, self.op);
+            self.names.order(usize::MAX, self.op());
         }
         self
     }
@@ -112,12 +117,12 @@ impl<T> Data<T> {
 impl<T> Clone for Data<T> {
     /// Another handle to the same data.
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.names), self.slot, self.op)
+        Self::new(Arc::clone(&self.names), self.slot, self.op())
     }
 }
 
 impl<T> fmt::Debug for Data<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Data").field(&self.names.get(self.op)).finish()
+        f.debug_tuple("Data").field(&self.names.get(self.op())).finish()
     }
 }

@@ -7,10 +7,13 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use super::accesses::SlotAccess;
+use super::accesses::{Accesses, Nodes, Slots};
 use super::grouping::Grouping;
 use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
+use crate::run::numbers::Numbers;
 use crate::run::slot::{Slot, Values};
 use crate::run::tally::Retried;
 use crate::run::tasks::block::Asks;
@@ -21,6 +24,11 @@ use crate::run::tasks::record::{Fire, Records};
 pub(crate) struct SlotId(u32);
 
 impl SlotId {
+    #[inline]
+    pub(super) fn new(number: u32) -> Self {
+        Self(number)
+    }
+
     /// Its index among the slots of the graph.
     pub(super) fn index(self) -> usize {
         self.0 as usize
@@ -42,8 +50,10 @@ pub(crate) enum Mode {
 /// What accesses a slot, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// The task with this node, while it fires.
+    /// The task with this record, while it fires.
     Task(u32),
+    /// The entry or exit of a block, which is this node.
+    Joint(u32),
     /// The operator `op` of this stage, from the first piece of the stage to the last.
     Stage { stage: u32, op: u32 },
     /// The sink of this stage, which writes its result when the stage ends.
@@ -54,7 +64,6 @@ pub(crate) enum Who {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NodeDraft {
     Task {
-        op: u32,
         record: u32,
     },
     /// Decides whether a block is gone into, and whether it is gone through once more.
@@ -83,24 +92,6 @@ pub(super) struct PartDraft {
     pub(super) whole: SlotId,
     /// The last part goes on to the end, however far that is.
     pub(super) items: Range<usize>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SlotDraft {
-    op: u32,
-    /// Whether the user gives its value, not a task or sink.
-    pub(super) given: bool,
-}
-
-impl SlotDraft {
-    fn new(op: usize, given: bool) -> Self {
-        Self { op: index(op), given }
-    }
-
-    /// The operator that makes its value.
-    pub(super) fn op(&self) -> usize {
-        self.op as usize
-    }
 }
 
 /// A source, and the options that the user has set.
@@ -172,19 +163,18 @@ impl BlockDraft<'_> {
 /// What a graph describes.
 pub(crate) struct Draft<'env> {
     pub(crate) names: Arc<Names>,
-    pub(super) slots: Vec<SlotDraft>,
+    pub(super) slots: Slots,
     /// The parts of data, in the order of their slots.
     pub(super) parts: Vec<PartDraft>,
-    pub(super) nodes: Vec<NodeDraft>,
+    pub(super) nodes: Nodes,
     pub(super) records: Records<'env>,
+    /// The operator of each task, by record.
+    pub(super) task_ops: Numbers,
     pub(crate) blocks: Vec<BlockDraft<'env>>,
     /// The block that is being described, if there is one.
     within: Option<usize>,
-    /// All accesses to slots, in program order.
-    pub(super) accesses: Vec<(Who, SlotId, Mode)>,
+    pub(crate) accesses: Accesses,
     pub(crate) grouping: Grouping,
-    /// Room for the accesses of a task while it is added.
-    pub(crate) room: Vec<(SlotId, Mode)>,
     pub(crate) stages: Vec<StageDraft<'env>>,
     /// Whether each sequence is in stream order.
     pub(super) sequences: Vec<bool>,
@@ -208,15 +198,15 @@ impl<'env> Draft<'env> {
     pub(crate) fn new() -> Self {
         Self {
             names: Arc::new(Names::default()),
-            slots: Vec::new(),
+            slots: Slots::default(),
             parts: Vec::new(),
-            nodes: Vec::new(),
+            nodes: Nodes::default(),
             records: Records::new(),
+            task_ops: Numbers::default(),
             blocks: Vec::new(),
             within: None,
-            accesses: Vec::new(),
+            accesses: Accesses::default(),
             grouping: Grouping::Auto,
-            room: Vec::new(),
             stages: Vec::new(),
             sequences: Vec::new(),
             defects: Vec::new(),
@@ -303,16 +293,20 @@ impl<'env> Draft<'env> {
 
     /// Adds a slot. A value means that the user gives it.
     pub(crate) fn add_slot<T: Send + 'env>(&mut self, value: Option<T>, op: usize) -> (SlotId, Slot<T>) {
-        self.slots.push(SlotDraft::new(op, value.is_some()));
+        let is_given = value.is_some();
         let (number, slot) = self.values.add(value);
-        (SlotId(number), slot)
+        self.slots.add(op, None);
+        if is_given {
+            self.slots.give(number);
+        }
+        (SlotId::new(number), slot)
     }
 
-    /// Adds the slot of a task's result.
+    /// Adds the slot of the result of the task that is added next.
     pub(crate) fn add_result<T: Send + 'env>(&mut self, op: usize) -> (SlotId, Slot<T>) {
-        self.slots.push(SlotDraft::new(op, false));
+        self.slots.add(op, Some(index(self.records.len())));
         let (number, slot) = self.values.add_result();
-        (SlotId(number), slot)
+        (SlotId::new(number), slot)
     }
 
     /// Adds a part of data: these items of it.
@@ -322,14 +316,9 @@ impl<'env> Draft<'env> {
         slot
     }
 
-    /// All slots, with their numbers.
-    pub(super) fn slot_ids(&self) -> impl Iterator<Item = (SlotId, &SlotDraft)> {
-        (0..).map(SlotId).zip(&self.slots)
-    }
-
     /// Whether the user gives the value of a slot.
     pub(crate) fn is_given(&self, slot: SlotId) -> bool {
-        self.slots[slot.index()].given
+        self.slots.is_given(slot)
     }
 
     /// A slot that nothing of the graph uses.
@@ -347,21 +336,22 @@ impl<'env> Draft<'env> {
         unsafe { self.values.slot(slot.0) }
     }
 
-    /// Adds a task and its accesses; it writes its result into the slot `out`.
-    pub(crate) fn add_task<T: Fire + 'env>(&mut self, op: usize, record: T, accesses: &[(SlotId, Mode)], out: SlotId) {
-        let node = self.nodes.len();
-        let record = self.records.add(record);
-        self.nodes.push(NodeDraft::Task { op: index(op), record });
-        self.accesses.extend(accesses.iter().map(|(slot, mode)| (Who::Task(index(node)), *slot, *mode)));
-        self.accesses.push((Who::Task(index(node)), out, Mode::Write));
+    /// Adds a task, whose accesses are the last ones.
+    pub(crate) fn add_task<T: Fire + 'env>(&mut self, op: usize, record: T) {
+        self.records.add(record);
+        self.task_ops.push(Some(index(op)));
+        self.nodes.add_task();
+        self.accesses.end_task();
     }
 
     /// Begins a block. `enters` tells whether it is gone into, and which data that depends on.
     pub(crate) fn open_block(&mut self, op: usize, times: u64, enters: Option<(Asks<'env>, SlotId)>) -> usize {
-        let (block, enter) = (self.blocks.len(), self.nodes.len());
-        self.nodes.push(NodeDraft::Enter { block: index(block) });
+        let block = self.blocks.len();
+        let enter = self.nodes.add(NodeDraft::Enter { block: index(block) });
         let (enters, data) = enters.unzip();
-        self.accesses.extend(data.map(|slot| (Who::Task(index(enter)), slot, Mode::Read)));
+        if let Some(data) = data {
+            self.accesses.add(Who::Joint(index(enter)), data, Mode::Read);
+        }
         let within = self.within.replace(block);
         self.blocks.push(BlockDraft { op, within, enter, again: enter, times, enters, repeats: None });
         block
@@ -369,10 +359,11 @@ impl<'env> Draft<'env> {
 
     /// Ends a block. `repeats` tells whether it is gone through once more, and which data that depends on.
     pub(crate) fn close_block(&mut self, block: usize, repeats: Option<(Asks<'env>, SlotId)>) {
-        let again = self.nodes.len();
-        self.nodes.push(NodeDraft::Again { block: index(block) });
+        let again = self.nodes.add(NodeDraft::Again { block: index(block) });
         let (repeats, data) = repeats.unzip();
-        self.accesses.extend(data.map(|slot| (Who::Task(index(again)), slot, Mode::Read)));
+        if let Some(data) = data {
+            self.accesses.add(Who::Joint(index(again)), data, Mode::Read);
+        }
         let draft = &mut self.blocks[block];
         (draft.again, draft.repeats) = (again, repeats);
         self.within = draft.within;
@@ -380,11 +371,16 @@ impl<'env> Draft<'env> {
 
     /// The operator of a task, or of a block.
     pub(super) fn op_of(&self, node: usize) -> usize {
-        match self.nodes[node] {
-            NodeDraft::Task { op, .. } => op as usize,
+        match self.nodes.get(node) {
+            NodeDraft::Task { record } => self.op_of_task(record),
             NodeDraft::Enter { block } | NodeDraft::Again { block } => self.blocks[block as usize].op,
             NodeDraft::Gate { stage } | NodeDraft::End { stage } => self.stages[stage as usize].ops[0].0,
         }
+    }
+
+    /// The operator of the task with this record.
+    pub(super) fn op_of_task(&self, record: u32) -> usize {
+        self.task_ops.at(record) as usize
     }
 
     /// Notes a defect if the operator of a stream is in a block.
@@ -397,23 +393,21 @@ impl<'env> Draft<'env> {
     /// Notes that the operator `op` reads a slot, from the first piece of the stage to the last.
     pub(crate) fn stage_reads(&mut self, stage: usize, op: usize, slot: SlotId) {
         if self.stages[stage].gate.is_none() {
-            self.stages[stage].gate = Some(self.nodes.len());
-            self.nodes.push(NodeDraft::Gate { stage: index(stage) });
+            self.stages[stage].gate = Some(self.nodes.add(NodeDraft::Gate { stage: index(stage) }));
         }
         self.end_of(stage);
-        self.accesses.push((Who::Stage { stage: index(stage), op: index(op) }, slot, Mode::Read));
+        self.accesses.add(Who::Stage { stage: index(stage), op: index(op) }, slot, Mode::Read);
     }
 
     /// Notes that the end of the stage writes a slot.
     pub(crate) fn sink_writes(&mut self, stage: usize, slot: SlotId) {
         self.end_of(stage);
-        self.accesses.push((Who::Sink(index(stage)), slot, Mode::Write));
+        self.accesses.add(Who::Sink(index(stage)), slot, Mode::Write);
     }
 
     fn end_of(&mut self, stage: usize) {
         if self.stages[stage].end.is_none() {
-            self.stages[stage].end = Some(self.nodes.len());
-            self.nodes.push(NodeDraft::End { stage: index(stage) });
+            self.stages[stage].end = Some(self.nodes.add(NodeDraft::End { stage: index(stage) }));
         }
     }
 
@@ -424,6 +418,7 @@ impl<'env> Draft<'env> {
 }
 
 /// The number of an operator, node or stage, in the form in which a draft keeps millions of them.
+#[inline]
 pub(super) fn index(number: usize) -> u32 {
     u32::try_from(number).expect("fewer than 2^32 operators")
 }

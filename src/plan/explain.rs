@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::blueprint::SourceBounds;
 use super::bounds::{Bound, bounds};
-use super::draft::{Draft, NodeDraft};
+use super::draft::Draft;
 use super::edges::Edges;
 use super::picture::{Card, Drawing, Picture, Thing};
 use super::place::{Homes, Why};
@@ -195,15 +195,24 @@ impl Facts {
             spooled: stage.spooled,
             keeps: stage.keeps,
         });
-        let tasks = draft.nodes.iter().filter(|node| matches!(node, NodeDraft::Task { .. })).count();
         Self {
             stages: stages.collect(),
-            tasks,
-            edges: edges.list.len(),
+            tasks: draft.nodes.tasks(),
+            edges: edges.before.all().len(),
             operators: draft.names.len(),
             homes,
             picture: Picture::of(draft, edges),
         }
+    }
+
+    /// Whether something has a home.
+    pub(super) fn has_homes(&self) -> bool {
+        !self.homes.is_empty()
+    }
+
+    /// The home of an operator.
+    pub(super) fn home(&self, op: usize) -> Option<usize> {
+        self.homes.get(op).node
     }
 
     /// The stages that each stage sends to.

@@ -15,13 +15,15 @@
 //! Every pass takes time in proportion to tasks and edges.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use super::draft::{Draft, NodeDraft, StageDraft, index};
+use super::draft::{Draft, NodeDraft, index};
 use super::edges::Edges;
 use super::grouping::Grouping;
+use crate::run::lists::Lists;
+use crate::run::numbers::Numbers;
 use crate::run::tasks::block::Block;
-use crate::run::tasks::parts::{DagParts, Home, Inner, Joint, TaskAt};
+use crate::run::tasks::parts::{DagParts, Home, Inner, Joint, TaskAt, Tasks};
 use crate::run::tasks::record::Records;
 
 /// Nanoseconds that a task takes, as long as nobody knows.
@@ -46,34 +48,33 @@ const WORTH: u64 = 2000;
 const HANDED: u64 = 1600;
 
 /// What waits and is waited for: the nodes of a graph, then joins, and behind these its stages, if there are streams that wait
-/// for tasks.
-/// A stage stands for the time at which it has ended.
+/// for tasks. A stage stands for the time at which it has ended.
 struct Vertices {
-    count: usize,
-    nodes: usize,
-    /// Pairs (from, to): the second waits for the first.
-    edges: Vec<(u32, u32)>,
+    /// Those that each waits for, each once.
+    before: Lists,
+    /// Whether all of these have smaller numbers.
+    are_in_order: bool,
 }
 
 impl Vertices {
-    fn of(nodes: &[NodeDraft], edges: Edges, stages: &[StageDraft<'_>]) -> Self {
-        let first_stage = nodes.len() + edges.joins;
-        let mut vertices = Self { count: first_stage, nodes: nodes.len(), edges: edges.list };
+    fn of(draft: &Draft<'_>, edges: Edges) -> Self {
+        let (stages, first_stage) = (&draft.stages, draft.nodes.len() + edges.joins);
         if stages.iter().all(|stage| stage.gate.is_none()) {
-            return vertices;
+            return Self { before: edges.before, are_in_order: edges.are_in_order };
         }
-        vertices.count += stages.len();
         let stage_at = |stage: usize| index(first_stage + stage);
-        for (number, stage) in stages.iter().enumerate() {
+        let streams = stages.iter().enumerate().flat_map(|(number, stage)| {
             let streams = stage.inputs.iter().copied().chain(stage.waits_for).map(stage_at);
-            vertices.edges.extend(streams.chain(stage.gate.map(index)).map(|from| (from, stage_at(number))));
-        }
-        for (node, kind) in nodes.iter().enumerate() {
-            if let NodeDraft::End { stage } = kind {
-                vertices.edges.push((stage_at(*stage as usize), index(node)));
-            }
-        }
-        vertices
+            streams.chain(stage.gate.map(index)).map(move |from| (stage_at(number), from))
+        });
+        let ends = draft.nodes.others().filter_map(|(node, kind)| match kind {
+            NodeDraft::End { stage } => Some((index(node), stage_at(stage as usize))),
+            _ => None,
+        });
+        let mut before = Lists::new(first_stage + stages.len(), edges.before.pairs().chain(streams).chain(ends));
+        before.dedup();
+        let are_in_order = before.pairs().all(|(to, from)| from < to);
+        Self { before, are_in_order }
     }
 }
 
@@ -86,15 +87,15 @@ struct Ranks {
 }
 
 impl Ranks {
-    /// The graph has no cycle.
-    fn new(vertices: &Vertices) -> Self {
-        let Vertices { count, nodes, ref edges } = *vertices;
-        if edges.iter().all(|(from, to)| from < to) {
+    /// The graph has no cycle. `nodes` is how many vertices are nodes.
+    fn new(vertices: &Vertices, nodes: usize) -> Self {
+        let Vertices { before, are_in_order } = vertices;
+        if *are_in_order {
             return Self { of: None, vertices: None };
         }
-        let mut missing = vec![0_u32; count];
-        edges.iter().for_each(|(_, to)| missing[*to as usize] += 1);
-        let after = Lists::new(count, edges.iter().map(|(from, to)| (*from, *to)));
+        let count = before.len();
+        let mut missing: Vec<usize> = (0..index(count)).map(|vertex| before.of(vertex).len()).collect();
+        let after = Lists::new(count, before.pairs().map(|(to, from)| (from, to)));
         // Joins and stages come as soon as they can, so that nodes come in program order if these can.
         let turn = |vertex: u32| Reverse((vertex < index(nodes), vertex));
         let mut ready: BinaryHeap<_> =
@@ -121,100 +122,126 @@ impl Ranks {
     fn vertex(&self, rank: u32) -> u32 {
         self.vertices.as_ref().map_or(rank, |vertices| vertices[rank as usize])
     }
-}
 
-/// A list of numbers for each of some things.
-struct Lists {
-    first: Vec<u32>,
-    list: Vec<u32>,
-}
-
-impl Lists {
-    /// Sorts pairs (thing, number) by thing.
-    fn new(things: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
-        let mut first = vec![0_u32; things + 1];
-        pairs.clone().for_each(|(thing, _)| first[thing as usize + 1] += 1);
-        (0..things).for_each(|thing| first[thing + 1] += first[thing]);
-        let mut next = first.clone();
-        let mut list = vec![0; first[things] as usize];
-        for (thing, number) in pairs {
-            let place = &mut next[thing as usize];
-            list[*place as usize] = number;
-            *place += 1;
+    /// Lists by vertex, as lists by rank.
+    fn by_rank(&self, lists: Lists) -> Lists {
+        if self.of.is_none() {
+            return lists;
         }
-        Self { first, list }
-    }
-
-    fn of(&self, thing: u32) -> &[u32] {
-        &self.list[self.first[thing as usize] as usize..self.first[thing as usize + 1] as usize]
-    }
-
-    /// Leaves each number once in each list.
-    fn dedup(&mut self) {
-        let (mut begin, mut kept) = (0, 0);
-        for thing in 1..self.first.len() {
-            let end = self.first[thing] as usize;
-            if end - begin > 1 {
-                self.list[begin..end].sort_unstable();
-            }
-            let start = kept;
-            for place in begin..end {
-                if kept == start || self.list[kept - 1] != self.list[place] {
-                    self.list[kept] = self.list[place];
-                    kept += 1;
-                }
-            }
-            begin = end;
-            self.first[thing] = index(kept);
-        }
-        self.list.truncate(kept);
+        Lists::new(lists.len(), lists.pairs().map(|(to, from)| (self.rank(to), self.rank(from))))
     }
 }
 
 /// Chains of tasks; joints and stages are chains of their own, without tasks.
 struct Chains {
-    /// The chain of each rank.
+    /// The chain of each rank, and whether it begins with that.
     of: Vec<u32>,
-    /// The level of each chain, and how many tasks it has.
-    level: Vec<u32>,
-    len: Vec<u32>,
+    list: Vec<Chain>,
+    /// How many levels there are.
+    levels: usize,
 }
 
+struct Chain {
+    level: u32,
+    /// How many tasks it has.
+    len: u32,
+}
+
+/// Set in [`Chains::of`] where a chain begins.
+const BEGINS: u32 = 1 << 31;
+
 impl Chains {
-    fn new(before: &Lists, is_task: impl Fn(u32) -> bool, home: impl Fn(u32) -> Home, grouping: Grouping) -> Self {
-        let ranks = before.first.len() - 1;
-        let mut after = vec![0_u32; ranks];
-        before.list.iter().for_each(|from| after[*from as usize] += 1);
-        let mut chains = Self { of: vec![0; ranks], level: Vec::new(), len: Vec::new() };
+    /// `are_alike` tells of a task and the one before whether they may be in one group.
+    fn new(
+        before: &Lists,
+        is_task: impl Fn(u32) -> bool,
+        are_alike: impl Fn(u32, u32) -> bool,
+        grouping: Grouping,
+    ) -> Self {
+        let ranks = before.len();
+        assert!(ranks < BEGINS as usize, "fewer than 2^31 tasks");
+        let mut after = vec![0_u8; ranks];
+        before.all().iter().for_each(|from| after[*from as usize] = after[*from as usize].saturating_add(1));
+        let mut chains = Self { of: Vec::with_capacity(ranks), list: Vec::with_capacity(ranks), levels: 0 };
         for rank in 0..index(ranks) {
             let (own, is_task_here) = (before.of(rank), is_task(rank));
-            let chain = match own {
+            let of = match own {
                 [from]
                     if grouping == Grouping::Auto
                         && is_task_here
-                        && is_task(*from)
                         && after[*from as usize] == 1
-                        && home(*from) == home(rank) =>
+                        && is_task(*from)
+                        && are_alike(*from, rank) =>
                 {
-                    chains.of[*from as usize]
+                    chains.chain(*from)
                 }
                 _ => {
-                    let level = |from: &u32| chains.level[chains.of[*from as usize] as usize] + 1;
+                    let level = |from: &u32| chains.list[chains.chain(*from) as usize].level + 1;
                     let level = own.iter().map(level).max().unwrap_or(0);
-                    chains.level.push(level);
-                    chains.len.push(0);
-                    index(chains.len.len() - 1)
+                    chains.levels = chains.levels.max(level as usize + 1);
+                    chains.list.push(Chain { level, len: 0 });
+                    (index(chains.list.len()) - 1) | BEGINS
                 }
             };
-            chains.of[rank as usize] = chain;
-            chains.len[chain as usize] += u32::from(is_task_here);
+            chains.of.push(of);
+            chains.list[(of & !BEGINS) as usize].len += u32::from(is_task_here);
         }
         chains
     }
 
-    fn len(&self, chain: u32) -> u32 {
-        self.len[chain as usize]
+    fn chain(&self, rank: u32) -> u32 {
+        self.of[rank as usize] & !BEGINS
     }
+
+    fn begins(&self, rank: u32) -> bool {
+        self.of[rank as usize] & BEGINS != 0
+    }
+
+    /// The levels, and the first position of each chain. `sort` sorts the chains of a level, if they have an order.
+    fn positions(&self, sort: Option<impl Fn(&mut [u32])>) -> (Vec<Level>, Vec<u32>) {
+        let mut levels = vec![Level { end: 0, is_mixed: false }; self.levels];
+        for chain in &self.list {
+            let level = &mut levels[chain.level as usize];
+            level.end += chain.len;
+            level.is_mixed |= chain.len == 0;
+        }
+        let mut end = 0;
+        let mut next: Vec<u32> = Vec::with_capacity(self.levels);
+        for level in &mut levels {
+            next.push(end);
+            end += level.end;
+            level.end = end;
+        }
+        let mut firsts = vec![0; self.list.len()];
+        let mut put = |chain: u32| {
+            let Chain { level, len } = self.list[chain as usize];
+            let place = &mut next[level as usize];
+            firsts[chain as usize] = *place;
+            *place += len;
+        };
+        match sort {
+            None => (0..index(self.list.len())).for_each(put),
+            Some(sort) => {
+                let of_level = |(number, chain): (u32, &Chain)| (chain.level, number);
+                let (first, mut list) = Lists::new(self.levels, (0..).zip(&self.list).map(of_level)).into_parts();
+                for own in first.windows(2) {
+                    let own = &mut list[own[0] as usize..own[1] as usize];
+                    sort(own);
+                    own.iter().for_each(|chain| put(*chain));
+                }
+            }
+        }
+        (levels, firsts)
+    }
+}
+
+/// Chains that wait for each other in no way.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// Behind the position of the last task.
+    end: u32,
+    /// Whether there are joints or stages too.
+    is_mixed: bool,
 }
 
 /// What all tasks of a group have in common: home, block and priority.
@@ -225,7 +252,8 @@ type Alike = (Home, Option<usize>, i32);
 struct Groups {
     /// Behind the last position of each.
     ends: Vec<u32>,
-    kinds: Vec<Alike>,
+    /// What its tasks have in common, by number.
+    kinds: Vec<u32>,
     /// How many nanoseconds each takes.
     times: Vec<u64>,
     /// Whether it has tasks of several levels.
@@ -234,35 +262,27 @@ struct Groups {
 
 impl Groups {
     /// Whether a level of this kind that takes so long may be put into the last group.
-    fn may_grow(&self, time: u64, kind: Alike) -> bool {
+    fn may_grow(&self, time: u64, kind: u32) -> bool {
         self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time <= MOST_IN_ORDER)
     }
 
     /// Whether a chain of this kind belongs in the last group, which has about this time as its aim.
-    fn fits(&self, time: u64, kind: Alike, target: u64) -> bool {
+    fn fits(&self, time: u64, kind: u32, target: u64) -> bool {
         self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time / 2 <= target)
     }
 
-    /// Puts a chain into the last group, or into a new one. Returns the group.
-    fn put(&mut self, tasks: u32, time: u64, kind: Alike, is_in_last: bool) -> u32 {
-        if !is_in_last {
-            self.ends.push(self.ends.last().copied().unwrap_or(0));
-            self.kinds.push(kind);
-            self.times.push(0);
-            self.is_ordered.push(false);
+    /// Puts a chain into the last group, or into a new one. `end` is behind its last position.
+    fn put(&mut self, end: u32, time: u64, kind: u32, is_in_last: bool) {
+        match (self.ends.last_mut(), self.times.last_mut()) {
+            (Some(own), Some(all)) if is_in_last => (*own, *all) = (end, *all + time),
+            _ => {
+                self.ends.push(end);
+                self.kinds.push(kind);
+                self.times.push(time);
+                self.is_ordered.push(false);
+            }
         }
-        let group = self.ends.len() - 1;
-        self.ends[group] += tasks;
-        self.times[group] += time;
-        index(group)
     }
-}
-
-/// A task of the draft.
-#[derive(Clone, Copy)]
-struct TaskOf {
-    record: u32,
-    op: u32,
 }
 
 /// What grouping knows of a graph: the plan keeps it, to group its tasks again when it knows how long they take.
@@ -270,115 +290,102 @@ pub(super) struct Shape {
     grouping: Grouping,
     workers: usize,
     seats: usize,
+    /// The ranks that each rank waits for.
     before: Lists,
-    chains: Chains,
-    /// The first rank of each chain.
-    begins: Vec<u32>,
-    by_level: Lists,
-    /// The task of each rank; of a joint or stage, nothing that counts.
-    tasks: Vec<TaskOf>,
-    /// The home of each chain; empty if none has one.
-    homes: Vec<Home>,
-    /// The block of each chain; empty if there are no blocks.
-    blocks: Vec<Option<usize>>,
-    /// The priority of each chain; empty if the user has named none.
-    priorities: Vec<i32>,
+    levels: Vec<Level>,
+    /// What the tasks of a chain have in common, by record, as a number in `alike`. Empty if that is the same for all.
+    kinds: Vec<u32>,
+    alike: Vec<Alike>,
+    has_priorities: bool,
     /// The joints, each with its rank: first entry and exit of each block, then joins, then the others by rank.
     joints: Vec<(u32, Joint)>,
 }
 
+/// What the plan knows of nodes beside the draft.
+pub(super) struct Said<'a> {
+    /// The block of each node, if the graph has blocks.
+    pub(super) blocks: Option<Vec<Option<usize>>>,
+    /// The home of an operator, if one has a home.
+    pub(super) home: Option<&'a dyn Fn(usize) -> Home>,
+}
+
 impl Shape {
-    /// The shape of a graph without cycles, for so many workers and seats. `blocks` are the blocks of its nodes, if it has any, and `homes`
-    /// their homes, if one has one. Also returns, for each stage, the joint that stands for its end, if something waits for
-    /// that.
+    /// The shape of a graph without cycles, for so many workers and seats, and its tasks. Also returns, for each stage, the joint that
+    /// stands for its end, if something waits for that.
     pub(super) fn new(
         draft: &Draft<'_>,
         edges: Edges,
-        blocks: Option<Vec<Option<usize>>>,
-        homes: &[Home],
+        said: &Said<'_>,
         (workers, seats): (usize, usize),
-    ) -> (Self, Vec<Option<u32>>) {
-        let (nodes, stages) = (&draft.nodes[..], &draft.stages[..]);
-        let joins = edges.joins;
-        let vertices = Vertices::of(nodes, edges, stages);
-        let ranks = Ranks::new(&vertices);
-        let pairs = vertices.edges.iter().map(|(from, to)| (ranks.rank(*to), ranks.rank(*from)));
-        let mut before = Lists::new(vertices.count, pairs);
-        before.dedup();
-        drop(vertices.edges); // a large graph has much of them
-        let count = index(vertices.count);
-        let node = |rank: u32| nodes.get(ranks.vertex(rank) as usize); // none is a join or stage
-        let is_task = |rank: u32| matches!(node(rank), Some(NodeDraft::Task { .. }));
-        let home = |rank: u32| homes.get(ranks.vertex(rank) as usize).copied().flatten(); // none of a join or stage
-        let chains = Chains::new(&before, is_task, home, draft.grouping);
-        let mut begins = vec![u32::MAX; chains.len.len()];
-        (0..count).rev().for_each(|rank| begins[chains.of[rank as usize] as usize] = rank);
-        let levels = chains.level.iter().max().map_or(0, |level| *level as usize + 1);
-        let by_level = Lists::new(levels, chains.level.iter().copied().zip(0..));
-        let homes = if homes.is_empty() { Vec::new() } else { begins.iter().map(|rank| home(*rank)).collect() };
-        let block_of = |rank: &u32| blocks.as_ref()?.get(ranks.vertex(*rank) as usize).copied().flatten();
-        let chain_blocks = if blocks.is_some() { begins.iter().map(block_of).collect() } else { Vec::new() };
-        let (mut tasks, mut ends) = (Vec::with_capacity(vertices.count), vec![None; stages.len()]);
-        let mut joints = vec![(0, Joint::End); 2 * draft.blocks.len() + joins];
-        for rank in 0..count {
-            let mut task = TaskOf { record: 0, op: 0 };
-            match node(rank) {
-                Some(NodeDraft::Task { op, record }) => task = TaskOf { record: *record, op: *op },
-                Some(NodeDraft::Enter { block }) => joints[2 * *block as usize] = (rank, Joint::Enter { rank }),
-                Some(NodeDraft::Again { block }) => joints[2 * *block as usize + 1] = (rank, Joint::Again { rank }),
-                Some(NodeDraft::Gate { stage }) => joints.push((rank, Joint::Gate { stage: *stage, rank })),
-                Some(NodeDraft::End { stage }) => {
-                    ends[*stage as usize] = Some(index(joints.len()));
-                    joints.push((rank, Joint::End));
-                }
-                None => {
-                    let join = ranks.vertex(rank) as usize - nodes.len();
-                    if join < joins {
-                        joints[2 * draft.blocks.len() + join] = (rank, Joint::Pass);
-                    }
-                }
-            }
-            tasks.push(task);
+    ) -> (Self, Tasks, Ends) {
+        let (nodes, joins, grouping) = (&draft.nodes, edges.joins, draft.grouping);
+        let vertices = Vertices::of(draft, edges);
+        let ranks = Ranks::new(&vertices, nodes.len());
+        let before = ranks.by_rank(vertices.before);
+        let count = index(before.len());
+        // The record of each rank, if it is another number or there is none.
+        let mut records = None;
+        let mut of_records = Numbers::ascending(count);
+        if !nodes.are_tasks() || before.len() > nodes.len() || ranks.of.is_some() {
+            of_records = Numbers::default();
+            (0..index(nodes.tasks())).for_each(|record| of_records.push(Some(ranks.rank(nodes.of_task(record)))));
+            let mut all = vec![None; before.len()];
+            (0..).zip(of_records.iter().flatten()).for_each(|(record, rank)| all[rank as usize] = Some(record));
+            records = Some(all);
         }
-        let grouping = draft.grouping;
+        let record =
+            |rank: u32| records.as_ref().map_or(Some(rank), |records: &Vec<Option<u32>>| records[rank as usize]);
+        let tasks = || (0..count).filter_map(|rank| Some((rank, record(rank)?)));
+        let home = |rank: u32| said.home?(draft.op_of_task(record(rank)?));
+        let are_alike = |from: u32, to: u32| said.home.is_none() || home(from) == home(to);
+        let chains = Chains::new(&before, |rank| record(rank).is_some(), are_alike, grouping);
+
         let named = draft.names.priorities();
-        let mut priorities = Vec::new();
-        if !named.is_empty() {
-            priorities.resize(chains.len.len(), i32::MIN);
-            for (rank, task) in tasks.iter().enumerate() {
-                let own = &mut priorities[chains.of[rank] as usize];
-                *own = (*own).max(named.get(&(task.op as usize)).copied().unwrap_or(0));
+        let has_priorities = !named.is_empty();
+        let (mut alike, mut kinds) = (vec![(None, None, 0)], Vec::new());
+        let mut of_chains: Vec<u32> = Vec::new();
+        if said.home.is_some() || said.blocks.is_some() || has_priorities {
+            let mut of: Vec<Alike> = vec![(None, None, i32::MIN); chains.list.len()];
+            for (rank, record) in tasks() {
+                let (home, block, priority) = &mut of[chains.chain(rank) as usize];
+                if chains.begins(rank) {
+                    *home = said.home.and_then(|of| of(draft.op_of_task(record)));
+                    *block = said.blocks.as_ref().and_then(|of| of[ranks.vertex(rank) as usize]);
+                }
+                let own = named.get(&draft.op_of_task(record)).copied().unwrap_or(0);
+                *priority = own.max(*priority);
+            }
+            let mut numbers: BTreeMap<Alike, u32> = of.iter().map(|alike| (*alike, 0)).collect();
+            (0..).zip(numbers.values_mut()).for_each(|(number, place)| *place = number);
+            of_chains = of.iter().map(|alike| numbers[alike]).collect();
+            alike = numbers.into_keys().collect();
+            kinds = vec![0; nodes.tasks()];
+            for (rank, record) in tasks() {
+                kinds[record as usize] = of_chains[chains.chain(rank) as usize];
             }
         }
-        (
-            Self {
-                grouping,
-                workers,
-                seats,
-                priorities,
-                before,
-                chains,
-                begins,
-                by_level,
-                tasks,
-                homes,
-                blocks: chain_blocks,
-                joints,
-            },
-            ends,
-        )
+        let has_kinds = !kinds.is_empty();
+        let sort = has_kinds.then_some(|own: &mut [u32]| own.sort_by_key(|chain| of_chains[*chain as usize]));
+        let (levels, mut next) = chains.positions(sort);
+        let mut order = vec![TaskAt::default(); nodes.tasks()];
+        for (rank, record) in tasks() {
+            let place = &mut next[chains.chain(rank) as usize];
+            order[*place as usize] = TaskAt::new(record, chains.begins(rank));
+            *place += 1;
+        }
+        let (joints, ends) = joints(draft, joins, &ranks);
+        let tasks = Tasks { order, ops: Numbers::default(), ranks: of_records };
+        (Self { grouping, workers, seats, before, levels, kinds, alike, has_priorities, joints }, tasks, ends)
     }
 
-    fn home(&self, chain: u32) -> Home {
-        self.homes.get(chain as usize).copied().flatten()
+    /// What the tasks of this chain have in common.
+    fn kind(&self, task: TaskAt) -> u32 {
+        self.kinds.get(task.record() as usize).copied().unwrap_or(0)
     }
 
-    fn block(&self, chain: u32) -> Option<usize> {
-        self.blocks.get(chain as usize).copied().flatten()
-    }
-
-    fn priority(&self, chain: u32) -> i32 {
-        self.priorities.get(chain as usize).copied().unwrap_or(0)
+    /// Whether a task is in a block.
+    fn repeats(&self, task: TaskAt) -> bool {
+        self.alike[self.kind(task) as usize].1.is_some()
     }
 
     /// Whether it is for the plan to say which tasks are together.
@@ -397,124 +404,111 @@ impl Shape {
         total.div_ceil((total / target.clamp(least, MOST)).max(1)) // equal chunks
     }
 
+    /// Cuts levels into groups. `nanos` tells how long a record takes, if that is known.
+    fn cut(&self, order: &[TaskAt], nanos: Option<&[u32]>) -> Groups {
+        let time = |task: TaskAt| nanos.map_or(UNKNOWN, |nanos| u64::from(nanos[task.record() as usize]));
+        let is_known = nanos.is_some();
+        let narrow = HANDED * self.workers as u64 / (self.workers as u64 - 1).max(1);
+        let mut groups = Groups::default();
+        let mut was_narrow = false; // the last level: it is one group, and others may be put into that
+        let mut begin = 0;
+        for level in &self.levels {
+            let (own, first) = (&order[begin..level.end as usize], begin);
+            begin = level.end as usize;
+            let (Some(head), Some(last)) = (own.first(), own.last()) else {
+                was_narrow = false;
+                continue;
+            };
+            let chains = || own.chunk_by(|_, next| !next.is_free());
+            let of_chain = |chain: &[TaskAt]| chain.iter().map(|task| time(*task)).sum::<u64>().max(1);
+            let total = if is_known { chains().map(of_chain).sum() } else { own.len() as u64 * UNKNOWN };
+            let is_alone = || own[1..].iter().all(|task| !task.is_free());
+            let is_narrow = is_known && self.kind(*head) == self.kind(*last) && (total < narrow || is_alone());
+            // A joint may wait for the groups before it, and tasks for the joint.
+            let goes_on = is_narrow && was_narrow && !level.is_mixed && groups.may_grow(total, self.kind(*head));
+            was_narrow = is_narrow;
+            let target = if is_narrow { u64::MAX } else { self.target(total, is_known, self.repeats(*head)) };
+            let (mut is_open, count, mut end) = (goes_on, groups.ends.len(), first);
+            for chain in chains() {
+                let (time, kind) = (of_chain(chain), self.kind(chain[0]));
+                end += chain.len();
+                is_open = is_open && groups.fits(time, kind, target);
+                groups.put(index(end), time, kind, is_open);
+                is_open = true;
+            }
+            if goes_on {
+                debug_assert_eq!(count, groups.ends.len(), "all of the level is in the last group");
+                groups.is_ordered[count - 1] = true;
+            }
+        }
+        groups
+    }
+
     /// Groups the tasks. `nanos` tells how long a record takes, if that is known.
     pub(super) fn group<'env>(
         &self,
         records: Records<'env>,
+        mut tasks: Tasks,
         blocks: Vec<Block<'env>>,
         nanos: Option<&[u32]>,
     ) -> DagParts<'env> {
-        let chains = &self.chains;
-        let count = chains.len.len();
-        let times = nanos.map(|nanos| {
-            let mut times = vec![0_u64; count];
-            let is_task = |rank: usize| chains.len(chains.of[rank]) > 0;
-            for (rank, task) in self.tasks.iter().enumerate().filter(|(rank, _)| is_task(*rank)) {
-                times[chains.of[rank] as usize] += u64::from(nanos[task.record as usize]);
-            }
-            times
-        });
-        let time = |chain: u32| {
-            let unknown = || u64::from(chains.len(chain)) * UNKNOWN;
-            times.as_ref().map_or_else(unknown, |times| times[chain as usize].max(1))
-        };
-        let is_known = times.is_some();
-        let has_kinds = !self.homes.is_empty() || !self.blocks.is_empty() || !self.priorities.is_empty();
-        let narrow = HANDED * self.workers as u64 / (self.workers as u64 - 1).max(1);
-        let (mut sorted, mut group_of) = (Vec::with_capacity(count), vec![0_u32; count]);
-        let mut groups = Groups::default();
-        let mut was_narrow = false; // the last level: it is one group, and others may be put into that
-        for level in 0..index(self.by_level.first.len() - 1) {
-            let begin = sorted.len();
-            let all = self.by_level.of(level);
-            sorted.extend(all.iter().copied().filter(|chain| chains.len(*chain) > 0));
-            let own = &mut sorted[begin..];
-            let kind = |chain: u32| (self.home(chain), self.block(chain), self.priority(chain));
-            if has_kinds {
-                own.sort_by_key(|chain| kind(*chain));
-            }
-            let is_uniform = !has_kinds || own.iter().all(|chain| kind(*chain) == kind(own[0]));
-            let total: u64 = own.iter().map(|chain| time(*chain)).sum();
-            let is_narrow = is_known && is_uniform && (own.len() == 1 || total < narrow);
-            // A joint may wait for the groups before it, and tasks for the joint.
-            let goes_on = is_narrow && was_narrow && own.len() == all.len() && groups.may_grow(total, kind(own[0]));
-            was_narrow = is_narrow && !own.is_empty();
-            let target = if is_narrow {
-                u64::MAX
-            } else {
-                self.target(total, is_known, own.iter().any(|chain| self.block(*chain).is_some()))
-            };
-            let (mut is_open, first) = (goes_on, groups.ends.len());
-            for chain in &*own {
-                let (len, time) = (chains.len(*chain), time(*chain));
-                is_open = is_open && groups.fits(time, kind(*chain), target);
-                group_of[*chain as usize] = groups.put(len, time, kind(*chain), is_open);
-                is_open = true;
-            }
-            if goes_on {
-                debug_assert_eq!(first, groups.ends.len(), "all of the level is in the last group");
-                groups.is_ordered[first - 1] = true;
-            }
-        }
-        let Groups { ends, kinds, times: sums, is_ordered } = groups;
-        let count = ends.last().copied().unwrap_or(0);
-
-        // The tasks in the order of groups, each chain together.
-        let mut next = vec![0; chains.len.len()];
-        let mut start = 0;
-        for chain in &sorted {
-            next[*chain as usize] = start;
-            start += chains.len(*chain);
-        }
-        drop(sorted);
-        let mut tasks = vec![TaskAt::default(); count as usize];
-        for (rank, TaskOf { record, op }) in (0..).zip(&self.tasks) {
-            let chain = chains.of[rank as usize];
-            if chains.len(chain) > 0 {
-                let place = &mut next[chain as usize];
-                let is_free = self.begins[chain as usize] == rank;
-                tasks[*place as usize] = TaskAt { record: *record, op: *op, rank, is_free };
-                *place += 1;
-            }
-        }
-        for (number, (rank, _)) in (ends.len()..).zip(&self.joints) {
-            group_of[chains.of[*rank as usize] as usize] = index(number);
-        }
-
+        let is_known = nanos.is_some();
+        let Groups { ends, kinds, times, is_ordered } = self.cut(&tasks.order, nanos);
         // Records of one kind side by side, in groups without chains. So a task may fire before one that comes first in program
         // order, and fails. All of a group take a few microseconds together, if it is known how long they take.
         let mut begin = 0;
         for (end, is_ordered) in ends.iter().zip(&is_ordered).filter(|_| is_known) {
-            let own = &mut tasks[begin..*end as usize];
+            let own = &mut tasks.order[begin..*end as usize];
             begin = *end as usize;
-            let kind = |task: &TaskAt| records.kind(task.record);
-            if !is_ordered && own.iter().all(|task| task.is_free) && !own.is_sorted_by_key(kind) {
+            let kind = |task: &TaskAt| records.kind(task.record());
+            if !is_ordered && own.iter().all(|task| task.is_free()) && !own.is_sorted_by_key(kind) {
                 own.sort_by_key(kind);
             }
         }
-        let of_rank = |rank: u32| group_of[chains.of[rank as usize] as usize];
-        let inner = self.inner(&tasks, &is_ordered, of_rank);
+        let mut group_of = vec![0_u32; self.before.len()];
+        let mut begin = 0;
+        for (group, end) in (0..).zip(&ends) {
+            let own = &tasks.order[begin..*end as usize];
+            begin = *end as usize;
+            own.iter().for_each(|task| group_of[tasks.rank(*task) as usize] = group);
+        }
+        for (joint, (rank, _)) in (ends.len()..).zip(&self.joints) {
+            group_of[*rank as usize] = index(joint);
+        }
+        let inner = self.inner(&tasks, &ends, &is_ordered, &group_of);
 
-        // Edges between groups and joints, each once.
-        let mut seen = vec![u32::MAX; ends.len() + self.joints.len()];
-        let mut edges = Vec::new();
-        let mut link = |rank: u32| {
-            let to = of_rank(rank);
-            for from in self.before.of(rank).iter().map(|from| of_rank(*from)).filter(|from| *from != to) {
-                if std::mem::replace(&mut seen[from as usize], to) != to {
-                    edges.push((from, to));
+        // What each group or joint waits for, each once.
+        let nodes = ends.len() + self.joints.len();
+        let mut seen = vec![u32::MAX; nodes];
+        let (mut first, mut list) = (Vec::with_capacity(nodes + 1), Vec::new());
+        first.push(0);
+        let mut link = |to: u32, rank: u32, list: &mut Vec<u32>| {
+            for from in self.before.of(rank).iter().map(|from| group_of[*from as usize]) {
+                if from != to && std::mem::replace(&mut seen[from as usize], to) != to {
+                    list.push(from);
                 }
             }
         };
-        tasks.iter().for_each(|task| link(task.rank));
-        let fire = self.joints.iter().filter(|(_, joint)| !matches!(joint, Joint::End)); // which its stage finishes
-        fire.for_each(|(rank, _)| link(*rank));
+        let mut begin = 0;
+        for (group, end) in (0..).zip(&ends) {
+            let own = &tasks.order[begin..*end as usize];
+            begin = *end as usize;
+            own.iter().for_each(|task| link(group, tasks.rank(*task), &mut list));
+            first.push(index(list.len()));
+        }
+        for (number, (rank, joint)) in (ends.len()..).zip(&self.joints) {
+            if !matches!(joint, Joint::End) {
+                link(index(number), *rank, &mut list); // a stage finishes its end
+            }
+            first.push(index(list.len()));
+        }
+        let before = Lists::of_parts(first, list);
         let joints = self.joints.iter().map(|(_, joint)| *joint).collect();
-        let has_priorities = !self.priorities.is_empty();
-        let priorities = kinds.iter().filter(|_| has_priorities).map(|(.., priority)| *priority).collect();
-        let has_blocks = !self.blocks.is_empty();
-        let blocks_of = kinds.iter().filter(|_| has_blocks).map(|(_, block, _)| block.map(index)).collect();
-        let homes = kinds.into_iter().map(|(home, ..)| home).collect();
+        let alike = |kind: &u32| self.alike[*kind as usize];
+        let priorities = kinds.iter().filter(|_| self.has_priorities).map(|kind| alike(kind).2).collect();
+        let homes = kinds.iter().map(|kind| alike(kind).0).collect();
+        let has_blocks = !blocks.is_empty();
+        let blocks_of = kinds.iter().filter(|_| has_blocks).map(|kind| alike(kind).1.map(index)).collect();
         let (workers, seats) = (self.workers, self.seats);
         DagParts {
             records,
@@ -522,10 +516,10 @@ impl Shape {
             tasks,
             ends,
             joints,
-            edges,
+            before,
             homes,
             blocks_of,
-            times: sums,
+            times,
             priorities,
             is_known,
             workers,
@@ -534,21 +528,51 @@ impl Shape {
         }
     }
 
-    /// The edges within the groups whose tasks have an order. `group` tells the group of a rank.
-    fn inner(&self, tasks: &[TaskAt], is_ordered: &[bool], group: impl Fn(u32) -> u32) -> Inner {
+    /// The edges within the groups whose tasks have an order.
+    fn inner(&self, tasks: &Tasks, ends: &[u32], is_ordered: &[bool], group_of: &[u32]) -> Inner {
         if !is_ordered.contains(&true) {
             return Inner::default();
         }
-        let mut position_of = vec![u32::MAX; self.tasks.len()];
-        (0..).zip(tasks).for_each(|(position, task)| position_of[task.rank as usize] = position);
-        let mut before = vec![0; tasks.len()];
+        let mut position_of = vec![u32::MAX; group_of.len()];
+        (0..).zip(&tasks.order).for_each(|(position, task)| position_of[tasks.rank(*task) as usize] = position);
+        let mut before = vec![0; tasks.order.len()];
         let mut edges = Vec::new();
-        for (position, task) in (0..).zip(tasks).filter(|(_, task)| is_ordered[group(task.rank) as usize]) {
-            let own = self.before.of(task.rank).iter().filter(|from| group(**from) == group(task.rank));
-            edges.extend(own.map(|from| (position_of[*from as usize], position)));
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        for ((start, end), _) in starts.zip(ends).zip(is_ordered).filter(|(_, is_ordered)| **is_ordered) {
+            for position in start..*end {
+                let rank = tasks.rank(tasks.order[position as usize]);
+                let own =
+                    self.before.of(rank).iter().filter(|from| group_of[**from as usize] == group_of[rank as usize]);
+                edges.extend(own.map(|from| (position_of[*from as usize], position)));
+            }
         }
         edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
-        let Lists { first, list: after } = Lists::new(tasks.len(), edges.into_iter());
+        let (first, after) = Lists::new(tasks.order.len(), edges.into_iter()).into_parts();
         Inner { before, first, after }
     }
+}
+
+/// For each stage, the joint that stands for its end, if something waits for that.
+pub(super) type Ends = Vec<Option<u32>>;
+
+/// The joints of a graph, each with its rank.
+fn joints(draft: &Draft<'_>, joins: usize, ranks: &Ranks) -> (Vec<(u32, Joint)>, Ends) {
+    let (blocks, nodes) = (draft.blocks.len(), draft.nodes.len());
+    let (mut joints, mut ends) = (vec![(0, Joint::End); 2 * blocks], vec![None; draft.stages.len()]);
+    joints.extend((nodes..nodes + joins).map(|join| (ranks.rank(index(join)), Joint::Pass)));
+    let mut others: Vec<_> = draft.nodes.others().map(|(node, kind)| (ranks.rank(index(node)), kind)).collect();
+    others.sort_unstable_by_key(|(rank, _)| *rank);
+    for (rank, kind) in others {
+        match kind {
+            NodeDraft::Task { .. } => unreachable!("none of the others"),
+            NodeDraft::Enter { block } => joints[2 * block as usize] = (rank, Joint::Enter { rank }),
+            NodeDraft::Again { block } => joints[2 * block as usize + 1] = (rank, Joint::Again { rank }),
+            NodeDraft::Gate { stage } => joints.push((rank, Joint::Gate { stage, rank })),
+            NodeDraft::End { stage } => {
+                ends[stage as usize] = Some(index(joints.len()));
+                joints.push((rank, Joint::End));
+            }
+        }
+    }
+    (joints, ends)
 }

@@ -9,6 +9,7 @@
 //! [`explain`] and [`picture`] describe a plan in words and pictures. A [`blueprint`] does the first three steps only,
 //! for a machine that need not be this one.
 
+mod accesses;
 mod blueprint;
 mod bounds;
 mod cycles;
@@ -37,16 +38,18 @@ use crate::run::flow::source::Source;
 use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts, TailKind};
 use crate::run::flow::turn::Bytes;
 use crate::run::names::Names;
+use crate::run::numbers::{Bits, Numbers};
 use crate::run::slot::{Slot, Values};
 use crate::run::tasks::block::Block;
 use crate::run::tasks::dag::Dag;
 use crate::run::tasks::parts::Home;
 use crate::run::{RunParts, Seated};
+use accesses::Accesses;
 use blueprint::Checked;
-use draft::{Body, Draft, Mode, NodeDraft, SlotDraft, Who, index};
+use draft::{Body, Draft, Mode, Who};
 use edges::blocks::Blocks;
 use explain::Facts;
-use groups::Shape;
+use groups::{Said, Shape};
 use units::Units;
 
 pub use blueprint::Blueprint;
@@ -87,10 +90,14 @@ pub(crate) const MAX_CREDITS: usize = 1 << 20;
 /// ```
 pub struct Plan<'env> {
     run: Seated<'env>,
-    slots: Vec<PlannedSlot>,
-    /// The slots that each run looks at before it begins: data that the user gives and something accesses, and results
-    /// of sinks.
-    first: Box<[u32]>,
+    /// The operator that makes the value of each slot.
+    ops: Numbers,
+    /// The slots that are results of tasks have numbers here. A task drops the value of the run before when it fires.
+    results: Numbers,
+    /// The data that the user gives, and something accesses.
+    given: Box<[u32]>,
+    /// The results of sinks.
+    sinks: Box<[u32]>,
     /// The slots of parts, each with that of the whole.
     parts: Box<[(u32, u32)]>,
     /// An operator that threads outside serve while a run goes on.
@@ -106,38 +113,12 @@ pub struct Plan<'env> {
     values: Values<'env>,
 }
 
-#[derive(Clone, Copy)]
-struct PlannedSlot {
-    op: u32,
-    maker: Maker,
-}
-
-/// Who gives a slot its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Maker {
-    /// The user. A task or stage accesses the value.
-    User,
-    /// The user, and nothing accesses the value.
-    UserForNobody,
-    /// A task, which drops the value of the run before when it fires.
-    Task,
-    /// A sink.
-    Sink,
-    /// Nobody: it is a part of data, and has a value only if a task has stopped while it wrote the part.
-    Part,
-}
-
 impl<'env> Plan<'env> {
     /// Checks a draft, and lays it out for a pool.
     pub(crate) fn new(mut draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
         let shared = &pool.shared;
         let Checked { edges, homes, sources: bounds } = Checked::of(&draft, pool.topology(), shared.workers())?;
         let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
-        let node_homes = draft.nodes.iter().map(|node| match node {
-            NodeDraft::Task { op, .. } => group(homes.get(*op as usize).node),
-            _ => None,
-        });
-        let node_homes: Vec<Home> = if homes.is_empty() { Vec::new() } else { node_homes.collect() };
         let source_homes = draft.stages.iter().map(|stage| {
             let parts = stage.source.as_ref().map_or_else(Vec::new, |_| homes.parts(stage.ops[0].0));
             let parts: Box<[Home]> = parts.into_iter().map(group).collect();
@@ -145,25 +126,17 @@ impl<'env> Plan<'env> {
         });
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
         let facts = Facts::of(&draft, &edges, &bounds, homes);
-        let slots = planned(&draft);
-        let consumed = draft
-            .accesses
-            .iter()
-            .filter(|(_, slot, mode)| *mode == Mode::Consume && draft.values.is_unit(slot.number()));
-        let by = |who: &Who| {
-            if let Who::Task(node) = who { draft.op_of(*node as usize) } else { unreachable!("tasks consume") }
-        };
-        let units = Units::new(consumed.map(|(who, slot, _)| (slot.number(), by(who))).collect());
-        draft.accesses = Vec::new(); // a large graph has many
-        let looks = |slot: &PlannedSlot| matches!(slot.maker, Maker::User | Maker::Sink);
-        let first = (0..index(slots.len())).filter(|slot| looks(&slots[*slot as usize])).collect();
-
-        let block_of = Blocks::of(&draft).map(|blocks| (0..draft.nodes.len()).map(|node| blocks.at(node)).collect());
-        let (shape, stage_ends) =
-            Shape::new(&draft, edges, block_of, &node_homes, (shared.workers(), shared.seats.len()));
+        let units = Units::new(consumed_units(&draft));
+        let (given, sinks) = looked_at(&draft);
+        let blocks = Blocks::of(&draft).map(|blocks| (0..draft.nodes.len()).map(|node| blocks.at(node)).collect());
+        draft.accesses = Accesses::default(); // a large graph has many
+        let home = |op: usize| group(facts.home(op));
+        let said = Said { blocks, home: facts.has_homes().then_some(&home) };
+        let (shape, mut tasks, stage_ends) = Shape::new(&draft, edges, &said, (shared.workers(), shared.seats.len()));
+        tasks.ops = std::mem::take(&mut draft.task_ops);
         let blocks =
             draft.blocks.into_iter().map(|block| Block::new(block.op, block.times, block.enters, block.repeats));
-        let dag = Dag::new(shape.group(draft.records, blocks.collect(), None));
+        let dag = Dag::new(shape.group(draft.records, tasks, blocks.collect(), None));
         let mut numbered = vec![Vec::new(); draft.sequences.len()];
         draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.sequence].push(index));
         let sequences = numbered.into_iter().zip(draft.sequences);
@@ -205,11 +178,14 @@ impl<'env> Plan<'env> {
         let meets_outside = draft.meets_outside || sources.iter().any(Source::is_live);
         let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
         let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
+        let (ops, results) = draft.slots.into_parts();
         let parts = draft.parts.iter().map(|part| (part.slot.number(), part.whole.number())).collect();
         Ok(Self {
             run,
-            slots,
-            first,
+            ops,
+            results,
+            given,
+            sinks,
             parts,
             served,
             facts,
@@ -254,19 +230,17 @@ impl<'env> Plan<'env> {
 
     /// Looks whether the plan can run, and drops results of the run before.
     fn make_ready(&mut self) -> Result<(), RunError> {
-        let slots = &self.slots;
-        let first = |maker| self.first.iter().copied().filter(move |slot| slots[*slot as usize].maker == maker);
-        if let Some(slot) = first(Maker::User).find(|slot| !self.is_present(*slot)) {
-            let name = self.names().get(self.slots[slot as usize].op as usize);
+        if let Some(slot) = self.given.iter().find(|slot| !self.is_present(**slot)) {
+            let name = self.names().get(self.ops.at(*slot) as usize);
             let message =
-                format!("{}: set it again", self.why_absent(slot).unwrap_or_else(|| "its value was taken".to_owned()));
+                format!("{}: set it again", self.why_absent(*slot).unwrap_or_else(|| "its value was taken".to_owned()));
             return Err(RunError::new(RunErrorKind::NotReady { name }, message, Report::default()));
         }
         self.run.check_ready()?;
-        first(Maker::Sink).for_each(|slot| self.clear(slot));
+        self.sinks.iter().for_each(|slot| self.clear(*slot));
         if self.shape.is_free() && self.run.is_to_regroup() {
             let shape = &self.shape;
-            self.run.regroup(|records, blocks, nanos| shape.group(records, blocks, Some(&nanos)));
+            self.run.regroup(|records, tasks, blocks, nanos| shape.group(records, tasks, blocks, Some(&nanos)));
         }
         Ok(())
     }
@@ -275,9 +249,9 @@ impl<'env> Plan<'env> {
     #[cfg(test)]
     pub(crate) fn pretend(&mut self, mut nanos: impl FnMut() -> u32) {
         let shape = &self.shape;
-        self.run.regroup(|records, blocks, times| {
+        self.run.regroup(|records, tasks, blocks, times| {
             let times: Vec<u32> = times.iter().map(|_| nanos()).collect();
-            shape.group(records, blocks, Some(&times))
+            shape.group(records, tasks, blocks, Some(&times))
         });
         self.run.pretend();
     }
@@ -306,10 +280,10 @@ impl<'env> Plan<'env> {
         fired.clear();
         fired.resize(self.names().len(), false);
         self.run.get().dag.tasks().for_each(|task| fired[task.op] = task.has_fired);
-        let results = || (0..).zip(&self.slots).filter(|(_, slot)| slot.maker == Maker::Task);
-        results().filter(|(_, slot)| !fired[slot.op as usize]).for_each(|(slot, _)| self.clear(slot));
-        let values = &self.values;
-        let made = results().filter(|(slot, of)| values.is_unit(*slot) && fired[of.op as usize]).map(|(slot, _)| slot);
+        let has_fired = |slot: u32| fired[self.ops.at(slot) as usize];
+        let results = || (0..).zip(self.results.iter()).filter_map(|(slot, task)| task.map(|_| slot));
+        results().filter(|slot| !has_fired(*slot)).for_each(|slot| self.clear(slot));
+        let made = results().filter(|slot| self.values.is_unit(*slot) && has_fired(*slot));
         self.units.were_made(made, |op| fired[op]);
         self.fired = fired;
     }
@@ -439,8 +413,8 @@ impl<'env> Plan<'env> {
         assert!(
             Arc::ptr_eq(&data.names, self.names()),
             "'{}' is data of another graph than this plan's ('{}' is one of its own)",
-            data.names.get(data.op),
-            self.slots.first().map_or_else(|| "nothing".to_owned(), |slot| self.names().get(slot.op as usize)),
+            data.names.get(data.op()),
+            self.ops.iter().flatten().next().map_or_else(|| "nothing".to_owned(), |op| self.names().get(op as usize)),
         );
         #[expect(unsafe_code, reason = "slots are kept without their types")]
         // SAFETY: (1) a handle of this graph was made together with its slot, and handles are invariant in `T`.
@@ -469,28 +443,37 @@ impl<'env> Plan<'env> {
     fn absent<T>(&self, data: &Data<T>) -> ! {
         let why = self.why_absent(data.slot.number());
         let why = why.unwrap_or_else(|| "it was taken, or no run has made it".to_owned());
-        panic!("'{}' is absent: {why}", self.names().get(data.op))
+        panic!("'{}' is absent: {why}", self.names().get(data.op()))
     }
 }
 
-/// The slots of a draft, with what the accesses tell of their makers.
-fn planned(draft: &Draft<'_>) -> Vec<PlannedSlot> {
-    let maker = |slot: &SlotDraft| if slot.given { Maker::UserForNobody } else { Maker::Task };
-    let mut planned: Vec<_> =
-        draft.slots.iter().map(|slot| PlannedSlot { maker: maker(slot), op: index(slot.op()) }).collect();
-    for part in &draft.parts {
-        planned[part.slot.index()].maker = Maker::Part;
-        planned[part.whole.index()].maker = Maker::User; // why else is it cut
+/// The data that the user gives and something accesses, and the results of sinks.
+fn looked_at(draft: &Draft<'_>) -> (Box<[u32]>, Box<[u32]>) {
+    let mut given = Bits::default();
+    draft.parts.iter().for_each(|part| given.set(part.whole.number())); // why else is it cut
+    if draft.slots.given().next().is_some() {
+        draft.accesses.visit(|_, own| {
+            let slots = own.iter().map(|access| access.slot()).filter(|slot| draft.slots.is_given(*slot));
+            slots.for_each(|slot| given.set(slot.number()));
+        });
     }
-    for (who, slot, _) in &draft.accesses {
-        let maker = &mut planned[slot.index()].maker;
-        *maker = match (*maker, who) {
-            (Maker::UserForNobody, _) => Maker::User,
-            (_, Who::Sink(_)) => Maker::Sink,
-            (maker, _) => maker,
-        };
+    let sinks = draft.accesses.others().filter(|(who, _)| matches!(who, Who::Sink(_)));
+    let sinks = sinks.map(|(_, access)| access.slot().number()).collect();
+    (given.iter().collect(), sinks)
+}
+
+/// The units that tasks consume, each with the operator of the task.
+fn consumed_units(draft: &Draft<'_>) -> Box<[(u32, usize)]> {
+    let mut units = Vec::new();
+    if draft.accesses.consume() {
+        draft.accesses.visit(|who, own| {
+            let Who::Task(record) = who else { return };
+            let consumed = own.iter().filter(|access| access.mode() == Mode::Consume);
+            let consumed = consumed.map(|access| access.slot().number()).filter(|slot| draft.values.is_unit(*slot));
+            units.extend(consumed.map(|slot| (slot, draft.op_of_task(record))));
+        });
     }
-    planned
+    units.into()
 }
 
 impl fmt::Debug for Plan<'_> {

@@ -4,10 +4,10 @@
 //! [`super::explain`] makes a [`Picture`] of a draft when the graph is planned, and adds the words ([`Drawing`]) when
 //! the user asks, because names may change until then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
 
-use super::draft::{Draft, Mode, NodeDraft, Who};
+use super::draft::{Draft, Mode, NodeDraft, SlotId, Who, index};
 use super::edges::Edges;
 use super::edges::atoms::Atoms;
 
@@ -53,56 +53,59 @@ pub(super) enum Goes {
 impl Picture {
     pub(super) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
         let mut picture = Self::default();
-        let stages = picture.add((0..draft.stages.len()).map(Thing::Stage), "stages");
+        picture.add((0..draft.stages.len()).map(Thing::Stage), draft.stages.len(), "stages");
+        let stages: Vec<usize> = (0..draft.stages.len()).map(|stage| stage.min(DRAWN)).collect();
         let tasks = draft.nodes.iter().filter_map(|node| match node {
-            NodeDraft::Task { op, .. } => Some(Thing::Task(*op as usize)),
-            NodeDraft::Enter { block } => Some(Thing::Task(draft.blocks[*block as usize].op)),
+            NodeDraft::Task { record } => Some(Thing::Task(draft.op_of_task(record))),
+            NodeDraft::Enter { block } => Some(Thing::Task(draft.blocks[block as usize].op)),
             NodeDraft::Again { .. } | NodeDraft::Gate { .. } | NodeDraft::End { .. } => None,
         });
-        let mut tasks = picture.add(tasks, "tasks").into_iter();
-        let mut blocks = Vec::new();
-        let nodes = draft.nodes.iter().map(|node| match node {
-            NodeDraft::Task { .. } => tasks.next().expect("one for each"),
-            NodeDraft::Enter { .. } => {
-                blocks.push(tasks.next().expect("one for each"));
-                blocks[blocks.len() - 1]
-            }
-            NodeDraft::Again { block } => blocks[*block as usize],
-            NodeDraft::Gate { stage } | NodeDraft::End { stage } => stages[*stage as usize],
-        });
-        let nodes: Vec<usize> = nodes.collect();
+        let nodes = Boxes::of(draft, &stages, picture.things.len());
+        picture.add(tasks, draft.nodes.tasks() + draft.blocks.len(), "tasks");
 
         // Given data has arrows to the tasks and stages that find it as it was given.
-        let atoms = Atoms::of(draft);
-        let mut fresh = vec![false; atoms.count()];
-        let mut left = vec![0; draft.slots.len()]; // so many atoms of each slot are as they were given
-        for (slot, kind) in draft.slot_ids().filter(|(_, kind)| kind.given) {
-            fresh[atoms.in_slot(slot)].fill(kind.given);
-            left[slot.index()] = atoms.in_slot(slot).len();
-        }
-        let mut found: Vec<(usize, usize)> = Vec::new();
-        for (who, slot, mode) in &draft.accesses {
-            let whole = atoms.whole_of(*slot).unwrap_or(slot.index());
-            let own = &mut fresh[atoms.in_slot(*slot)];
-            if left[whole] > 0 && own.iter().any(|fresh| *fresh) {
-                let by = match who {
-                    Who::Task(node) => nodes[*node as usize],
-                    Who::Stage { stage, .. } | Who::Sink(stage) => stages[*stage as usize],
-                };
-                found.push((whole, by));
-                if *mode != Mode::Read {
-                    left[whole] -= own.iter().filter(|fresh| **fresh).count();
-                    own.fill(false);
-                }
+        let mut found: Vec<(u32, u32)> = Vec::new();
+        if draft.slots.given().next().is_some() {
+            let atoms = Atoms::of(draft);
+            let mut fresh = vec![false; atoms.count()];
+            let mut left = vec![0_u32; draft.slots.len()]; // so many atoms of each slot are as they were given
+            for slot in draft.slots.given() {
+                fresh[atoms.in_slot(slot)].fill(true);
+                left[slot.index()] = index(atoms.in_slot(slot).len());
             }
+            let mut access = |by: usize, slot: SlotId, mode: Mode| {
+                let whole = atoms.whole_of(slot).unwrap_or(slot.index());
+                let own = &mut fresh[atoms.in_slot(slot)];
+                if left[whole] > 0 && own.iter().any(|fresh| *fresh) {
+                    found.push((index(whole), index(by)));
+                    if mode != Mode::Read {
+                        left[whole] -= index(own.iter().filter(|fresh| **fresh).count());
+                        own.fill(false);
+                    }
+                }
+            };
+            draft.accesses.visit(|who, own| {
+                let by = match who {
+                    Who::Task(record) => nodes.of_node(draft.nodes.of_task(record)),
+                    Who::Joint(node) => nodes.of_node(node),
+                    Who::Stage { stage, .. } | Who::Sink(stage) => stages[stage as usize],
+                };
+                own.iter().for_each(|one| access(by, one.slot(), one.mode()));
+            });
         }
         found.sort_unstable();
         let by_slot = || found.chunk_by(|(slot, _), (next, _)| slot == next);
-        let data = picture.add(by_slot().map(|by| Thing::Data(draft.slots[by[0].0].op())), "data");
+        let data = by_slot().map(|by| Thing::Data(draft.slots.op(SlotId::new(by[0].0))));
+        let first = picture.things.len();
+        picture.add(data, by_slot().count(), "data");
+        let data = (0..).map(|number: usize| first + number.min(DRAWN));
 
         let mut arrows: Vec<Arrow> = between(edges, &nodes)
             .map(|(from, to)| (from, to, Goes::Data))
-            .chain(data.iter().zip(by_slot()).flat_map(|(data, by)| by.iter().map(|(_, by)| (*data, *by, Goes::Data))))
+            .chain(
+                data.zip(by_slot())
+                    .flat_map(|(data, by)| by.iter().map(move |(_, by)| (data, *by as usize, Goes::Data))),
+            )
             .chain(
                 draft
                     .stages
@@ -117,34 +120,65 @@ impl Picture {
         Self { arrows, ..picture }
     }
 
-    /// Adds boxes for things of a kind, and returns the box of each.
-    fn add(&mut self, things: impl Iterator<Item = Thing>, kind: &'static str) -> Vec<usize> {
-        let first = self.things.len();
-        let mut count = 0;
-        let boxes = things.map(|thing| {
-            match count {
-                _ if count < DRAWN => self.things.push(thing),
-                DRAWN => self.things.push(Thing::More(1, kind)),
-                _ => self.things[first + DRAWN] = Thing::More(count + 1 - DRAWN, kind),
+    /// Adds boxes for `count` things of a kind. The first ones have one each, and the others share one.
+    fn add(&mut self, things: impl Iterator<Item = Thing>, count: usize, kind: &'static str) {
+        self.things.extend(things.take(DRAWN));
+        self.things.extend((count > DRAWN).then(|| Thing::More(count - DRAWN, kind)));
+    }
+}
+
+/// The boxes of nodes.
+struct Boxes {
+    /// Those of the first nodes, up to the last task that has a box of its own.
+    first: Vec<usize>,
+    /// Those of other nodes that are no tasks.
+    others: HashMap<usize, usize>,
+    /// The box of all other tasks.
+    more: usize,
+}
+
+impl Boxes {
+    /// `stages` are the boxes of stages, and `first` is that of the first task.
+    fn of(draft: &Draft<'_>, stages: &[usize], first: usize) -> Self {
+        let (mut tasks, mut blocks) = (first.., Vec::new());
+        let more = first + DRAWN;
+        let place = |kind: NodeDraft| match kind {
+            NodeDraft::Task { .. } => tasks.next().expect("endless"),
+            NodeDraft::Enter { .. } => {
+                blocks.extend(tasks.next());
+                blocks[blocks.len() - 1]
             }
-            count += 1;
-            first + (count - 1).min(DRAWN)
+            NodeDraft::Again { block } => blocks[block as usize],
+            NodeDraft::Gate { stage } | NodeDraft::End { stage } => stages[stage as usize],
+        };
+        let first: Vec<usize> = draft.nodes.iter().map(place).take_while(|place| *place != more).collect();
+        let rest = draft.nodes.others().filter(|(node, _)| *node >= first.len());
+        let others = rest.map(|(node, kind)| match kind {
+            NodeDraft::Task { .. } | NodeDraft::Enter { .. } => (node, more),
+            NodeDraft::Again { block } => (node, blocks.get(block as usize).map_or(more, |place| *place.min(&more))),
+            NodeDraft::Gate { stage } | NodeDraft::End { stage } => (node, stages[stage as usize]),
         });
-        boxes.collect()
+        let others = others.collect();
+        Self { first, others, more }
+    }
+
+    /// The box of a node.
+    fn of_node(&self, node: u32) -> usize {
+        let other = || self.others.get(&(node as usize)).copied().unwrap_or(self.more);
+        self.first.get(node as usize).copied().unwrap_or_else(other)
     }
 }
 
 /// The boxes of which the second waits for the first. What comes together at a join is drawn from each to each; of more joins than
 /// boxes are drawn, only what is right before them.
-fn between(edges: &Edges, boxes: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+fn between(edges: &Edges, boxes: &Boxes) -> impl Iterator<Item = (usize, usize)> {
     let mut before: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); edges.joins];
     let (mut found, mut behind) = (BTreeSet::new(), BTreeSet::new());
-    let place = |node: u32| boxes.get(node as usize).copied().ok_or_else(|| node as usize - boxes.len());
-    // Of a large graph most share one box.
-    let apart = edges.list.iter().filter(|(from, to)| place(*from) != place(*to));
-    let mut sorted: Vec<(u32, u32)> = apart.copied().collect();
-    sorted.sort_unstable_by_key(|(_, to)| *to); // a join comes after those that it waits for
-    for (from, to) in sorted {
+    let first_join = index(edges.before.len() - edges.joins);
+    let place = |node: u32| if node < first_join { Ok(boxes.of_node(node)) } else { Err((node - first_join) as usize) };
+    // Of a large graph most share one box. A join comes after those that it waits for.
+    let limit = if boxes.others.is_empty() && edges.joins == 0 { index(boxes.first.len()) } else { u32::MAX };
+    for (to, from) in edges.before.pairs_below(limit).filter(|(to, from)| place(*from) != place(*to)) {
         match (place(from), place(to)) {
             (Ok(from), Ok(to)) => _ = found.insert((from, to)),
             (Ok(from), Err(join)) => _ = before[join].insert(from),

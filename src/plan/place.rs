@@ -16,11 +16,10 @@
 //! is asked only about this machine, only if it has more than one node, and only about [`LEAST`] bytes or more.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::data::Data;
-use super::draft::{Draft, Mode, NodeDraft, Who};
+use super::draft::{Draft, Mode, SlotAccess, Who};
 use crate::run::flow::supply::{Items, MemoryRange};
 use crate::run::names::{Names, Told};
 use crate::topology::{CpuSet, NumaNode, Topology, memory};
@@ -113,7 +112,7 @@ mod private {
 #[expect(private_interfaces, reason = "sealed: called by the graph")]
 impl<T> AnyData for Data<T> {
     fn made_by(&self) -> (&Arc<Names>, usize) {
-        (&self.names, self.op)
+        (&self.names, self.op())
     }
 }
 
@@ -156,8 +155,7 @@ fn node_of(range: MemoryRange) -> Option<usize> {
 
 /// The nodes of the memory of given data and of sources, in equal parts, by operator.
 fn known(draft: &Draft<'_>) -> Vec<(usize, Vec<Option<usize>>)> {
-    let given = draft.slots.iter().zip(0..).filter(|(slot, _)| slot.given);
-    let data = given.map(|(slot, number)| (slot.op(), vec![draft.values.memory(number)]));
+    let data = draft.slots.given().map(|slot| (draft.slots.op(slot), vec![draft.values.memory(slot.number())]));
     let data = data.filter(|(_, ranges)| ranges[0].bytes >= LEAST);
     let sources = draft.stages.iter().filter_map(|stage| match &stage.source.as_ref()?.items {
         Items::Numbered(items) => Some((stage.ops[0].0, items.memory())),
@@ -245,10 +243,10 @@ enum Kind {
     Data,
     /// A part of the data that this operator makes.
     Part(usize),
-    /// A task, and the range of the draft's accesses that are its own.
-    Task(Range<usize>),
-    /// A source, and the range of the draft's accesses that are its own.
-    Source(Range<usize>),
+    /// The task with this record.
+    Task(u32),
+    /// A source, and what it accesses.
+    Source(Vec<SlotAccess>),
     /// Any other operator: it works where its batches are.
     Other,
 }
@@ -284,29 +282,23 @@ impl<'a> Finder<'a> {
             list: vec![HomeAndWhy::default(); count],
             defects: Vec::new(),
         };
-        draft.slots.iter().for_each(|slot| finder.kinds[slot.op()] = Kind::Data);
+        draft.slots.ops().for_each(|op| finder.kinds[op] = Kind::Data);
         for part in &draft.parts {
-            finder.kinds[draft.slots[part.slot.index()].op()] = Kind::Part(draft.slots[part.whole.index()].op());
+            finder.kinds[draft.slots.op(part.slot)] = Kind::Part(draft.slots.op(part.whole));
         }
+        (0..)
+            .zip(draft.task_ops.iter().flatten())
+            .for_each(|(record, op)| finder.kinds[op as usize] = Kind::Task(record));
         for stage in draft.stages.iter().filter(|stage| stage.source.is_some()) {
-            finder.kinds[stage.ops[0].0] = Kind::Source(0..0);
+            finder.kinds[stage.ops[0].0] = Kind::Source(Vec::new());
         }
-        let mut begin = 0;
-        for own in draft.accesses.chunk_by(|(who, ..), (next, ..)| who == next) {
-            let range = begin..begin + own.len();
-            begin = range.end;
-            match own[0].0 {
-                Who::Task(node) => {
-                    if let NodeDraft::Task { op, .. } = &draft.nodes[node as usize] {
-                        finder.kinds[*op as usize] = Kind::Task(range);
-                    }
-                }
-                Who::Stage { op, .. } if matches!(finder.kinds[op as usize], Kind::Source(_)) => {
-                    finder.kinds[op as usize] = Kind::Source(range);
-                }
-                Who::Stage { .. } | Who::Sink(_) => {}
+        draft.accesses.visit(|who, own| {
+            if let Who::Stage { op, .. } = who
+                && let Kind::Source(all) = &mut finder.kinds[op as usize]
+            {
+                all.extend_from_slice(own);
             }
-        }
+        });
         for (op, nodes) in memory {
             let node = nodes[0].filter(|first| nodes.iter().all(|node| *node == Some(*first)));
             finder.list[*op] = HomeAndWhy { node, why: Why::Memory };
@@ -364,12 +356,11 @@ impl<'a> Finder<'a> {
     /// operators that make the data, and the kinds of access.
     fn others(&self, op: usize) -> impl Iterator<Item = (usize, Mode)> {
         let own = match (&self.kinds[op], self.told[op]) {
-            (Kind::Task(range) | Kind::Source(range), None) => range.clone(),
-            _ => 0..0,
+            (Kind::Task(record), None) => self.draft.accesses.of(*record),
+            (Kind::Source(own), None) => own,
+            _ => &[],
         };
-        let accesses =
-            self.draft.accesses[own].iter().map(|(_, slot, mode)| (self.draft.slots[slot.index()].op(), *mode));
-        accesses.filter(move |(other, _)| *other != op) // leaves its result out
+        own.iter().map(|access| (self.draft.slots.op(access.slot()), access.mode()))
     }
 
     /// Breaks a cycle: the last operator in the path depends on `again`, which stands in the path too. The last

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::cycles::{Cycles, Held};
-use super::draft::{Draft, Mode, NodeDraft, SlotId, Who};
+use super::draft::{Draft, Mode, NodeDraft, SlotAccess, SlotId, Who};
 use super::edges::Edges;
 use super::edges::atoms::Atoms;
 use super::edges::blocks::Blocks;
@@ -44,33 +44,33 @@ fn loose_ends(draft: &Draft<'_>, found: &mut Found) {
 /// Finds tasks that access the same data twice, unless both accesses read.
 fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
     let mut sorted: Vec<(Range<usize>, SlotId, Mode)> = Vec::new();
-    for own in draft.accesses.chunk_by(|(who, ..), (next, ..)| who == next) {
-        let Who::Task(node) = own[0].0 else { continue };
-        if draft.parts.is_empty() && are_apart(own) {
-            continue;
+    draft.accesses.visit(|who, own| {
+        let Who::Task(record) = who else { return };
+        if own.len() < 2 || draft.parts.is_empty() && are_apart(own) {
+            return;
         }
         sorted.clear();
-        sorted.extend(own.iter().map(|(_, slot, mode)| (atoms.in_slot(*slot), *slot, *mode)));
+        sorted.extend(own.iter().map(|access| (atoms.in_slot(access.slot()), access.slot(), access.mode())));
         sorted.sort_unstable_by_key(|(range, ..)| range.start);
         // How far those before go, and those of them that do not only read.
         let (mut all, mut writes) = (0, 0);
         for (range, slot, mode) in &sorted {
             let reads = *mode == Mode::Read;
             if range.start < writes || range.start < all && !reads {
-                let data = draft.names.get(draft.slots[slot.index()].op());
+                let data = draft.names.get(draft.slots.op(*slot));
                 let what = format!("it accesses '{data}' twice, and not only for reading");
-                found.push((draft.op_of(node as usize), what));
+                found.push((draft.op_of_task(record), what));
             }
             all = all.max(range.end);
             writes = if reads { writes } else { writes.max(range.end) };
         }
-    }
+    });
 }
 
 /// Whether accesses are to data each of its own, if there are a few and no data is in parts.
-fn are_apart(own: &[(Who, SlotId, Mode)]) -> bool {
+fn are_apart(own: &[SlotAccess]) -> bool {
     own.len() <= FEW
-        && own.iter().enumerate().all(|(at, (_, slot, _))| own[..at].iter().all(|(_, other, _)| other != slot))
+        && own.iter().enumerate().all(|(at, access)| own[..at].iter().all(|other| other.slot() != access.slot()))
 }
 
 /// So many accesses are compared each with each.
@@ -78,49 +78,44 @@ const FEW: usize = 5;
 
 /// Finds accesses to data that was consumed earlier in program order.
 fn consumed(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
-    if draft.accesses.iter().all(|(.., mode)| *mode != Mode::Consume) {
+    if !draft.accesses.consume() {
         return;
     }
     let mut gone: Vec<Option<usize>> = vec![None; draft.slots.len()];
-    for (who, slot, mode) in &draft.accesses {
-        let op = match who {
-            Who::Task(node) => draft.op_of(*node as usize),
-            Who::Stage { op, .. } => *op as usize,
-            Who::Sink(_) => continue, // a result is written once, before anything else
-        };
-        let whole = atoms.whole_of(*slot).unwrap_or(slot.index()); // nobody consumes a part
+    let mut access = |op: usize, slot: SlotId, mode: Mode| {
+        let whole = atoms.whole_of(slot).unwrap_or(slot.index()); // nobody consumes a part
         let by = gone[whole];
         match by {
             Some(by) if by == op => {} // one task accesses it twice: `aliases` reports that
             Some(by) => {
-                let (data, by) = (draft.names.get(draft.slots[slot.index()].op()), draft.names.get(by));
+                let (data, by) = (draft.names.get(draft.slots.op(slot)), draft.names.get(by));
                 found.push((op, format!("it accesses '{data}', which '{by}' has consumed")));
             }
-            None if *mode == Mode::Consume => gone[whole] = Some(op),
+            None if mode == Mode::Consume => gone[whole] = Some(op),
             None => {}
         }
-    }
+    };
+    draft.accesses.visit(|who, own| {
+        let op = match who {
+            Who::Task(record) => draft.op_of_task(record),
+            Who::Joint(node) => draft.op_of(node as usize),
+            Who::Stage { op, .. } => op as usize,
+            Who::Sink(_) => return, // a result is written once, before anything else
+        };
+        own.iter().for_each(|one| access(op, one.slot(), one.mode()));
+    });
 }
 
 /// Finds accesses to data that is not there, because the block that makes it may be left out; or not again, because the block
 /// that takes it is repeated.
 fn across_blocks(draft: &Draft<'_>, blocks: &Blocks<'_>, found: &mut Found) {
     let mut made_in: Vec<Option<usize>> = vec![None; draft.slots.len()];
-    let mut is_made: Vec<bool> = draft.slots.iter().map(|slot| slot.given).collect();
-    draft.parts.iter().for_each(|part| is_made[part.slot.index()] = true);
-    for (who, slot, mode) in &draft.accesses {
-        let (op, block) = match who {
-            Who::Task(node) => (draft.op_of(*node as usize), blocks.at(*node as usize)),
-            Who::Stage { op, .. } => (*op as usize, None),
-            Who::Sink(stage) => (draft.stages[*stage as usize].ops[0].0, None),
-        };
-        if !std::mem::replace(&mut is_made[slot.index()], true) {
-            made_in[slot.index()] = block;
-            continue;
-        }
+    let results = draft.slots.results();
+    results.for_each(|(slot, record)| made_in[slot.index()] = blocks.at(draft.nodes.of_task(record) as usize));
+    let mut access = |(op, block): (usize, Option<usize>), slot: SlotId, mode: Mode| {
         let home = made_in[slot.index()];
         let is_around = |other: &usize| blocks.around(block).any(|block| block == *other);
-        let data = || draft.names.get(draft.slots[slot.index()].op());
+        let data = || draft.names.get(draft.slots.op(slot));
         let block_name = |block: usize| draft.names.get(draft.blocks[block].op);
         let mut left = blocks.around(home).take_while(|other| !is_around(other));
         if let Some(optional) = left.find(|block| draft.blocks[*block].is_optional()) {
@@ -131,14 +126,23 @@ fn across_blocks(draft: &Draft<'_>, blocks: &Blocks<'_>, found: &mut Found) {
         }
         let is_home = |other: &usize| blocks.around(home).any(|block| block == *other);
         let mut entered = blocks.around(block).take_while(|other| !is_home(other));
-        if *mode == Mode::Consume
+        if mode == Mode::Consume
             && let Some(again) = entered.find(|block| draft.blocks[*block].times > 1)
         {
             let what =
                 format!("it consumes '{}' each time, but that is made before '{}' begins", data(), block_name(again));
             found.push((op, what));
         }
-    }
+    };
+    draft.accesses.visit(|who, own| {
+        let at = match who {
+            Who::Task(record) => (draft.op_of_task(record), blocks.at(draft.nodes.of_task(record) as usize)),
+            Who::Joint(node) => (draft.op_of(node as usize), blocks.at(node as usize)),
+            Who::Stage { op, .. } => (op as usize, None),
+            Who::Sink(_) => return, // it makes a result, outside of blocks
+        };
+        own.iter().for_each(|one| access(at, one.slot(), one.mode()));
+    });
 }
 
 /// Finds orders that cannot be kept.
@@ -150,12 +154,12 @@ fn orders(draft: &Draft<'_>, edges: &Edges, cycles: &Cycles, found: &mut Found) 
         found.push((*op, "only a task comes after() something: it is a sink".to_owned()));
     }
     for node in &cycles.nodes {
-        let (op, what) = match &draft.nodes[*node] {
+        let (op, what) = match draft.nodes.get(*node) {
             NodeDraft::Task { .. } | NodeDraft::Enter { .. } | NodeDraft::Again { .. } => {
                 (draft.op_of(*node), "it comes after itself")
             }
             NodeDraft::Gate { stage } | NodeDraft::End { stage } => {
-                (draft.stages[*stage as usize].ops[0].0, "it reads data that is not made before it has ended")
+                (draft.stages[stage as usize].ops[0].0, "it reads data that is not made before it has ended")
             }
         };
         found.push((op, what.to_owned()));

@@ -20,6 +20,7 @@
 //! | threads outside that start a run, feed it, and wait for what comes out | [`outside`] |
 //! | a run that can go nowhere | [`stall`] |
 //! | what is said of a run when it is over | [`outcome`]; what the seats did meanwhile, [`tally`]; names, [`names`] |
+//! | lists of millions of numbers in little memory | [`numbers`], [`lists`], [`few`] |
 //!
 //! # Invariants
 //! * I1: every piece on its way is a job, is parked in a sequencer or queue, or is held at a gate.
@@ -31,8 +32,11 @@
 //! * I5: between runs nothing of a run is left in a queue of the pool.
 
 pub(crate) mod cancel;
+pub(crate) mod few;
 pub(crate) mod flow;
+pub(crate) mod lists;
 pub(crate) mod names;
+pub(crate) mod numbers;
 mod outcome;
 pub(crate) mod outside;
 pub(crate) mod slot;
@@ -66,7 +70,7 @@ use outside::control::Control;
 use tally::{Retried, Tally};
 use tasks::block::Block;
 use tasks::dag::Dag;
-use tasks::parts::DagParts;
+use tasks::parts::{DagParts, Tasks};
 use tasks::record::Records;
 
 /// The engine's part of a plan; see the module documentation.
@@ -205,13 +209,16 @@ impl<'env> Seated<'env> {
         self.get_mut().dag.learns()
     }
 
-    /// Takes the task graph apart and makes another one of its records. `group` gets the records, the blocks, and how many
-    /// nanoseconds each record takes. Nothing runs.
-    pub(crate) fn regroup(&mut self, group: impl FnOnce(Records<'env>, Vec<Block<'env>>, Vec<u32>) -> DagParts<'env>) {
+    /// Takes the task graph apart and makes another one of its records. `group` gets the records, the tasks, the blocks, and how
+    /// many nanoseconds each record takes. Nothing runs.
+    pub(crate) fn regroup(
+        &mut self,
+        group: impl FnOnce(Records<'env>, Tasks, Vec<Block<'env>>, Vec<u32>) -> DagParts<'env>,
+    ) {
         let place = self.0;
         let run = self.get_mut();
-        let (records, blocks, nanos) = run.dag.take_apart();
-        let mut dag = Dag::new(group(records, blocks, nanos));
+        let (records, tasks, blocks, nanos) = run.dag.take_apart();
+        let mut dag = Dag::new(group(records, tasks, blocks, nanos));
         dag.goes_on_from(&run.dag);
         run.dag = dag;
         run.pool.unplan_jobs(place.cast());

@@ -6,13 +6,16 @@
 use std::collections::HashMap;
 use std::panic::Location;
 
-use crate::sync::Mutex;
+use super::few::{ByAddress, Few};
+use crate::sync::{LazyLock, Mutex};
 
 /// The operators of a graph, by number: operator `n` is the one added as number `n`, from 0.
 ///
 /// A graph may have millions of them, most without a name of their own. So what few have is kept apart.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Names {
+    /// The number of the graph. No other graph of the process has it.
+    graph: u64,
     list: Mutex<List>,
     /// Pairs of operators that the user ordered: the second comes after the first.
     after: Mutex<Vec<(usize, usize)>>,
@@ -35,30 +38,34 @@ pub(crate) enum Told {
 
 #[derive(Debug, Default)]
 struct List {
-    operators: Vec<Operator>,
-    /// The methods that have made operators, each once.
-    methods: Vec<&'static str>,
+    /// The site of each operator.
+    operators: Vec<u32>,
+    sites: Few<Site>,
     /// The names that the user gave, by operator.
     names: HashMap<usize, Box<str>>,
     /// The parts of other operators: of which one, and what the part is called.
     parts: HashMap<usize, (usize, &'static str)>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Operator {
-    location: &'static Location<'static>,
-    /// Its index in the list of methods.
-    method: u32,
-}
+/// What operators are called without a name: the method that adds them, and where it is called.
+type Site = (ByAddress<str>, ByAddress<Location<'static>>);
 
 impl List {
-    fn method(&mut self, method: &'static str) -> u32 {
-        let known = self.methods.iter().position(|known| std::ptr::eq(*known, method) || *known == method);
-        let place = known.unwrap_or_else(|| {
-            self.methods.push(method);
-            self.methods.len() - 1
-        });
-        u32::try_from(place).expect("a few methods")
+    fn site(&self, op: usize) -> (&'static str, &'static Location<'static>) {
+        let (method, location) = self.sites.get(self.operators[op]);
+        (method.0, location.0)
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        static GRAPHS: LazyLock<Mutex<u64>> = LazyLock::new(Mutex::default);
+        let mut graphs = GRAPHS.lock();
+        *graphs += 1;
+        let graph = *graphs;
+        drop(graphs);
+        let (list, after) = (Mutex::default(), Mutex::default());
+        Self { graph, list, after, places: Mutex::default(), priorities: Mutex::default() }
     }
 }
 
@@ -66,9 +73,16 @@ impl Names {
     /// Adds an operator and returns its number. Until it is named, it is called after its method and source line.
     pub(crate) fn add(&self, method: &'static str, location: &'static Location<'static>) -> usize {
         let mut list = self.list.lock();
-        let method = list.method(method);
-        list.operators.push(Operator { location, method });
+        let location = ByAddress(location);
+        let site = list.sites.number((ByAddress(method), location), location.address() / size_of::<usize>());
+        list.operators.push(site);
         list.operators.len() - 1
+    }
+
+    /// The number of the graph.
+    #[inline]
+    pub(crate) fn graph(&self) -> u64 {
+        self.graph
     }
 
     /// Names an operator; of a part, the whole.
@@ -87,15 +101,14 @@ impl Names {
     pub(crate) fn get(&self, op: usize) -> String {
         let list = self.list.lock();
         let (place, part) = list.parts.get(&op).map_or((op, None), |(whole, part)| (*whole, Some(*part)));
-        let Operator { location, method } = list.operators[place];
-        let method = list.methods[method as usize];
+        let (method, location) = list.site(place);
         let whole = || format!("{method} at {}:{}", location.file(), location.line());
         let name = list.names.get(&place).map_or_else(whole, |name| name.to_string());
         part.map_or_else(|| name.clone(), |part| format!("{name}: {part}"))
     }
 
     pub(crate) fn location(&self, op: usize) -> &'static Location<'static> {
-        self.list.lock().operators[op].location
+        self.list.lock().site(op).1
     }
 
     /// How many operators there are.

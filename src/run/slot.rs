@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 use bumpalo::Bump;
 
 use super::flow::supply::MemoryRange;
+use super::numbers::Numbers;
 use crate::sync::UnsafeCell;
 use crate::unwind;
 
@@ -32,7 +33,7 @@ struct Held<T>(UnsafeCell<Option<T>>);
 pub(crate) struct Slot<T>(Option<NonNull<Held<T>>>);
 
 /// Whether results of this type are units.
-const fn is_unit<T>() -> bool {
+pub(crate) const fn is_unit<T>() -> bool {
     size_of::<T>() == 0 && !std::mem::needs_drop::<T>()
 }
 
@@ -203,8 +204,9 @@ impl<T: Send> AnySlot for Held<T> {
 /// All slots of a graph.
 pub(crate) struct Values<'env> {
     arena: Bump,
-    /// None: a unit.
-    list: Vec<Option<NonNull<dyn AnySlot + 'env>>>,
+    /// The place in `list` of each slot, by number. None: a unit.
+    places: Numbers,
+    list: Vec<NonNull<dyn AnySlot + 'env>>,
     /// Those of a type that has something to drop.
     to_drop: Vec<u32>,
 }
@@ -215,7 +217,7 @@ unsafe impl Send for Values<'_> {}
 
 impl<'env> Values<'env> {
     pub(crate) fn new() -> Self {
-        Self { arena: Bump::new(), list: Vec::new(), to_drop: Vec::new() }
+        Self { arena: Bump::new(), places: Numbers::default(), list: Vec::new(), to_drop: Vec::new() }
     }
 
     /// A slot without a number, which has no value and gets none.
@@ -226,8 +228,9 @@ impl<'env> Values<'env> {
     /// Adds a slot, and returns its number and its address.
     pub(crate) fn add<T: Send + 'env>(&mut self, value: Option<T>) -> (u32, Slot<T>) {
         let held = NonNull::from(self.arena.alloc(Held(UnsafeCell::new(value))));
-        let number = index(self.list.len());
-        self.list.push(Some(held));
+        let number = index(self.places.len());
+        self.places.push(Some(index(self.list.len())));
+        self.list.push(held);
         if std::mem::needs_drop::<T>() {
             self.to_drop.push(number);
         }
@@ -239,13 +242,13 @@ impl<'env> Values<'env> {
         if !is_unit::<T>() {
             return self.add(None);
         }
-        self.list.push(None);
-        (index(self.list.len() - 1), Slot(None))
+        self.places.push(None);
+        (index(self.places.len() - 1), Slot(None))
     }
 
     /// Whether a slot is a unit.
     pub(crate) fn is_unit(&self, number: u32) -> bool {
-        self.list[number as usize].is_none()
+        self.places.get(number).is_none()
     }
 
     /// The address of a slot.
@@ -253,17 +256,19 @@ impl<'env> Values<'env> {
     /// # Safety
     /// (1) The slot was added as one of a `T`.
     #[expect(unsafe_code, reason = "slots are kept without their types")]
+    #[inline]
     pub(crate) unsafe fn slot<T>(&self, number: u32) -> Slot<T> {
-        Slot(self.list[number as usize].map(NonNull::cast))
+        Slot(self.places.get(number).map(|place| self.list[place as usize].cast()))
     }
 
     /// The slots at these addresses, each with what is said of it.
     pub(crate) fn at<S: Copy>(&self, addresses: &[(NonZeroUsize, S)]) -> Vec<(u32, S)> {
-        let said = |slot: &Option<NonNull<dyn AnySlot + 'env>>| {
-            addresses.iter().find(|(address, _)| slot.is_some_and(|slot| slot.addr() == *address))
-        };
-        let list = if addresses.is_empty() { &[] } else { &self.list[..] };
-        (0..).zip(list).filter_map(|(number, slot)| Some((number, said(slot)?.1))).collect()
+        let said = |place: u32| addresses.iter().find(|(address, _)| self.list[place as usize].addr() == *address);
+        let count = if addresses.is_empty() { 0 } else { self.places.len() };
+        (0..)
+            .zip(self.places.iter().take(count))
+            .filter_map(|(number, place)| Some((number, said(place?)?.1)))
+            .collect()
     }
 
     /// The memory of a slot that is no unit, without what it points to.
@@ -274,7 +279,7 @@ impl<'env> Values<'env> {
     fn any(&self, number: u32) -> Option<&(dyn AnySlot + 'env)> {
         #[expect(unsafe_code, reason = "owns the values")]
         // SAFETY: the arena has it.
-        self.list[number as usize].map(|slot| unsafe { slot.as_ref() })
+        self.places.get(number).map(|place| unsafe { self.list[place as usize].as_ref() })
     }
 
     /// Whether a slot has a value. A unit looks as if it had.
@@ -300,6 +305,7 @@ impl<'env> Values<'env> {
     }
 }
 
+#[inline]
 fn index(count: usize) -> u32 {
     u32::try_from(count).expect("fewer than 2^32 slots")
 }

@@ -4,9 +4,7 @@
 //! gone through once more. All nodes of the block come after its entry and before its exit. To whatever is outside, the block
 //! is one thing: what comes before one of its tasks comes before its entry, and what comes after one comes after its exit.
 
-use super::Edges;
-use crate::plan::draft::index;
-use crate::plan::draft::{Draft, NodeDraft};
+use crate::plan::draft::{Draft, NodeDraft, index};
 
 /// Which block each node is in, of a graph that has blocks.
 pub(in crate::plan) struct Blocks<'a> {
@@ -26,8 +24,8 @@ impl<'a> Blocks<'a> {
             let here = open.last().copied().unwrap_or(0);
             match node {
                 NodeDraft::Enter { block } => {
-                    open.push(*block + 1);
-                    (here, *block + 1)
+                    open.push(block + 1);
+                    (here, block + 1)
                 }
                 NodeDraft::Again { .. } => {
                     open.pop();
@@ -91,30 +89,31 @@ impl<'a> Blocks<'a> {
         (from, to)
     }
 
-    /// Adds the edges from entries to what comes first in a block, and from what comes last to exits.
-    pub(super) fn close(&self, edges: &mut Edges) {
+    /// Adds the edges from entries to what comes first in a block, and from what comes last to exits. `edges` are all others, as
+    /// pairs (node, one that it waits for).
+    pub(super) fn close(&self, edges: &[(u32, u32)], mut add: impl FnMut(u32, u32)) {
         let (mut waits, mut leads) = (vec![false; self.inside.len()], vec![false; self.inside.len()]);
-        for (from, to) in &edges.list {
+        for (to, from) in edges {
             leads[*from as usize] = true;
             waits[*to as usize] = true;
         }
         for (node, (comes_from, goes_to)) in self.inside.iter().enumerate() {
-            let kind = self.draft.nodes.get(node);
+            let kind = (node < self.draft.nodes.len()).then(|| self.draft.nodes.get(node));
             if let Some(block) = (*comes_from as usize).checked_sub(1)
                 && !waits[node]
                 && !matches!(kind, Some(NodeDraft::Again { .. }))
             {
-                edges.list.push((index(self.draft.blocks[block].enter), index(node)));
+                add(index(self.draft.blocks[block].enter), index(node));
             }
             if let Some(block) = (*goes_to as usize).checked_sub(1)
                 && !leads[node]
                 && !matches!(kind, Some(NodeDraft::Enter { .. }))
             {
-                edges.list.push((index(node), index(self.draft.blocks[block].again)));
+                add(index(node), index(self.draft.blocks[block].again));
             }
         }
         for block in &self.draft.blocks {
-            edges.list.push((index(block.enter), index(block.again))); // it may be empty
+            add(index(block.enter), index(block.again)); // it may be empty
         }
     }
 }

@@ -8,14 +8,17 @@ pub(super) mod blocks;
 
 use std::collections::HashMap;
 
-use super::draft::{Draft, Mode, NodeDraft, Who, index};
+use super::draft::{Draft, Mode, NodeDraft, SlotId, Who, index};
+use crate::run::lists::{Growing, Lists};
 use atoms::Atoms;
 use blocks::Blocks;
 
 /// The edges of the task graph, and what is wrong with the edges that the user asked for.
 pub(in crate::plan) struct Edges {
-    /// Pairs of nodes: the second waits for the first.
-    pub(in crate::plan) list: Vec<(u32, u32)>,
+    /// The nodes that each node waits for, each once.
+    pub(in crate::plan) before: Lists,
+    /// Whether program order keeps all of them.
+    pub(in crate::plan) are_in_order: bool,
     /// How many nodes are only where edges of many come together and go apart to many: those behind the nodes of the draft.
     pub(in crate::plan) joins: usize,
     /// Tasks that the user ordered after an operator of another graph.
@@ -33,39 +36,58 @@ struct Access {
     reads: bool,
 }
 
-/// Who has accessed an atom last: the last writer, and the list of the readers since then.
-#[derive(Clone, Copy)]
-struct Atom {
-    writer: u32,
-    readers: u32,
+/// Who has accessed an atom last, besides the task that has made it: the last writer, and the list of the readers since then.
+/// Both are 0 if there is none, so that atoms that nobody writes take no memory.
+type Atom = [u32; 2];
+
+/// An atom with the last writer.
+fn written(by: usize) -> Atom {
+    [index(by) + 1, 0]
 }
 
-/// No node, or the end of a list.
-const NONE: u32 = u32::MAX;
-
-impl Atom {
-    const FRESH: Self = Self { writer: NONE, readers: NONE };
+/// The last writer of an atom.
+fn writer([writer, _]: Atom) -> Option<usize> {
+    (writer as usize).checked_sub(1)
 }
 
-/// Lists of nodes, each entry with the place of the next one.
+/// Lists of nodes, each entry with the next one. A list is the place of its first entry, from 1 on; the empty list is 0.
 #[derive(Default)]
-struct Readers(Vec<(u32, u32)>);
+struct Readers {
+    entries: Vec<(u32, u32)>,
+    /// The entries that are in no list, as a list.
+    free: u32,
+}
 
 impl Readers {
     /// Puts a node before a list. Returns the list.
     fn push(&mut self, node: usize, list: u32) -> u32 {
-        self.0.push((index(node), list));
-        index(self.0.len() - 1)
+        let entry = (index(node), list);
+        let Some(free) = (self.free as usize).checked_sub(1) else {
+            self.entries.push(entry);
+            return index(self.entries.len());
+        };
+        let place = self.free;
+        self.free = std::mem::replace(&mut self.entries[free], entry).1;
+        place
     }
 
     /// The nodes of a list.
     fn of(&self, list: u32) -> impl Iterator<Item = usize> {
         let mut next = list;
         std::iter::from_fn(move || {
-            let (node, rest) = *self.0.get(next as usize)?;
+            let (node, rest) = self.entries[(next as usize).checked_sub(1)?];
             next = rest;
             Some(node as usize)
         })
+    }
+
+    /// Frees the entries of a list, which is not used any more.
+    fn free(&mut self, list: u32) {
+        let mut next = list;
+        while let Some(place) = (next as usize).checked_sub(1) {
+            let rest = std::mem::replace(&mut self.entries[place].1, self.free);
+            (self.free, next) = (next, rest);
+        }
     }
 }
 
@@ -88,19 +110,46 @@ struct Whole {
 /// it is where many have written parts, and many read all.
 struct Finder<'a> {
     nodes: usize,
-    edges: Edges,
+    edges: Found,
     readers: Readers,
     blocks: Option<Blocks<'a>>,
 }
 
+/// The edges so far.
+struct Found {
+    before: Growing,
+    are_in_order: bool,
+    joins: usize,
+}
+
+impl Found {
+    #[inline]
+    fn add(&mut self, blocks: Option<&Blocks<'_>>, from: usize, to: usize) {
+        if from != to {
+            let (from, to) = match blocks {
+                None => (from, to),
+                Some(blocks) => blocks.lift(from, to),
+            };
+            self.push(index(from), index(to));
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, from: u32, to: u32) {
+        self.are_in_order &= from < to;
+        self.before.add(to, from);
+    }
+}
+
 impl Finder<'_> {
+    #[inline]
     fn add(&mut self, from: usize, to: usize) {
         self.edges.add(self.blocks.as_ref(), from, to);
     }
 
     /// The node `to` comes after the readers of an atom.
-    fn add_readers(&mut self, atom: Atom, to: usize) {
-        self.readers.of(atom.readers).for_each(|reader| self.edges.add(self.blocks.as_ref(), reader, to));
+    fn add_readers(&mut self, [_, readers]: Atom, to: usize) {
+        self.readers.of(readers).for_each(|reader| self.edges.add(self.blocks.as_ref(), reader, to));
     }
 
     /// Nodes that come after all of these, for the node `at` to wait for. Each is in the innermost block that has all that it
@@ -131,20 +180,42 @@ impl Finder<'_> {
         Some(join)
     }
 
+    /// An access to a slot, which is these atoms. It may be a part of a whole, or be made by a node.
+    #[inline(never)]
+    fn any(
+        &mut self,
+        access: Access,
+        slot: SlotId,
+        atoms: &mut [Atom],
+        wholes: &mut HashMap<usize, Whole>,
+        (whole, maker): (Option<usize>, Option<usize>),
+    ) {
+        match whole {
+            None => {
+                if let (None, Some(maker)) = (writer(atoms[0]), maker) {
+                    atoms[0][0] = index(maker) + 1;
+                }
+                self.access(access, &mut atoms[0]);
+            }
+            Some(whole) if whole == slot.index() => self.whole(access, atoms, wholes.entry(whole).or_default()),
+            Some(whole) => self.part(access, atoms, wholes.entry(whole).or_default()),
+        }
+    }
+
     /// An access to data that is one atom.
     fn access(&mut self, Access { span: (start, end), reads }: Access, atom: &mut Atom) {
         if let Some(start) = start {
-            if atom.writer != NONE {
-                self.add(atom.writer as usize, start);
+            if let Some(writer) = writer(*atom) {
+                self.add(writer, start);
             }
             if !reads {
                 self.add_readers(*atom, start);
             }
         }
         if reads {
-            atom.readers = self.readers.push(end, atom.readers);
+            atom[1] = self.readers.push(end, atom[1]);
         } else {
-            *atom = Atom { writer: index(end), readers: NONE };
+            self.readers.free(std::mem::replace(atom, written(end))[1]);
         }
     }
 
@@ -174,7 +245,7 @@ impl Finder<'_> {
             whole.readers.push(end);
         } else {
             *whole = Whole { written: vec![end], ..Whole::default() };
-            atoms.fill(Atom { writer: index(end), readers: NONE });
+            atoms.fill(written(end));
         }
     }
 
@@ -192,36 +263,49 @@ impl Edges {
     /// Derives the edges of a draft. A reader comes after the last writer before it. A writer comes after the last
     /// writer before it, and after all readers since then.
     pub(in crate::plan) fn derive(draft: &Draft<'_>) -> Self {
-        let edges = Self { list: Vec::new(), joins: 0, foreign: Vec::new(), no_task: Vec::new(), explicit: false };
         let (blocks, atoms) = (Blocks::of(draft), Atoms::of(draft));
-        let mut found = Finder { nodes: draft.nodes.len(), edges, readers: Readers::default(), blocks };
-        let mut states = vec![Atom::FRESH; atoms.count()];
+        let nodes = draft.nodes.len();
+        let before = Growing::new(nodes, draft.accesses.len());
+        let found = Found { before, are_in_order: true, joins: 0 };
+        let mut found = Finder { nodes, edges: found, readers: Readers::default(), blocks };
+        let may_change = draft.accesses.rewrite() || !draft.parts.is_empty();
+        let mut states: Vec<Atom> = vec![[0; 2]; if may_change { atoms.count() } else { 0 }];
         let mut wholes: HashMap<usize, Whole> = HashMap::new();
-        for (who, slot, mode) in &draft.accesses {
-            let access = Access { span: span(draft, *who), reads: *mode == Mode::Read };
-            let own = &mut states[atoms.in_slot(*slot)];
-            match atoms.whole_of(*slot) {
-                None => found.access(access, &mut own[0]),
-                Some(whole) if whole == slot.index() => found.whole(access, own, wholes.entry(whole).or_default()),
-                Some(whole) => found.part(access, own, wholes.entry(whole).or_default()),
+        let maker = |slot: SlotId| draft.slots.maker(slot).map(|record| draft.nodes.of_task(record) as usize);
+        let is_fixed = |slot: SlotId| !draft.accesses.is_rewritten(slot) && atoms.whole_of(slot).is_none();
+        draft.accesses.visit(|who, own| {
+            let span = span(draft, who);
+            for access in own {
+                let (slot, reads) = (access.slot(), access.mode() == Mode::Read);
+                if !may_change || is_fixed(slot) {
+                    // Nobody waits for those who read it.
+                    if let (Some(maker), Some(start)) = (maker(slot), span.0) {
+                        found.add(maker, start);
+                    }
+                    continue;
+                }
+                let own = &mut states[atoms.in_slot(slot)];
+                found.any(Access { span, reads }, slot, own, &mut wholes, (atoms.whole_of(slot), maker(slot)));
             }
-        }
-        let Finder { mut edges, blocks, .. } = found;
-        edges.add_explicit(draft, blocks.as_ref());
+        });
+        let Finder { edges: mut found, blocks, .. } = found;
+        let mut edges = Self {
+            before: Lists::new(0, std::iter::empty()),
+            are_in_order: true,
+            joins: found.joins,
+            foreign: Vec::new(),
+            no_task: Vec::new(),
+            explicit: false,
+        };
+        edges.add_explicit(draft, blocks.as_ref(), &mut found);
         if let Some(blocks) = &blocks {
-            blocks.close(&mut edges);
+            let all: Vec<(u32, u32)> = found.before.pairs().collect();
+            blocks.close(&all, |from, to| found.push(from, to));
         }
-        edges
+        Self { before: found.before.close(nodes + edges.joins), are_in_order: found.are_in_order, ..edges }
     }
 
-    fn add(&mut self, blocks: Option<&Blocks<'_>>, from: usize, to: usize) {
-        if from != to {
-            let (from, to) = blocks.map_or((from, to), |blocks| blocks.lift(from, to));
-            self.list.push((index(from), index(to)));
-        }
-    }
-
-    fn add_explicit(&mut self, draft: &Draft<'_>, blocks: Option<&Blocks<'_>>) {
+    fn add_explicit(&mut self, draft: &Draft<'_>, blocks: Option<&Blocks<'_>>, found: &mut Found) {
         let orders = draft.names.edges();
         if orders.is_empty() {
             return;
@@ -230,9 +314,9 @@ impl Edges {
         let mut node_of = HashMap::new();
         for (node, kind) in draft.nodes.iter().enumerate() {
             match kind {
-                NodeDraft::Task { op, .. } => drop(node_of.insert(*op as usize, node)),
+                NodeDraft::Task { record } => drop(node_of.insert(draft.op_of_task(record), node)),
                 NodeDraft::End { stage } => {
-                    let (op, _) = draft.stages[*stage as usize].ops.last().expect("a stage has operators");
+                    let (op, _) = draft.stages[stage as usize].ops.last().expect("a stage has operators");
                     node_of.insert(*op, node);
                 }
                 NodeDraft::Gate { .. } | NodeDraft::Enter { .. } | NodeDraft::Again { .. } => {}
@@ -241,10 +325,10 @@ impl Edges {
         for (first, op) in orders {
             match (node_of.get(&first), node_of.get(&op)) {
                 _ if first == usize::MAX => self.foreign.push(op),
-                (_, Some(node)) if !matches!(draft.nodes[*node], NodeDraft::Task { .. }) => self.no_task.push(op),
+                (_, Some(node)) if !matches!(draft.nodes.get(*node), NodeDraft::Task { .. }) => self.no_task.push(op),
                 (_, None) => self.no_task.push(op),
-                (Some(first), Some(node)) if first == node => self.list.push((index(*first), index(*node))),
-                (Some(first), Some(node)) => self.add(blocks, *first, *node),
+                (Some(first), Some(node)) if first == node => found.push(index(*first), index(*node)),
+                (Some(first), Some(node)) => found.add(blocks, *first, *node),
                 (None, Some(_)) => {} // `first` makes data that the user gives: it is there from the start
             }
         }
@@ -254,7 +338,11 @@ impl Edges {
 /// The nodes at which an access begins and ends. If the first is none, nothing can come before the access.
 fn span(draft: &Draft<'_>, who: Who) -> (Option<usize>, usize) {
     match who {
-        Who::Task(node) => (Some(node as usize), node as usize),
+        Who::Task(record) => {
+            let node = draft.nodes.of_task(record) as usize;
+            (Some(node), node)
+        }
+        Who::Joint(node) => (Some(node as usize), node as usize),
         Who::Stage { stage, .. } => {
             let stage = &draft.stages[stage as usize];
             (stage.gate, stage.end.expect("made with the gate"))

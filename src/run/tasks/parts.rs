@@ -2,6 +2,8 @@
 
 use super::block::Block;
 use super::record::Records;
+use crate::run::lists::Lists;
+use crate::run::numbers::Numbers;
 
 /// The number of the group of workers that a job goes to first. None: any worker.
 pub(crate) type Home = Option<u16>;
@@ -21,15 +23,48 @@ pub(crate) enum Joint {
     End,
 }
 
-/// A task, by its position.
+/// A task, by its position: the number of its record, and whether it waits for no task of its group that stands before it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct TaskAt {
-    /// The number of its record.
-    pub(crate) record: u32,
-    pub(crate) op: u32,
-    pub(crate) rank: u32,
-    /// Whether it waits for no task of its group that stands before it.
-    pub(crate) is_free: bool,
+pub(crate) struct TaskAt(u32);
+
+impl TaskAt {
+    #[inline]
+    pub(crate) fn new(record: u32, is_free: bool) -> Self {
+        debug_assert!(record < 1 << 31, "fewer than 2^31 tasks");
+        Self(record << 1 | u32::from(is_free))
+    }
+
+    #[inline]
+    pub(crate) fn record(self) -> u32 {
+        self.0 >> 1
+    }
+
+    #[inline]
+    pub(crate) fn is_free(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// What is known of the tasks besides their records.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    /// They are in the order in which they fire.
+    pub(crate) order: Vec<TaskAt>,
+    /// The operator of each, by record.
+    pub(crate) ops: Numbers,
+    /// The rank of each, by record.
+    pub(crate) ranks: Numbers,
+}
+
+impl Tasks {
+    #[inline]
+    pub(crate) fn rank(&self, task: TaskAt) -> u32 {
+        self.ranks.at(task.record())
+    }
+
+    pub(crate) fn op(&self, task: TaskAt) -> u32 {
+        self.ops.at(task.record())
+    }
 }
 
 /// What the tasks of a group have to do with each other.
@@ -59,14 +94,13 @@ pub(crate) struct GroupFacts {
 pub(crate) struct DagParts<'env> {
     pub(crate) records: Records<'env>,
     pub(crate) blocks: Vec<Block<'env>>,
-    /// The tasks, in the order in which they fire.
-    pub(crate) tasks: Vec<TaskAt>,
+    pub(crate) tasks: Tasks,
     /// Behind the last position of each group.
     pub(crate) ends: Vec<u32>,
     /// First the entry and the exit of each block, then those that do nothing.
     pub(crate) joints: Vec<Joint>,
-    /// Pairs of nodes (from, to). A pair may occur several times.
-    pub(crate) edges: Vec<(u32, u32)>,
+    /// The nodes that each node waits for, each once.
+    pub(crate) before: Lists,
     /// The home of each group.
     pub(crate) homes: Vec<Home>,
     /// The innermost block of each group. Empty if there are no blocks.

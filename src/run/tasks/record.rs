@@ -5,16 +5,18 @@
 //! costs a call only where the type changes.
 //!
 //! While a graph is described, records lie in the order of their descriptions ([`Records`]). A plan moves them into the
-//! order in which they fire ([`Code`]).
+//! order in which they fire ([`Code`]), unless that is the same.
 
 use std::alloc::Layout;
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::ptr::NonNull;
 
 use bumpalo::Bump;
 
+use super::parts::TaskAt;
 use super::span::Cursor;
+use crate::run::few::{ByAddress, Few};
 use crate::run::slot::Gone;
 use crate::unwind;
 
@@ -100,20 +102,72 @@ impl<T: Fire> KindOf<T> {
 /// The records of a graph that is being described.
 pub(crate) struct Records<'env> {
     arena: Bump,
-    list: Vec<(&'static Kind, NonNull<u8>)>,
+    /// The free rest of the last block of the arena. Adjacent records have adjacent addresses, but where a block ends.
+    next: NonNull<u8>,
+    left: usize,
+    /// How large the next block is.
+    block: usize,
+    list: Vec<NonNull<u8>>,
+    /// The kind of each, by number.
+    of: Vec<u16>,
+    kinds: Few<ByAddress<Kind>>,
     marker: PhantomData<dyn Fire + 'env>,
 }
 
+/// Sizes of blocks in bytes.
+const BLOCKS: RangeInclusive<usize> = 256..=1 << 16;
+
 impl<'env> Records<'env> {
     pub(crate) fn new() -> Self {
-        Self { arena: Bump::new(), list: Vec::new(), marker: PhantomData }
+        Self::in_arena(Bump::new(), Vec::new())
     }
 
-    /// Adds a record, and returns its number.
-    pub(crate) fn add<T: Fire + 'env>(&mut self, record: T) -> u32 {
-        let number = u32::try_from(self.list.len()).expect("fewer than 2^32 tasks");
-        self.list.push((KindOf::<T>::KIND, NonNull::from(self.arena.alloc(record)).cast()));
-        number
+    fn in_arena(arena: Bump, list: Vec<NonNull<u8>>) -> Self {
+        let (next, block, kinds) = (NonNull::dangling(), *BLOCKS.start(), Few::default());
+        Self { arena, next, left: 0, block, list, of: Vec::new(), kinds, marker: PhantomData }
+    }
+
+    /// Adds a record.
+    #[inline]
+    pub(crate) fn add<T: Fire + 'env>(&mut self, record: T) {
+        let kind = ByAddress(KindOf::<T>::KIND);
+        let number = self.kinds.number(kind, kind.address() / size_of::<Kind>());
+        let number = u16::try_from(number).expect("fewer than 2^16 types of tasks");
+        let place = self.place(Layout::new::<T>());
+        #[expect(unsafe_code, reason = "records are kept without their types")]
+        // SAFETY: it is a place for a record of this type, and nobody else's.
+        unsafe {
+            place.cast::<T>().write(record);
+        }
+        self.list.push(place);
+        self.of.push(number);
+    }
+
+    /// A place for a record.
+    #[inline]
+    fn place(&mut self, layout: Layout) -> NonNull<u8> {
+        let gap = self.next.align_offset(layout.align());
+        if gap.checked_add(layout.size()).is_none_or(|bytes| bytes > self.left) {
+            return self.place_in_other_block(layout);
+        }
+        self.left -= gap + layout.size();
+        #[expect(unsafe_code, reason = "gives out the parts of a block")]
+        // SAFETY: there are so many bytes in the block.
+        let place = unsafe { self.next.add(gap) };
+        #[expect(unsafe_code, reason = "gives out the parts of a block")]
+        // SAFETY: as above.
+        let next = unsafe { place.add(layout.size()) };
+        self.next = next;
+        place
+    }
+
+    #[cold]
+    fn place_in_other_block(&mut self, layout: Layout) -> NonNull<u8> {
+        let bytes = self.block.max(layout.size());
+        self.block = (2 * bytes).clamp(*BLOCKS.start(), *BLOCKS.end());
+        let block = Layout::from_size_align(bytes, layout.align()).expect("it is larger, or has been in memory");
+        (self.next, self.left) = (self.arena.alloc_layout(block), bytes);
+        self.place(layout)
     }
 
     /// How many there are.
@@ -122,15 +176,20 @@ impl<'env> Records<'env> {
     }
 
     /// A number that is the same for all records of the same kind.
-    pub(crate) fn kind(&self, record: u32) -> usize {
-        std::ptr::from_ref(self.list[record as usize].0).addr()
+    #[inline]
+    pub(crate) fn kind(&self, record: u32) -> u16 {
+        self.of[record as usize]
+    }
+
+    fn kind_of(&self, record: u32) -> &'static Kind {
+        self.kinds.get(u32::from(self.kind(record))).0
     }
 }
 
 impl Drop for Records<'_> {
     fn drop(&mut self) {
-        for (kind, record) in self.list.drain(..) {
-            drop_record(kind, record);
+        for (record, kind) in self.list.drain(..).zip(&self.of) {
+            drop_record(self.kinds.get(u32::from(*kind)).0, record);
         }
     }
 }
@@ -185,59 +244,61 @@ unsafe impl Send for Code<'_> {}
 unsafe impl Sync for Code<'_> {}
 
 impl<'env> Code<'env> {
-    /// Moves records: the one with the number `order[p]` to position `p`. `ends` are the ends of the groups.
-    pub(crate) fn new(mut records: Records<'env>, order: &[u32], ends: &[u32]) -> Self {
+    /// Puts records into the order in which they fire: that of the task `order[p]` is at position `p`. `ends` are the ends of the
+    /// groups. If they lie in that order, by and large, they stay where they are.
+    pub(crate) fn new(mut records: Records<'env>, order: &[TaskAt], ends: &[u32]) -> Self {
         debug_assert_eq!(records.len(), order.len(), "each record has a position");
-        let list = std::mem::take(&mut records.list);
-        let kind = |position: u32| list[order[position as usize] as usize].0;
-        let (mut starts, mut firsts) = (Vec::new(), Vec::with_capacity(ends.len() + 1));
+        let record = |position: u32| order[position as usize].record();
+        let follows = |position: u32| {
+            let (own, before) = (record(position), record(position - 1));
+            let size = records.kind_of(before).layout.size();
+            records.list[own as usize].addr().get() == records.list[before as usize].addr().get() + size
+        };
+        let is_other = |position: u32| records.kind(record(position)) != records.kind(record(position - 1));
+        let (mut of_kinds, mut as_they_lie) = (ends.len(), ends.len());
+        each_behind_first(ends, |position| {
+            let is_other = is_other(position);
+            of_kinds += usize::from(is_other);
+            as_they_lie += usize::from(is_other || !follows(position));
+        });
+        let stay = as_they_lie <= of_kinds + order.len() / WORTH_A_MOVE;
+        let (mut rows, mut firsts) =
+            (Vec::with_capacity(if stay { as_they_lie } else { of_kinds }), Vec::with_capacity(ends.len() + 1));
+        let row = |start: u32| {
+            let record = record(start);
+            Row { kind: records.kind_of(record), first: records.list[record as usize], start }
+        };
         let mut begin = 0;
         for end in ends {
-            firsts.push(starts.len());
-            let begins = |position: &u32| *position == begin || !std::ptr::eq(kind(*position), kind(position - 1));
-            starts.extend((begin..*end).filter(begins));
+            firsts.push(u32::try_from(rows.len()).expect("at most one for each record"));
+            let begins = |position: &u32| *position == begin || is_other(*position) || stay && !follows(*position);
+            rows.extend((begin..*end).filter(begins).map(row));
             begin = *end;
         }
-        firsts.push(starts.len());
-        let first_rows = firsts.into_iter().map(|row| u32::try_from(row).expect("at most one for each record"));
+        firsts.push(u32::try_from(rows.len()).expect("at most one for each record"));
         let len = begin;
-        let bytes: usize = starts.iter().map(|start| kind(*start).layout.align()).sum::<usize>()
-            + order.iter().map(|record| list[*record as usize].0.layout.size()).sum::<usize>();
-        let arena = Bump::with_capacity(bytes);
-        let mut rows: Vec<Row> = Vec::with_capacity(starts.len());
-        // The arena gives out memory from its end on. So the last row comes first, and addresses grow with positions.
-        let mut end = len;
-        for start in starts.into_iter().rev() {
-            let (kind, count) = (kind(start), (end - start) as usize);
-            let size = kind.layout.size();
-            let place = Layout::from_size_align(size * count, kind.layout.align()).expect("they were in memory before");
-            let first = arena.alloc_layout(place);
-            let row = Row { kind, first, start };
-            for position in start..end {
-                let (_, record) = list[order[position as usize] as usize];
-                #[expect(unsafe_code, reason = "records are kept without their types")]
-                // SAFETY: (1) the new place has room for this record; (2) records were moved out of the list, so that nobody
-                // drops the old ones.
-                unsafe {
-                    row.at(position).copy_from_nonoverlapping(record, size);
-                }
-            }
-            rows.push(row);
-            end = start;
-        }
-        rows.reverse();
-        Self { rows: rows.into(), first: first_rows.collect(), len, arena, marker: PhantomData }
+        let arena = if stay { std::mem::take(&mut records.arena) } else { moved(&records, order, &mut rows) };
+        records.list = Vec::new(); // nobody drops them where they were
+        Self { rows: rows.into(), first: firsts.into(), len, arena, marker: PhantomData }
     }
 
-    /// Gives the records back. `numbers` are their numbers, by position.
-    pub(super) fn take_apart(&mut self, numbers: impl Iterator<Item = u32>) -> Records<'env> {
+    /// Gives the records back. `order` are their tasks, by position.
+    pub(super) fn take_apart(&mut self, order: &[TaskAt]) -> Records<'env> {
         let rows = std::mem::take(&mut self.rows);
-        let mut list: Vec<Option<(&'static Kind, NonNull<u8>)>> = vec![None; self.len as usize];
+        let list = vec![NonNull::dangling(); self.len as usize];
+        let mut records = Records::in_arena(std::mem::take(&mut self.arena), list);
+        records.of = vec![0; self.len as usize];
         let ends = rows.iter().skip(1).map(|row| row.start).chain([self.len]);
-        let records = rows.iter().zip(ends).flat_map(|(row, end)| (row.start..end).map(|at| (row.kind, row.at(at))));
-        numbers.zip(records).for_each(|(number, record)| list[number as usize] = Some(record));
-        let list = list.into_iter().map(|record| record.expect("each record has a position")).collect();
-        Records { arena: std::mem::take(&mut self.arena), list, marker: PhantomData }
+        for (row, end) in rows.iter().zip(ends) {
+            let kind = ByAddress(row.kind);
+            let kind = records.kinds.number(kind, kind.address() / size_of::<Kind>());
+            for position in row.start..end {
+                let record = order[position as usize].record() as usize;
+                records.list[record] = row.at(position);
+                records.of[record] = u16::try_from(kind).expect("there were no more before");
+            }
+        }
+        records
     }
 
     /// How many rows there are.
@@ -289,6 +350,39 @@ impl<'env> Code<'env> {
         gone
     }
 }
+
+/// Calls `visit` with the positions of groups, but for the first one of each.
+fn each_behind_first(ends: &[u32], mut visit: impl FnMut(u32)) {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(ends).for_each(|(start, end)| (start + 1..*end).for_each(&mut visit));
+}
+
+/// Moves records to new memory, where those of a row lie side by side, and tells the rows. The old ones must not be used.
+fn moved(records: &Records<'_>, order: &[TaskAt], rows: &mut [Row]) -> Bump {
+    let sizes = order.iter().map(|task| records.kind_of(task.record()).layout.size());
+    let bytes = sizes.sum::<usize>() + rows.iter().map(|row| row.kind.layout.align()).sum::<usize>();
+    let arena = Bump::with_capacity(bytes);
+    // The arena gives out memory from its end on. So the last row comes first, and addresses grow with positions.
+    let mut end = u32::try_from(order.len()).expect("as many as positions");
+    for row in rows.iter_mut().rev() {
+        let (size, count) = (row.kind.layout.size(), (end - row.start) as usize);
+        let place = Layout::from_size_align(size * count, row.kind.layout.align()).expect("they were in memory before");
+        row.first = arena.alloc_layout(place);
+        for position in row.start..end {
+            let record = records.list[order[position as usize].record() as usize];
+            #[expect(unsafe_code, reason = "records are kept without their types")]
+            // SAFETY: (1) the new place has room for this record; (2) the caller forgets the old one.
+            unsafe {
+                row.at(position).copy_from_nonoverlapping(record, size);
+            }
+        }
+        end = row.start;
+    }
+    arena
+}
+
+/// Records stay where they are if that makes a row more for so many of them at most.
+const WORTH_A_MOVE: usize = 64;
 
 impl Drop for Code<'_> {
     fn drop(&mut self) {

@@ -49,7 +49,7 @@ impl Cut {
         let has_order = inner.before.iter().skip(start as usize).take(tasks.len()).any(|before| *before > 0);
         if has_order {
             Self::Open
-        } else if tasks[1..].iter().any(|task| task.is_free) {
+        } else if tasks[1..].iter().any(|task| task.is_free()) {
             Self::InTwo
         } else {
             Self::Never

@@ -7,6 +7,7 @@ use super::broken::{Broken, Cut};
 use super::targets::{fire, fire_part, fire_single, fire_ticket};
 use super::{Dag, index};
 use crate::pool::work::job::Target;
+use crate::run::lists::Lists;
 use crate::run::tasks::parts::{DagParts, Home, Joint};
 use crate::run::tasks::record::Code;
 use crate::sync::Mutex;
@@ -19,39 +20,30 @@ const ALIKE: u64 = 2;
 impl<'env> Dag<'env> {
     /// Lays out a graph.
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
-        let DagParts { records, blocks, tasks, ends, joints, mut edges, homes, .. } = parts;
-        let DagParts { times, priorities, is_known, inner, workers, seats, blocks_of, .. } = parts;
+        let DagParts { records, blocks, tasks, ends, joints, before, homes, times, .. } = parts;
+        let DagParts { priorities, is_known, inner, workers, seats, blocks_of, .. } = parts;
         let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
         let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
         let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
         let firing = groups + index(2 * blocks.len() + passes); // so many nodes fire
-        edges.sort_unstable();
-        edges.dedup();
-        let mut before = vec![0_u32; nodes as usize];
-        edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
+        let after = Lists::new(nodes as usize, before.pairs().map(|(to, from)| (from, to)));
+        let before: Vec<u32> = (0..nodes).map(|node| index(before.of(node).len())).collect();
         let alone = |node: u32| before[node as usize] == 1 && node < firing;
         let homes: Box<[Home]> = if homes.iter().any(Option::is_some) { homes.into() } else { Box::default() };
         let home = |node: u32| homes.get(node as usize).copied().flatten();
-        let urgency = urgencies(&edges, &times, &priorities, nodes as usize);
+        let urgency = urgencies(&after, &before, &times, &priorities);
         let urgent = |node: u32| urgency[node as usize];
-        edges.sort_by(|(from, left), (other, right)| {
-            let (first, second) = if alone(*left) { (right, left) } else { (left, right) };
-            from.cmp(other)
-                .then(alone(*right).cmp(&alone(*left)))
-                .then(home(*left).cmp(&home(*right)))
-                .then(urgent(*first).cmp(&urgent(*second)))
-                .then(second.cmp(first))
-        });
-        let mut first = vec![0_u32; nodes as usize + 1];
+        let (first, mut list) = after.into_parts();
         let mut lone = vec![0_u32; nodes as usize];
-        for (from, to) in &edges {
-            first[*from as usize + 1] += 1;
-            lone[*from as usize] += u32::from(alone(*to));
+        for (node, lone) in lone.iter_mut().enumerate() {
+            let own = &mut list[first[node] as usize..first[node + 1] as usize];
+            *lone = index(own.iter().filter(|to| alone(**to)).count());
+            own.sort_unstable_by(|left, right| {
+                let (one, other) = if alone(*left) { (right, left) } else { (left, right) };
+                let kinds = alone(*right).cmp(&alone(*left)).then(home(*left).cmp(&home(*right)));
+                kinds.then(urgent(*one).cmp(&urgent(*other))).then(other.cmp(one))
+            });
         }
-        for node in 0..nodes as usize {
-            first[node + 1] += first[node];
-        }
-        let mut list: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
         let roots = index(list.len());
         list.extend((0..firing).filter(|node| before[*node as usize] == 0));
         list[roots as usize..].sort_by_key(|node| (home(*node), Reverse(urgent(*node))));
@@ -67,11 +59,10 @@ impl<'env> Dag<'env> {
         });
         let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
         let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
-        let order: Vec<u32> = tasks.iter().map(|task| task.record).collect();
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let of_group = |(start, end): (u32, &u32)| {
-            let own = &tasks[start as usize..*end as usize];
-            let least = own.iter().map(|task| task.rank).min().expect("a group has tasks");
+            let own = &tasks.order[start as usize..*end as usize];
+            let least = own.iter().map(|task| tasks.rank(*task)).min().expect("a group has tasks");
             (least, Cut::of(own, start, &inner))
         };
         let (least, cuts): (Vec<u32>, Vec<Cut>) = starts.zip(&ends).map(of_group).unzip();
@@ -83,7 +74,7 @@ impl<'env> Dag<'env> {
             goes_by_level: priorities.is_empty(),
             singles: Target::new(if homes.is_empty() { fire_single::<false> } else { fire_single::<true> }, None),
             run: std::ptr::null(),
-            code: Code::new(records, &order, &ends),
+            code: Code::new(records, &tasks.order, &ends),
             least: least.into(),
             cuts: cuts.into(),
             broken: Broken::new(inner),
@@ -102,7 +93,7 @@ impl<'env> Dag<'env> {
             is_known,
             parity: 0,
             round: 0,
-            skipped: (0..tasks.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            skipped: (0..tasks.order.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             gone: Mutex::new(Vec::new()),
             is_whole: true,
             joints: joints.into(),
@@ -110,38 +101,33 @@ impl<'env> Dag<'env> {
             blocks: blocks.into(),
             blocks_of: blocks_of.into(),
             left_out: AtomicBool::new(false),
-            tasks: tasks.into(),
+            tasks,
             ends: ends.into(),
         }
     }
 }
 
 /// How urgent each node is: the highest priority of the groups that wait for it, and its own; and how many nanoseconds the
-/// longest path takes that begins with it. `times` and `priorities` are those of groups. `edges` are sorted.
-fn urgencies(edges: &[(u32, u32)], times: &[u64], priorities: &[i32], nodes: usize) -> Vec<(i32, u64)> {
-    let (mut first, mut missing) = (vec![0_u32; nodes + 1], vec![0_u32; nodes]);
-    for (from, to) in edges {
-        first[*from as usize + 1] += 1;
-        missing[*to as usize] += 1;
-    }
-    (0..nodes).for_each(|node| first[node + 1] += first[node]);
-    let after = |node: u32| &edges[first[node as usize] as usize..first[node as usize + 1] as usize];
-    let mut order: Vec<u32> = (0..index(nodes)).filter(|node| missing[*node as usize] == 0).collect();
+/// longest path takes that begins with it. `after` are the nodes that wait for each, and `before` counts those that it waits
+/// for. `times` and `priorities` are those of groups.
+fn urgencies(after: &Lists, before: &[u32], times: &[u64], priorities: &[i32]) -> Vec<(i32, u64)> {
+    let mut missing = before.to_vec();
+    let mut order: Vec<u32> = (0..).zip(before).filter(|(_, before)| **before == 0).map(|(node, _)| node).collect();
     let mut next = 0;
     while let Some(node) = order.get(next).copied() {
         next += 1;
-        for (_, to) in after(node) {
+        for to in after.of(node) {
             missing[*to as usize] -= 1;
             if missing[*to as usize] == 0 {
                 order.push(*to);
             }
         }
     }
-    let mut urgencies = vec![(0, 0); nodes];
+    let mut urgencies = vec![(0, 0); before.len()];
     for node in order.into_iter().rev() {
         let at = node as usize;
         let own = (priorities.get(at).copied().unwrap_or(0), times.get(at).copied().unwrap_or(0));
-        let behind = after(node).iter().map(|(_, to)| urgencies[*to as usize]);
+        let behind = after.of(node).iter().map(|to| urgencies[*to as usize]);
         let (priority, path) = behind.fold((own.0, 0), |all, one| (all.0.max(one.0), all.1.max(one.1)));
         urgencies[at] = (priority, own.1 + path);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::broken::Cut;
 use super::{Dag, index};
 use crate::run::tasks::block::Block;
-use crate::run::tasks::parts::{Form, GroupFacts};
+use crate::run::tasks::parts::{Form, GroupFacts, TaskAt, Tasks};
 use crate::run::tasks::record::Records;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,7 +42,7 @@ impl<'env> Dag<'env> {
                 false => time < *GOOD.start() || time > *GOOD.end() && self.cuts[group] == Cut::InTwo,
             });
         }
-        let is_mixed = !self.is_known && self.code.rows() * ROW > self.tasks.len();
+        let is_mixed = !self.is_known && self.code.rows() * ROW > self.tasks.order.len();
         if all > 0 && (off * OFF_SHARE > all || is_mixed) {
             return true;
         }
@@ -64,19 +64,18 @@ impl<'env> Dag<'env> {
         self.nanos = self.expected.iter().map(|nanos| AtomicU64::new(nanos << 1 | self.parity)).collect();
     }
 
-    /// Takes the graph apart: gives the records back, the blocks, and how many nanoseconds each record takes.
-    pub(crate) fn take_apart(&mut self) -> (Records<'env>, Vec<Block<'env>>, Vec<u32>) {
-        let mut nanos = vec![0; self.tasks.len()];
+    /// Takes the graph apart: gives the records and tasks back, the blocks, and how many nanoseconds each record takes.
+    pub(crate) fn take_apart(&mut self) -> (Records<'env>, Tasks, Vec<Block<'env>>, Vec<u32>) {
+        let mut nanos = vec![0; self.tasks.order.len()];
         for group in 0..index(self.ends.len()) {
             let positions = self.positions(group);
             let all = measured(&self.nanos[group as usize]).unwrap_or(self.expected[group as usize]);
             let each = u32::try_from(all / positions.len() as u64).unwrap_or(u32::MAX);
-            positions.for_each(|position| nanos[self.tasks[position as usize].record as usize] = each);
+            positions.for_each(|position| nanos[self.tasks.order[position as usize].record() as usize] = each);
         }
-        let numbers = self.tasks.iter().map(|task| task.record);
-        let records = self.code.take_apart(numbers);
+        let records = self.code.take_apart(&self.tasks.order);
         without_ways(&records, &mut nanos);
-        (records, std::mem::take(&mut self.blocks).into(), nanos)
+        (records, std::mem::take(&mut self.tasks), std::mem::take(&mut self.blocks).into(), nanos)
     }
 
     /// How many groups there are, and whether they were made by the times of earlier runs.
@@ -87,7 +86,8 @@ impl<'env> Dag<'env> {
     /// The groups of tasks.
     pub(crate) fn groups(&self) -> impl Iterator<Item = GroupFacts> + '_ {
         (0..index(self.ends.len())).map(|group| {
-            let ops: Vec<u32> = self.positions(group).map(|position| self.tasks[position as usize].op).collect();
+            let positions = self.positions(group).map(|position| self.tasks.order[position as usize]);
+            let ops: Vec<u32> = positions.map(|task| self.tasks.op(task)).collect();
             let form = match self.cuts[group as usize] {
                 Cut::Never if ops.len() == 1 => Form::Alone,
                 Cut::Never => Form::Chain,
@@ -108,7 +108,7 @@ impl<'env> Dag<'env> {
             positions.map(move |position| {
                 let skipped = self.skipped[position as usize / 64].load(Ordering::Relaxed) >> (position % 64) & 1;
                 let has_fired = ran && skipped == 0;
-                let op = self.tasks[position as usize].op as usize;
+                let op = self.tasks.op(self.tasks.order[position as usize]) as usize;
                 let times = if has_fired { times } else { times.saturating_sub(1) };
                 let time = Duration::from_nanos(time.saturating_mul(times));
                 TaskDid { op, has_fired, times, time, is_estimate: count > 1 || times > 1 }
@@ -124,7 +124,8 @@ impl<'env> Dag<'env> {
 
     /// How often the task of an operator has ended in the last run before it failed, if it is repeated.
     pub(crate) fn times_before(&self, op: usize) -> Option<u64> {
-        let position = self.tasks.iter().position(|task| !self.blocks.is_empty() && task.op as usize == op)?;
+        let is_it = |task: &TaskAt| !self.blocks.is_empty() && self.tasks.op(*task) as usize == op;
+        let position = self.tasks.order.iter().position(is_it)?;
         let group = self.ends.partition_point(|end| *end as usize <= position);
         let block = (*self.blocks_of.get(group)?)?;
         self.blocks[block as usize].times_begun().checked_sub(1)
@@ -153,7 +154,7 @@ fn measured(nanos: &AtomicU64) -> Option<u64> {
 /// Gives tiny tasks the least time of their kind. In groups that run at the same time they wait for each other's results to come
 /// from another core. If that counted, they would be kept apart for it, and it would go on.
 fn without_ways(records: &Records<'_>, nanos: &mut [u32]) {
-    let mut least: HashMap<usize, u32> = HashMap::new();
+    let mut least: HashMap<u16, u32> = HashMap::new();
     for (record, time) in (0..).zip(&*nanos).filter(|(_, time)| **time < TINY) {
         let least = least.entry(records.kind(record)).or_insert(*time);
         *least = (*time).min(*least);

@@ -33,7 +33,7 @@ use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
 use crate::run::tasks::block::Block;
-use crate::run::tasks::parts::{Home, Joint, TaskAt};
+use crate::run::tasks::parts::{Home, Joint, Tasks};
 use crate::run::tasks::record::Code;
 use crate::run::tasks::span::{Cursor, Span};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -66,7 +66,7 @@ pub(crate) struct Dag<'env> {
     tickets: Target,
     run: *const Run<'static>,
     code: Code<'env>,
-    tasks: Box<[TaskAt]>,
+    tasks: Tasks,
     /// Behind the last position of each group.
     ends: Box<[u32]>,
     /// The least rank of each group's tasks.
@@ -180,7 +180,7 @@ impl<'env> Dag<'env> {
 
     /// How many jobs of the graph may be queued at once, as a rule.
     pub(crate) fn jobs(&self) -> usize {
-        self.firing as usize + (self.tasks.len() - self.ends.len()).min(PARTS)
+        self.firing as usize + (self.tasks.order.len() - self.ends.len()).min(PARTS)
     }
 
     /// Queues the groups without predecessors, and opens the gates without predecessors.
@@ -377,7 +377,7 @@ impl<'env> Dag<'env> {
             return (next < end).then_some(next);
         }
         let middle = next + end.checked_sub(next)? / 2;
-        let is_free = |position: &u32| self.tasks[*position as usize].is_free;
+        let is_free = |position: &u32| self.tasks.order[*position as usize].is_free();
         (middle..end).find(is_free).or_else(|| (next..middle).rev().find(is_free))
     }
 
@@ -510,7 +510,7 @@ impl<'env> Dag<'env> {
         if self.is_limited() {
             cursor = span.careful();
             positions.end = at + 1;
-            if self.tasks[at as usize].rank >= self.limit.load(Ordering::Relaxed) {
+            if self.tasks.rank(self.tasks.order[at as usize]) >= self.limit.load(Ordering::Relaxed) {
                 if (Cursor::goes_on() || cursor.may_begin(at)) && cursor.begins(at) {
                     self.skip(at);
                     return at + 1;
@@ -539,7 +539,8 @@ impl<'env> Dag<'env> {
             // SAFETY: (1), (2) as above.
             let gone = unsafe { self.code.torn(group, failed) };
             self.skip(failed);
-            let TaskAt { op, rank, .. } = self.tasks[failed as usize];
+            let task = self.tasks.order[failed as usize];
+            let (op, rank) = (self.tasks.op(task), self.tasks.rank(task));
             self.gone.lock().extend(gone.iter().map(|address| (address, op)));
             run.fail(Site::Task { rank }, Failure::new(op as usize, None, Cause::Panic(panic)));
             failed + 1
