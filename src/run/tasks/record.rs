@@ -255,15 +255,17 @@ impl<'env> Code<'env> {
             records.list[own as usize].addr().get() == records.list[before as usize].addr().get() + size
         };
         let is_other = |position: u32| records.kind(record(position)) != records.kind(record(position - 1));
-        let (mut of_kinds, mut as_they_lie) = (ends.len(), ends.len());
+        let (mut of_kinds, mut breaks, most) = (ends.len(), 0, order.len() / WORTH_A_MOVE);
         each_behind_first(ends, |position| {
-            let is_other = is_other(position);
-            of_kinds += usize::from(is_other);
-            as_they_lie += usize::from(is_other || !follows(position));
+            if is_other(position) {
+                of_kinds += 1;
+            } else if breaks <= most && !follows(position) {
+                breaks += 1;
+            }
         });
-        let stay = as_they_lie <= of_kinds + order.len() / WORTH_A_MOVE;
-        let (mut rows, mut firsts) =
-            (Vec::with_capacity(if stay { as_they_lie } else { of_kinds }), Vec::with_capacity(ends.len() + 1));
+        let stay = breaks <= most;
+        let mut rows = Vec::with_capacity(of_kinds + if stay { breaks } else { 0 });
+        let mut firsts = Vec::with_capacity(ends.len() + 1);
         let row = |start: u32| {
             let record = record(start);
             Row { kind: records.kind_of(record), first: records.list[record as usize], start }
