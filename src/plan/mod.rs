@@ -238,7 +238,7 @@ impl<'env> Plan<'env> {
         }
         self.run.check_ready()?;
         self.sinks.iter().for_each(|slot| self.clear(*slot));
-        if self.shape.is_free() && self.run.is_to_regroup() {
+        if self.run.is_to_regroup(self.shape.is_free()) {
             let shape = &self.shape;
             self.run.regroup(|records, tasks, blocks, nanos| shape.group(records, tasks, blocks, Some(&nanos)));
         }

@@ -204,9 +204,9 @@ impl<'env> Seated<'env> {
         }
     }
 
-    /// Whether the tasks should be in other groups. Nothing runs.
-    pub(crate) fn is_to_regroup(&mut self) -> bool {
-        self.get_mut().dag.learns()
+    /// Whether the tasks should be in other groups, if they `may`. Nothing runs.
+    pub(crate) fn is_to_regroup(&mut self, may: bool) -> bool {
+        self.get_mut().dag.learns(may)
     }
 
     /// Takes the task graph apart and makes another one of its records. `group` gets the records, the tasks, the blocks, and how

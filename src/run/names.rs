@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::panic::Location;
 
 use super::few::{ByAddress, Few};
-use crate::sync::{LazyLock, Mutex};
+use crate::sync::{Mutex, new_number};
 
 /// The operators of a graph, by number: operator `n` is the one added as number `n`, from 0.
 ///
@@ -59,13 +59,8 @@ impl List {
 
 impl Default for Names {
     fn default() -> Self {
-        static GRAPHS: LazyLock<Mutex<u64>> = LazyLock::new(Mutex::default);
-        let mut graphs = GRAPHS.lock();
-        *graphs += 1;
-        let graph = *graphs;
-        drop(graphs);
         let (list, after) = (Mutex::default(), Mutex::default());
-        Self { graph, list, after, places: Mutex::default(), priorities: Mutex::default() }
+        Self { graph: new_number(), list, after, places: Mutex::default(), priorities: Mutex::default() }
     }
 }
 

@@ -92,5 +92,12 @@ pub(crate) use runs::{
 pub(crate) use seats::{asymmetric, claim, marks, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};
 
+/// A number that no other call in this process returns. It is no protocol, so it is the same for models: nothing is read by it. Not
+/// a lock, as a child process could find it locked for ever.
+pub(crate) fn new_number() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
 #[cfg(all(test, loom))]
 mod tests;

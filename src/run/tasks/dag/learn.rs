@@ -27,8 +27,9 @@ const WARM: u32 = 2;
 
 impl<'env> Dag<'env> {
     /// Learns how long the groups take. Returns whether other groups would be better: many are too short or too long, or take
-    /// far more or less time than was expected. Called before a run, it says so at most once in twice as many runs.
-    pub(crate) fn learns(&mut self) -> bool {
+    /// far more or less time than was expected. Called before a run, it says so at most once in twice as many runs, and only
+    /// if it `may`.
+    pub(crate) fn learns(&mut self, may: bool) -> bool {
         if !self.is_whole || self.round < WARM || !self.round.is_power_of_two() {
             return false;
         }
@@ -43,7 +44,7 @@ impl<'env> Dag<'env> {
             });
         }
         let is_mixed = !self.is_known && self.code.rows() * ROW > self.tasks.order.len();
-        if all > 0 && (off * OFF_SHARE > all || is_mixed) {
+        if may && all > 0 && (off * OFF_SHARE > all || is_mixed) {
             return true;
         }
         if all > 0 && !std::mem::replace(&mut self.is_known, true) {
