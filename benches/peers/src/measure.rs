@@ -188,10 +188,10 @@ pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// The mean time of some runs, after one that does not count. A run says how long it took, less what belongs to the
-/// measuring.
-pub fn mean_wall_ms(again: u64, mut run: impl FnMut() -> Duration) -> Figures {
-    run();
+/// The mean time of some runs, after some that do not count, in which a plan may learn. A run says how long it took, less what
+/// belongs to the measuring.
+pub fn mean_wall_ms(before: u64, again: u64, mut run: impl FnMut() -> Duration) -> Figures {
+    (0..before).for_each(|_| _ = run());
     let time: Duration = (0..again).map(|_| run()).sum();
     vec![(Metric::WallMs, milliseconds(time) / again as f64)]
 }

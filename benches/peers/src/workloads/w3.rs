@@ -18,7 +18,7 @@ use crate::tasks;
 
 /// Runs of a graph in one turn, fewer if they take more than a second, or more if it has few tasks. The first one
 /// counts apart, and those in which a plan may learn do not count.
-const LEARNING: u64 = 4;
+pub const LEARNING: u64 = 4;
 const AGAIN: u64 = 20;
 const LONGEST: Duration = Duration::from_secs(1);
 const MANY: u64 = 100_000;

@@ -240,7 +240,7 @@ struct Working<V> {
 impl<V: Value> Working<V> {
     /// A run says how long it took, and what came of it.
     fn measure_runs(&self, mut run: impl FnMut() -> (Duration, [u64; 2])) -> Figures {
-        mean_wall_ms(self.again, || {
+        mean_wall_ms(1 + w3::LEARNING, self.again, || {
             let (time, values) = run();
             assert_eq!(values, self.expected, "{WRONG}");
             time
