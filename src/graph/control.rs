@@ -16,6 +16,9 @@ impl<'env> Graph<'env> {
     /// tasks, and allocates nothing. Loops may be in loops and branches. Data made inside may be read outside; it is that of the
     /// last time.
     ///
+    /// A step that makes a new field of an old one needs two fields in turn: a time of the loop has two steps then, from
+    /// the first field to the second, and back.
+    ///
     /// Three things are defects, which [`plan`](Graph::plan) reports: a stream inside; data from outside that a task inside
     /// [consumes](Data::consume); and, if it is repeated 0 times, access to data made inside from outside.
     ///
@@ -39,7 +42,23 @@ impl<'env> Graph<'env> {
 
     /// Repeats tasks until data says that it is enough: those that `tasks` adds run once, then `until` is called with the data,
     /// and so on until it returns `true`, or as often as [`at_most`](Block::at_most) says. Otherwise it is as
-    /// [`repeat`](Self::repeat).
+    /// [`repeat`](Self::repeat). To ask before the first time, too, put it into a [`when`](Self::when) that asks the same:
+    ///
+    /// ```
+    /// # use millstream::{Graph, Pool};
+    /// # let pool = Pool::builder().workers(2).build()?;
+    /// let g = Graph::new();
+    /// let left = g.data(0_u32);
+    /// g.when(&left, |left| *left > 0, |g| {
+    ///     g.repeat_until(&left, |left| *left == 0, |g| {
+    ///         g.task(left.write(), |left| *left -= 1);
+    ///     });
+    /// });
+    /// assert_eq!(pool.run(g)?.take(left), 0); // one time would have been one too many
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    ///
+    /// With data that changes:
     ///
     /// ```
     /// # use millstream::{Graph, Pool};
@@ -178,7 +197,7 @@ impl Block<'_, '_> {
         self
     }
 
-    /// Repeats the tasks so many times at most.
+    /// Repeats the tasks so many times at most. With 0 they do not run.
     #[expect(clippy::must_use_candidate, reason = "the number is set, whether the handle is used or not")]
     pub fn at_most(self, times: u64) -> Self {
         let own = &mut self.graph.draft.borrow_mut().blocks[self.block].times;

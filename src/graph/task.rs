@@ -26,6 +26,10 @@ impl<'env> Graph<'env> {
     /// writes the same data. A task that writes comes after all tasks before it that read or write the same data. Tasks
     /// without such a reason to wait may run at the same time.
     ///
+    /// To describe a task and plan it takes 100 to 350 ns and 15 to 75 bytes, by the number of its accesses, and the memory of
+    /// its closure and its result. To fire it takes a few nanoseconds if many are short, and some hundred if one is a job of
+    /// its own.
+    ///
     /// ```
     /// # use millstream::{Graph, Pool};
     /// # let pool = Pool::builder().workers(2).build()?;
@@ -46,6 +50,7 @@ impl<'env> Graph<'env> {
         let op = self.names.add("task", Location::caller());
         let mut draft = self.draft.borrow_mut();
         let (slot, result) = draft.add_result(op);
+        draft.accesses.undo(); // those of a task that could not be added, as there was no memory
         let mut accesses = std::mem::take(&mut draft.accesses.list);
         let slots = access.bind(&draft, &mut accesses);
         draft.accesses.list = accesses;

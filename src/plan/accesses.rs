@@ -59,6 +59,11 @@ impl Accesses {
         self.ends.push(index(self.end));
     }
 
+    /// Panics if there are too many.
+    pub(super) fn check(&self) {
+        assert!(u32::try_from(self.list.len()).is_ok(), "fewer than 2^32 accesses");
+    }
+
     /// Drops the accesses of a task that is being added.
     pub(crate) fn undo(&mut self) {
         self.list.truncate(self.end);

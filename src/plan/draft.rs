@@ -304,8 +304,8 @@ impl<'env> Draft<'env> {
 
     /// Adds the slot of the result of the task that is added next.
     pub(crate) fn add_result<T: Send + 'env>(&mut self, op: usize) -> (SlotId, Slot<T>) {
+        let (number, slot) = self.values.add_result(); // before anything counts it: it may find no memory, and panic
         self.slots.add(op, Some(index(self.records.len())));
-        let (number, slot) = self.values.add_result();
         (SlotId::new(number), slot)
     }
 
@@ -338,6 +338,8 @@ impl<'env> Draft<'env> {
 
     /// Adds a task, whose accesses are the last ones.
     pub(crate) fn add_task<T: Fire + 'env>(&mut self, op: usize, record: T) {
+        // All that may panic comes before the task is in the books.
+        self.accesses.check();
         self.records.add(record);
         self.task_ops.push(Some(index(op)));
         self.nodes.add_task();

@@ -134,8 +134,13 @@ impl<'env> Plan<'env> {
         let said = Said { blocks, home: facts.has_homes().then_some(&home) };
         let (shape, mut tasks, stage_ends) = Shape::new(&draft, edges, &said, (shared.workers(), shared.seats.len()));
         tasks.ops = std::mem::take(&mut draft.task_ops);
-        let blocks =
-            draft.blocks.into_iter().map(|block| Block::new(block.op, block.times, block.enters, block.repeats));
+        let mut are_repeated: Vec<bool> = Vec::with_capacity(draft.blocks.len()); // a block comes after the one around it
+        for block in &draft.blocks {
+            are_repeated.push(block.times > 1 || block.within.is_some_and(|around| are_repeated[around]));
+        }
+        let blocks = draft.blocks.into_iter().zip(are_repeated);
+        let blocks = blocks
+            .map(|(block, is_repeated)| Block::new(block.op, (block.times, is_repeated), block.enters, block.repeats));
         let dag = Dag::new(shape.group(draft.records, tasks, blocks.collect(), None));
         let mut numbered = vec![Vec::new(); draft.sequences.len()];
         draft.stages.iter().enumerate().for_each(|(index, stage)| numbered[stage.sequence].push(index));

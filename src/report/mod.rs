@@ -176,7 +176,8 @@ impl OperatorReport {
     /// Whether its time is an estimate.
     ///
     /// The time of a stage with several operators is exact, but it is divided among them by samples, of about one batch
-    /// in 64. In graphs of more than 4096 tasks, one task in 64 is timed.
+    /// in 64. The time of a task that is in one group with others is its share of the group's. That of one that takes less
+    /// than 5 us is measured in one run of 64, and that of one in a `repeat` is its last time, as often as it ran.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.sampled

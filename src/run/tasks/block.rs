@@ -21,6 +21,8 @@ pub(crate) struct Block<'env> {
     op: usize,
     /// How often it is gone through at most.
     times: u64,
+    /// Whether it, or one around it, may be gone through more than once in a run.
+    is_repeated: bool,
     state: UnsafeCell<State<'env>>,
 }
 
@@ -40,13 +42,23 @@ unsafe impl Sync for Block<'_> {}
 
 impl<'env> Block<'env> {
     /// `enters` tells whether it is gone into, `repeats` whether it is gone through once more. None: that it is.
-    pub(crate) fn new(op: usize, times: u64, enters: Option<Asks<'env>>, repeats: Option<Asks<'env>>) -> Self {
-        Self { op, times, state: UnsafeCell::new(State { done: 0, begun: 0, enters, repeats }) }
+    pub(crate) fn new(
+        op: usize,
+        (times, is_repeated): (u64, bool),
+        enters: Option<Asks<'env>>,
+        repeats: Option<Asks<'env>>,
+    ) -> Self {
+        Self { op, times, is_repeated, state: UnsafeCell::new(State { done: 0, begun: 0, enters, repeats }) }
     }
 
     /// A run begins.
     pub(super) fn reset(&mut self) {
         self.state.get_mut().begun = 0;
+    }
+
+    /// Whether what is in the block may begin more than once in a run.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.is_repeated
     }
 
     /// How often what is in the block has begun in this run. Called when that is over.

@@ -49,18 +49,28 @@ pub(crate) struct Boards {
 struct Lane {
     /// Where it begins, in parts of [`WHOLE`].
     start: AtomicU32,
-    /// The board at which it is, and the board's turn.
+    /// The boards at which it was lately, the last one first: a board may be put up while it is at another one.
+    marks: [Mark; MARKS],
+}
+
+/// How far a lane is at a board.
+#[derive(Default)]
+struct Mark {
+    /// The board, and its turn.
     at: AtomicU64,
     /// The place where it goes on.
     next: AtomicU32,
 }
+
+const MARKS: usize = 4;
 
 impl Boards {
     /// So many boards, with so many places in all. The first `workers` seats are evenly spread; others begin in a gap.
     pub(crate) fn new(boards: usize, places: usize, workers: usize, seats: usize) -> Self {
         let words = |count: usize| (0..count).map(|_| AtomicU32::new(0)).collect();
         let start = |seat: usize| if seat < workers { part(seat, workers) } else { NOWHERE };
-        let lane = |seat| Lane { start: AtomicU32::new(start(seat)), at: AtomicU64::new(0), next: AtomicU32::new(0) };
+        let marks = || std::array::from_fn(|_| Mark::default());
+        let lane = |seat| Lane { start: AtomicU32::new(start(seat)), marks: marks() };
         Self {
             turns: words(boards),
             taken: words(places),
@@ -78,18 +88,16 @@ impl Boards {
     pub(crate) fn choose(&self, board: u32, places: &Range<u32>, seat: usize) -> u32 {
         let turn = self.turns[board as usize].load(Ordering::Relaxed);
         let lane = &self.lanes[seat];
-        let at = u64::from(board) << 32 | u64::from(turn);
-        let is_new = lane.at.load(Ordering::Relaxed) != at;
-        lane.at.store(at, Ordering::Relaxed);
-        let own = if is_new { lane.begins(places) } else { Some(lane.next.load(Ordering::Relaxed)) };
+        let known = lane.comes_to(u64::from(board) << 32 | u64::from(turn));
+        let own = known.or_else(|| lane.begins(places));
         let place = own.filter(|place| *place < places.end && self.takes(*place, turn)).unwrap_or_else(|| {
             let elsewhere = self.jump(places, turn);
-            if is_new {
+            if known.is_none() {
                 lane.start.store(part((elsewhere - places.start) as usize, places.len()), Ordering::Relaxed);
             }
             elsewhere
         });
-        lane.next.store(place + 1, Ordering::Relaxed);
+        lane.marks[0].next.store(place + 1, Ordering::Relaxed);
         place
     }
 
@@ -134,6 +142,19 @@ impl Boards {
 }
 
 impl Lane {
+    /// Puts the mark of a board and turn in front. Returns where it goes on there, if it was there lately.
+    fn comes_to(&self, at: u64) -> Option<u32> {
+        let found = self.marks.iter().position(|mark| mark.at.load(Ordering::Relaxed) == at);
+        let next = found.map(|found| self.marks[found].next.load(Ordering::Relaxed));
+        for place in (0..found.unwrap_or(MARKS - 1)).rev() {
+            self.marks[place + 1].at.store(self.marks[place].at.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.marks[place + 1].next.store(self.marks[place].next.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.marks[0].at.store(at, Ordering::Relaxed);
+        self.marks[0].next.store(next.unwrap_or(0), Ordering::Relaxed);
+        next
+    }
+
     /// Where it begins at a board, if it has begun at one before.
     fn begins(&self, places: &Range<u32>) -> Option<u32> {
         let start = self.start.load(Ordering::Relaxed);
@@ -188,6 +209,27 @@ mod tests {
         let halves = [0, 0, 0, 0, 2, 2, 2, 2];
         assert_eq!(turn(&boards, 8, [0, 2].into_iter().cycle()), halves);
         assert_eq!(turn(&boards, 8, [2, 0].into_iter().cycle()), halves);
+    }
+
+    /// While it is at a board, a worker puts up others, goes through them, and comes back.
+    #[test]
+    fn a_worker_comes_back_to_where_it_was() {
+        let boards = Boards::new(9, 8 + 8 * 4, 2, 2);
+        let inner = |number: u32| 8 + 4 * number..12 + 4 * number;
+        for _ in 0..3 {
+            boards.put_up(0);
+            let mut by = vec![2; 8];
+            for step in 0..8 {
+                let seat = step % 2;
+                let place = boards.choose(0, &(0..8), seat);
+                by[place as usize] = seat;
+                boards.put_up(place + 1);
+                for expected in [[0, 1, 2, 3], [2, 3, 1, 0]][seat] {
+                    assert_eq!(boards.choose(place + 1, &inner(place), seat), inner(place).start + expected);
+                }
+            }
+            assert_eq!(by, [0, 0, 0, 0, 1, 1, 1, 1]);
+        }
     }
 
     #[test]

@@ -29,24 +29,28 @@ pub(super) struct NodeBoards {
 }
 
 impl NodeBoards {
-    /// Whether groups that take so long may be worth it. The times are guesses before they are `known`. Then it is worth it if
-    /// something is repeated within a run: the times will be known the second time.
-    pub(super) fn are_worth_it(times: &[u64], is_known: bool, repeats: bool) -> bool {
-        if is_known { times.iter().any(|time| *time >= LONG) } else { repeats }
+    /// Whether groups that take so long may be worth it. The times are guesses before they are `known`: then it may, if there are
+    /// many groups, or something is repeated within a run.
+    pub(super) fn are_worth_it(times: &[u64], is_known: bool, repeats: bool, workers: usize) -> bool {
+        if is_known { times.iter().any(|time| *time >= LONG) } else { repeats || times.len() >= 2 * workers }
     }
 
     /// Boards for these parts of a list: one for each node, and one for the groups without predecessors. A part gets none if
-    /// some of its nodes are more urgent than others. Else it is sorted by the numbers of its nodes, as neighbours are
-    /// likely to share data.
+    /// some of its nodes are more urgent than others, by priority or by the longest path behind them: it is in that order.
+    /// Where each worker has several, it matters less which comes first. A part with a board is sorted by the numbers of
+    /// its nodes, as neighbours are likely to share data.
     pub(super) fn new(
         list: &mut [u32],
         parts: impl Iterator<Item = Range<usize>>,
-        is_urgency_alike: impl Fn(u32, u32) -> bool,
+        urgency: impl Fn(u32) -> (i32, u64),
         (workers, seats): (usize, usize),
     ) -> Self {
         let has_board = |part: Range<usize>| {
             let part = &mut list[part];
-            let is_alike = part.len() <= MOST && part.len() > 1 && is_urgency_alike(part[0], part[part.len() - 1]);
+            let (true, [first, .., last]) = (part.len() <= MOST, &*part) else { return false };
+            let ((priority, longest), (least, shortest)) = (urgency(*first), urgency(*last));
+            let most = if part.len() < 2 * workers { shortest + shortest / 4 } else { shortest.saturating_mul(2) };
+            let is_alike = priority == least && longest <= most;
             if is_alike {
                 part.sort_unstable();
             }

@@ -14,9 +14,6 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::sync::countdown::FixedCountdown;
 
-/// Paths are as long as each other if none is more than so many times as long.
-const ALIKE: u64 = 2;
-
 impl<'env> Dag<'env> {
     /// Lays out a graph.
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
@@ -47,15 +44,11 @@ impl<'env> Dag<'env> {
         let roots = index(list.len());
         list.extend((0..firing).filter(|node| before[*node as usize] == 0));
         list[roots as usize..].sort_by_key(|node| (home(*node), Reverse(urgent(*node))));
-        let is_worth_it = NodeBoards::are_worth_it(&times, is_known, !blocks.is_empty());
+        let is_worth_it = NodeBoards::are_worth_it(&times, is_known, !blocks.is_empty(), workers);
         let boards = (is_worth_it && workers > 1 && homes.is_empty()).then(|| {
             let of_nodes = first.iter().zip(&lone).map(|(first, lone)| *first as usize..(first + lone) as usize);
             let parts = of_nodes.chain(std::iter::once(roots as usize..list.len()));
-            let is_alike = |most: u32, least: u32| {
-                let ((priority, path), (lowest, shortest)) = (urgent(most), urgent(least));
-                priority == lowest && path <= shortest.saturating_mul(ALIKE)
-            };
-            Box::new(NodeBoards::new(&mut list, parts, is_alike, (workers, seats)))
+            Box::new(NodeBoards::new(&mut list, parts, urgent, (workers, seats)))
         });
         let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
         let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
@@ -91,6 +84,7 @@ impl<'env> Dag<'env> {
             nanos: ends.iter().map(|_| AtomicU64::new(0)).collect(),
             expected: times.into(),
             is_known,
+            by_times: is_known,
             parity: 0,
             round: 0,
             skipped: (0..tasks.order.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),

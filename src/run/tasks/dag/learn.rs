@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::broken::Cut;
-use super::{Dag, index};
+use super::{Dag, LONG, index};
 use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{Form, GroupFacts, TaskAt, Tasks};
 use crate::run::tasks::record::Records;
@@ -47,7 +47,7 @@ impl<'env> Dag<'env> {
         if may && all > 0 && (off * OFF_SHARE > all || is_mixed) {
             return true;
         }
-        if all > 0 && !std::mem::replace(&mut self.is_known, true) {
+        if all > 0 && !(std::mem::replace(&mut self.is_known, true) && may) {
             let expected = self.expected.iter_mut().zip(&self.nanos);
             expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
         }
@@ -81,7 +81,7 @@ impl<'env> Dag<'env> {
 
     /// How many groups there are, and whether they were made by the times of earlier runs.
     pub(crate) fn group_count(&self) -> (usize, bool) {
-        (self.ends.len(), self.is_known)
+        (self.ends.len(), self.by_times)
     }
 
     /// The groups of tasks.
@@ -106,13 +106,15 @@ impl<'env> Dag<'env> {
             let (ran, nanos) = (noted & 1 == self.parity && noted > 1, noted >> 1);
             let (count, times) = (positions.len() as u64, self.times_begun(group));
             let time = if nanos > 1 { nanos / count } else { 0 };
+            let is_timed_now_and_then = self.takes(group).is_some_and(|time| time < LONG);
+            let is_estimate = count > 1 || times > 1 || is_timed_now_and_then;
             positions.map(move |position| {
                 let skipped = self.skipped[position as usize / 64].load(Ordering::Relaxed) >> (position % 64) & 1;
                 let has_fired = ran && skipped == 0;
                 let op = self.tasks.op(self.tasks.order[position as usize]) as usize;
                 let times = if has_fired { times } else { times.saturating_sub(1) };
                 let time = Duration::from_nanos(time.saturating_mul(times));
-                TaskDid { op, has_fired, times, time, is_estimate: count > 1 || times > 1 }
+                TaskDid { op, has_fired, times, time, is_estimate }
             })
         })
     }
@@ -128,8 +130,8 @@ impl<'env> Dag<'env> {
         let is_it = |task: &TaskAt| !self.blocks.is_empty() && self.tasks.op(*task) as usize == op;
         let position = self.tasks.order.iter().position(is_it)?;
         let group = self.ends.partition_point(|end| *end as usize <= position);
-        let block = (*self.blocks_of.get(group)?)?;
-        self.blocks[block as usize].times_begun().checked_sub(1)
+        let block = &self.blocks[(*self.blocks_of.get(group)?)? as usize];
+        if block.is_repeated() { block.times_begun().checked_sub(1) } else { None }
     }
 }
 

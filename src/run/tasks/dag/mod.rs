@@ -116,6 +116,8 @@ pub(crate) struct Dag<'env> {
     /// How many nanoseconds each group is expected to take, and whether that was measured. It does not change in a run.
     expected: Box<[u64]>,
     is_known: bool,
+    /// Whether the groups were made by measured times.
+    by_times: bool,
     /// How many runs there were.
     round: u32,
     /// By position, the tasks of groups that ran that did not fire, or did not come to their end.
@@ -266,18 +268,30 @@ impl<'env> Dag<'env> {
             }
         }
         if let Some(job) = next.or_else(|| urgent.map(|place| self.job(place, place + 1))) {
-            worker.continue_with_better(job, |newest| self.is_before(newest, &job));
+            match self.follows_two(&job) {
+                Some(group) => worker.continue_with_better(job, |newest| self.is_before(newest, group)),
+                None => worker.continue_with(job),
+            }
         }
     }
 
-    /// Whether a job is about a group of a level before the one that another job is about, which has several tasks. Such a group
-    /// waits for two groups of the level before, as each level is cut anew. If its worker went on and on with what it makes
-    /// ready, others would soon have nothing that is ready. With groups of one task it does so: their data is in its cache.
-    fn is_before(&self, job: &Job, other: &Job) -> bool {
-        let is_range = |job: &Job| job.target == NonNull::from(self).cast();
-        let group = |job: &Job| self.list[split_word(job.payload).0 as usize];
-        let has_several = |group: u32| (group as usize) < self.ends.len() && self.positions(group).len() > 1;
-        self.goes_by_level && is_range(job) && is_range(other) && has_several(group(other)) && group(job) < group(other)
+    /// The group that a job is about, if it has several tasks. Such a group waits for two groups of the level before, as each
+    /// level is cut anew. If its worker went on and on with what it makes ready, others would soon have nothing that is
+    /// ready. With groups of one task it does so: their data is in its cache.
+    fn follows_two(&self, job: &Job) -> Option<u32> {
+        let group = self.first_of(job).filter(|group| self.goes_by_level && (*group as usize) < self.ends.len())?;
+        (self.positions(group).len() > 1).then_some(group)
+    }
+
+    /// Whether a job is about groups of a level before that of this group, or before it in the same one.
+    fn is_before(&self, job: &Job, group: u32) -> bool {
+        self.first_of(job).is_some_and(|first| first < group)
+    }
+
+    /// The first node of a range of the list that a job is about.
+    fn first_of(&self, job: &Job) -> Option<u32> {
+        let is_range = job.target == NonNull::from(self).cast();
+        is_range.then(|| self.list[split_word(job.payload).0 as usize])
     }
 
     /// Opens a gate, unless a task that it waits for has not fired.
