@@ -64,8 +64,26 @@ pub(super) static ALL: &[Load] = &[
         ..flat(
             "w3f",
             "wavefront of 128 x 128 tasks of 1 us",
-            |pool, meter| wavefront(pool, meter, 128, US),
+            |pool, meter| wavefront(pool, meter, (128, 0), |_| US),
             (1, 128 * 128, US),
+        )
+    },
+    Load {
+        path: 255 * US,
+        ..flat(
+            "w3f-again",
+            "the same, run again",
+            |pool, meter| wavefront(pool, meter, (128, 5), |_| US),
+            (1, 128 * 128, US),
+        )
+    },
+    Load {
+        path: 255 * US,
+        ..flat(
+            "w3f-long",
+            "the same, where one in a hundred takes 200 us, run again",
+            |pool, meter| wavefront(pool, meter, (128, 5), now_and_then_long),
+            (1, 128 * 128, 3 * US), // just as long in all: 164 take 201 us
         )
     },
     Load {
@@ -119,12 +137,20 @@ pub(super) static ALL: &[Load] = &[
     flat("runs", "100 runs of a plan with one task of 1 us", runs, (100, 1, US)),
 ];
 
-fn wavefront(pool: &Pool, meter: &Meter<'_>, side: usize, nanos: u64) {
+/// One in a hundred takes 201 us: which ones seems to follow no rule.
+fn now_and_then_long(task: u64) -> u64 {
+    US + if task.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFFFF < 656 { 200 * US } else { 0 }
+}
+
+/// A wavefront of so many tasks on each side, and so many runs before. `nanos` tells how long a task takes.
+fn wavefront(pool: &Pool, meter: &Meter<'_>, (side, before): (usize, usize), nanos: impl Fn(u64) -> u64) {
     let g = Graph::new();
-    let mut above: Vec<Data<()>> = Vec::new();
+    let (mut above, mut tasks): (Vec<Data<()>>, u64) = (Vec::new(), 0);
     for _ in 0..side {
         let mut row: Vec<Data<()>> = Vec::new();
         for column in 0..side {
+            let nanos = nanos(tasks);
+            tasks += 1;
             row.push(match (above.get(column), row.last()) {
                 (None, None) => g.task((), move |()| work(nanos)),
                 (Some(one), None) | (None, Some(one)) => g.task(one.read(), move |()| work(nanos)),
@@ -134,6 +160,7 @@ fn wavefront(pool: &Pool, meter: &Meter<'_>, side: usize, nanos: u64) {
         above = row;
     }
     let mut plan = g.plan(pool).expect("plans");
+    (0..before).for_each(|_| plan.run().expect("runs"));
     meter.begin();
     plan.run().expect("runs");
     meter.end();

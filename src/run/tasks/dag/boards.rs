@@ -76,7 +76,7 @@ impl Dag<'_> {
     }
 
     /// How many nanoseconds a group took when it was timed last. 0: it never was, or the node is no group.
-    fn took(&self, node: u32) -> u64 {
+    pub(super) fn took(&self, node: u32) -> u64 {
         self.nanos.get(node as usize).map_or(0, |nanos| nanos.load(Ordering::Relaxed) >> 1) // relaxed: a hint
     }
 

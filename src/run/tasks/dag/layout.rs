@@ -85,6 +85,7 @@ impl<'env> Dag<'env> {
             expected: times.into(),
             is_known,
             by_times: is_known,
+            closely: None,
             parity: 0,
             round: 0,
             skipped: (0..tasks.order.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),

@@ -9,7 +9,7 @@ use super::{Dag, LONG, index};
 use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{Form, GroupFacts, TaskAt, Tasks};
 use crate::run::tasks::record::Records;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A group is off if it takes so many times as long as was expected, or is expected to take so many times as long as it
 /// does.
@@ -22,32 +22,44 @@ const OFF_SHARE: usize = 4;
 const ROW: usize = 8;
 /// A task of fewer nanoseconds takes longer where its data comes from another worker than where it does not.
 const TINY: u32 = 200;
+/// A group that takes more nanoseconds may have tasks that take far longer than others.
+pub(super) const SLOW: u64 = 16_000;
 /// From this run on times count. A first run finds nothing in the caches, and is slow.
 const WARM: u32 = 2;
 
 impl<'env> Dag<'env> {
     /// Learns how long the groups take. Returns whether other groups would be better: many are too short or too long, or take
-    /// far more or less time than was expected. Called before a run, it says so at most once in twice as many runs, and only
-    /// if it `may`.
+    /// far more or less time than was expected, or a large part of the time is theirs. If some of them are slow, the next run
+    /// looks closely at these first. Called before a run, it says so at most once in twice as many runs, and only if it `may`.
     pub(crate) fn learns(&mut self, may: bool) -> bool {
-        if !self.is_whole || self.round < WARM || !self.round.is_power_of_two() {
+        if !self.is_whole || !(self.closely.is_some() || self.round.is_power_of_two()) {
             return false;
         }
-        let (mut all, mut off) = (0_usize, 0_usize);
+        let (mut all, mut off, mut slow) = (Sum::default(), Sum::default(), 0);
         for (group, nanos) in self.nanos.iter().enumerate() {
             let Some(time) = measured(nanos) else { continue };
-            all += 1;
-            let expected = self.expected[group];
-            off += usize::from(match self.is_known {
+            let (expected, can_be_two) = (self.expected[group], self.cuts[group] != Cut::Never);
+            all.add(time);
+            let is_off = match self.is_known {
                 true => time > expected.saturating_mul(OFF) || expected > time.saturating_mul(OFF),
                 false => time < *GOOD.start() || time > *GOOD.end() && self.cuts[group] == Cut::InTwo,
-            });
+            };
+            if is_off {
+                off.add(time);
+                slow += usize::from(time > SLOW && can_be_two);
+            }
         }
         let is_mixed = !self.is_known && self.code.rows() * ROW > self.tasks.order.len();
-        if may && all > 0 && (off * OFF_SHARE > all || is_mixed) {
-            return true;
+        let is_off = off.groups * OFF_SHARE > all.groups || off.nanos.saturating_mul(OFF_SHARE as u64) > all.nanos;
+        if may && all.groups > 0 && (is_off || is_mixed) {
+            if slow > 0 && self.closely.is_none() {
+                self.closely = Some(self.tasks.order.iter().map(|_| AtomicU32::new(0)).collect());
+                return false;
+            }
+            return self.round >= WARM;
         }
-        if all > 0 && !(std::mem::replace(&mut self.is_known, true) && may) {
+        self.closely = None;
+        if self.round >= WARM && all.groups > 0 && !(std::mem::replace(&mut self.is_known, true) && may) {
             let expected = self.expected.iter_mut().zip(&self.nanos);
             expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
         }
@@ -72,7 +84,10 @@ impl<'env> Dag<'env> {
             let positions = self.positions(group);
             let all = measured(&self.nanos[group as usize]).unwrap_or(self.expected[group as usize]);
             let each = u32::try_from(all / positions.len() as u64).unwrap_or(u32::MAX);
-            positions.for_each(|position| nanos[self.tasks.order[position as usize].record() as usize] = each);
+            for position in positions.map(|position| position as usize) {
+                let own = self.closely.as_deref().map_or(0, |times| times[position].load(Ordering::Relaxed));
+                nanos[self.tasks.order[position].record() as usize] = if own > 0 { own } else { each };
+            }
         }
         let records = self.code.take_apart(&self.tasks.order);
         without_ways(&records, &mut nanos);
@@ -132,6 +147,20 @@ impl<'env> Dag<'env> {
         let group = self.ends.partition_point(|end| *end as usize <= position);
         let block = &self.blocks[(*self.blocks_of.get(group)?)? as usize];
         if block.is_repeated() { block.times_begun().checked_sub(1) } else { None }
+    }
+}
+
+/// Some groups, and how long they took.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    groups: usize,
+    nanos: u64,
+}
+
+impl Sum {
+    fn add(&mut self, nanos: u64) {
+        self.groups += 1;
+        self.nanos = self.nanos.saturating_add(nanos);
     }
 }
 

@@ -14,44 +14,33 @@
 
 mod boards;
 mod broken;
+mod hold;
 mod layout;
 mod learn;
 mod targets;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use boards::NodeBoards;
 use broken::{Broken, Cut};
+use hold::Held;
 pub(crate) use learn::TaskDid;
 
 use crate::pool::Shared;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
-use crate::run::cancel::{Cause, Failure, Site};
 use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{Home, Joint, Tasks};
 use crate::run::tasks::record::Code;
-use crate::run::tasks::span::{Cursor, Span};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 use crate::sync::{Arrival, Mutex};
 
-/// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
-const SAMPLE: u32 = 64;
 /// So many nanoseconds make the two readings of the clock a hundredth of the time.
 const LONG: u64 = 5000;
-
-/// What a worker has brought to an end.
-enum Held {
-    /// A part of a group, of which others hold the rest.
-    Part,
-    /// A whole group, and how many nanoseconds that takes, if that was measured now.
-    Ended(Option<u64>),
-}
 
 /// The task graph of a run; see the module.
 #[repr(C)]
@@ -116,6 +105,8 @@ pub(crate) struct Dag<'env> {
     /// How many nanoseconds each group is expected to take, and whether that was measured. It does not change in a run.
     expected: Box<[u64]>,
     is_known: bool,
+    /// By position, how many nanoseconds the tasks of slow groups took, if this run looks closely at these.
+    closely: Option<Box<[AtomicU32]>>,
     /// Whether the groups were made by measured times.
     by_times: bool,
     /// How many runs there were.
@@ -459,117 +450,8 @@ impl<'env> Dag<'env> {
         nanos.store(known << 1 | self.parity, Ordering::Relaxed);
         self.finish_as::<HOMES>(group, run, worker);
     }
-
-    /// Goes through the tasks of a group, or through a part of them.
-    fn hold(&self, group: u32, positions: Range<u32>, is_whole: bool, run: &Run<'static>, worker: &Worker<'_>) -> Held {
-        let (start, is_single) = (positions.start, positions.len() == 1);
-        let known = self.takes(group);
-        let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
-        let timed = known.is_none_or(|known| known >= LONG || is_due());
-        let begin = if timed { worker.clock() } else { None };
-        let span = Span::new(self, group, positions);
-        let is_entered = !is_single && self.cuts[group as usize] != Cut::Never;
-        if is_entered {
-            span.enter(worker);
-            worker.publish_surplus();
-        }
-        let mut at = start;
-        loop {
-            while at < span.end() {
-                at = self.fire_some(group, at, &span, run, known.is_none() && is_entered);
-                if known.is_none() {
-                    worker.publish_surplus();
-                }
-            }
-            span.leave(worker);
-            if at >= span.end() {
-                break;
-            }
-        }
-        let done = u128::from(at - start);
-        let time = begin.filter(|_| done > 0).map(|begin| {
-            let all = self.positions(group).len() as u128;
-            u64::try_from(begin.elapsed().as_nanos() * all / done).unwrap_or(u64::MAX).clamp(2, 1 << 60)
-        });
-        if is_whole && !span.was_cut() {
-            return Held::Ended(time);
-        }
-        if self.is_ordered(group) {
-            self.arrive_within(group, at - 1, at, worker); // one long task says nothing of how long all take
-        } else if let Some(time) = time {
-            // Relaxed: a hint, of whichever holder comes last.
-            self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
-        }
-        if self.arrives(group) { Held::Ended(None) } else { Held::Part }
-    }
-
-    /// Whoever holds a part of a group is done with it. Returns whether it was the last one.
-    fn arrives(&self, group: u32) -> bool {
-        let holders = &self.holders[group as usize];
-        let is_last = holders.arrive() == Arrival::Last;
-        if is_last {
-            holders.restart(1);
-        }
-        is_last
-    }
-
-    /// Fires tasks from a position on until one panics, or others may have the next one, or one must be skipped; only a few,
-    /// if others may ask for a part meanwhile. Returns the position behind.
-    fn fire_some(&self, group: u32, at: u32, span: &Span<'_, '_>, run: &Run<'static>, only_few: bool) -> u32 {
-        let mut positions = at..span.end();
-        if only_few {
-            positions.end = positions.end.min(at + FEW);
-        }
-        let mut cursor = span.cursor();
-        if self.is_limited() {
-            cursor = span.careful();
-            positions.end = at + 1;
-            if self.tasks.rank(self.tasks.order[at as usize]) >= self.limit.load(Ordering::Relaxed) {
-                if (Cursor::goes_on() || cursor.may_begin(at)) && cursor.begins(at) {
-                    self.skip(at);
-                    return at + 1;
-                }
-                return at;
-            }
-        }
-        if !Cursor::goes_on() {
-            positions.end = at + 1;
-            if !cursor.may_begin(at) {
-                return at;
-            }
-        }
-        let fired = catch_unwind(AssertUnwindSafe(|| {
-            #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-            // SAFETY: (1) the predecessors of these tasks have finished, and their successors have not begun, or stand
-            // behind them here. Every access that excludes one of a task's accesses is made by a predecessor or a
-            // successor. (2) The span gives each task to one worker.
-            unsafe {
-                self.code.fire(group, positions, cursor)
-            }
-        }));
-        fired.unwrap_or_else(|panic| {
-            let failed = span.current();
-            #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-            // SAFETY: (1), (2) as above.
-            let gone = unsafe { self.code.torn(group, failed) };
-            self.skip(failed);
-            let task = self.tasks.order[failed as usize];
-            let (op, rank) = (self.tasks.op(task), self.tasks.rank(task));
-            self.gone.lock().extend(gone.iter().map(|address| (address, op)));
-            run.fail(Site::Task { rank }, Failure::new(op as usize, None, Cause::Panic(panic)));
-            failed + 1
-        })
-    }
-
-    /// Notes that a task did not come to its end in this run.
-    fn skip(&self, position: u32) {
-        // Relaxed: asked for when the run is over.
-        self.skipped[position as usize / 64].fetch_or(1 << (position % 64), Ordering::Relaxed);
-    }
 }
 
-/// So many tasks fire before their worker looks whether others ask for some, if nobody knows how long they take.
-const FEW: u32 = 8;
 /// So many parts of groups are queued at once, as a rule.
 const PARTS: usize = 1024;
 

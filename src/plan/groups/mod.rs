@@ -5,7 +5,8 @@
 //! 1. A task whose one predecessor has no other successor forms a *chain* with it.
 //! 2. The *level* of a chain is one more than the highest level that it waits for. Chains of one level wait for each other
 //!    in no way. If they did, by way of a stream, a group would wait for what it has to start. So stages have levels too.
-//! 3. Each level is cut into chunks of about the same time. Each chunk is a group. All its tasks are in the same block.
+//! 3. Each level is cut into chunks of about the same time. Each chunk is a group. All its tasks are in the same block. A path
+//!    goes through whole groups: where paths would be too long, chunks are smaller.
 //! 4. A level may take less time than to hand half of it to another worker. It is one group. Adjacent levels of that kind
 //!    would go one after the other anyway, so they are one group too, whose tasks have an *order*.
 //!
@@ -14,8 +15,12 @@
 //!
 //! Every pass takes time in proportion to tasks and edges.
 
+mod cuts;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+
+use cuts::Groups;
 
 use super::draft::{Draft, NodeDraft, index};
 use super::edges::Edges;
@@ -25,27 +30,6 @@ use crate::run::numbers::Numbers;
 use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{DagParts, Home, Inner, Joint, TaskAt, Tasks};
 use crate::run::tasks::record::Records;
-
-/// Nanoseconds that a task takes, as long as nobody knows.
-const UNKNOWN: u64 = 50;
-/// A group takes so many nanoseconds at least, if there are more tasks that could be in it.
-const LEAST: u64 = 400;
-/// A group of one level takes so many nanoseconds at most, if it has several tasks. What waits for it starts when all of it has
-/// ended, and a worker that waits for that longer than 20 us goes to sleep.
-const MOST: u64 = 16_000;
-/// A group of several levels takes so many nanoseconds at most: what is left of it can be taken away only task by task.
-const MOST_IN_ORDER: u64 = 4000;
-/// A level is cut into so many groups for each worker at most.
-const CUTS: u64 = 4;
-/// A level that is repeated is cut into so many for each worker, as long as nobody knows how long it takes: a run may repeat it
-/// a thousand times, and learns nothing on its way.
-const CUTS_AGAIN: u64 = 16;
-/// A level is cut into more groups than there are workers only if each takes so many nanoseconds. These are there for tasks that
-/// take longer than before, and each group costs some tens of nanoseconds for every group behind it.
-const WORTH: u64 = 2000;
-/// After so many nanoseconds what one worker has done reaches another one. A level is one group if that is more than others
-/// would save.
-const HANDED: u64 = 1600;
 
 /// What waits and is waited for: the nodes of a graph, then joins, and behind these its stages, if there are streams that wait
 /// for tasks. A stage stands for the time at which it has ended.
@@ -247,44 +231,6 @@ struct Level {
 /// What all tasks of a group have in common: home, block and priority.
 type Alike = (Home, Option<usize>, i32);
 
-/// The groups so far, in the order of levels.
-#[derive(Default)]
-struct Groups {
-    /// Behind the last position of each.
-    ends: Vec<u32>,
-    /// What its tasks have in common, by number.
-    kinds: Vec<u32>,
-    /// How many nanoseconds each takes.
-    times: Vec<u64>,
-    /// Whether it has tasks of several levels.
-    is_ordered: Vec<bool>,
-}
-
-impl Groups {
-    /// Whether a level of this kind that takes so long may be put into the last group.
-    fn may_grow(&self, time: u64, kind: u32) -> bool {
-        self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time <= MOST_IN_ORDER)
-    }
-
-    /// Whether a chain of this kind belongs in the last group, which has about this time as its aim.
-    fn fits(&self, time: u64, kind: u32, target: u64) -> bool {
-        self.kinds.last() == Some(&kind) && self.times.last().is_some_and(|own| own + time / 2 <= target)
-    }
-
-    /// Puts a chain into the last group, or into a new one. `end` is behind its last position.
-    fn put(&mut self, end: u32, time: u64, kind: u32, is_in_last: bool) {
-        match (self.ends.last_mut(), self.times.last_mut()) {
-            (Some(own), Some(all)) if is_in_last => (*own, *all) = (end, *all + time),
-            _ => {
-                self.ends.push(end);
-                self.kinds.push(kind);
-                self.times.push(time);
-                self.is_ordered.push(false);
-            }
-        }
-    }
-}
-
 /// What grouping knows of a graph: the plan keeps it, to group its tasks again when it knows how long they take.
 pub(super) struct Shape {
     grouping: Grouping,
@@ -393,57 +339,6 @@ impl Shape {
         self.grouping == Grouping::Auto
     }
 
-    /// How many nanoseconds a group is to take, of a level that takes `total`. `repeats`: the level is in a block.
-    fn target(&self, total: u64, is_known: bool, repeats: bool) -> u64 {
-        if self.grouping == Grouping::Off {
-            return 0;
-        }
-        let (own, least) = (total / self.workers as u64, if is_known { LEAST } else { UNKNOWN });
-        let cuts = if repeats && !is_known { CUTS_AGAIN } else { CUTS };
-        let target = if is_known { own.min(WORTH.max(own / cuts)) } else { own / cuts };
-        total.div_ceil((total / target.clamp(least, MOST)).max(1)) // equal chunks
-    }
-
-    /// Cuts levels into groups. `nanos` tells how long a record takes, if that is known.
-    fn cut(&self, order: &[TaskAt], nanos: Option<&[u32]>) -> Groups {
-        let time = |task: TaskAt| nanos.map_or(UNKNOWN, |nanos| u64::from(nanos[task.record() as usize]));
-        let is_known = nanos.is_some();
-        let narrow = HANDED * self.workers as u64 / (self.workers as u64 - 1).max(1);
-        let mut groups = Groups::default();
-        let mut was_narrow = false; // the last level: it is one group, and others may be put into that
-        let mut begin = 0;
-        for level in &self.levels {
-            let (own, first) = (&order[begin..level.end as usize], begin);
-            begin = level.end as usize;
-            let (Some(head), Some(last)) = (own.first(), own.last()) else {
-                was_narrow = false;
-                continue;
-            };
-            let chains = || own.chunk_by(|_, next| !next.is_free());
-            let of_chain = |chain: &[TaskAt]| chain.iter().map(|task| time(*task)).sum::<u64>().max(1);
-            let total = if is_known { chains().map(of_chain).sum() } else { own.len() as u64 * UNKNOWN };
-            let is_alone = || own[1..].iter().all(|task| !task.is_free());
-            let is_narrow = is_known && self.kind(*head) == self.kind(*last) && (total < narrow || is_alone());
-            // A joint may wait for the groups before it, and tasks for the joint.
-            let goes_on = is_narrow && was_narrow && !level.is_mixed && groups.may_grow(total, self.kind(*head));
-            was_narrow = is_narrow;
-            let target = if is_narrow { u64::MAX } else { self.target(total, is_known, self.repeats(*head)) };
-            let (mut is_open, count, mut end) = (goes_on, groups.ends.len(), first);
-            for chain in chains() {
-                let (time, kind) = (of_chain(chain), self.kind(chain[0]));
-                end += chain.len();
-                is_open = is_open && groups.fits(time, kind, target);
-                groups.put(index(end), time, kind, is_open);
-                is_open = true;
-            }
-            if goes_on {
-                debug_assert_eq!(count, groups.ends.len(), "all of the level is in the last group");
-                groups.is_ordered[count - 1] = true;
-            }
-        }
-        groups
-    }
-
     /// Groups the tasks. `nanos` tells how long a record takes, if that is known.
     pub(super) fn group<'env>(
         &self,
@@ -453,7 +348,7 @@ impl Shape {
         nanos: Option<&[u32]>,
     ) -> DagParts<'env> {
         let is_known = nanos.is_some();
-        let Groups { ends, kinds, times, is_ordered } = self.cut(&tasks.order, nanos);
+        let Groups { ends, kinds, times, is_ordered } = self.best_cut(&tasks, nanos);
         // Records of one kind side by side, in groups without chains. So a task may fire before one that comes first in program
         // order, and fails. All of a group take a few microseconds together, if it is known how long they take.
         let mut begin = 0;

@@ -1,0 +1,168 @@
+//! Going through the tasks of a group, or through a part of them.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::broken::Cut;
+use super::learn::SLOW;
+use super::{Dag, LONG};
+use crate::pool::work::worker::Worker;
+use crate::run::Run;
+use crate::run::cancel::{Cause, Failure, Site};
+use crate::run::tasks::span::{Cursor, Span};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Arrival, Instant};
+
+/// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
+const SAMPLE: u32 = 64;
+/// A close look costs a reading of the clock for each task, a small part of so many nanoseconds.
+const CLOSE: u64 = 500;
+/// So many tasks fire before their worker looks whether others ask for some, if nobody knows how long they take.
+const FEW: u32 = 8;
+
+/// What a worker has brought to an end.
+pub(super) enum Held {
+    /// A part of a group, of which others hold the rest.
+    Part,
+    /// A whole group, and how many nanoseconds that takes, if that was measured now.
+    Ended(Option<u64>),
+}
+
+impl Dag<'_> {
+    /// Goes through the tasks of a group, or through a part of them.
+    pub(super) fn hold(
+        &self,
+        group: u32,
+        positions: Range<u32>,
+        is_whole: bool,
+        run: &Run<'static>,
+        worker: &Worker<'_>,
+    ) -> Held {
+        let (start, is_single) = (positions.start, positions.len() == 1);
+        let known = self.takes(group);
+        let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
+        let timed = known.is_none_or(|known| known >= LONG || is_due());
+        let begin = if timed { worker.clock() } else { None };
+        let span = Span::new(self, group, positions);
+        let is_entered = !is_single && self.cuts[group as usize] != Cut::Never;
+        if is_entered {
+            span.enter(worker);
+            worker.publish_surplus();
+        }
+        let closely = self.closely(group);
+        let most = match known {
+            _ if closely.is_some() => 1,
+            None if is_entered => FEW,
+            _ => u32::MAX,
+        };
+        let (mut at, mut before) = (start, begin);
+        loop {
+            while at < span.end() {
+                let first = at;
+                at = self.fire_some(group, at..span.end().min(at.saturating_add(most)), &span, run);
+                if let Some(times) = closely.filter(|_| at > first) {
+                    let now = worker.clock();
+                    note(&times[first as usize], before.zip(now));
+                    before = now;
+                }
+                if most != u32::MAX {
+                    worker.publish_surplus();
+                }
+            }
+            span.leave(worker);
+            if at >= span.end() {
+                break;
+            }
+        }
+        let done = u128::from(at - start);
+        let time = begin.filter(|_| done > 0).map(|begin| {
+            let all = self.positions(group).len() as u128;
+            u64::try_from(begin.elapsed().as_nanos() * all / done).unwrap_or(u64::MAX).clamp(2, 1 << 60)
+        });
+        if is_whole && !span.was_cut() {
+            return Held::Ended(time);
+        }
+        if self.is_ordered(group) {
+            self.arrive_within(group, at - 1, at, worker); // one long task says nothing of how long all take
+        } else if let Some(time) = time {
+            // Relaxed: a hint, of whichever holder comes last.
+            self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
+        }
+        if self.arrives(group) { Held::Ended(None) } else { Held::Part }
+    }
+
+    /// Where to note how long each task of a group takes, by position, if this run looks closely at it.
+    fn closely(&self, group: u32) -> Option<&[AtomicU32]> {
+        let times = self.closely.as_deref()?;
+        let worth = SLOW.min(CLOSE * self.positions(group).len() as u64);
+        (self.cuts[group as usize] != Cut::Never && self.took(group) > worth).then_some(times)
+    }
+
+    /// Whoever holds a part of a group is done with it. Returns whether it was the last one.
+    pub(super) fn arrives(&self, group: u32) -> bool {
+        let holders = &self.holders[group as usize];
+        let is_last = holders.arrive() == Arrival::Last;
+        if is_last {
+            holders.restart(1);
+        }
+        is_last
+    }
+
+    /// Fires tasks at these positions until one panics, or others may have the next one, or one must be skipped. Returns the
+    /// position behind.
+    fn fire_some(&self, group: u32, mut positions: Range<u32>, span: &Span<'_, '_>, run: &Run<'static>) -> u32 {
+        let at = positions.start;
+        let mut cursor = span.cursor();
+        if self.is_limited() {
+            cursor = span.careful();
+            positions.end = at + 1;
+            if self.tasks.rank(self.tasks.order[at as usize]) >= self.limit.load(Ordering::Relaxed) {
+                if (Cursor::goes_on() || cursor.may_begin(at)) && cursor.begins(at) {
+                    self.skip(at);
+                    return at + 1;
+                }
+                return at;
+            }
+        }
+        if !Cursor::goes_on() {
+            positions.end = at + 1;
+            if !cursor.may_begin(at) {
+                return at;
+            }
+        }
+        let fired = catch_unwind(AssertUnwindSafe(|| {
+            #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+            // SAFETY: (1) the predecessors of these tasks have finished, and their successors have not begun, or stand
+            // behind them here. Every access that excludes one of a task's accesses is made by a predecessor or a
+            // successor. (2) The span gives each task to one worker.
+            unsafe {
+                self.code.fire(group, positions, cursor)
+            }
+        }));
+        fired.unwrap_or_else(|panic| {
+            let failed = span.current();
+            #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+            // SAFETY: (1), (2) as above.
+            let gone = unsafe { self.code.torn(group, failed) };
+            self.skip(failed);
+            let task = self.tasks.order[failed as usize];
+            let (op, rank) = (self.tasks.op(task), self.tasks.rank(task));
+            self.gone.lock().extend(gone.iter().map(|address| (address, op)));
+            run.fail(Site::Task { rank }, Failure::new(op as usize, None, Cause::Panic(panic)));
+            failed + 1
+        })
+    }
+
+    /// Notes that a task did not come to its end in this run.
+    fn skip(&self, position: u32) {
+        // Relaxed: asked for when the run is over.
+        self.skipped[position as usize / 64].fetch_or(1 << (position % 64), Ordering::Relaxed);
+    }
+}
+
+/// Notes the nanoseconds between two readings of the clock.
+fn note(time: &AtomicU32, readings: Option<(Instant, Instant)>) {
+    let Some((before, now)) = readings else { return };
+    let nanos = u32::try_from((now - before).as_nanos()).unwrap_or(u32::MAX);
+    time.store(nanos.max(1), Ordering::Relaxed); // relaxed: asked for when the run is over
+}
