@@ -1,5 +1,7 @@
 //! What a draft keeps millions of: accesses to data, the nodes of the task graph, and slots, each in a few bytes.
 
+use std::ops::Range;
+
 use super::draft::{Mode, NodeDraft, SlotId, Who, index};
 use crate::run::numbers::{Bits, Numbers};
 
@@ -98,6 +100,11 @@ impl Accesses {
         !self.rewritten.is_empty()
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = SlotAccess> {
+        self.list.iter().copied().chain(self.others().map(|(_, access)| access))
+    }
+
     /// Those of what is no task.
     pub(super) fn others(&self) -> impl Iterator<Item = (Who, SlotAccess)> {
         self.others.iter().map(|(_, who, access)| (*who, *access))
@@ -105,23 +112,44 @@ impl Accesses {
 
     /// Those of the task with this record.
     pub(super) fn of(&self, record: u32) -> &[SlotAccess] {
-        let begin = record.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
-        &self.list[begin as usize..self.ends[record as usize] as usize]
+        &self.list[self.begin(record) as usize..self.ends[record as usize] as usize]
+    }
+
+    /// Where those of the task with this record begin.
+    fn begin(&self, record: u32) -> u32 {
+        record.checked_sub(1).map_or(0, |before| self.ends[before as usize])
+    }
+
+    /// In program order, the records of tasks, and the access of something else that comes behind them, if one does.
+    pub(super) fn stretches(&self) -> impl Iterator<Item = (Range<u32>, Option<(Who, SlotAccess)>)> {
+        let others = self.others.iter().map(|(before, who, access)| (*before, Some((*who, *access))));
+        let mut begin = 0;
+        others.chain([(index(self.ends.len()), None)]).map(move |(end, other)| {
+            let records = begin..end;
+            begin = end;
+            (records, other)
+        })
+    }
+
+    /// The accesses of each of the tasks with these records.
+    #[inline]
+    pub(super) fn of_tasks(&self, records: Range<u32>) -> impl Iterator<Item = (u32, &[SlotAccess])> {
+        let ends = &self.ends[records.start as usize..records.end as usize];
+        let mut begin = self.begin(records.start);
+        records.zip(ends).map(move |(record, end)| {
+            let own = &self.list[begin as usize..*end as usize];
+            begin = *end;
+            (record, own)
+        })
     }
 
     /// Calls `visit` with each task and its accesses, and with each access of something else, in program order.
     #[inline]
     pub(super) fn visit(&self, mut visit: impl FnMut(Who, &[SlotAccess])) {
-        let mut others = self.others.iter().peekable();
-        let mut begin = 0;
-        for (record, end) in (0..).zip(&self.ends) {
-            while let Some((_, who, access)) = others.next_if(|(before, ..)| *before == record) {
-                visit(*who, std::slice::from_ref(access));
-            }
-            visit(Who::Task(record), &self.list[begin..*end as usize]);
-            begin = *end as usize;
+        for (records, other) in self.stretches() {
+            self.of_tasks(records).for_each(|(record, own)| visit(Who::Task(record), own));
+            other.iter().for_each(|(who, access)| visit(*who, std::slice::from_ref(access)));
         }
-        others.for_each(|(_, who, access)| visit(*who, std::slice::from_ref(access)));
     }
 }
 

@@ -46,7 +46,7 @@ use crate::run::tasks::parts::Home;
 use crate::run::{RunParts, Seated};
 use accesses::Accesses;
 use blueprint::Checked;
-use draft::{Body, Draft, Mode, Who};
+use draft::{Body, Draft, Mode, SlotAccess, Who};
 use edges::blocks::Blocks;
 use explain::Facts;
 use groups::{Said, Shape};
@@ -457,10 +457,8 @@ fn looked_at(draft: &Draft<'_>) -> (Box<[u32]>, Box<[u32]>) {
     let mut given = Bits::default();
     draft.parts.iter().for_each(|part| given.set(part.whole.number())); // why else is it cut
     if draft.slots.given().next().is_some() {
-        draft.accesses.visit(|_, own| {
-            let slots = own.iter().map(|access| access.slot()).filter(|slot| draft.slots.is_given(*slot));
-            slots.for_each(|slot| given.set(slot.number()));
-        });
+        let slots = draft.accesses.all().map(SlotAccess::slot).filter(|slot| draft.slots.is_given(*slot));
+        slots.for_each(|slot| given.set(slot.number()));
     }
     let sinks = draft.accesses.others().filter(|(who, _)| matches!(who, Who::Sink(_)));
     let sinks = sinks.map(|(_, access)| access.slot().number()).collect();

@@ -73,24 +73,29 @@ impl Picture {
                 fresh[atoms.in_slot(slot)].fill(true);
                 left[slot.index()] = index(atoms.in_slot(slot).len());
             }
-            let mut access = |by: usize, slot: SlotId, mode: Mode| {
-                let whole = atoms.whole_of(slot).unwrap_or(slot.index());
-                let own = &mut fresh[atoms.in_slot(slot)];
-                if left[whole] > 0 && own.iter().any(|fresh| *fresh) {
+            let has_parts = !draft.parts.is_empty();
+            draft.accesses.visit(|who, own| {
+                for access in own {
+                    let slot = access.slot();
+                    let whole = if has_parts { atoms.whole_of(slot) } else { None }.unwrap_or(slot.index());
+                    if left[whole] == 0 {
+                        continue;
+                    }
+                    let own = &mut fresh[atoms.in_slot(slot)];
+                    if !own.contains(&true) {
+                        continue;
+                    }
+                    let by = match who {
+                        Who::Task(record) => nodes.of_node(draft.nodes.of_task(record)),
+                        Who::Joint(node) => nodes.of_node(node),
+                        Who::Stage { stage, .. } | Who::Sink(stage) => stages[stage as usize],
+                    };
                     found.push((index(whole), index(by)));
-                    if mode != Mode::Read {
+                    if access.mode() != Mode::Read {
                         left[whole] -= index(own.iter().filter(|fresh| **fresh).count());
                         own.fill(false);
                     }
                 }
-            };
-            draft.accesses.visit(|who, own| {
-                let by = match who {
-                    Who::Task(record) => nodes.of_node(draft.nodes.of_task(record)),
-                    Who::Joint(node) => nodes.of_node(node),
-                    Who::Stage { stage, .. } | Who::Sink(stage) => stages[stage as usize],
-                };
-                own.iter().for_each(|one| access(by, one.slot(), one.mode()));
             });
         }
         found.sort_unstable();

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::cycles::{Cycles, Held};
-use super::draft::{Draft, Mode, NodeDraft, SlotAccess, SlotId, Who};
+use super::draft::{Draft, Mode, NodeDraft, SlotAccess, SlotId, Who, index};
 use super::edges::Edges;
 use super::edges::atoms::Atoms;
 use super::edges::blocks::Blocks;
@@ -44,10 +44,9 @@ fn loose_ends(draft: &Draft<'_>, found: &mut Found) {
 /// Finds tasks that access the same data twice, unless both accesses read.
 fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
     let mut sorted: Vec<(Range<usize>, SlotId, Mode)> = Vec::new();
-    draft.accesses.visit(|who, own| {
-        let Who::Task(record) = who else { return };
+    for (record, own) in draft.accesses.of_tasks(0..index(draft.records.len())) {
         if own.len() < 2 || draft.parts.is_empty() && are_apart(own) {
-            return;
+            continue;
         }
         sorted.clear();
         sorted.extend(own.iter().map(|access| (atoms.in_slot(access.slot()), access.slot(), access.mode())));
@@ -64,13 +63,17 @@ fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
             all = all.max(range.end);
             writes = if reads { writes } else { writes.max(range.end) };
         }
-    });
+    }
 }
 
 /// Whether accesses are to data each of its own, if there are a few and no data is in parts.
+#[inline]
 fn are_apart(own: &[SlotAccess]) -> bool {
-    own.len() <= FEW
-        && own.iter().enumerate().all(|(at, access)| own[..at].iter().all(|other| other.slot() != access.slot()))
+    match own {
+        [one, other] => one.slot() != other.slot(),
+        _ if own.len() > FEW => false,
+        _ => own.iter().enumerate().all(|(at, one)| own[..at].iter().all(|other| other.slot() != one.slot())),
+    }
 }
 
 /// So many accesses are compared each with each.

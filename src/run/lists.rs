@@ -35,6 +35,17 @@ impl Lists {
         &self.list[self.first[thing as usize] as usize..self.first[thing as usize + 1] as usize]
     }
 
+    /// The list of each thing.
+    #[inline]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        let mut begin = 0;
+        self.first[1..].iter().map(move |end| {
+            let own = &self.list[begin..*end as usize];
+            begin = *end as usize;
+            own
+        })
+    }
+
     /// The numbers of all things.
     pub(crate) fn all(&self) -> &[u32] {
         &self.list
@@ -55,7 +66,9 @@ impl Lists {
         let things = index(self.len()).min(limit);
         let first = (0..things).flat_map(|thing| self.of(thing).iter().map(move |number| (thing, *number)));
         let begin = self.first[things as usize] as usize;
-        let places = (begin..).zip(&self.list[begin..]).filter(move |(_, number)| **number < limit);
+        let has_one = move |(_, part): &(usize, &[u32])| part.iter().fold(false, |has, number| has | (*number < limit));
+        let parts = (begin..).step_by(PART).zip(self.list[begin..].chunks(PART)).filter(has_one);
+        let places = parts.flat_map(|(begin, part)| (begin..).zip(part)).filter(move |(_, number)| **number < limit);
         let mut thing = things as usize;
         first.chain(places.map(move |(place, number)| {
             while self.first[thing + 1] as usize <= place {
@@ -92,6 +105,9 @@ impl Lists {
     }
 }
 
+/// So many numbers are looked at together, to find out that none of them is small.
+const PART: usize = 64;
+
 /// Lists whose things come one after the other, as a rule. Each number is once in each list.
 pub(crate) struct Growing {
     lists: Lists,
@@ -119,36 +135,40 @@ impl Growing {
     }
 
     /// Adds a number to the list of a thing. A thing beyond the number of things is late.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn add(&mut self, thing: u32, number: u32) {
-        if thing != self.open && !self.opens(thing) {
-            return self.add_late(thing, number);
+        if self.open(thing) {
+            self.add_to_open(number);
+        } else {
+            self.late.push((thing, number));
         }
+    }
+
+    /// Adds a number to the list that is open.
+    #[inline(always)]
+    pub(crate) fn add_to_open(&mut self, number: u32) {
         let list = &mut self.lists.list;
         let own = &list[self.begin..];
         if own.len() > LOOKED_AT {
             self.is_long = true;
-        } else if own.contains(&number) {
+        } else if own.iter().any(|other| *other == number) {
             return;
         }
         list.push(number);
     }
 
-    #[cold]
-    fn add_late(&mut self, thing: u32, number: u32) {
-        self.late.push((thing, number));
-    }
-
-    /// Opens the list of a thing, if that is still to come.
-    #[inline(always)]
-    fn opens(&mut self, thing: u32) -> bool {
+    /// Opens the list of a thing, if it is not behind that. Returns whether it is open.
+    #[inline]
+    pub(crate) fn open(&mut self, thing: u32) -> bool {
+        if thing == self.open {
+            return true;
+        }
         if thing < self.open || thing >= self.things {
             return false;
         }
         self.begin = self.lists.list.len();
-        for _ in self.open..thing {
-            self.lists.first.push(index(self.begin));
-        }
+        let begin = index(self.begin);
+        (self.open..thing).for_each(|_| self.lists.first.push(begin));
         self.open = thing;
         true
     }

@@ -32,11 +32,6 @@ const NONE: u32 = u32::MAX;
 const SHORT: usize = 16;
 
 impl Numbers {
-    /// The numbers from 0 on.
-    pub(crate) fn ascending(len: u32) -> Self {
-        Self { len, next: Some(len), runs: vec![Run { first: 0, number: 0 }], list: Vec::new() }
-    }
-
     #[inline]
     pub(crate) fn push(&mut self, number: Option<u32>) {
         let number = number.unwrap_or(NONE);
@@ -78,7 +73,10 @@ impl Numbers {
     /// The number at this index, if there is one.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<u32> {
-        Some(self.at(index)).filter(|number| *number != NONE)
+        match &self.runs[..] {
+            [run] => (run.number != NONE).then(|| run.number + (index - run.first)),
+            _ => Some(self.at(index)).filter(|number| *number != NONE),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Option<u32>> {

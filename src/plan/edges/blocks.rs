@@ -39,9 +39,9 @@ impl<'a> Blocks<'a> {
     }
 
     /// How many blocks have both what follows the node `node`, and what comes before the node `at`.
-    pub(super) fn shared_depth(&self, node: usize, at: usize) -> usize {
+    pub(super) fn shared_depth(&self, node: u32, at: u32) -> usize {
         let block = |number: u32| (number as usize).checked_sub(1);
-        self.depth(self.common(block(self.inside[node].1), block(self.inside[at].0)))
+        self.depth(self.common(block(self.inside[node as usize].1), block(self.inside[at as usize].0)))
     }
 
     /// The innermost block that has both.
@@ -50,8 +50,8 @@ impl<'a> Blocks<'a> {
     }
 
     /// Adds a node that comes after these, of which there is one at least: in the innermost block that has them all.
-    pub(super) fn add_behind(&mut self, nodes: &[usize]) {
-        let outside = |node: &usize| (self.inside[*node].1 as usize).checked_sub(1);
+    pub(super) fn add_behind(&mut self, nodes: &[u32]) {
+        let outside = |node: &u32| (self.inside[*node as usize].1 as usize).checked_sub(1);
         let block = nodes.iter().map(outside).reduce(|left, right| self.common(left, right)).flatten();
         let here = block.map_or(0, |block| index(block) + 1);
         self.inside.push((here, here));
@@ -73,17 +73,17 @@ impl<'a> Blocks<'a> {
     }
 
     /// The edge by which `to` waits for `from`, between things that are in the same block.
-    pub(super) fn lift(&self, mut from: usize, mut to: usize) -> (usize, usize) {
+    pub(super) fn lift(&self, mut from: u32, mut to: u32) -> (u32, u32) {
         let block = |number: u32| (number as usize).checked_sub(1);
-        let (mut left, mut right) = (block(self.inside[from].1), block(self.inside[to].0));
+        let (mut left, mut right) = (block(self.inside[from as usize].1), block(self.inside[to as usize].0));
         let (mut depth, mut other) = (self.depth(left), self.depth(right));
         while left != right {
             if depth >= other {
                 let out = &self.draft.blocks[left.expect("it is deeper, or as deep and another one")];
-                (from, left, depth) = (out.again, out.within, depth - 1);
+                (from, left, depth) = (index(out.again), out.within, depth - 1);
             } else {
                 let out = &self.draft.blocks[right.expect("it is deeper")];
-                (to, right, other) = (out.enter, out.within, other - 1);
+                (to, right, other) = (index(out.enter), out.within, other - 1);
             }
         }
         (from, to)

@@ -7,8 +7,9 @@ pub(super) mod atoms;
 pub(super) mod blocks;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use super::draft::{Draft, Mode, NodeDraft, SlotId, Who, index};
+use super::draft::{Draft, Mode, NodeDraft, SlotAccess, Who, index};
 use crate::run::lists::{Growing, Lists};
 use atoms::Atoms;
 use blocks::Blocks;
@@ -32,7 +33,7 @@ pub(in crate::plan) struct Edges {
 /// An access: the nodes at which it begins and ends, and whether it only reads. Without a beginning nothing comes before it.
 #[derive(Clone, Copy)]
 struct Access {
-    span: (Option<usize>, usize),
+    span: (Option<u32>, u32),
     reads: bool,
 }
 
@@ -41,13 +42,13 @@ struct Access {
 type Atom = [u32; 2];
 
 /// An atom with the last writer.
-fn written(by: usize) -> Atom {
-    [index(by) + 1, 0]
+fn written(by: u32) -> Atom {
+    [by + 1, 0]
 }
 
 /// The last writer of an atom.
-fn writer([writer, _]: Atom) -> Option<usize> {
-    (writer as usize).checked_sub(1)
+fn writer([writer, _]: Atom) -> Option<u32> {
+    writer.checked_sub(1)
 }
 
 /// Lists of nodes, each entry with the next one. A list is the place of its first entry, from 1 on; the empty list is 0.
@@ -60,8 +61,8 @@ struct Readers {
 
 impl Readers {
     /// Puts a node before a list. Returns the list.
-    fn push(&mut self, node: usize, list: u32) -> u32 {
-        let entry = (index(node), list);
+    fn push(&mut self, node: u32, list: u32) -> u32 {
+        let entry = (node, list);
         let Some(free) = (self.free as usize).checked_sub(1) else {
             self.entries.push(entry);
             return index(self.entries.len());
@@ -72,12 +73,12 @@ impl Readers {
     }
 
     /// The nodes of a list.
-    fn of(&self, list: u32) -> impl Iterator<Item = usize> {
+    fn of(&self, list: u32) -> impl Iterator<Item = u32> {
         let mut next = list;
         std::iter::from_fn(move || {
             let (node, rest) = self.entries[(next as usize).checked_sub(1)?];
             next = rest;
-            Some(node as usize)
+            Some(node)
         })
     }
 
@@ -95,12 +96,12 @@ impl Readers {
 #[derive(Default)]
 struct Whole {
     /// They come after all who have written it or parts of it, but for those who have written parts since.
-    written: Vec<usize>,
-    since: Vec<usize>,
+    written: Vec<u32>,
+    since: Vec<u32>,
     /// Those who have read the whole since one has written it all.
-    readers: Vec<usize>,
+    readers: Vec<u32>,
     /// They come after earlier ones of these.
-    read: Vec<usize>,
+    read: Vec<u32>,
 }
 
 /// Finds edges.
@@ -123,15 +124,20 @@ struct Found {
 }
 
 impl Found {
+    /// The node `to` comes after `from`, unless they are the same.
     #[inline]
-    fn add(&mut self, blocks: Option<&Blocks<'_>>, from: usize, to: usize) {
-        if from != to {
-            let (from, to) = match blocks {
-                None => (from, to),
-                Some(blocks) => blocks.lift(from, to),
-            };
-            self.push(index(from), index(to));
+    fn add(&mut self, blocks: Option<&Blocks<'_>>, from: u32, to: u32) {
+        match blocks {
+            _ if from == to => {}
+            None => self.push(from, to),
+            Some(blocks) => self.add_lifted(blocks, from, to),
         }
+    }
+
+    #[inline(never)]
+    fn add_lifted(&mut self, blocks: &Blocks<'_>, from: u32, to: u32) {
+        let (from, to) = blocks.lift(from, to);
+        self.push(from, to);
     }
 
     #[inline(always)]
@@ -143,35 +149,47 @@ impl Found {
 
 impl Finder<'_> {
     #[inline]
-    fn add(&mut self, from: usize, to: usize) {
+    fn add(&mut self, from: u32, to: u32) {
         self.edges.add(self.blocks.as_ref(), from, to);
     }
 
+    /// As [`add`](Self::add). `PLAIN`: there are only tasks, and `to` is the last one that was opened.
+    #[inline(always)]
+    fn add_to<const PLAIN: bool>(&mut self, from: u32, to: u32) {
+        if !PLAIN {
+            self.add(from, to);
+        } else if from != to {
+            debug_assert!(from < to, "all tasks are in order");
+            self.edges.before.add_to_open(from);
+        }
+    }
+
     /// The node `to` comes after the readers of an atom.
-    fn add_readers(&mut self, [_, readers]: Atom, to: usize) {
+    #[inline(never)]
+    fn add_readers(&mut self, [_, readers]: Atom, to: u32) {
         self.readers.of(readers).for_each(|reader| self.edges.add(self.blocks.as_ref(), reader, to));
     }
 
     /// Nodes that come after all of these, for the node `at` to wait for. Each is in the innermost block that has all that it
     /// waits for: in the block of `at`, others who need it would wait for all of that block. And each waits only for nodes
     /// that are as far around `at`: what is in the block of `at` would have it wait for its own end.
-    fn join(&mut self, mut all: Vec<usize>, at: usize) -> Vec<usize> {
+    fn join(&mut self, mut all: Vec<u32>, at: u32) -> Vec<u32> {
         all.sort_unstable();
         all.dedup();
         let Some(blocks) = &self.blocks else { return self.join_all(all).into_iter().collect() };
         all.sort_by_key(|node| blocks.shared_depth(*node, at));
-        let depth = |node: &usize| blocks.shared_depth(*node, at);
-        let same: Vec<Vec<usize>> =
-            all.chunk_by(|left, right| depth(left) == depth(right)).map(<[usize]>::to_vec).collect();
+        let depth = |node: &u32| blocks.shared_depth(*node, at);
+        let same: Vec<Vec<u32>> =
+            all.chunk_by(|left, right| depth(left) == depth(right)).map(<[u32]>::to_vec).collect();
         same.into_iter().filter_map(|same| self.join_all(same)).collect()
     }
 
     /// A node that comes after all of these; none if there are none.
-    fn join_all(&mut self, mut all: Vec<usize>) -> Option<usize> {
+    fn join_all(&mut self, mut all: Vec<u32>) -> Option<u32> {
         if all.len() < 2 {
             return all.pop();
         }
-        let join = self.nodes + self.edges.joins;
+        let join = index(self.nodes + self.edges.joins);
         self.edges.joins += 1;
         if let Some(blocks) = &mut self.blocks {
             blocks.add_behind(&all);
@@ -180,42 +198,25 @@ impl Finder<'_> {
         Some(join)
     }
 
-    /// An access to a slot, which is these atoms. It may be a part of a whole, or be made by a node.
-    #[inline(never)]
-    fn any(
-        &mut self,
-        access: Access,
-        slot: SlotId,
-        atoms: &mut [Atom],
-        wholes: &mut HashMap<usize, Whole>,
-        (whole, maker): (Option<usize>, Option<usize>),
-    ) {
-        match whole {
-            None => {
-                if let (None, Some(maker)) = (writer(atoms[0]), maker) {
-                    atoms[0][0] = index(maker) + 1;
-                }
-                self.access(access, &mut atoms[0]);
-            }
-            Some(whole) if whole == slot.index() => self.whole(access, atoms, wholes.entry(whole).or_default()),
-            Some(whole) => self.part(access, atoms, wholes.entry(whole).or_default()),
-        }
-    }
-
-    /// An access to data that is one atom.
-    fn access(&mut self, Access { span: (start, end), reads }: Access, atom: &mut Atom) {
+    /// An access to an atom.
+    #[inline]
+    fn access<const PLAIN: bool>(&mut self, Access { span: (start, end), reads }: Access, atom: &mut Atom) {
+        let has_readers = atom[1] != 0;
         if let Some(start) = start {
             if let Some(writer) = writer(*atom) {
-                self.add(writer, start);
+                self.add_to::<PLAIN>(writer, start);
             }
-            if !reads {
+            if !reads && has_readers {
                 self.add_readers(*atom, start);
             }
         }
         if reads {
             atom[1] = self.readers.push(end, atom[1]);
         } else {
-            self.readers.free(std::mem::replace(atom, written(end))[1]);
+            let old = std::mem::replace(atom, written(end));
+            if has_readers {
+                self.readers.free(old[1]);
+            }
         }
     }
 
@@ -227,7 +228,7 @@ impl Finder<'_> {
         if !access.reads {
             whole.since.push(access.span.1);
         }
-        atoms.iter_mut().for_each(|atom| self.access(access, atom));
+        atoms.iter_mut().for_each(|atom| self.access::<false>(access, atom));
     }
 
     /// An access to a whole, which is these atoms.
@@ -250,7 +251,7 @@ impl Finder<'_> {
     }
 
     /// Nodes that come after all who have read a whole, for the node `at` to wait for.
-    fn readers_of<'w>(&mut self, whole: &'w mut Whole, at: usize) -> &'w [usize] {
+    fn readers_of<'w>(&mut self, whole: &'w mut Whole, at: u32) -> &'w [u32] {
         if !whole.readers.is_empty() {
             let all = whole.readers.drain(..).chain(whole.read.drain(..)).collect();
             whole.read = self.join(all, at);
@@ -259,36 +260,93 @@ impl Finder<'_> {
     }
 }
 
+/// Who has accessed data so far.
+struct Accessed<'a> {
+    draft: &'a Draft<'a>,
+    atoms: Atoms,
+    /// By atom. Empty if nobody waits for more than the task that has made it.
+    states: Vec<Atom>,
+    wholes: HashMap<usize, Whole>,
+}
+
+impl<'a> Accessed<'a> {
+    fn new(draft: &'a Draft<'_>) -> Self {
+        let atoms = Atoms::of(draft);
+        let may_change = draft.accesses.rewrite() || !draft.parts.is_empty();
+        let states = vec![[0; 2]; if may_change { atoms.count() } else { 0 }];
+        Self { draft, atoms, states, wholes: HashMap::new() }
+    }
+
+    /// Adds the accesses of tasks. `PLAIN`: there are only tasks, and no parts of data.
+    #[inline(never)]
+    fn add_tasks<const PLAIN: bool>(&mut self, finder: &mut Finder<'_>, records: Range<u32>) {
+        let draft = self.draft;
+        for (record, own) in draft.accesses.of_tasks(records) {
+            let node = if PLAIN { record } else { draft.nodes.of_task(record) };
+            if PLAIN {
+                finder.edges.before.open(node);
+            }
+            for access in own {
+                self.add::<PLAIN>(finder, (Some(node), node), *access);
+            }
+        }
+    }
+
+    /// Adds an access, and finds what comes before it.
+    #[inline(always)]
+    fn add<const PLAIN: bool>(&mut self, finder: &mut Finder<'_>, span: (Option<u32>, u32), access: SlotAccess) {
+        let (slot, reads) = (access.slot(), access.mode() == Mode::Read);
+        let whole = || if PLAIN { None } else { self.atoms.whole_of(slot) };
+        let nodes = &self.draft.nodes;
+        let maker = self.draft.slots.maker(slot).map(|record| if PLAIN { record } else { nodes.of_task(record) });
+        if !self.draft.accesses.is_rewritten(slot) && whole().is_none() {
+            // Nobody waits for those who read it.
+            if let (Some(maker), Some(start)) = (maker, span.0) {
+                finder.add_to::<PLAIN>(maker, start);
+            }
+            return;
+        }
+        let access = Access { span, reads };
+        match whole() {
+            None => {
+                let at = if PLAIN { slot.index() } else { self.atoms.in_slot(slot).start };
+                let atom = &mut self.states[at];
+                if let ([0, _], Some(maker)) = (*atom, maker) {
+                    atom[0] = maker + 1;
+                }
+                finder.access::<PLAIN>(access, atom);
+            }
+            Some(whole) => {
+                let (atoms, is_whole) = (&mut self.states[self.atoms.in_slot(slot)], whole == slot.index());
+                let state = self.wholes.entry(whole).or_default();
+                if is_whole { finder.whole(access, atoms, state) } else { finder.part(access, atoms, state) }
+            }
+        }
+    }
+}
+
 impl Edges {
     /// Derives the edges of a draft. A reader comes after the last writer before it. A writer comes after the last
     /// writer before it, and after all readers since then.
     pub(in crate::plan) fn derive(draft: &Draft<'_>) -> Self {
-        let (blocks, atoms) = (Blocks::of(draft), Atoms::of(draft));
+        let blocks = Blocks::of(draft);
         let nodes = draft.nodes.len();
         let before = Growing::new(nodes, draft.accesses.len());
         let found = Found { before, are_in_order: true, joins: 0 };
-        let mut found = Finder { nodes, edges: found, readers: Readers::default(), blocks };
-        let may_change = draft.accesses.rewrite() || !draft.parts.is_empty();
-        let mut states: Vec<Atom> = vec![[0; 2]; if may_change { atoms.count() } else { 0 }];
-        let mut wholes: HashMap<usize, Whole> = HashMap::new();
-        let maker = |slot: SlotId| draft.slots.maker(slot).map(|record| draft.nodes.of_task(record) as usize);
-        let is_fixed = |slot: SlotId| !draft.accesses.is_rewritten(slot) && atoms.whole_of(slot).is_none();
-        draft.accesses.visit(|who, own| {
-            let span = span(draft, who);
-            for access in own {
-                let (slot, reads) = (access.slot(), access.mode() == Mode::Read);
-                if !may_change || is_fixed(slot) {
-                    // Nobody waits for those who read it.
-                    if let (Some(maker), Some(start)) = (maker(slot), span.0) {
-                        found.add(maker, start);
-                    }
-                    continue;
-                }
-                let own = &mut states[atoms.in_slot(slot)];
-                found.any(Access { span, reads }, slot, own, &mut wholes, (atoms.whole_of(slot), maker(slot)));
+        let mut finder = Finder { nodes, edges: found, readers: Readers::default(), blocks };
+        let mut accessed = Accessed::new(draft);
+        let is_plain = draft.nodes.are_tasks() && draft.parts.is_empty();
+        for (records, other) in draft.accesses.stretches() {
+            if is_plain {
+                accessed.add_tasks::<true>(&mut finder, records);
+            } else {
+                accessed.add_tasks::<false>(&mut finder, records);
             }
-        });
-        let Finder { edges: mut found, blocks, .. } = found;
+            if let Some((who, access)) = other {
+                accessed.add::<false>(&mut finder, span(draft, who), access);
+            }
+        }
+        let Finder { edges: mut found, blocks, .. } = finder;
         let mut edges = Self {
             before: Lists::new(0, std::iter::empty()),
             are_in_order: true,
@@ -328,7 +386,7 @@ impl Edges {
                 (_, Some(node)) if !matches!(draft.nodes.get(*node), NodeDraft::Task { .. }) => self.no_task.push(op),
                 (_, None) => self.no_task.push(op),
                 (Some(first), Some(node)) if first == node => found.push(index(*first), index(*node)),
-                (Some(first), Some(node)) => found.add(blocks, *first, *node),
+                (Some(first), Some(node)) => found.add(blocks, index(*first), index(*node)),
                 (None, Some(_)) => {} // `first` makes data that the user gives: it is there from the start
             }
         }
@@ -336,17 +394,15 @@ impl Edges {
 }
 
 /// The nodes at which an access begins and ends. If the first is none, nothing can come before the access.
-fn span(draft: &Draft<'_>, who: Who) -> (Option<usize>, usize) {
+fn span(draft: &Draft<'_>, who: Who) -> (Option<u32>, u32) {
+    let end = |stage: u32| index(draft.stages[stage as usize].end.expect("made with the access"));
     match who {
         Who::Task(record) => {
-            let node = draft.nodes.of_task(record) as usize;
+            let node = draft.nodes.of_task(record);
             (Some(node), node)
         }
-        Who::Joint(node) => (Some(node as usize), node as usize),
-        Who::Stage { stage, .. } => {
-            let stage = &draft.stages[stage as usize];
-            (stage.gate, stage.end.expect("made with the gate"))
-        }
-        Who::Sink(stage) => (None, draft.stages[stage as usize].end.expect("made with the access")),
+        Who::Joint(node) => (Some(node), node),
+        Who::Stage { stage, .. } => (draft.stages[stage as usize].gate.map(index), end(stage)),
+        Who::Sink(stage) => (None, end(stage)),
     }
 }

@@ -53,6 +53,11 @@ impl Groups {
         self.kinds.last() == Some(&kind) && self.times.last().is_some_and(has_room)
     }
 
+    /// How many chains [fit](Self::fits) in a group if each takes so long.
+    fn fitting(time: u64, target: u64) -> usize {
+        usize::try_from((target + time - time / 2) / time).map_or(usize::MAX, |count| count.max(1))
+    }
+
     /// How many nanoseconds a group takes at most that has several tasks.
     fn coarsest(&self) -> u64 {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -102,6 +107,15 @@ impl Shape {
                 was_narrow = false;
                 continue;
             };
+            if let (None, true, true) = (nanos, level.is_plain, self.kinds.is_empty()) {
+                let target = self.target(own.len() as u64 * UNKNOWN, false, self.repeats(*head), most);
+                let mut end = first;
+                for part in own.chunks(Groups::fitting(UNKNOWN, target)) {
+                    end += part.len();
+                    groups.put(index(end), part.len() as u64 * UNKNOWN, 0, false);
+                }
+                continue;
+            }
             let chains = || own.chunk_by(|_, next| !next.is_free());
             let of_chain = |chain: &[TaskAt]| chain.iter().map(|task| time(*task)).sum::<u64>().max(1);
             let total = if is_known { chains().map(of_chain).sum() } else { own.len() as u64 * UNKNOWN };

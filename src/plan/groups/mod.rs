@@ -121,14 +121,13 @@ struct Chains {
     /// The chain of each rank, and whether it begins with that.
     of: Vec<u32>,
     list: Vec<Chain>,
-    /// How many levels there are.
-    levels: usize,
+    levels: Vec<Level>,
 }
 
 struct Chain {
     level: u32,
-    /// How many tasks it has.
-    len: u32,
+    /// How many tasks it has; then the position of its first one ([`Chains::place`]).
+    tasks: u32,
 }
 
 /// Set in [`Chains::of`] where a chain begins.
@@ -144,12 +143,13 @@ impl Chains {
     ) -> Self {
         let ranks = before.len();
         assert!(ranks < BEGINS as usize, "fewer than 2^31 tasks");
+        // A bit for each rank that waits for this one, and no more than fit.
         let mut after = vec![0_u8; ranks];
-        before.all().iter().for_each(|from| after[*from as usize] = after[*from as usize].saturating_add(1));
-        let mut chains = Self { of: Vec::with_capacity(ranks), list: Vec::with_capacity(ranks), levels: 0 };
-        for rank in 0..index(ranks) {
-            let (own, is_task_here) = (before.of(rank), is_task(rank));
-            let of = match own {
+        before.all().iter().for_each(|from| after[*from as usize] = after[*from as usize] << 1 | 1);
+        let mut chains = Self { of: Vec::with_capacity(ranks), list: Vec::with_capacity(ranks), levels: Vec::new() };
+        for (rank, own) in (0..).zip(before.iter()) {
+            let is_task_here = is_task(rank);
+            let (chain, begins) = match own {
                 [from]
                     if grouping == Grouping::Auto
                         && is_task_here
@@ -157,18 +157,27 @@ impl Chains {
                         && is_task(*from)
                         && are_alike(*from, rank) =>
                 {
-                    chains.chain(*from)
+                    (chains.chain(*from), 0)
                 }
                 _ => {
                     let level = |from: &u32| chains.list[chains.chain(*from) as usize].level + 1;
-                    let level = own.iter().map(level).max().unwrap_or(0);
-                    chains.levels = chains.levels.max(level as usize + 1);
-                    chains.list.push(Chain { level, len: 0 });
-                    (index(chains.list.len()) - 1) | BEGINS
+                    let level = own.iter().map(level).fold(0, u32::max);
+                    let chain = index(chains.list.len());
+                    chains.list.push(Chain { level, tasks: 0 });
+                    (chain, BEGINS)
                 }
             };
-            chains.of.push(of);
-            chains.list[(of & !BEGINS) as usize].len += u32::from(is_task_here);
+            chains.of.push(chain | begins);
+            let own = &mut chains.list[chain as usize];
+            own.tasks += u32::from(is_task_here);
+            let at = own.level as usize;
+            if at == chains.levels.len() {
+                chains.levels.push(Level { end: 0, is_mixed: false, is_plain: true });
+            }
+            let level = &mut chains.levels[at];
+            level.end += u32::from(is_task_here);
+            level.is_mixed |= !is_task_here;
+            level.is_plain &= begins != 0;
         }
         chains
     }
@@ -181,51 +190,43 @@ impl Chains {
         self.of[rank as usize] & BEGINS != 0
     }
 
-    /// The levels, and the first position of each chain. `sort` sorts the chains of a level, if they have an order.
-    fn positions(&self, sort: Option<impl Fn(&mut [u32])>) -> (Vec<Level>, Vec<u32>) {
-        let mut levels = vec![Level { end: 0, is_mixed: false }; self.levels];
-        for chain in &self.list {
-            let level = &mut levels[chain.level as usize];
-            level.end += chain.len;
-            level.is_mixed |= chain.len == 0;
-        }
+    /// Finds the position of the first task of each chain. `sort` sorts the chains of a level, if they have an order.
+    fn place(&mut self, sort: Option<impl Fn(&mut [u32])>) {
         let mut end = 0;
-        let mut next: Vec<u32> = Vec::with_capacity(self.levels);
-        for level in &mut levels {
+        let mut next: Vec<u32> = Vec::with_capacity(self.levels.len());
+        for level in &mut self.levels {
             next.push(end);
             end += level.end;
             level.end = end;
         }
-        let mut firsts = vec![0; self.list.len()];
-        let mut put = |chain: u32| {
-            let Chain { level, len } = self.list[chain as usize];
-            let place = &mut next[level as usize];
-            firsts[chain as usize] = *place;
-            *place += len;
+        let mut put = |chain: &mut Chain| {
+            let place = &mut next[chain.level as usize];
+            (chain.tasks, *place) = (*place, *place + chain.tasks);
         };
         match sort {
-            None => (0..index(self.list.len())).for_each(put),
+            None => self.list.iter_mut().for_each(put),
             Some(sort) => {
                 let of_level = |(number, chain): (u32, &Chain)| (chain.level, number);
-                let (first, mut list) = Lists::new(self.levels, (0..).zip(&self.list).map(of_level)).into_parts();
+                let (first, mut list) = Lists::new(self.levels.len(), (0..).zip(&self.list).map(of_level)).into_parts();
                 for own in first.windows(2) {
                     let own = &mut list[own[0] as usize..own[1] as usize];
                     sort(own);
-                    own.iter().for_each(|chain| put(*chain));
+                    own.iter().for_each(|chain| put(&mut self.list[*chain as usize]));
                 }
             }
         }
-        (levels, firsts)
     }
 }
 
 /// Chains that wait for each other in no way.
 #[derive(Clone, Copy, Debug)]
 struct Level {
-    /// Behind the position of the last task.
+    /// Behind the position of the last task; until these are known, how many tasks there are.
     end: u32,
     /// Whether there are joints or stages too.
     is_mixed: bool,
+    /// Whether each task is a chain.
+    is_plain: bool,
 }
 
 /// What all tasks of a group have in common: home, block and priority.
@@ -270,21 +271,20 @@ impl Shape {
         let before = ranks.by_rank(vertices.before);
         let count = index(before.len());
         // The record of each rank, if it is another number or there is none.
-        let mut records = None;
-        let mut of_records = Numbers::ascending(count);
+        let (mut records, mut of_records) = (None, None);
         if !nodes.are_tasks() || before.len() > nodes.len() || ranks.of.is_some() {
-            of_records = Numbers::default();
-            (0..index(nodes.tasks())).for_each(|record| of_records.push(Some(ranks.rank(nodes.of_task(record)))));
+            let mut own = Numbers::default();
+            (0..index(nodes.tasks())).for_each(|record| own.push(Some(ranks.rank(nodes.of_task(record)))));
             let mut all = vec![None; before.len()];
-            (0..).zip(of_records.iter().flatten()).for_each(|(record, rank)| all[rank as usize] = Some(record));
-            records = Some(all);
+            (0..).zip(own.iter().flatten()).for_each(|(record, rank)| all[rank as usize] = Some(record));
+            (records, of_records) = (Some(all), Some(own));
         }
         let record =
             |rank: u32| records.as_ref().map_or(Some(rank), |records: &Vec<Option<u32>>| records[rank as usize]);
         let tasks = || (0..count).filter_map(|rank| Some((rank, record(rank)?)));
         let home = |rank: u32| said.home?(draft.op_of_task(record(rank)?));
         let are_alike = |from: u32, to: u32| said.home.is_none() || home(from) == home(to);
-        let chains = Chains::new(&before, |rank| record(rank).is_some(), are_alike, grouping);
+        let mut chains = Chains::new(&before, |rank| record(rank).is_some(), are_alike, grouping);
 
         let named = draft.names.priorities();
         let has_priorities = !named.is_empty();
@@ -312,13 +312,16 @@ impl Shape {
         }
         let has_kinds = !kinds.is_empty();
         let sort = has_kinds.then_some(|own: &mut [u32]| own.sort_by_key(|chain| of_chains[*chain as usize]));
-        let (levels, mut next) = chains.positions(sort);
+        chains.place(sort);
+        let Chains { of, list, levels } = &mut chains;
         let mut order = vec![TaskAt::default(); nodes.tasks()];
-        for (rank, record) in tasks() {
-            let place = &mut next[chains.chain(rank) as usize];
-            order[*place as usize] = TaskAt::new(record, chains.begins(rank));
+        for (rank, of) in (0..).zip(of) {
+            let Some(record) = record(rank) else { continue };
+            let place = &mut list[(*of & !BEGINS) as usize].tasks;
+            order[*place as usize] = TaskAt::new(record, *of & BEGINS != 0);
             *place += 1;
         }
+        let levels = std::mem::take(levels);
         let (joints, ends) = joints(draft, joins, &ranks);
         let tasks = Tasks { order, ops: Numbers::default(), ranks: of_records };
         (Self { grouping, workers, seats, before, levels, kinds, alike, has_priorities, joints }, tasks, ends)
@@ -378,8 +381,10 @@ impl Shape {
         let (mut first, mut list) = (Vec::with_capacity(nodes + 1), Vec::new());
         first.push(0);
         let mut link = |to: u32, rank: u32, list: &mut Vec<u32>| {
+            seen[to as usize] = to;
             for from in self.before.of(rank).iter().map(|from| group_of[*from as usize]) {
-                if from != to && std::mem::replace(&mut seen[from as usize], to) != to {
+                if seen[from as usize] != to {
+                    seen[from as usize] = to;
                     list.push(from);
                 }
             }

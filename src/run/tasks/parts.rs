@@ -52,14 +52,14 @@ pub(crate) struct Tasks {
     pub(crate) order: Vec<TaskAt>,
     /// The operator of each, by record.
     pub(crate) ops: Numbers,
-    /// The rank of each, by record.
-    pub(crate) ranks: Numbers,
+    /// The rank of each, by record, if it is another number.
+    pub(crate) ranks: Option<Numbers>,
 }
 
 impl Tasks {
     #[inline]
     pub(crate) fn rank(&self, task: TaskAt) -> u32 {
-        self.ranks.at(task.record())
+        self.ranks.as_ref().map_or(task.record(), |ranks| ranks.at(task.record()))
     }
 
     pub(crate) fn op(&self, task: TaskAt) -> u32 {

@@ -248,40 +248,14 @@ impl<'env> Code<'env> {
     /// groups. If they lie in that order, by and large, they stay where they are.
     pub(crate) fn new(mut records: Records<'env>, order: &[TaskAt], ends: &[u32]) -> Self {
         debug_assert_eq!(records.len(), order.len(), "each record has a position");
-        let record = |position: u32| order[position as usize].record();
-        let follows = |position: u32| {
-            let (own, before) = (record(position), record(position - 1));
-            let size = records.kind_of(before).layout.size();
-            records.list[own as usize].addr().get() == records.list[before as usize].addr().get() + size
-        };
-        let is_other = |position: u32| records.kind(record(position)) != records.kind(record(position - 1));
-        let (mut of_kinds, mut breaks, most) = (ends.len(), 0, order.len() / WORTH_A_MOVE);
-        each_behind_first(ends, |position| {
-            if is_other(position) {
-                of_kinds += 1;
-            } else if breaks <= most && !follows(position) {
-                breaks += 1;
-            }
-        });
-        let stay = breaks <= most;
-        let mut rows = Vec::with_capacity(of_kinds + if stay { breaks } else { 0 });
-        let mut firsts = Vec::with_capacity(ends.len() + 1);
-        let row = |start: u32| {
-            let record = record(start);
-            Row { kind: records.kind_of(record), first: records.list[record as usize], start }
-        };
-        let mut begin = 0;
-        for end in ends {
-            firsts.push(u32::try_from(rows.len()).expect("at most one for each record"));
-            let begins = |position: &u32| *position == begin || is_other(*position) || stay && !follows(*position);
-            rows.extend((begin..*end).filter(begins).map(row));
-            begin = *end;
-        }
-        firsts.push(u32::try_from(rows.len()).expect("at most one for each record"));
-        let len = begin;
+        let parts = rows_of(&records, order, ends, Some(order.len() / WORTH_A_MOVE));
+        let stay = parts.is_some();
+        let (mut rows, first) =
+            parts.or_else(|| rows_of(&records, order, ends, None)).expect("nothing that lies elsewhere ends a row");
+        let len = u32::try_from(order.len()).expect("as many as records");
         let arena = if stay { std::mem::take(&mut records.arena) } else { moved(&records, order, &mut rows) };
         records.list = Vec::new(); // nobody drops them where they were
-        Self { rows: rows.into(), first: firsts.into(), len, arena, marker: PhantomData }
+        Self { rows: rows.into(), first: first.into(), len, arena, marker: PhantomData }
     }
 
     /// Gives the records back. `order` are their tasks, by position.
@@ -353,19 +327,47 @@ impl<'env> Code<'env> {
     }
 }
 
-/// Calls `visit` with the positions of groups, but for the first one of each.
-fn each_behind_first(ends: &[u32], mut visit: impl FnMut(u32)) {
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    starts.zip(ends).for_each(|(start, end)| (start + 1..*end).for_each(&mut visit));
+/// The rows of records in this order, and the first row of each group, and behind the last one. `most`: a row ends where the next
+/// record lies elsewhere, but that may be so often at most; none if it is more often.
+fn rows_of(records: &Records<'_>, order: &[TaskAt], ends: &[u32], most: Option<usize>) -> Option<(Vec<Row>, Vec<u32>)> {
+    let (mut rows, mut first, mut breaks) = (Vec::new(), Vec::with_capacity(ends.len() + 1), 0);
+    let mut begin = 0;
+    for end in ends {
+        first.push(u32::try_from(rows.len()).expect("at most one for each record"));
+        // What goes on with the row: the number of the kind, and the address.
+        let mut next = None;
+        for (position, task) in (begin..*end).zip(&order[begin as usize..*end as usize]) {
+            let (place, number) = (records.list[task.record() as usize], records.kind(task.record()));
+            match &mut next {
+                Some((kind, _, _)) if *kind == number && most.is_none() => continue,
+                Some((kind, address, size)) if *kind == number && *address == place.addr().get() => *address += *size,
+                _ => {
+                    breaks += usize::from(next.is_some_and(|(kind, ..)| kind == number));
+                    if most.is_some_and(|most| breaks > most) {
+                        return None;
+                    }
+                    let kind = records.kind_of(task.record());
+                    let size = kind.layout.size();
+                    rows.push(Row { kind, first: place, start: position });
+                    next = Some((number, place.addr().get() + size, size));
+                }
+            }
+        }
+        begin = *end;
+    }
+    first.push(u32::try_from(rows.len()).expect("at most one for each record"));
+    Some((rows, first))
 }
 
 /// Moves records to new memory, where those of a row lie side by side, and tells the rows. The old ones must not be used.
 fn moved(records: &Records<'_>, order: &[TaskAt], rows: &mut [Row]) -> Bump {
-    let sizes = order.iter().map(|task| records.kind_of(task.record()).layout.size());
-    let bytes = sizes.sum::<usize>() + rows.iter().map(|row| row.kind.layout.align()).sum::<usize>();
-    let arena = Bump::with_capacity(bytes);
+    let len = u32::try_from(order.len()).expect("as many as positions");
+    let ends = rows.iter().skip(1).map(|row| row.start).chain([len]);
+    let layouts = rows.iter().map(|row| (row.kind.layout, row.start));
+    let bytes = layouts.zip(ends).map(|((layout, start), end)| layout.size() * (end - start) as usize + layout.align());
+    let arena = Bump::with_capacity(bytes.sum());
     // The arena gives out memory from its end on. So the last row comes first, and addresses grow with positions.
-    let mut end = u32::try_from(order.len()).expect("as many as positions");
+    let mut end = len;
     for row in rows.iter_mut().rev() {
         let (size, count) = (row.kind.layout.size(), (end - row.start) as usize);
         let place = Layout::from_size_align(size * count, row.kind.layout.align()).expect("they were in memory before");
