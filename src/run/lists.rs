@@ -1,7 +1,7 @@
 //! Lists of numbers, one for each of many things, in one vector.
 
 /// A list of numbers for each of some things.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lists {
     /// Where the list of each thing begins, and behind the last one.
     first: Vec<u32>,
@@ -151,7 +151,7 @@ impl Growing {
         let own = &list[self.begin..];
         if own.len() > LOOKED_AT {
             self.is_long = true;
-        } else if own.iter().any(|other| *other == number) {
+        } else if own.contains(&number) {
             return;
         }
         list.push(number);

@@ -166,12 +166,12 @@ impl Shape {
     /// As a rule other work is there while a path is gone through, so it counts for a third.
     fn estimate(&self, tasks: &Tasks, groups: &Groups) -> u64 {
         let (mut longest, mut all, mut begin) = (0, 0, 0);
-        let mut ends = vec![0_u64; self.before.len()]; // by rank, of tasks: joints count as if they waited for nothing
+        let mut ends = vec![0_u64; tasks.before.len()]; // by rank, of tasks: joints count as if they waited for nothing
         for (end, time) in groups.ends.iter().zip(&groups.times) {
             let own = &tasks.order[begin..*end as usize];
             begin = *end as usize;
             let ranks = || own.iter().map(|task| tasks.rank(*task));
-            let before = ranks().flat_map(|rank| self.before.of(rank)).map(|from| ends[*from as usize]).max();
+            let before = ranks().flat_map(|rank| tasks.before.of(rank)).map(|from| ends[*from as usize]).max();
             let end = before.unwrap_or(0) + time + JOB;
             ranks().for_each(|rank| ends[rank as usize] = end);
             all += time + JOB;

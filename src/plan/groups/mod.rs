@@ -28,7 +28,7 @@ use super::grouping::Grouping;
 use crate::run::lists::Lists;
 use crate::run::numbers::Numbers;
 use crate::run::tasks::block::Block;
-use crate::run::tasks::parts::{DagParts, Home, Inner, Joint, TaskAt, Tasks};
+use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt, Tasks};
 use crate::run::tasks::record::Records;
 
 /// What waits and is waited for: the nodes of a graph, then joins, and behind these its stages, if there are streams that wait
@@ -237,8 +237,6 @@ pub(super) struct Shape {
     grouping: Grouping,
     workers: usize,
     seats: usize,
-    /// The ranks that each rank waits for.
-    before: Lists,
     levels: Vec<Level>,
     /// What the tasks of a chain have in common, by record, as a number in `alike`. Empty if that is the same for all.
     kinds: Vec<u32>,
@@ -323,8 +321,8 @@ impl Shape {
         }
         let levels = std::mem::take(levels);
         let (joints, ends) = joints(draft, joins, &ranks);
-        let tasks = Tasks { order, ops: Numbers::default(), ranks: of_records };
-        (Self { grouping, workers, seats, before, levels, kinds, alike, has_priorities, joints }, tasks, ends)
+        let tasks = Tasks { order, ops: Numbers::default(), ranks: of_records, before };
+        (Self { grouping, workers, seats, levels, kinds, alike, has_priorities, joints }, tasks, ends)
     }
 
     /// What the tasks of this chain have in common.
@@ -363,7 +361,7 @@ impl Shape {
                 own.sort_by_key(kind);
             }
         }
-        let mut group_of = vec![0_u32; self.before.len()];
+        let mut group_of = vec![0_u32; tasks.before.len()];
         let mut begin = 0;
         for (group, end) in (0..).zip(&ends) {
             let own = &tasks.order[begin..*end as usize];
@@ -373,7 +371,6 @@ impl Shape {
         for (joint, (rank, _)) in (ends.len()..).zip(&self.joints) {
             group_of[*rank as usize] = index(joint);
         }
-        let inner = self.inner(&tasks, &ends, &is_ordered, &group_of);
 
         // What each group or joint waits for, each once.
         let nodes = ends.len() + self.joints.len();
@@ -382,7 +379,7 @@ impl Shape {
         first.push(0);
         let mut link = |to: u32, rank: u32, list: &mut Vec<u32>| {
             seen[to as usize] = to;
-            for from in self.before.of(rank).iter().map(|from| group_of[*from as usize]) {
+            for from in tasks.before.of(rank).iter().map(|from| group_of[*from as usize]) {
                 if seen[from as usize] != to {
                     seen[from as usize] = to;
                     list.push(from);
@@ -424,31 +421,8 @@ impl Shape {
             is_known,
             workers,
             seats,
-            inner,
+            is_ordered,
         }
-    }
-
-    /// The edges within the groups whose tasks have an order.
-    fn inner(&self, tasks: &Tasks, ends: &[u32], is_ordered: &[bool], group_of: &[u32]) -> Inner {
-        if !is_ordered.contains(&true) {
-            return Inner::default();
-        }
-        let mut position_of = vec![u32::MAX; group_of.len()];
-        (0..).zip(&tasks.order).for_each(|(position, task)| position_of[tasks.rank(*task) as usize] = position);
-        let mut before = vec![0; tasks.order.len()];
-        let mut edges = Vec::new();
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        for ((start, end), _) in starts.zip(ends).zip(is_ordered).filter(|(_, is_ordered)| **is_ordered) {
-            for position in start..*end {
-                let rank = tasks.rank(tasks.order[position as usize]);
-                let own =
-                    self.before.of(rank).iter().filter(|from| group_of[**from as usize] == group_of[rank as usize]);
-                edges.extend(own.map(|from| (position_of[*from as usize], position)));
-            }
-        }
-        edges.iter().for_each(|(_, to)| before[*to as usize] += 1);
-        let (first, after) = Lists::new(tasks.order.len(), edges.into_iter()).into_parts();
-        Inner { before, first, after }
     }
 }
 

@@ -54,12 +54,21 @@ pub(crate) struct Tasks {
     pub(crate) ops: Numbers,
     /// The rank of each, by record, if it is another number.
     pub(crate) ranks: Option<Numbers>,
+    /// The ranks that each rank waits for.
+    pub(crate) before: Lists,
 }
 
 impl Tasks {
     #[inline]
     pub(crate) fn rank(&self, task: TaskAt) -> u32 {
         self.ranks.as_ref().map_or(task.record(), |ranks| ranks.at(task.record()))
+    }
+
+    /// The position of each rank; that of a joint is [`u32::MAX`].
+    pub(crate) fn positions(&self) -> Vec<u32> {
+        let mut positions = vec![u32::MAX; self.before.len()];
+        (0..).zip(&self.order).for_each(|(position, task)| positions[self.rank(*task) as usize] = position);
+        positions
     }
 
     pub(crate) fn op(&self, task: TaskAt) -> u32 {
@@ -114,15 +123,6 @@ pub(crate) struct DagParts<'env> {
     /// How many workers the pool has, and how many seats.
     pub(crate) workers: usize,
     pub(crate) seats: usize,
-    pub(crate) inner: Inner,
-}
-
-/// The edges within groups whose tasks have an order, by position. Empty if no group has one.
-#[derive(Debug, Default)]
-pub(crate) struct Inner {
-    /// How many tasks of such a group each one waits for.
-    pub(crate) before: Vec<u32>,
-    /// Those that wait for the task at position `p` are `after[first[p]..first[p + 1]]`.
-    pub(crate) first: Vec<u32>,
-    pub(crate) after: Vec<u32>,
+    /// Whether the tasks of each group have an order.
+    pub(crate) is_ordered: Vec<bool>,
 }

@@ -37,6 +37,10 @@ pub(super) struct Span<'a, 'env> {
     stretch: Stretch,
     /// Whether some of it was taken away. Written under that lock.
     was_cut: AtomicBool,
+    /// The first of its tasks, if it was said that its worker is in that for long; else [`u32::MAX`]. Written under that lock.
+    stuck: AtomicU32,
+    /// What was not begun when somebody last found nothing to take away. Written under that lock.
+    seen: AtomicU32,
     /// Its place in the ring, while it is there.
     place: Cell<Option<usize>>,
     /// The limit that a worker heeds which looks at the real one itself.
@@ -49,7 +53,9 @@ impl<'a, 'env> Span<'a, 'env> {
     pub(super) fn new(dag: &'a Dag<'env>, group: u32, positions: Range<u32>) -> Self {
         let start = positions.start;
         let (stretch, no_limit) = (Stretch::new(positions), AtomicU32::new(u32::MAX));
-        Self { dag, group, start, stretch, was_cut: AtomicBool::new(false), place: Cell::new(None), no_limit }
+        let (was_cut, none) = (AtomicBool::new(false), u32::MAX);
+        let (stuck, seen) = (AtomicU32::new(none), AtomicU32::new(none));
+        Self { dag, group, start, stretch, was_cut, stuck, seen, place: Cell::new(None), no_limit }
     }
 
     /// Makes it an entry of the seat's ring. It must stay in place until [`leave`](Self::leave).
@@ -72,6 +78,19 @@ impl<'a, 'env> Span<'a, 'env> {
     /// Whether some of it was taken away. Asked when it has left the ring.
     pub(super) fn was_cut(&self) -> bool {
         self.was_cut.load(Ordering::Relaxed)
+    }
+
+    /// The task in which this worker was for long, if somebody has said so. Asked when it has left the ring.
+    pub(super) fn stuck(&self) -> Option<u32> {
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        (stuck != u32::MAX).then_some(stuck)
+    }
+
+    /// Says that this worker is in the task before `next` for long, and goes on with those before `end`.
+    fn say_stuck(&self, next: u32, end: u32) -> Published {
+        let start = next.saturating_sub(1).max(self.start);
+        self.stuck.store(start, Ordering::Relaxed);
+        Published::Part(self.dag.stuck(self.group, &(start..end)))
     }
 
     /// The position of the task that was begun last.
@@ -106,19 +125,35 @@ impl<'a, 'env> Span<'a, 'env> {
         // Its tasks were short in the runs before. If one of them is not now, a thread that searches raids it; one that
         // sleeps would not know.
         let is_short = || span.dag.takes(span.group).is_some_and(|time| time < WORTH);
+        let (is_ordered, is_one) = (span.dag.is_ordered(span.group), span.dag.is_one(span.group));
         let taken = match wanted {
-            _ if span.dag.is_ordered(span.group) && span.was_cut() => return Published::Empty, // it is broken once
-            Wanted::Surplus if span.dag.is_ordered(span.group) => {
+            _ if span.stuck().is_some() => return Published::Empty,
+            Wanted::Surplus if is_ordered || is_one && !is_short() => {
                 span.dag.pool().be_watched(seat);
                 return Published::Kept;
             }
+            Wanted::Surplus if is_one => return Published::Kept,
             Wanted::Surplus if is_short() && span.dag.pool().is_searched_near(seat) => return Published::Kept,
             Wanted::Surplus => span.stretch.take_own(cut), // only the worker itself asks for that
             Wanted::All => span.stretch.take(cut),
         };
-        let Some(taken) = taken else { return Published::Empty };
-        span.was_cut.store(true, Ordering::Relaxed);
-        Published::Part(span.dag.part(span.group, taken))
+        match (taken, wanted) {
+            (Some(taken), _) if is_ordered => span.say_stuck(taken.start, taken.start),
+            (Some(taken), _) => {
+                span.was_cut.store(true, Ordering::Relaxed);
+                Published::Part(span.dag.part(span.group, taken))
+            }
+            (None, Wanted::All) => {
+                let (next, end) = (span.stretch.next(), span.stretch.end());
+                // Others had all but this task a moment ago, or the worker is fast. If not, somebody will come again.
+                if span.seen.swap(next, Ordering::Relaxed) == next {
+                    span.say_stuck(next, end)
+                } else {
+                    Published::Kept
+                }
+            }
+            (None, Wanted::Surplus) => Published::Empty,
+        }
     }
 }
 

@@ -18,7 +18,8 @@
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
 //! | `countdown.arrive` | `arrive`, `total`: RMW, AcqRel | the one that reaches zero | what was done before every arrival | `loom_countdown_fires_once` |
-//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once`, `loom_block_is_gone_through_again`, `loom_broken_group_goes_task_by_task`, `loom_broken_group_is_shared_out`, `loom_broken_group_is_broken_once`, `loom_diamond_is_run_again`, `loom_what_waits_for_a_failure_does_not_fire` |
+//! | `countdown.fixed` | [`FixedCountdown::arrive`]: RMW, AcqRel | the one that reaches zero | the same | `loom_fixed_countdown_fires_once`, `loom_block_is_gone_through_again`, `loom_diamond_is_run_again`, `loom_what_waits_for_a_failure_does_not_fire`, `loom_stuck_group_is_loosened`, `loom_group_is_stuck_no_longer` |
+//! | `countdown.count` | `count`: RMW, AcqRel | those that arrive later; and `count` reads what those before did | what was done before | `loom_stuck_group_is_loosened` |
 
 use super::Arrival;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -84,5 +85,12 @@ impl FixedCountdown {
     pub(crate) fn arrive(&self) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.
         Arrival::last_if(self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel)) == 1)
+    }
+
+    /// How many arrivals are missing. The caller sees what was done before the others. Those that arrive later see what the
+    /// caller did before.
+    pub(crate) fn count(&self) -> u32 {
+        // An RMW: it has a place among the arrivals.
+        self.0.fetch_add(0, edge!("countdown.count", AcqRel))
     }
 }

@@ -29,14 +29,18 @@
 //! # Edges
 //! | edge | writer | reader | excludes | model |
 //! |---|---|---|---|---|
-//! | `stretch.begin` | B1, then B2 | B3 | not (B3 misses T1 and T3 misses B1) | `loom_stretch_gives_each_thing_once`, `loom_stretch_is_cut_twice`, `loom_broken_group_is_broken_once` |
-//! | `stretch.take` | T1, then T2 | T3 | the same | `loom_stretch_gives_each_thing_once`, `loom_stretch_is_cut_twice` |
+//! | `stretch.begin` | B1, then B2 | B3 | not (B3 misses T1 and T3 misses B1) | `loom_stretch_gives_each_thing_once`, `loom_stretch_is_cut_twice`, `loom_loose_group_is_loosened_once` |
+//! | `stretch.take` | T1, then T2 | T3 | the same | `loom_stretch_gives_each_thing_once`, `loom_stretch_is_cut_twice`, `loom_loose_group_goes_task_by_task`, `loom_loose_group_is_shared_out` |
+//!
+//! | edge | writer | reader | makes visible | model |
+//! |---|---|---|---|---|
+//! | `stretch.next` | B1: Release | `next`: Acquire | what the owner has done is seen to be done | `loom_stretch_shows_what_was_done` |
 
 use std::ops::Range;
 
 use crate::sync::asymmetric::light_one_sided;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{heavy_edge, light_edge};
+use crate::sync::{edge, heavy_edge, light_edge};
 
 /// How often a taker tries, if the owner is faster.
 const TRIES: usize = 2;
@@ -56,7 +60,7 @@ impl Stretch {
     /// The owner begins this thing, the next one. `false`: it may be another's, and was not begun.
     #[inline]
     pub(crate) fn begins(&self, thing: u32) -> bool {
-        self.next.store(thing + 1, Ordering::Relaxed); // (B1)
+        self.next.store(thing + 1, edge!("stretch.next", Release)); // (B1)
         light_edge!("stretch.begin"); // (B2)
         thing < self.end() || self.turns_back(thing) // (B3)
     }
@@ -65,7 +69,7 @@ impl Stretch {
     /// it calls `begins` before this.
     #[inline]
     pub(crate) fn begins_one_sided(&self, thing: u32) -> bool {
-        self.next.store(thing + 1, Ordering::Relaxed); // (B1)
+        self.next.store(thing + 1, edge!("stretch.next", Release)); // (B1)
         light_one_sided(); // (B2)
         thing < self.end() || self.turns_back(thing) // (B3)
     }
@@ -77,9 +81,9 @@ impl Stretch {
         false
     }
 
-    /// The first thing that was not begun, for the owner.
+    /// The first thing that was not begun. What the owner did before it began the one before can be seen.
     pub(crate) fn next(&self) -> u32 {
-        self.next.load(Ordering::Relaxed)
+        self.next.load(edge!("stretch.next", Acquire))
     }
 
     /// Behind the last thing. It may be put back as long as the owner has not passed the takers' lock.

@@ -9,8 +9,10 @@
 //! | the same as a graph | [`parallel`] |
 //! | what must hold of the two | [`property`] |
 //! | groups that are broken behind a long task | [`broken`] |
+//! | groups that wait for one with a long task | [`loose`] |
 
 mod broken;
+mod loose;
 mod parallel;
 mod program;
 mod property;

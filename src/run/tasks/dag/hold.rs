@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::broken::Cut;
 use super::learn::SLOW;
+use super::loose::Cut;
 use super::{Dag, LONG};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
@@ -15,6 +15,9 @@ use crate::sync::{Arrival, Instant};
 
 /// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
+/// A single chain that is known to take so many nanoseconds is not looked at by others. The plan has chosen its groups so that
+/// little waits for it, and what it would gain is about what a raid costs.
+const FORESEEN: Range<u64> = SLOW..1_000_000;
 /// A close look costs a reading of the clock for each task, a small part of so many nanoseconds.
 const CLOSE: u64 = 500;
 /// So many tasks fire before their worker looks whether others ask for some, if nobody knows how long they take.
@@ -28,23 +31,38 @@ pub(super) enum Held {
     Ended(Option<u64>),
 }
 
+/// What a worker goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A whole group.
+    Whole,
+    /// A part of a group that was cut.
+    Part,
+    /// A task of a loose group.
+    Loose,
+}
+
 impl Dag<'_> {
     /// Goes through the tasks of a group, or through a part of them.
     pub(super) fn hold(
         &self,
         group: u32,
         positions: Range<u32>,
-        is_whole: bool,
+        kind: Kind,
         run: &Run<'static>,
         worker: &Worker<'_>,
     ) -> Held {
-        let (start, is_single) = (positions.start, positions.len() == 1);
+        let start = positions.start;
         let known = self.takes(group);
         let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
         let timed = known.is_none_or(|known| known >= LONG || is_due());
         let begin = if timed { worker.clock() } else { None };
+        let is_entered = match self.cuts[group as usize] {
+            Cut::Never => false,
+            Cut::Ahead => kind == Kind::Whole && !known.is_some_and(|known| FORESEEN.contains(&known)),
+            Cut::InTwo | Cut::Open => positions.len() > 1,
+        };
         let span = Span::new(self, group, positions);
-        let is_entered = !is_single && self.cuts[group as usize] != Cut::Never;
         if is_entered {
             span.enter(worker);
             worker.publish_surplus();
@@ -79,23 +97,32 @@ impl Dag<'_> {
             let all = self.positions(group).len() as u128;
             u64::try_from(begin.elapsed().as_nanos() * all / done).unwrap_or(u64::MAX).clamp(2, 1 << 60)
         });
-        if is_whole && !span.was_cut() {
-            return Held::Ended(time);
+        let stuck = span.stuck();
+        let ended = |is_last| if is_last { Held::Ended(None) } else { Held::Part };
+        match kind {
+            Kind::Whole if !span.was_cut() && stuck.is_none() => return Held::Ended(time),
+            Kind::Loose => return ended(self.arrive_loosely(group, start, worker)),
+            _ => {}
         }
-        if self.is_ordered(group) {
-            self.arrive_within(group, at - 1, at, worker); // one long task says nothing of how long all take
-        } else if let Some(time) = time {
+        if let Some(time) = time.filter(|_| !self.is_ordered(group)) {
             // Relaxed: a hint, of whichever holder comes last.
             self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
         }
-        if self.arrives(group) { Held::Ended(None) } else { Held::Part }
+        if let Some(from) = stuck {
+            return ended(self.arrive_from_stuck(group, from..at, worker));
+        }
+        let is_last = self.arrives(group);
+        if !is_last && self.loose.is_any() {
+            self.look_for_stuck(group, worker);
+        }
+        ended(is_last)
     }
 
     /// Where to note how long each task of a group takes, by position, if this run looks closely at it.
     fn closely(&self, group: u32) -> Option<&[AtomicU32]> {
         let times = self.closely.as_deref()?;
         let worth = SLOW.min(CLOSE * self.positions(group).len() as u64);
-        (self.cuts[group as usize] != Cut::Never && self.took(group) > worth).then_some(times)
+        (!self.is_one(group) && self.took(group) > worth).then_some(times)
     }
 
     /// Whoever holds a part of a group is done with it. Returns whether it was the last one.

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use super::boards::NodeBoards;
-use super::broken::{Broken, Cut};
-use super::targets::{fire, fire_part, fire_single, fire_ticket};
+use super::loose::{Cut, Loose};
+use super::targets::{fire, fire_loosened, fire_part, fire_stuck, fire_ticket};
 use super::{Dag, index};
 use crate::pool::work::job::Target;
 use crate::run::lists::Lists;
@@ -18,7 +18,7 @@ impl<'env> Dag<'env> {
     /// Lays out a graph.
     pub(crate) fn new(parts: DagParts<'env>) -> Self {
         let DagParts { records, blocks, tasks, ends, joints, before, homes, times, .. } = parts;
-        let DagParts { priorities, is_known, inner, workers, seats, blocks_of, .. } = parts;
+        let DagParts { priorities, is_known, is_ordered, workers, seats, blocks_of, .. } = parts;
         let (groups, nodes) = (index(ends.len()), index(ends.len() + joints.len()));
         let is_pass = |joint: &&Joint| matches!(joint, Joint::Pass);
         let passes = joints[2 * blocks.len()..].iter().take_while(is_pass).count();
@@ -53,24 +53,33 @@ impl<'env> Dag<'env> {
         let is_gate = |node: &u32| matches!(joints[(*node - groups) as usize], Joint::Gate { .. });
         let open = (groups..nodes).filter(|node| before[*node as usize] == 0 && is_gate(node)).collect();
         let starts = std::iter::once(0).chain(ends.iter().copied());
-        let of_group = |(start, end): (u32, &u32)| {
+        let of_group = |((start, end), is_ordered): ((u32, &u32), &bool)| {
             let own = &tasks.order[start as usize..*end as usize];
             let least = own.iter().map(|task| tasks.rank(*task)).min().expect("a group has tasks");
-            (least, Cut::of(own, start, &inner))
+            (least, Cut::of(own, *is_ordered))
         };
-        let (least, cuts): (Vec<u32>, Vec<Cut>) = starts.zip(&ends).map(of_group).unzip();
+        let (least, mut cuts): (Vec<u32>, Vec<Cut>) = starts.zip(&ends).zip(&is_ordered).map(of_group).unzip();
+        let has_several =
+            |group: u32| ends[group as usize] - group.checked_sub(1).map_or(0, |one| ends[one as usize]) > 1;
+        let can_be_loosened = |node: &u32| *node < groups && before[*node as usize] > 1 && has_several(*node);
+        for (group, cut) in cuts.iter_mut().enumerate().filter(|(_, cut)| **cut == Cut::Never) {
+            if list[first[group] as usize..first[group + 1] as usize].iter().any(can_be_loosened) {
+                *cut = Cut::Ahead;
+            }
+        }
         Self {
             target: Target::new(if homes.is_empty() { fire::<false> } else { fire::<true> }, None),
             parts: Target::new(if homes.is_empty() { fire_part::<false> } else { fire_part::<true> }, None),
             tickets: Target::new(fire_ticket, None),
             boards,
             goes_by_level: priorities.is_empty(),
-            singles: Target::new(if homes.is_empty() { fire_single::<false> } else { fire_single::<true> }, None),
             run: std::ptr::null(),
             code: Code::new(records, &tasks.order, &ends),
             least: least.into(),
             cuts: cuts.into(),
-            broken: Broken::new(inner),
+            loose: Loose::new(),
+            stuck: Target::new(if homes.is_empty() { fire_stuck::<false> } else { fire_stuck::<true> }, None),
+            loosened: Target::new(if homes.is_empty() { fire_loosened::<false> } else { fire_loosened::<true> }, None),
             missing: before.iter().map(|before| FixedCountdown::new(*before)).collect(),
             holders: ends.iter().map(|_| FixedCountdown::new(1)).collect(),
             before: before.into(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::broken::Cut;
+use super::loose::Cut;
 use super::{Dag, LONG, index};
 use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{Form, GroupFacts, TaskAt, Tasks};
@@ -38,7 +38,7 @@ impl<'env> Dag<'env> {
         let (mut all, mut off, mut slow) = (Sum::default(), Sum::default(), 0);
         for (group, nanos) in self.nanos.iter().enumerate() {
             let Some(time) = measured(nanos) else { continue };
-            let (expected, can_be_two) = (self.expected[group], self.cuts[group] != Cut::Never);
+            let (expected, can_be_two) = (self.expected[group], !self.is_one(index(group)));
             all.add(time);
             let is_off = match self.is_known {
                 true => time > expected.saturating_mul(OFF) || expected > time.saturating_mul(OFF),
@@ -105,8 +105,8 @@ impl<'env> Dag<'env> {
             let positions = self.positions(group).map(|position| self.tasks.order[position as usize]);
             let ops: Vec<u32> = positions.map(|task| self.tasks.op(task)).collect();
             let form = match self.cuts[group as usize] {
-                Cut::Never if ops.len() == 1 => Form::Alone,
-                Cut::Never => Form::Chain,
+                Cut::Never | Cut::Ahead if ops.len() == 1 => Form::Alone,
+                Cut::Never | Cut::Ahead => Form::Chain,
                 Cut::InTwo => Form::Apart,
                 Cut::Open => Form::InOrder,
             };

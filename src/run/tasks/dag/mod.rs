@@ -13,10 +13,10 @@
 //! in the same way. If nothing has a home the lists of homes are empty, and a finished group costs one branch more.
 
 mod boards;
-mod broken;
 mod hold;
 mod layout;
 mod learn;
+mod loose;
 mod targets;
 
 use std::num::NonZeroUsize;
@@ -24,9 +24,9 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use boards::NodeBoards;
-use broken::{Broken, Cut};
-use hold::Held;
+use hold::{Held, Kind};
 pub(crate) use learn::TaskDid;
+use loose::{Cut, Loose};
 
 use crate::pool::Shared;
 use crate::pool::work::job::{Group, Job, Target, split_word, word};
@@ -49,8 +49,10 @@ pub(crate) struct Dag<'env> {
     target: Target,
     /// The target of jobs whose payload is a part of a group: a range of positions.
     parts: Target,
-    /// The target of jobs whose payload is a task of a broken group: its position, and the group.
-    singles: Target,
+    /// The target of jobs whose payload are the tasks in which a worker is for long: a range of positions.
+    stuck: Target,
+    /// The target of jobs whose payload is a task of a loose group: its position, and the group.
+    loosened: Target,
     /// The target of tickets: the payload is the node whose board they are for, and their number.
     tickets: Target,
     run: *const Run<'static>,
@@ -62,7 +64,7 @@ pub(crate) struct Dag<'env> {
     least: Box<[u32]>,
     /// How each group can be cut.
     cuts: Box<[Cut]>,
-    broken: Broken,
+    loose: Loose,
     /// First the entry and the exit of each block.
     joints: Box<[Joint]>,
     blocks: Box<[Block<'env>]>,
@@ -134,7 +136,8 @@ impl<'env> Dag<'env> {
         self.run = run.cast();
         self.target.group = Some(group);
         self.parts.group = Some(group);
-        self.singles.group = Some(group);
+        self.stuck.group = Some(group);
+        self.loosened.group = Some(group);
         self.tickets.group = Some(group);
     }
 
@@ -144,7 +147,7 @@ impl<'env> Dag<'env> {
         } else {
             self.missing.iter().zip(&self.before).for_each(|(missing, before)| missing.restart(*before));
             self.holders.iter().for_each(|holders| holders.restart(1));
-            self.broken.reset();
+            self.loose.reset();
             let parity = self.parity;
             let other = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) & !1 | (parity ^ 1);
             self.nanos.iter().for_each(|nanos| nanos.store(other(nanos), Ordering::Relaxed));
@@ -263,6 +266,8 @@ impl<'env> Dag<'env> {
                 Some(group) => worker.continue_with_better(job, |newest| self.is_before(newest, group)),
                 None => worker.continue_with(job),
             }
+        } else if self.loose.is_any() {
+            self.loosen_more(worker);
         }
     }
 
@@ -362,17 +367,20 @@ impl<'env> Dag<'env> {
     /// The job of a part of a group, in the name of one that holds the part until now: one more holder of the group, and
     /// one more token of the run.
     pub(in crate::run::tasks) fn part(&self, group: u32, positions: Range<u32>) -> Job {
-        // The holders of the tasks of a broken group too: its owner may make one of them ready before the part is looked at.
-        let singles = if self.is_ordered(group) { index(positions.len()) } else { 0 };
-        self.holders[group as usize].expect_more(1 + singles);
+        self.holders[group as usize].expect_more(1);
+        self.take_token();
+        let target = self.within(std::mem::offset_of!(Self, parts));
+        Job { target, payload: word(positions.start, positions.end) }
+    }
+
+    /// Takes one more token of the run, in the name of one that has one.
+    fn take_token(&self) {
         let jobs = self.parts.group.expect("it was linked");
         #[expect(unsafe_code, reason = "a run lives as long as its tokens")]
         // SAFETY: whoever holds the part has a token of the run.
         unsafe {
             jobs.as_ref().tokens.take(1);
         }
-        let target = self.within(std::mem::offset_of!(Self, parts));
-        Job { target, payload: word(positions.start, positions.end) }
     }
 
     /// Where to cut the tasks that are left of a group in two, if that is possible: about in the middle, if they have no
@@ -397,6 +405,11 @@ impl<'env> Dag<'env> {
         start..self.ends[group as usize]
     }
 
+    /// The group of a position.
+    fn group_at(&self, position: u32) -> u32 {
+        index(self.ends.partition_point(|end| *end <= position))
+    }
+
     /// Queues all groups of a range but the first, then fires the first.
     fn fire<const HOMES: bool>(&self, first: u32, mut end: u32, run: &Run<'static>, worker: &Worker<'_>) {
         while end - first > 1 {
@@ -417,27 +430,22 @@ impl<'env> Dag<'env> {
             let nanos = &self.nanos[group as usize];
             nanos.store(nanos.load(Ordering::Relaxed) & !1 | (self.parity ^ 1), Ordering::Relaxed);
             self.finish_as::<HOMES>(group, run, worker);
-        } else if let Held::Ended(time) = self.hold(group, self.positions(group), true, run, worker) {
+        } else if let Held::Ended(time) = self.hold(group, self.positions(group), Kind::Whole, run, worker) {
             self.ended::<HOMES>(group, time, run, worker);
         }
     }
 
     /// Fires a part of a group.
     fn fire_part<const HOMES: bool>(&self, positions: Range<u32>, run: &Run<'static>, worker: &Worker<'_>) {
-        let group = index(self.ends.partition_point(|end| *end <= positions.start));
-        if self.is_ordered(group) {
-            self.break_open(group, positions, worker);
-            if self.arrives(group) {
-                self.ended::<HOMES>(group, None, run, worker);
-            }
-        } else if let Held::Ended(time) = self.hold(group, positions, false, run, worker) {
+        let group = self.group_at(positions.start);
+        if let Held::Ended(time) = self.hold(group, positions, Kind::Part, run, worker) {
             self.ended::<HOMES>(group, time, run, worker);
         }
     }
 
-    /// Fires a task of a broken group.
-    fn fire_single<const HOMES: bool>(&self, group: u32, position: u32, run: &Run<'static>, worker: &Worker<'_>) {
-        if let Held::Ended(time) = self.hold(group, position..position + 1, false, run, worker) {
+    /// Fires a task of a loose group.
+    fn fire_loosened<const HOMES: bool>(&self, group: u32, position: u32, run: &Run<'static>, worker: &Worker<'_>) {
+        if let Held::Ended(time) = self.hold(group, position..position + 1, Kind::Loose, run, worker) {
             self.ended::<HOMES>(group, time, run, worker);
         }
     }
@@ -448,7 +456,9 @@ impl<'env> Dag<'env> {
         // Relaxed: read when the run is over. Nobody else writes it any more in this run.
         let known = time.unwrap_or_else(|| (nanos.load(Ordering::Relaxed) >> 1).max(1));
         nanos.store(known << 1 | self.parity, Ordering::Relaxed);
-        self.finish_as::<HOMES>(group, run, worker);
+        if !self.loose.is_any() || !self.finish_loosely::<HOMES>(group, run, worker) {
+            self.finish_as::<HOMES>(group, run, worker);
+        }
     }
 }
 

@@ -48,11 +48,19 @@ pub(super) unsafe fn fire_part<const HOMES: bool>(target: NonNull<Target>, range
 }
 
 #[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
-pub(super) unsafe fn fire_single<const HOMES: bool>(target: NonNull<Target>, task: u64, worker: &Worker<'_>) {
+pub(super) unsafe fn fire_loosened<const HOMES: bool>(target: NonNull<Target>, task: u64, worker: &Worker<'_>) {
     // SAFETY: (1) the job's token keeps the run alive.
-    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, singles)) };
+    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, loosened)) };
     let (position, group) = split_word(task);
-    dag.fire_single::<HOMES>(group, position, run, worker);
+    dag.fire_loosened::<HOMES>(group, position, run, worker);
+}
+
+#[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
+pub(super) unsafe fn fire_stuck<const HOMES: bool>(target: NonNull<Target>, range: u64, worker: &Worker<'_>) {
+    // SAFETY: (1) the job's token keeps the run alive.
+    let (dag, run) = unsafe { of_target(target, std::mem::offset_of!(Dag<'_>, stuck)) };
+    let (start, end) = split_word(range);
+    dag.fire_stuck::<HOMES>(start..end, run, worker);
 }
 
 #[expect(unsafe_code, reason = "jobs reach the task graph by pointer")]
