@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use crate::plan::Data;
 use crate::plan::draft::{Draft, Mode, SlotAccess, SlotId};
+use crate::run::room::push;
 use crate::run::slot::{Gone, Slot};
 use private::Address;
 
@@ -47,8 +48,9 @@ struct Named<T> {
 }
 
 impl<T> Named<T> {
+    #[inline]
     fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<SlotAccess>) -> Result<Slot<T>, ForeignData> {
-        list.push(SlotAccess::new(self.slot, mode));
+        push(list, SlotAccess::new(self.slot, mode));
         slot_in(draft, self.graph, self.slot)
     }
 }
@@ -169,6 +171,7 @@ macro_rules! access {
 
         #[expect(private_interfaces, reason = "sealed: called by the graph")]
         impl<T: $($bound +)*> Access for $name<T> {
+            #[inline]
             fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<Address<T>, ForeignData> {
                 self.0.bind(draft, $mode, list).map(Address)
             }
@@ -226,6 +229,7 @@ macro_rules! tuples {
         #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
         #[expect(private_interfaces, reason = "sealed: called by the graph")]
         impl<$($access: Access),*> Access for ($($access,)*) {
+            #[inline]
             fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<Self::Slots, ForeignData> {
                 Ok(($(self.$place.bind(draft, list)?,)*))
             }

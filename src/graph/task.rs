@@ -26,7 +26,7 @@ impl<'env> Graph<'env> {
     /// writes the same data. A task that writes comes after all tasks before it that read or write the same data. Tasks
     /// without such a reason to wait may run at the same time.
     ///
-    /// To describe a task and plan it takes 100 to 350 ns and 15 to 75 bytes, by the number of its accesses, and the memory of
+    /// To describe a task and plan it takes 80 to 250 ns and 10 to 65 bytes, by the number of its accesses, and the memory of
     /// its closure and its result. To fire it takes a few nanoseconds if many are short, and some hundred if one is a job of
     /// its own.
     ///

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::draft::{Mode, NodeDraft, SlotId, Who, index};
 use crate::run::numbers::{Bits, Numbers};
+use crate::run::room::push;
 
 /// An access to a slot, in one word.
 #[derive(Clone, Copy, Debug)]
@@ -50,18 +51,18 @@ impl Accesses {
     /// Ends the accesses of a task.
     #[inline]
     pub(super) fn end_task(&mut self) {
-        let own = &self.list[self.end..];
-        if own.iter().any(|access| access.mode() != Mode::Read) {
-            for access in own.iter().filter(|access| access.mode() != Mode::Read) {
+        for access in &self.list[self.end..] {
+            if access.mode() != Mode::Read {
                 self.rewritten.set(access.slot().number());
                 self.consumes |= access.mode() == Mode::Consume;
             }
         }
         self.end = self.list.len();
-        self.ends.push(index(self.end));
+        push(&mut self.ends, index(self.end));
     }
 
     /// Panics if there are too many.
+    #[inline]
     pub(super) fn check(&self) {
         assert!(u32::try_from(self.list.len()).is_ok(), "fewer than 2^32 accesses");
     }
@@ -121,8 +122,8 @@ impl Accesses {
     }
 
     /// In program order, the records of tasks, and the access of something else that comes behind them, if one does.
-    pub(super) fn stretches(&self) -> impl Iterator<Item = (Range<u32>, Option<(Who, SlotAccess)>)> {
-        let others = self.others.iter().map(|(before, who, access)| (*before, Some((*who, *access))));
+    pub(super) fn stretches(&self) -> impl Iterator<Item = (Range<u32>, Option<(Who, &SlotAccess)>)> {
+        let others = self.others.iter().map(|(before, who, access)| (*before, Some((*who, access))));
         let mut begin = 0;
         others.chain([(index(self.ends.len()), None)]).map(move |(end, other)| {
             let records = begin..end;
@@ -136,20 +137,20 @@ impl Accesses {
     pub(super) fn of_tasks(&self, records: Range<u32>) -> impl Iterator<Item = (u32, &[SlotAccess])> {
         let ends = &self.ends[records.start as usize..records.end as usize];
         let mut begin = self.begin(records.start);
+        let mut left = &self.list[begin as usize..];
         records.zip(ends).map(move |(record, end)| {
-            let own = &self.list[begin as usize..*end as usize];
-            begin = *end;
+            let (own, behind) = left.split_at((*end - begin) as usize);
+            (left, begin) = (behind, *end);
             (record, own)
         })
     }
 
-    /// Calls `visit` with each task and its accesses, and with each access of something else, in program order.
-    #[inline]
-    pub(super) fn visit(&self, mut visit: impl FnMut(Who, &[SlotAccess])) {
-        for (records, other) in self.stretches() {
-            self.of_tasks(records).for_each(|(record, own)| visit(Who::Task(record), own));
-            other.iter().for_each(|(who, access)| visit(*who, std::slice::from_ref(access)));
-        }
+    /// Each task and its accesses, and each access of something else, in program order.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (Who, &[SlotAccess])> {
+        self.stretches().flat_map(|(records, other)| {
+            let tasks = self.of_tasks(records).map(|(record, own)| (Who::Task(record), own));
+            tasks.chain(other.map(|(who, access)| (who, std::slice::from_ref(access))))
+        })
     }
 }
 

@@ -303,6 +303,7 @@ impl<'env> Draft<'env> {
     }
 
     /// Adds the slot of the result of the task that is added next.
+    #[inline(always)] // the caller and these have more in common than they cost
     pub(crate) fn add_result<T: Send + 'env>(&mut self, op: usize) -> (SlotId, Slot<T>) {
         let (number, slot) = self.values.add_result(); // before anything counts it: it may find no memory, and panic
         self.slots.add(op, Some(index(self.records.len())));
@@ -337,6 +338,7 @@ impl<'env> Draft<'env> {
     }
 
     /// Adds a task, whose accesses are the last ones.
+    #[inline(always)]
     pub(crate) fn add_task<T: Fire + 'env>(&mut self, op: usize, record: T) {
         // All that may panic comes before the task is in the books.
         self.accesses.check();

@@ -469,12 +469,12 @@ fn looked_at(draft: &Draft<'_>) -> (Box<[u32]>, Box<[u32]>) {
 fn consumed_units(draft: &Draft<'_>) -> Box<[(u32, usize)]> {
     let mut units = Vec::new();
     if draft.accesses.consume() {
-        draft.accesses.visit(|who, own| {
-            let Who::Task(record) = who else { return };
+        for (who, own) in draft.accesses.in_order() {
+            let Who::Task(record) = who else { continue };
             let consumed = own.iter().filter(|access| access.mode() == Mode::Consume);
             let consumed = consumed.map(|access| access.slot().number()).filter(|slot| draft.values.is_unit(*slot));
             units.extend(consumed.map(|slot| (slot, draft.op_of_task(record))));
-        });
+        }
     }
     units.into()
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
+use std::ops::ControlFlow;
 
 use super::draft::{Draft, Mode, NodeDraft, SlotId, Who, index};
 use super::edges::Edges;
@@ -73,8 +74,8 @@ impl Picture {
                 fresh[atoms.in_slot(slot)].fill(true);
                 left[slot.index()] = index(atoms.in_slot(slot).len());
             }
-            let has_parts = !draft.parts.is_empty();
-            draft.accesses.visit(|who, own| {
+            let (has_parts, mut all) = (!draft.parts.is_empty(), left.iter().map(|left| *left as usize).sum::<usize>());
+            let _all_seen = draft.accesses.in_order().try_for_each(|(who, own)| {
                 for access in own {
                     let slot = access.slot();
                     let whole = if has_parts { atoms.whole_of(slot) } else { None }.unwrap_or(slot.index());
@@ -92,10 +93,12 @@ impl Picture {
                     };
                     found.push((index(whole), index(by)));
                     if access.mode() != Mode::Read {
-                        left[whole] -= index(own.iter().filter(|fresh| **fresh).count());
+                        let count = own.iter().filter(|fresh| **fresh).count();
+                        (left[whole], all) = (left[whole] - index(count), all - count);
                         own.fill(false);
                     }
                 }
+                if all == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
         }
         found.sort_unstable();

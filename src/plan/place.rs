@@ -292,13 +292,13 @@ impl<'a> Finder<'a> {
         for stage in draft.stages.iter().filter(|stage| stage.source.is_some()) {
             finder.kinds[stage.ops[0].0] = Kind::Source(Vec::new());
         }
-        draft.accesses.visit(|who, own| {
+        for (who, own) in draft.accesses.in_order() {
             if let Who::Stage { op, .. } = who
                 && let Kind::Source(all) = &mut finder.kinds[op as usize]
             {
                 all.extend_from_slice(own);
             }
-        });
+        }
         for (op, nodes) in memory {
             let node = nodes[0].filter(|first| nodes.iter().all(|node| *node == Some(*first)));
             finder.list[*op] = HomeAndWhy { node, why: Why::Memory };

@@ -43,6 +43,9 @@ fn loose_ends(draft: &Draft<'_>, found: &mut Found) {
 
 /// Finds tasks that access the same data twice, unless both accesses read.
 fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
+    if !draft.accesses.rewrite() {
+        return; // all only read
+    }
     let mut sorted: Vec<(Range<usize>, SlotId, Mode)> = Vec::new();
     for (record, own) in draft.accesses.of_tasks(0..index(draft.records.len())) {
         if own.len() < 2 || draft.parts.is_empty() && are_apart(own) {
@@ -69,11 +72,21 @@ fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
 /// Whether accesses are to data each of its own, if there are a few and no data is in parts.
 #[inline]
 fn are_apart(own: &[SlotAccess]) -> bool {
+    let mut seen = 0_u64; // a bit for each slot, or for several
+    let is_new = |access: &SlotAccess| {
+        let others = seen;
+        seen |= 1 << (access.slot().number() % 64);
+        others != seen
+    };
     match own {
         [one, other] => one.slot() != other.slot(),
-        _ if own.len() > FEW => false,
-        _ => own.iter().enumerate().all(|(at, one)| own[..at].iter().all(|other| other.slot() != one.slot())),
+        _ => own.iter().all(is_new) || own.len() <= FEW && are_apart_indeed(own),
     }
+}
+
+#[inline(never)]
+fn are_apart_indeed(own: &[SlotAccess]) -> bool {
+    own.iter().enumerate().all(|(at, access)| own[..at].iter().all(|other| other.slot() != access.slot()))
 }
 
 /// So many accesses are compared each with each.
@@ -98,15 +111,15 @@ fn consumed(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
             None => {}
         }
     };
-    draft.accesses.visit(|who, own| {
+    for (who, own) in draft.accesses.in_order() {
         let op = match who {
             Who::Task(record) => draft.op_of_task(record),
             Who::Joint(node) => draft.op_of(node as usize),
             Who::Stage { op, .. } => op as usize,
-            Who::Sink(_) => return, // a result is written once, before anything else
+            Who::Sink(_) => continue, // a result is written once, before anything else
         };
         own.iter().for_each(|one| access(op, one.slot(), one.mode()));
-    });
+    }
 }
 
 /// Finds accesses to data that is not there, because the block that makes it may be left out; or not again, because the block
@@ -137,15 +150,15 @@ fn across_blocks(draft: &Draft<'_>, blocks: &Blocks<'_>, found: &mut Found) {
             found.push((op, what));
         }
     };
-    draft.accesses.visit(|who, own| {
+    for (who, own) in draft.accesses.in_order() {
         let at = match who {
             Who::Task(record) => (draft.op_of_task(record), blocks.at(draft.nodes.of_task(record) as usize)),
             Who::Joint(node) => (draft.op_of(node as usize), blocks.at(node as usize)),
             Who::Stage { op, .. } => (op as usize, None),
-            Who::Sink(_) => return, // it makes a result, outside of blocks
+            Who::Sink(_) => continue, // it makes a result, outside of blocks
         };
         own.iter().for_each(|one| access(at, one.slot(), one.mode()));
-    });
+    }
 }
 
 /// Finds orders that cannot be kept.

@@ -1,5 +1,7 @@
 //! Lists of numbers, one for each of many things, in one vector.
 
+use super::room;
+
 /// A list of numbers for each of some things.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
@@ -11,10 +13,10 @@ pub(crate) struct Lists {
 impl Lists {
     /// Sorts pairs (thing, number) by thing.
     pub(crate) fn new(things: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
-        let mut first = vec![0_u32; things + 2];
+        let mut first = room::filled(0_u32, things + 2);
         pairs.clone().for_each(|(thing, _)| first[thing as usize + 2] += 1);
         (0..things).for_each(|thing| first[thing + 2] += first[thing + 1]);
-        let mut list = vec![0; first[things + 1] as usize];
+        let mut list = room::filled(0, first[things + 1] as usize);
         // While numbers come in, the place of the next one of a thing is at the place of the thing behind it.
         for (thing, number) in pairs {
             let place = &mut first[thing as usize + 1];
@@ -32,7 +34,13 @@ impl Lists {
 
     #[inline]
     pub(crate) fn of(&self, thing: u32) -> &[u32] {
-        &self.list[self.first[thing as usize] as usize..self.first[thing as usize + 1] as usize]
+        let end = self.first[thing as usize + 1]; // before the beginning, whose index is surely less
+        &self.list[self.first[thing as usize] as usize..end as usize]
+    }
+
+    /// Whether some list has a single number.
+    pub(crate) fn has_one_alone(&self) -> bool {
+        self.first.windows(2).any(|ends| ends[1] - ends[0] == 1)
     }
 
     /// The list of each thing.
@@ -126,11 +134,11 @@ pub(crate) struct Growing {
 const LOOKED_AT: usize = 8;
 
 impl Growing {
-    /// `room` is how many numbers there may be, as a rule.
-    pub(crate) fn new(things: usize, room: usize) -> Self {
-        let mut first = Vec::with_capacity(things + 1);
+    /// `numbers` is how many there may be, as a rule.
+    pub(crate) fn new(things: usize, numbers: usize) -> Self {
+        let mut first = room::list(things + 1);
         first.push(0);
-        let lists = Lists { first, list: Vec::with_capacity(room) };
+        let lists = Lists { first, list: room::list(numbers) };
         Self { lists, open: 0, begin: 0, things: index(things), late: Vec::new(), is_long: false }
     }
 
@@ -149,6 +157,7 @@ impl Growing {
     pub(crate) fn add_to_open(&mut self, number: u32) {
         let list = &mut self.lists.list;
         let own = &list[self.begin..];
+        #[expect(clippy::manual_contains, reason = "they are few: `contains` would look for many")]
         if own.len() > LOOKED_AT {
             self.is_long = true;
         } else if own.contains(&number) {
@@ -157,9 +166,17 @@ impl Growing {
         list.push(number);
     }
 
+    /// Opens the list behind the open one.
+    #[inline(always)]
+    pub(crate) fn open_next(&mut self) {
+        self.begin = self.lists.list.len();
+        self.lists.first.push(index(self.begin));
+        self.open += 1;
+    }
+
     /// Opens the list of a thing, if it is not behind that. Returns whether it is open.
     #[inline]
-    pub(crate) fn open(&mut self, thing: u32) -> bool {
+    fn open(&mut self, thing: u32) -> bool {
         if thing == self.open {
             return true;
         }

@@ -20,7 +20,7 @@
 //! | threads outside that start a run, feed it, and wait for what comes out | [`outside`] |
 //! | a run that can go nowhere | [`stall`] |
 //! | what is said of a run when it is over | [`outcome`]; what the seats did meanwhile, [`tally`]; names, [`names`] |
-//! | lists of millions of numbers in little memory | [`numbers`], [`lists`], [`few`] |
+//! | lists of millions of numbers in little memory | [`numbers`], [`lists`], [`few`]; in large pages, [`room`] |
 //!
 //! # Invariants
 //! * I1: every piece on its way is a job, is parked in a sequencer or queue, or is held at a gate.
@@ -39,6 +39,7 @@ pub(crate) mod names;
 pub(crate) mod numbers;
 mod outcome;
 pub(crate) mod outside;
+pub(crate) mod room;
 pub(crate) mod slot;
 mod stall;
 pub(crate) mod tally;

@@ -1,12 +1,16 @@
 //! What the user has said about operators by name: what they are called, where they run, what they come after.
 //!
 //! The graph, its handles and the plan share one [`Names`]. Handles may set names from any thread, and may still do so
-//! after the graph was planned; so everything here is under a lock.
+//! after the graph was planned; so everything here is under a lock, but for what counts operators. The thread that describes the
+//! graph counts them alone, and whoever asks for one has its number from there.
 
 use std::collections::HashMap;
 use std::panic::Location;
 
 use super::few::{ByAddress, Few};
+use super::numbers::Numbers;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::{AtomicU32, AtomicUsize};
 use crate::sync::{Mutex, new_number};
 
 /// The operators of a graph, by number: operator `n` is the one added as number `n`, from 0.
@@ -16,6 +20,10 @@ use crate::sync::{Mutex, new_number};
 pub(crate) struct Names {
     /// The number of the graph. No other graph of the process has it.
     graph: u64,
+    /// How many operators there are. Only the thread that describes the graph adds some.
+    count: AtomicU32,
+    /// The site of the last one, by its addresses, if the list need not know of another one there; else zeros.
+    last: [AtomicUsize; 2],
     list: Mutex<List>,
     /// Pairs of operators that the user ordered: the second comes after the first.
     after: Mutex<Vec<(usize, usize)>>,
@@ -38,8 +46,9 @@ pub(crate) enum Told {
 
 #[derive(Debug, Default)]
 struct List {
-    /// The site of each operator.
-    operators: Vec<u32>,
+    /// The site of each operator, plus its number: so adjacent operators of one site take no memory. The last ones may be missing
+    /// if they are of the same site.
+    operators: Numbers,
     sites: Few<Site>,
     /// The names that the user gave, by operator.
     names: HashMap<usize, Box<str>>,
@@ -52,26 +61,48 @@ type Site = (ByAddress<str>, ByAddress<Location<'static>>);
 
 impl List {
     fn site(&self, op: usize) -> (&'static str, &'static Location<'static>) {
-        let (method, location) = self.sites.get(self.operators[op]);
+        let op = number(op);
+        let (method, location) = self.sites.get(self.operators.at(op) - op);
         (method.0, location.0)
     }
 }
 
 impl Default for Names {
     fn default() -> Self {
-        let (list, after) = (Mutex::default(), Mutex::default());
-        Self { graph: new_number(), list, after, places: Mutex::default(), priorities: Mutex::default() }
+        Self {
+            graph: new_number(),
+            count: AtomicU32::new(0),
+            last: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            list: Mutex::default(),
+            after: Mutex::default(),
+            places: Mutex::default(),
+            priorities: Mutex::default(),
+        }
     }
 }
 
 impl Names {
     /// Adds an operator and returns its number. Until it is named, it is called after its method and source line.
+    #[inline]
     pub(crate) fn add(&self, method: &'static str, location: &'static Location<'static>) -> usize {
-        let mut list = self.list.lock();
-        let location = ByAddress(location);
-        let site = list.sites.number((ByAddress(method), location), location.address() / size_of::<usize>());
-        list.operators.push(site);
-        list.operators.len() - 1
+        let (op, site) = (self.count.load(Relaxed), (ByAddress(method), ByAddress(location)));
+        let [by_method, by_location] = &self.last;
+        if by_location.load(Relaxed) != site.1.address() || by_method.load(Relaxed) != site.0.address() {
+            self.add_site(op, site);
+        }
+        self.count.store(op + 1, Relaxed);
+        op as usize
+    }
+
+    /// Notes the site of an operator.
+    #[inline(never)]
+    fn add_site(&self, op: u32, site: Site) {
+        let List { operators, sites, .. } = &mut *self.list.lock();
+        let number = sites.number(site, site.1.address() / size_of::<usize>());
+        operators.go_on(op);
+        operators.push(Some(op.checked_add(number).expect("fewer than 2^32 operators and sites")));
+        let last = if operators.are_runs() { [site.0.address(), site.1.address()] } else { [0; 2] };
+        self.last.iter().zip(last).for_each(|(place, address)| place.store(address, Relaxed));
     }
 
     /// The number of the graph.
@@ -108,7 +139,7 @@ impl Names {
 
     /// How many operators there are.
     pub(crate) fn len(&self) -> usize {
-        self.list.lock().operators.len()
+        self.count.load(Relaxed) as usize
     }
 
     /// Notes where the user wants `op`. What was said last counts.
@@ -140,4 +171,9 @@ impl Names {
     pub(crate) fn edges(&self) -> Vec<(usize, usize)> {
         self.after.lock().clone()
     }
+}
+
+/// The number of an operator, as lists have it.
+fn number(op: usize) -> u32 {
+    u32::try_from(op).expect("fewer than 2^32 operators")
 }

@@ -1,12 +1,14 @@
 //! Lists of numbers and of bits, of which a graph may have millions.
 
+use super::room::push;
+
 /// Numbers or none, by index. Where they grow by one from index to index, as those of operators, tasks and data do, they take
 /// no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
     len: u32,
-    /// The number that the last run would go on with. There is none if there is no run.
-    next: Option<u32>,
+    /// The number that the last run would go on with, plus one. 0: there is no run.
+    next: u64,
     /// Where one number is not the one before plus one; empty if `list` has them all.
     runs: Vec<Run>,
     list: Vec<u32>,
@@ -35,10 +37,10 @@ impl Numbers {
     #[inline]
     pub(crate) fn push(&mut self, number: Option<u32>) {
         let number = number.unwrap_or(NONE);
-        if self.next != Some(number) {
+        if self.next != u64::from(number) + 1 {
             self.push_other(number);
         } else if number != NONE {
-            self.next = Some(number + 1);
+            self.next += 1;
         }
         self.len += 1;
     }
@@ -47,15 +49,28 @@ impl Numbers {
         if self.list.is_empty() {
             let len = self.len as usize;
             if (self.runs.len() + 1) * SHORT <= len.max(SHORT * SHORT) {
-                self.next = Some(if number == NONE { NONE } else { number + 1 });
+                self.next = u64::from(number) + if number == NONE { 1 } else { 2 };
                 return self.runs.push(Run { first: self.len, number });
             }
             self.list = (0..self.len).map(|index| self.at(index)).collect();
-            (self.runs, self.next) = (Vec::new(), None);
+            (self.runs, self.next) = (Vec::new(), 0);
         }
-        self.list.push(number);
+        push(&mut self.list, number);
     }
 
+    /// Whether there is a run. It goes on at any index behind those that were pushed.
+    pub(crate) fn are_runs(&self) -> bool {
+        self.next != 0
+    }
+
+    /// Lets the last run go on up to this index.
+    pub(crate) fn go_on(&mut self, len: u32) {
+        debug_assert!(self.are_runs() || len == self.len, "a list has all numbers");
+        self.next += u64::from(len - self.len);
+        self.len = len;
+    }
+
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
@@ -66,6 +81,7 @@ impl Numbers {
         match &self.runs[..] {
             [] => self.list[index as usize],
             [run] => run.at(index),
+            [run, next, ..] if index < next.first => run.at(index),
             runs => runs[runs.partition_point(|run| run.first <= index) - 1].at(index),
         }
     }
@@ -91,12 +107,19 @@ impl Numbers {
 pub(crate) struct Bits(Vec<u64>);
 
 impl Bits {
+    #[inline]
     pub(crate) fn set(&mut self, index: u32) {
-        let word = index as usize / 64;
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
+        let (word, bit) = (index as usize / 64, 1 << (index % 64));
+        match self.0.get_mut(word) {
+            Some(word) => *word |= bit,
+            None => self.set_behind(word, bit),
         }
-        self.0[word] |= 1 << (index % 64);
+    }
+
+    #[cold]
+    fn set_behind(&mut self, word: usize, bit: u64) {
+        self.0.resize(word + 1, 0);
+        self.0[word] = bit;
     }
 
     #[inline]

@@ -22,6 +22,7 @@ use bumpalo::Bump;
 
 use super::flow::supply::MemoryRange;
 use super::numbers::Numbers;
+use super::room::push;
 use crate::sync::UnsafeCell;
 use crate::unwind;
 
@@ -230,7 +231,7 @@ impl<'env> Values<'env> {
         let held = NonNull::from(self.arena.alloc(Held(UnsafeCell::new(value))));
         let number = index(self.places.len());
         self.places.push(Some(index(self.list.len())));
-        self.list.push(held);
+        push(&mut self.list, held as NonNull<dyn AnySlot + 'env>);
         if std::mem::needs_drop::<T>() {
             self.to_drop.push(number);
         }
@@ -258,7 +259,15 @@ impl<'env> Values<'env> {
     #[expect(unsafe_code, reason = "slots are kept without their types")]
     #[inline]
     pub(crate) unsafe fn slot<T>(&self, number: u32) -> Slot<T> {
-        Slot(self.places.get(number).map(|place| self.list[place as usize].cast()))
+        if self.list.is_empty() {
+            return Slot(None);
+        }
+        Slot(self.place(number).map(NonNull::cast))
+    }
+
+    #[inline(never)]
+    fn place(&self, number: u32) -> Option<NonNull<dyn AnySlot + 'env>> {
+        self.places.get(number).map(|place| self.list[place as usize])
     }
 
     /// The slots at these addresses, each with what is said of it.

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use super::draft::{Draft, Mode, NodeDraft, SlotAccess, Who, index};
 use crate::run::lists::{Growing, Lists};
+use crate::run::room::{filled, push};
 use atoms::Atoms;
 use blocks::Blocks;
 
@@ -64,7 +65,7 @@ impl Readers {
     fn push(&mut self, node: u32, list: u32) -> u32 {
         let entry = (node, list);
         let Some(free) = (self.free as usize).checked_sub(1) else {
-            self.entries.push(entry);
+            push(&mut self.entries, entry);
             return index(self.entries.len());
         };
         let place = self.free;
@@ -72,14 +73,10 @@ impl Readers {
         place
     }
 
-    /// The nodes of a list.
-    fn of(&self, list: u32) -> impl Iterator<Item = u32> {
-        let mut next = list;
-        std::iter::from_fn(move || {
-            let (node, rest) = self.entries[(next as usize).checked_sub(1)?];
-            next = rest;
-            Some(node)
-        })
+    /// The first node of a list, and the rest of that, if it has one.
+    #[inline]
+    fn first(&self, list: u32) -> Option<(u32, u32)> {
+        Some(self.entries[(list as usize).checked_sub(1)?])
     }
 
     /// Frees the entries of a list, which is not used any more.
@@ -153,7 +150,7 @@ impl Finder<'_> {
         self.edges.add(self.blocks.as_ref(), from, to);
     }
 
-    /// As [`add`](Self::add). `PLAIN`: there are only tasks, and `to` is the last one that was opened.
+    /// As [`add`](Self::add). `PLAIN`: there are only tasks, and the list of `to` is open.
     #[inline(always)]
     fn add_to<const PLAIN: bool>(&mut self, from: u32, to: u32) {
         if !PLAIN {
@@ -165,9 +162,12 @@ impl Finder<'_> {
     }
 
     /// The node `to` comes after the readers of an atom.
-    #[inline(never)]
-    fn add_readers(&mut self, [_, readers]: Atom, to: u32) {
-        self.readers.of(readers).for_each(|reader| self.edges.add(self.blocks.as_ref(), reader, to));
+    fn add_readers<const PLAIN: bool>(&mut self, [_, readers]: Atom, to: u32) {
+        let mut next = readers;
+        while let Some((reader, rest)) = self.readers.first(next) {
+            self.add_to::<PLAIN>(reader, to);
+            next = rest;
+        }
     }
 
     /// Nodes that come after all of these, for the node `at` to wait for. Each is in the innermost block that has all that it
@@ -207,7 +207,7 @@ impl Finder<'_> {
                 self.add_to::<PLAIN>(writer, start);
             }
             if !reads && has_readers {
-                self.add_readers(*atom, start);
+                self.add_readers::<PLAIN>(*atom, start);
             }
         }
         if reads {
@@ -239,7 +239,7 @@ impl Finder<'_> {
             whole.written.iter().for_each(|written| self.add(*written, start));
             if !reads {
                 self.readers_of(whole, start).iter().for_each(|read| self.add(*read, start));
-                atoms.iter().for_each(|atom| self.add_readers(*atom, start));
+                atoms.iter().for_each(|atom| self.add_readers::<false>(*atom, start));
             }
         }
         if reads {
@@ -273,7 +273,7 @@ impl<'a> Accessed<'a> {
     fn new(draft: &'a Draft<'_>) -> Self {
         let atoms = Atoms::of(draft);
         let may_change = draft.accesses.rewrite() || !draft.parts.is_empty();
-        let states = vec![[0; 2]; if may_change { atoms.count() } else { 0 }];
+        let states = filled([0; 2], if may_change { atoms.count() } else { 0 });
         Self { draft, atoms, states, wholes: HashMap::new() }
     }
 
@@ -283,11 +283,11 @@ impl<'a> Accessed<'a> {
         let draft = self.draft;
         for (record, own) in draft.accesses.of_tasks(records) {
             let node = if PLAIN { record } else { draft.nodes.of_task(record) };
-            if PLAIN {
-                finder.edges.before.open(node);
-            }
             for access in own {
                 self.add::<PLAIN>(finder, (Some(node), node), *access);
+            }
+            if PLAIN {
+                finder.edges.before.open_next();
             }
         }
     }
@@ -297,11 +297,11 @@ impl<'a> Accessed<'a> {
     fn add<const PLAIN: bool>(&mut self, finder: &mut Finder<'_>, span: (Option<u32>, u32), access: SlotAccess) {
         let (slot, reads) = (access.slot(), access.mode() == Mode::Read);
         let whole = || if PLAIN { None } else { self.atoms.whole_of(slot) };
-        let nodes = &self.draft.nodes;
-        let maker = self.draft.slots.maker(slot).map(|record| if PLAIN { record } else { nodes.of_task(record) });
+        let draft = self.draft;
+        let maker = || draft.slots.maker(slot).map(|record| if PLAIN { record } else { draft.nodes.of_task(record) });
         if !self.draft.accesses.is_rewritten(slot) && whole().is_none() {
             // Nobody waits for those who read it.
-            if let (Some(maker), Some(start)) = (maker, span.0) {
+            if let (Some(maker), Some(start)) = (maker(), span.0) {
                 finder.add_to::<PLAIN>(maker, start);
             }
             return;
@@ -311,8 +311,8 @@ impl<'a> Accessed<'a> {
             None => {
                 let at = if PLAIN { slot.index() } else { self.atoms.in_slot(slot).start };
                 let atom = &mut self.states[at];
-                if let ([0, _], Some(maker)) = (*atom, maker) {
-                    atom[0] = maker + 1;
+                if atom[0] == 0 {
+                    atom[0] = maker().map_or(0, |maker| maker + 1);
                 }
                 finder.access::<PLAIN>(access, atom);
             }
@@ -343,7 +343,7 @@ impl Edges {
                 accessed.add_tasks::<false>(&mut finder, records);
             }
             if let Some((who, access)) = other {
-                accessed.add::<false>(&mut finder, span(draft, who), access);
+                accessed.add::<false>(&mut finder, span(draft, who), *access);
             }
         }
         let Finder { edges: mut found, blocks, .. } = finder;

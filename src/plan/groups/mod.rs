@@ -15,6 +15,7 @@
 //!
 //! Every pass takes time in proportion to tasks and edges.
 
+mod chains;
 mod cuts;
 
 use std::cmp::Reverse;
@@ -27,9 +28,11 @@ use super::edges::Edges;
 use super::grouping::Grouping;
 use crate::run::lists::Lists;
 use crate::run::numbers::Numbers;
+use crate::run::room;
 use crate::run::tasks::block::Block;
 use crate::run::tasks::parts::{DagParts, Home, Joint, TaskAt, Tasks};
 use crate::run::tasks::record::Records;
+use chains::{Chains, Level};
 
 /// What waits and is waited for: the nodes of a graph, then joins, and behind these its stages, if there are streams that wait
 /// for tasks. A stage stands for the time at which it has ended.
@@ -116,119 +119,6 @@ impl Ranks {
     }
 }
 
-/// Chains of tasks; joints and stages are chains of their own, without tasks.
-struct Chains {
-    /// The chain of each rank, and whether it begins with that.
-    of: Vec<u32>,
-    list: Vec<Chain>,
-    levels: Vec<Level>,
-}
-
-struct Chain {
-    level: u32,
-    /// How many tasks it has; then the position of its first one ([`Chains::place`]).
-    tasks: u32,
-}
-
-/// Set in [`Chains::of`] where a chain begins.
-const BEGINS: u32 = 1 << 31;
-
-impl Chains {
-    /// `are_alike` tells of a task and the one before whether they may be in one group.
-    fn new(
-        before: &Lists,
-        is_task: impl Fn(u32) -> bool,
-        are_alike: impl Fn(u32, u32) -> bool,
-        grouping: Grouping,
-    ) -> Self {
-        let ranks = before.len();
-        assert!(ranks < BEGINS as usize, "fewer than 2^31 tasks");
-        // A bit for each rank that waits for this one, and no more than fit.
-        let mut after = vec![0_u8; ranks];
-        before.all().iter().for_each(|from| after[*from as usize] = after[*from as usize] << 1 | 1);
-        let mut chains = Self { of: Vec::with_capacity(ranks), list: Vec::with_capacity(ranks), levels: Vec::new() };
-        for (rank, own) in (0..).zip(before.iter()) {
-            let is_task_here = is_task(rank);
-            let (chain, begins) = match own {
-                [from]
-                    if grouping == Grouping::Auto
-                        && is_task_here
-                        && after[*from as usize] == 1
-                        && is_task(*from)
-                        && are_alike(*from, rank) =>
-                {
-                    (chains.chain(*from), 0)
-                }
-                _ => {
-                    let level = |from: &u32| chains.list[chains.chain(*from) as usize].level + 1;
-                    let level = own.iter().map(level).fold(0, u32::max);
-                    let chain = index(chains.list.len());
-                    chains.list.push(Chain { level, tasks: 0 });
-                    (chain, BEGINS)
-                }
-            };
-            chains.of.push(chain | begins);
-            let own = &mut chains.list[chain as usize];
-            own.tasks += u32::from(is_task_here);
-            let at = own.level as usize;
-            if at == chains.levels.len() {
-                chains.levels.push(Level { end: 0, is_mixed: false, is_plain: true });
-            }
-            let level = &mut chains.levels[at];
-            level.end += u32::from(is_task_here);
-            level.is_mixed |= !is_task_here;
-            level.is_plain &= begins != 0;
-        }
-        chains
-    }
-
-    fn chain(&self, rank: u32) -> u32 {
-        self.of[rank as usize] & !BEGINS
-    }
-
-    fn begins(&self, rank: u32) -> bool {
-        self.of[rank as usize] & BEGINS != 0
-    }
-
-    /// Finds the position of the first task of each chain. `sort` sorts the chains of a level, if they have an order.
-    fn place(&mut self, sort: Option<impl Fn(&mut [u32])>) {
-        let mut end = 0;
-        let mut next: Vec<u32> = Vec::with_capacity(self.levels.len());
-        for level in &mut self.levels {
-            next.push(end);
-            end += level.end;
-            level.end = end;
-        }
-        let mut put = |chain: &mut Chain| {
-            let place = &mut next[chain.level as usize];
-            (chain.tasks, *place) = (*place, *place + chain.tasks);
-        };
-        match sort {
-            None => self.list.iter_mut().for_each(put),
-            Some(sort) => {
-                let of_level = |(number, chain): (u32, &Chain)| (chain.level, number);
-                let (first, mut list) = Lists::new(self.levels.len(), (0..).zip(&self.list).map(of_level)).into_parts();
-                for own in first.windows(2) {
-                    let own = &mut list[own[0] as usize..own[1] as usize];
-                    sort(own);
-                    own.iter().for_each(|chain| put(&mut self.list[*chain as usize]));
-                }
-            }
-        }
-    }
-}
-
-/// Chains that wait for each other in no way.
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    /// Behind the position of the last task; until these are known, how many tasks there are.
-    end: u32,
-    /// Whether there are joints or stages too.
-    is_mixed: bool,
-    /// Whether each task is a chain.
-    is_plain: bool,
-}
-
 /// What all tasks of a group have in common: home, block and priority.
 type Alike = (Home, Option<usize>, i32);
 
@@ -282,16 +172,19 @@ impl Shape {
         let tasks = || (0..count).filter_map(|rank| Some((rank, record(rank)?)));
         let home = |rank: u32| said.home?(draft.op_of_task(record(rank)?));
         let are_alike = |from: u32, to: u32| said.home.is_none() || home(from) == home(to);
-        let mut chains = Chains::new(&before, |rank| record(rank).is_some(), are_alike, grouping);
+        let mut chains = match &records {
+            None => Chains::new(&before, |_| true, are_alike, grouping),
+            Some(records) => Chains::new(&before, |rank| records[rank as usize].is_some(), are_alike, grouping),
+        };
 
         let named = draft.names.priorities();
         let has_priorities = !named.is_empty();
         let (mut alike, mut kinds) = (vec![(None, None, 0)], Vec::new());
         let mut of_chains: Vec<u32> = Vec::new();
         if said.home.is_some() || said.blocks.is_some() || has_priorities {
-            let mut of: Vec<Alike> = vec![(None, None, i32::MIN); chains.list.len()];
+            let mut of: Vec<Alike> = vec![(None, None, i32::MIN); before.len()];
             for (rank, record) in tasks() {
-                let (home, block, priority) = &mut of[chains.chain(rank) as usize];
+                let (home, block, priority) = &mut of[chains.of(rank) as usize];
                 if chains.begins(rank) {
                     *home = said.home.and_then(|of| of(draft.op_of_task(record)));
                     *block = said.blocks.as_ref().and_then(|of| of[ranks.vertex(rank) as usize]);
@@ -305,21 +198,16 @@ impl Shape {
             alike = numbers.into_keys().collect();
             kinds = vec![0; nodes.tasks()];
             for (rank, record) in tasks() {
-                kinds[record as usize] = of_chains[chains.chain(rank) as usize];
+                kinds[record as usize] = of_chains[chains.of(rank) as usize];
             }
         }
         let has_kinds = !kinds.is_empty();
         let sort = has_kinds.then_some(|own: &mut [u32]| own.sort_by_key(|chain| of_chains[*chain as usize]));
-        chains.place(sort);
-        let Chains { of, list, levels } = &mut chains;
-        let mut order = vec![TaskAt::default(); nodes.tasks()];
-        for (rank, of) in (0..).zip(of) {
-            let Some(record) = record(rank) else { continue };
-            let place = &mut list[(*of & !BEGINS) as usize].tasks;
-            order[*place as usize] = TaskAt::new(record, *of & BEGINS != 0);
-            *place += 1;
-        }
-        let levels = std::mem::take(levels);
+        let order = match &records {
+            None => chains.order(nodes.tasks(), Some, sort),
+            Some(_) => chains.order(nodes.tasks(), record, sort),
+        };
+        let levels = chains.into_levels();
         let (joints, ends) = joints(draft, joins, &ranks);
         let tasks = Tasks { order, ops: Numbers::default(), ranks: of_records, before };
         (Self { grouping, workers, seats, levels, kinds, alike, has_priorities, joints }, tasks, ends)
@@ -361,24 +249,17 @@ impl Shape {
                 own.sort_by_key(kind);
             }
         }
-        let mut group_of = vec![0_u32; tasks.before.len()];
-        let mut begin = 0;
-        for (group, end) in (0..).zip(&ends) {
-            let own = &tasks.order[begin..*end as usize];
-            begin = *end as usize;
-            own.iter().for_each(|task| group_of[tasks.rank(*task) as usize] = group);
-        }
+        // What each group or joint waits for, each once. What a task waits for stands before it.
+        let nodes = ends.len() + self.joints.len();
+        let mut group_of = room::filled(u32::MAX, tasks.before.len());
         for (joint, (rank, _)) in (ends.len()..).zip(&self.joints) {
             group_of[*rank as usize] = index(joint);
         }
-
-        // What each group or joint waits for, each once.
-        let nodes = ends.len() + self.joints.len();
         let mut seen = vec![u32::MAX; nodes];
         let (mut first, mut list) = (Vec::with_capacity(nodes + 1), Vec::new());
         first.push(0);
-        let mut link = |to: u32, rank: u32, list: &mut Vec<u32>| {
-            seen[to as usize] = to;
+        let mut link = |to: u32, rank: u32, group_of: &[u32], list: &mut Vec<u32>| {
+            seen[to as usize] = to; // it does not wait for itself
             for from in tasks.before.of(rank).iter().map(|from| group_of[*from as usize]) {
                 if seen[from as usize] != to {
                     seen[from as usize] = to;
@@ -388,14 +269,17 @@ impl Shape {
         };
         let mut begin = 0;
         for (group, end) in (0..).zip(&ends) {
-            let own = &tasks.order[begin..*end as usize];
+            for task in &tasks.order[begin..*end as usize] {
+                let rank = tasks.rank(*task);
+                group_of[rank as usize] = group;
+                link(group, rank, &group_of, &mut list);
+            }
             begin = *end as usize;
-            own.iter().for_each(|task| link(group, tasks.rank(*task), &mut list));
             first.push(index(list.len()));
         }
         for (number, (rank, joint)) in (ends.len()..).zip(&self.joints) {
             if !matches!(joint, Joint::End) {
-                link(index(number), *rank, &mut list); // a stage finishes its end
+                link(index(number), *rank, &group_of, &mut list); // a stage finishes its end
             }
             first.push(index(list.len()));
         }

@@ -17,6 +17,7 @@ use bumpalo::Bump;
 use super::parts::TaskAt;
 use super::span::Cursor;
 use crate::run::few::{ByAddress, Few};
+use crate::run::room::{self, push};
 use crate::run::slot::Gone;
 use crate::unwind;
 
@@ -37,6 +38,12 @@ pub(crate) struct Kind {
     torn: unsafe fn(NonNull<u8>, &mut Gone),
     /// Drops a record. If its drop panics, the panic is swallowed. None: there is nothing to drop.
     drop: Option<unsafe fn(NonNull<u8>)>,
+}
+
+/// By what kinds are found: another number for each of adjacent ones.
+fn hint(kind: ByAddress<Kind>) -> usize {
+    const { assert!(size_of::<Kind>() >= 32) };
+    kind.address() / 32
 }
 
 /// A task with its types.
@@ -131,7 +138,7 @@ impl<'env> Records<'env> {
     #[inline]
     pub(crate) fn add<T: Fire + 'env>(&mut self, record: T) {
         let kind = ByAddress(KindOf::<T>::KIND);
-        let number = self.kinds.number(kind, kind.address() / size_of::<Kind>());
+        let number = self.kinds.number(kind, hint(kind));
         let number = u16::try_from(number).expect("fewer than 2^16 types of tasks");
         let place = self.place(Layout::new::<T>());
         #[expect(unsafe_code, reason = "records are kept without their types")]
@@ -139,8 +146,8 @@ impl<'env> Records<'env> {
         unsafe {
             place.cast::<T>().write(record);
         }
-        self.list.push(place);
-        self.of.push(number);
+        push(&mut self.list, place);
+        push(&mut self.of, number);
     }
 
     /// A place for a record.
@@ -163,10 +170,13 @@ impl<'env> Records<'env> {
 
     #[cold]
     fn place_in_other_block(&mut self, layout: Layout) -> NonNull<u8> {
-        let bytes = self.block.max(layout.size());
-        self.block = (2 * bytes).clamp(*BLOCKS.start(), *BLOCKS.end());
+        let least = self.block.max(layout.size());
+        self.block = (2 * least).clamp(*BLOCKS.start(), *BLOCKS.end());
+        // What is left in the arena's last piece, if that is more. Pieces grow with the arena.
+        let bytes = least.max(self.arena.chunk_capacity().saturating_sub(layout.align()));
         let block = Layout::from_size_align(bytes, layout.align()).expect("it is larger, or has been in memory");
         (self.next, self.left) = (self.arena.alloc_layout(block), bytes);
+        room::ask(self.next, bytes);
         self.place(layout)
     }
 
@@ -267,7 +277,7 @@ impl<'env> Code<'env> {
         let ends = rows.iter().skip(1).map(|row| row.start).chain([self.len]);
         for (row, end) in rows.iter().zip(ends) {
             let kind = ByAddress(row.kind);
-            let kind = records.kinds.number(kind, kind.address() / size_of::<Kind>());
+            let kind = records.kinds.number(kind, hint(kind));
             for position in row.start..end {
                 let record = order[position as usize].record() as usize;
                 records.list[record] = row.at(position);
@@ -365,7 +375,10 @@ fn moved(records: &Records<'_>, order: &[TaskAt], rows: &mut [Row]) -> Bump {
     let ends = rows.iter().skip(1).map(|row| row.start).chain([len]);
     let layouts = rows.iter().map(|row| (row.kind.layout, row.start));
     let bytes = layouts.zip(ends).map(|((layout, start), end)| layout.size() * (end - start) as usize + layout.align());
-    let arena = Bump::with_capacity(bytes.sum());
+    let bytes = bytes.sum();
+    let mut arena = Bump::with_capacity(bytes);
+    room::ask(arena.alloc_layout(Layout::array::<u8>(bytes).expect("they were in memory before")), bytes);
+    arena.reset();
     // The arena gives out memory from its end on. So the last row comes first, and addresses grow with positions.
     let mut end = len;
     for row in rows.iter_mut().rev() {
