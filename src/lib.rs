@@ -47,7 +47,9 @@ pub use error::{
     BuildError, Closed, Defect, Error, MemoryError, MemoryErrorKind, PoolError, PoolErrorKind, RunError, RunErrorKind,
     TopologyError, TopologyErrorKind,
 };
-pub use graph::{Block, Graph, Keyed, OnStall, Part, Retry, Stream, Table, Windowed, Windows, reads};
+pub use graph::{
+    Block, Graph, Keyed, OnStall, Part, Retry, Stream, Table, Tile, TileMut, TileRef, Tiles, Windowed, Windows, reads,
+};
 pub use operators::apply::Operator;
 pub use operators::copied::Reference;
 pub use operators::sum_by_key::ExactSum;
@@ -77,7 +79,9 @@ pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, 
 /// # Ok::<(), millstream::Error>(())
 /// ```
 pub mod access {
-    pub use crate::graph::{Access, AccessAt, Consume, Many, Read, ReadPart, Reads, Values, Write, WritePart};
+    pub use crate::graph::{
+        Access, AccessAt, Consume, Many, Read, ReadPart, ReadTile, Reads, Values, Write, WritePart, WriteTile,
+    };
 }
 
 /// The iterators of a [`Table`].

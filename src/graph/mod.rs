@@ -17,6 +17,7 @@ mod retry;
 mod stream;
 mod table;
 mod task;
+mod tiles;
 mod unfold;
 mod windows;
 
@@ -34,6 +35,7 @@ pub use retry::Retry;
 pub use stream::{OnStall, Stream};
 pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries, partition, value_of};
 pub use table::{IntoIter, Iter, Table};
+pub use tiles::{ReadTile, Tile, TileMut, TileRef, Tiles, WriteTile};
 pub use windows::{Windowed, Windows};
 
 use crate::error::{BuildError, Error};

@@ -4,17 +4,18 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::Location;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::Graph;
 use super::access::{Access, AccessAt, ForeignData, private, slot_of, there};
-use crate::plan::draft::{Draft, Mode, SlotAccess, SlotId, Torn};
+use crate::plan::draft::{Draft, Mode, SlotAccess, SlotId, Tiling, Torn};
 use crate::plan::{Data, Place};
 use crate::run::slot::{Gone, Slot};
 
 impl<'env> Graph<'env> {
     /// Cuts data into parts of `len` items each; the last one has what is left. Tasks access a part by
-    /// [`read`](Part::read) or [`write`](Part::write), and get a slice.
+    /// [`read`](Part::read) or [`write`](Part::write), and get a slice. [`tiles`](Self::tiles) cuts a matrix.
     ///
     /// Tasks on different parts may run at the same time. An access to the whole waits for the accesses to all parts before
     /// it, and those after it wait for it. Data may be cut in several ways: parts that overlap exclude each other.
@@ -42,181 +43,263 @@ impl<'env> Graph<'env> {
     #[must_use]
     #[track_caller]
     pub fn chunks<T: Send + 'env>(&self, data: &Data<Vec<T>>, len: usize) -> Vec<Part<T>> {
-        let location = Location::caller();
+        let tiling = |items: usize| match len {
+            0 => Err("chunks(0): parts have at least 1 item".to_owned()),
+            _ => Ok((items > 0).then(|| Tiling::ranges(items, len))),
+        };
+        let parts = self.cut(data, tiling, ["chunks", "chunk"], Location::caller(), |name, items, _| {
+            (items.clone(), format!("{name}[{}..{}]", items.start, items.end))
+        });
+        let mut parts = parts.unwrap_or_default();
+        if let Some(last) = parts.last_mut() {
+            last.items.end = usize::MAX;
+        }
+        parts.into_iter().map(Part).collect()
+    }
+
+    /// Cuts data. `tiling` is told how many items there are, and says how they are cut; None: there are none; an error: what is
+    /// wrong. `each` is told the name of the data, and the rows and columns of a part, and says what it is, and its name. The
+    /// error is a defect that was noted. `methods` are the operators: that which cuts, and that which each part is.
+    pub(super) fn cut<T: Send + 'env, I>(
+        &self,
+        data: &Data<Vec<T>>,
+        tiling: impl FnOnce(usize) -> Result<Option<Tiling>, String>,
+        [method, part]: [&'static str; 2],
+        location: &'static Location<'static>,
+        each: impl Fn(&str, Range<usize>, Range<usize>) -> (I, String),
+    ) -> Result<Vec<Piece<T, I>>, String> {
         let mut draft = self.draft.borrow_mut();
-        let whole = match slot_of(&draft, data) {
-            Ok(whole) if draft.is_given(data.slot) && len > 0 => whole,
-            other => {
-                let what = match other {
-                    Err(ForeignData) => "it cuts data of another graph".to_owned(),
-                    Ok(_) if len == 0 => "chunks(0): parts have at least 1 item".to_owned(),
-                    Ok(_) => format!("it cuts '{}', whose length is not known before a run", self.names.get(data.op())),
-                };
-                draft.defect(self.names.add("chunks", location), what);
-                return Vec::new();
+        let name = || self.names.get(data.op());
+        let tiling = match slot_of(&draft, data) {
+            Err(ForeignData) => Err("it cuts data of another graph".to_owned()),
+            Ok(_) if !draft.is_given(data.slot) => {
+                Err(format!("it cuts '{}', whose length is not known before a run", name()))
+            }
+            Ok(whole) => {
+                #[expect(unsafe_code, reason = "nothing runs")]
+                // SAFETY: (1) the graph is being described: nothing runs.
+                let items = unsafe { whole.read() }.map_or(0, Vec::len);
+                tiling(items)
             }
         };
-        #[expect(unsafe_code, reason = "nothing runs")]
-        // SAFETY: (1) the graph is being described: nothing runs.
-        let items = unsafe { whole.read() }.map_or(0, Vec::len);
-        let name = self.names.get(data.op());
-        let mut add = |start: usize| {
-            let end = if items - start > len { start + len } else { usize::MAX };
-            let op = self.names.add("chunk", location);
-            let slot = draft.add_part(data.slot, start..end, op);
-            let part =
-                Data::new(Arc::clone(&self.names), slot, op).named(&format!("{name}[{start}..{}]", end.min(items)));
-            Part { part, whole: data.slot, items: start..end, marker: PhantomData }
+        let tiling = match tiling {
+            Ok(Some(tiling)) => tiling,
+            Ok(None) => return Ok(Vec::new()),
+            Err(what) => {
+                draft.defect(self.names.add(method, location), &what);
+                return Err(what);
+            }
         };
-        (0..items).step_by(len).map(&mut add).collect()
+        let name = name();
+        let ops: Vec<usize> = tiling.parts().map(|_| self.names.add(part, location)).collect();
+        let slots = draft.cut(data.slot, tiling, ops.iter().copied());
+        let pieces = tiling.parts().zip(ops.into_iter().zip(slots)).map(|((rows, columns), (op, slot))| {
+            let (items, name) = each(&name, rows, columns);
+            let part = Data::new(Arc::clone(&self.names), slot, op).named(&name);
+            Piece { part, whole: data.slot, items, marker: PhantomData }
+        });
+        Ok(pieces.collect())
+    }
+}
+
+/// A part of data. `I` says which items it has.
+pub(super) struct Piece<T, I> {
+    /// The part as data: its name, its place, and whether a task has stopped while it wrote it.
+    part: Data<Torn>,
+    whole: SlotId,
+    items: I,
+    marker: PhantomData<fn(T) -> T>,
+}
+
+impl<T, I: Clone> Piece<T, I> {
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { part: self.part.named(name), ..self }
+    }
+
+    pub(super) fn place(self, place: Place<'_>) -> Self {
+        Self { part: self.part.place(place), ..self }
+    }
+
+    pub(super) fn bind(
+        &self,
+        draft: &Draft<'_>,
+        mode: Mode,
+        list: &mut Vec<SlotAccess>,
+    ) -> Result<PieceAt<T, I>, ForeignData> {
+        let torn = slot_of(draft, &self.part)?;
+        list.push(SlotAccess::new(self.part.slot, mode));
+        #[expect(unsafe_code, reason = "slots are kept without their types")]
+        // SAFETY: (1) the part was made with a handle of this slot, and handles are invariant in `T`.
+        let whole = unsafe { draft.slot(self.whole) };
+        Ok(PieceAt { whole, torn, items: self.items.clone() })
+    }
+}
+
+impl<T, I: Clone> Clone for Piece<T, I> {
+    fn clone(&self) -> Self {
+        Self { part: self.part.clone(), items: self.items.clone(), ..*self }
+    }
+}
+
+impl<T, I> fmt::Debug for Piece<T, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.part.fmt(f)
+    }
+}
+
+/// Where a part is.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "the engine's")]
+pub struct PieceAt<T, I> {
+    whole: Slot<Vec<T>>,
+    torn: Slot<Torn>,
+    pub(super) items: I,
+}
+
+#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+impl<T, I> PieceAt<T, I> {
+    /// The first item of the whole, and how many there are.
+    ///
+    /// # Safety
+    /// (1) The whole is present, and no other thread accesses the vector itself, though others may access its items.
+    #[inline]
+    pub(super) unsafe fn whole(&self) -> (NonNull<T>, usize) {
+        // SAFETY: (1); (2) this looks only at where the items are and how many there are.
+        let whole = unsafe { self.whole.read() };
+        // SAFETY: (1).
+        let whole = unsafe { there(whole) };
+        // A vector has a raw pointer to its items. So what is made of it here may write them, though the vector is
+        // borrowed for reading.
+        let first = whole.as_ptr().cast_mut();
+        // SAFETY: that pointer is not null, also if there are no items.
+        (unsafe { NonNull::new_unchecked(first) }, whole.len())
+    }
+
+    /// A task has stopped while it wrote the part. Others may access the other parts now, so the whole is not dropped before
+    /// the run is over.
+    ///
+    /// # Safety
+    /// (1) As for [`AccessAt::fetch`].
+    pub(super) unsafe fn tear(&self, gone: &mut Gone) {
+        // SAFETY: (1) the task has the part, and what is noted of it.
+        unsafe { self.torn.replace(Some(Torn)) };
+        gone.add(&self.torn);
     }
 }
 
 /// A handle to a part of data, made by [`Graph::chunks`].
 ///
 /// A clone is a handle to the same part.
-pub struct Part<T> {
-    /// The part as data: its name, its place, and whether a task has stopped while it wrote it.
-    part: Data<Torn>,
-    whole: SlotId,
-    items: Range<usize>,
-    marker: PhantomData<fn(T) -> T>,
-}
+pub struct Part<T>(Piece<T, Range<usize>>);
 
 impl<T> Part<T> {
     /// Access for reading: the task gets `&[T]`. Other readers may run at the same time.
     #[must_use]
     pub fn read(&self) -> ReadPart<T> {
-        ReadPart(self.clone())
+        ReadPart(self.0.clone())
     }
 
     /// Access for writing: the task gets `&mut [T]`. No other access to the part happens at the same time.
     #[must_use]
     pub fn write(&self) -> WritePart<T> {
-        WritePart(self.clone())
+        WritePart(self.0.clone())
     }
 
     /// Names the part. Until then it is called after the data and the items: `field[0..1024]`.
     #[expect(clippy::must_use_candidate, reason = "the name is given, whether the handle is used or not")]
     pub fn named(self, name: &str) -> Self {
-        Self { part: self.part.named(name), ..self }
+        Self(self.0.named(name))
     }
 
     /// Says where the part is at home, as [`Data::place`] does for data.
     #[expect(clippy::must_use_candidate, reason = "the place is set, whether the handle is used or not")]
     pub fn place(self, place: Place<'_>) -> Self {
-        Self { part: self.part.place(place), ..self }
-    }
-
-    fn bind(&self, draft: &Draft<'_>, mode: Mode, list: &mut Vec<SlotAccess>) -> Result<PartAt<T>, ForeignData> {
-        let torn = slot_of(draft, &self.part)?;
-        list.push(SlotAccess::new(self.part.slot, mode));
-        #[expect(unsafe_code, reason = "slots are kept without their types")]
-        // SAFETY: (1) the part was made with a handle of this slot, and handles are invariant in `T`.
-        let whole = unsafe { draft.slot(self.whole) };
-        Ok(PartAt { whole, torn, items: self.items.clone() })
+        Self(self.0.place(place))
     }
 }
 
 impl<T> Clone for Part<T> {
     fn clone(&self) -> Self {
-        Self { part: self.part.clone(), items: self.items.clone(), ..*self }
+        Self(self.0.clone())
     }
 }
 
 impl<T> fmt::Debug for Part<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Part").field(&self.part).finish()
+        f.debug_tuple("Part").field(&self.0).finish()
     }
 }
 
-/// Access to a part of data for reading, made by [`Part::read`].
-#[derive(Debug)]
-pub struct ReadPart<T>(Part<T>);
-/// Access to a part of data for writing, made by [`Part::write`].
-#[derive(Debug)]
-pub struct WritePart<T>(Part<T>);
-
-/// Where a part is.
-#[derive(Debug)]
-#[expect(unnameable_types, reason = "the engine's")]
-pub struct PartAt<T> {
-    whole: Slot<Vec<T>>,
-    torn: Slot<Torn>,
-    items: Range<usize>,
-}
+/// Where a range of items is.
+pub(super) type PartAt<T> = PieceAt<T, Range<usize>>;
 
 impl<T> PartAt<T> {
-    /// The first item of the part, and how many there are.
+    /// The items of the part, as far as the data goes now.
     ///
     /// # Safety
     /// (1) The whole is present, and no other thread accesses the vector itself, though others may access its items.
     #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
     #[inline]
-    unsafe fn slice(&self) -> (*mut T, usize) {
-        // SAFETY: (1); (2) this looks only at where the items are and how many there are.
-        let whole = unsafe { self.whole.read() };
+    unsafe fn locate(&self) -> NonNull<[T]> {
         // SAFETY: (1).
-        let whole = unsafe { there(whole) };
-        let end = self.items.end.min(whole.len());
+        let (first, len) = unsafe { self.whole() };
+        let end = self.items.end.min(len);
         let start = self.items.start.min(end);
-        // A vector has a raw pointer to its items. So what is made of it here may write them, though the vector is
-        // borrowed for reading.
         // SAFETY: within the vector, or at its end.
-        (unsafe { whole.as_ptr().cast_mut().add(start) }, end - start)
+        let first = unsafe { first.add(start) };
+        NonNull::slice_from_raw_parts(first, end - start)
     }
 }
 
-impl<T> private::Sealed for ReadPart<T> {
-    type Slots = PartAt<T>;
+/// Makes accesses to parts.
+macro_rules! accesses {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident of $of:ty, [$($bound:ident)+] as $mode:expr, $ref:ty,
+        fetch |$items:pat_param| $fetch:expr $(, torn $tear:ident)?;
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name<T>(Piece<T, $of>);
+
+        impl<T> private::Sealed for $name<T> {
+            type Slots = PieceAt<T, $of>;
+        }
+
+        #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+        impl<'a, T: $($bound +)+> AccessAt<'a> for $name<T> {
+            type Ref = $ref;
+            #[inline]
+            unsafe fn fetch(part: &PieceAt<T, $of>) -> $ref {
+                // SAFETY: (1) who accesses the vector itself excludes this access.
+                let $items = unsafe { part.locate() };
+                $fetch
+            }
+        }
+
+        #[expect(private_interfaces, reason = "sealed: called by the graph")]
+        impl<T: $($bound +)+> Access for $name<T> {
+            fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<PieceAt<T, $of>, ForeignData> {
+                self.0.bind(draft, $mode, list)
+            }
+            $(
+                #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
+                unsafe fn torn(part: &PieceAt<T, $of>, gone: &mut Gone) {
+                    // SAFETY: (1) passed on.
+                    unsafe { part.$tear(gone) };
+                }
+            )?
+        }
+    )*};
 }
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<'a, T: Send + Sync> AccessAt<'a> for ReadPart<T> {
-    type Ref = &'a [T];
-    #[inline]
-    unsafe fn fetch(part: &PartAt<T>) -> &'a [T] {
-        // SAFETY: (1).
-        let (first, len) = unsafe { part.slice() };
-        // SAFETY: (1) nobody writes these items; (2) only a type that is `Sync` can be read.
-        unsafe { std::slice::from_raw_parts(first, len) }
-    }
-}
-
-#[expect(private_interfaces, reason = "sealed: called by the graph")]
-impl<T: Send + Sync> Access for ReadPart<T> {
-    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<PartAt<T>, ForeignData> {
-        self.0.bind(draft, Mode::Read, list)
-    }
-}
-
-impl<T> private::Sealed for WritePart<T> {
-    type Slots = PartAt<T>;
-}
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-impl<'a, T: Send> AccessAt<'a> for WritePart<T> {
-    type Ref = &'a mut [T];
-    #[inline]
-    unsafe fn fetch(part: &PartAt<T>) -> &'a mut [T] {
-        // SAFETY: (1).
-        let (first, len) = unsafe { part.slice() };
-        // SAFETY: (1) nobody else accesses these items.
-        unsafe { std::slice::from_raw_parts_mut(first, len) }
-    }
-}
-
-#[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
-#[expect(private_interfaces, reason = "sealed: called by the graph")]
-impl<T: Send> Access for WritePart<T> {
-    fn bind(&self, draft: &Draft<'_>, list: &mut Vec<SlotAccess>) -> Result<PartAt<T>, ForeignData> {
-        self.0.bind(draft, Mode::Write, list)
-    }
-
-    /// Others may access the other parts now, so the whole is not dropped before the run is over.
-    unsafe fn torn(part: &PartAt<T>, gone: &mut Gone) {
-        // SAFETY: (1) the task has the part, and what is noted of it.
-        unsafe { part.torn.replace(Some(Torn)) };
-        gone.add(&part.torn);
-    }
+pub(super) use accesses;
+accesses! {
+    /// Access to a part of data for reading, made by [`Part::read`].
+    ReadPart of Range<usize>, [Send Sync] as Mode::Read, &'a [T],
+    // SAFETY: (1) nobody writes these items, which are a slice of a vector; (2) only a type that is `Sync` can be read.
+    fetch |items| unsafe { items.as_ref() };
+    /// Access to a part of data for writing, made by [`Part::write`].
+    WritePart of Range<usize>, [Send] as Mode::Write, &'a mut [T],
+    // SAFETY: (1) nobody else accesses these items, which are a slice of a vector.
+    fetch |mut items| unsafe { items.as_mut() }, torn tear;
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub(crate) use super::accesses::SlotAccess;
 use super::accesses::{Accesses, Nodes, Slots};
+pub(crate) use super::edges::tiling::Tiling;
 use super::grouping::Grouping;
 use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
@@ -85,13 +86,13 @@ pub(super) enum NodeDraft {
 #[derive(Debug)]
 pub(crate) struct Torn;
 
-/// A part of data. Its slot has a value if a task has stopped while it wrote the part.
+/// Data that is cut into parts.
 #[derive(Clone, Debug)]
-pub(super) struct PartDraft {
-    pub(super) slot: SlotId,
+pub(super) struct CutDraft {
     pub(super) whole: SlotId,
-    /// The last part goes on to the end, however far that is.
-    pub(super) items: Range<usize>,
+    pub(super) tiling: Tiling,
+    /// The slots of the parts. Each has a value if a task has stopped while it wrote the part.
+    pub(super) parts: Range<u32>,
 }
 
 /// A source, and the options that the user has set.
@@ -164,8 +165,8 @@ impl BlockDraft<'_> {
 pub(crate) struct Draft<'env> {
     pub(crate) names: Arc<Names>,
     pub(super) slots: Slots,
-    /// The parts of data, in the order of their slots.
-    pub(super) parts: Vec<PartDraft>,
+    /// The data that is cut, in the order of the slots of its parts.
+    pub(super) cuts: Vec<CutDraft>,
     pub(super) nodes: Nodes,
     pub(super) records: Records<'env>,
     /// The operator of each task, by record.
@@ -199,7 +200,7 @@ impl<'env> Draft<'env> {
         Self {
             names: Arc::new(Names::default()),
             slots: Slots::default(),
-            parts: Vec::new(),
+            cuts: Vec::new(),
             nodes: Nodes::default(),
             records: Records::new(),
             task_ops: Numbers::default(),
@@ -310,11 +311,12 @@ impl<'env> Draft<'env> {
         (SlotId::new(number), slot)
     }
 
-    /// Adds a part of data: these items of it.
-    pub(crate) fn add_part(&mut self, whole: SlotId, items: Range<usize>, op: usize) -> SlotId {
-        let (slot, _) = self.add_slot(None::<Torn>, op);
-        self.parts.push(PartDraft { slot, whole, items });
-        slot
+    /// Cuts data into parts, which these operators stand for. Returns the parts.
+    pub(crate) fn cut(&mut self, whole: SlotId, tiling: Tiling, ops: impl Iterator<Item = usize>) -> Vec<SlotId> {
+        let slots: Vec<SlotId> = ops.map(|op| self.add_slot(None::<Torn>, op).0).collect();
+        let first = slots.first().map_or(0, |slot| slot.number());
+        self.cuts.push(CutDraft { whole, tiling, parts: first..first + index(slots.len()) });
+        slots
     }
 
     /// Whether the user gives the value of a slot.

@@ -27,6 +27,7 @@ mod validate;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{BuildError, RunError, RunErrorKind};
@@ -98,8 +99,8 @@ pub struct Plan<'env> {
     given: Box<[u32]>,
     /// The results of sinks.
     sinks: Box<[u32]>,
-    /// The slots of parts, each with that of the whole.
-    parts: Box<[(u32, u32)]>,
+    /// The slots of the parts of data that is cut, with that of the whole.
+    cuts: Box<[(Range<u32>, u32)]>,
     /// An operator that threads outside serve while a run goes on.
     served: Option<usize>,
     facts: Facts,
@@ -184,14 +185,14 @@ impl<'env> Plan<'env> {
         let (pool, names, served, retried) = (Arc::clone(shared), draft.names, draft.served, draft.retried);
         let run = Seated::new(RunParts { pool, names, sequences, sources, stages, dag, retried, meets_outside });
         let (ops, results) = draft.slots.into_parts();
-        let parts = draft.parts.iter().map(|part| (part.slot.number(), part.whole.number())).collect();
+        let cuts = draft.cuts.iter().map(|cut| (cut.parts.clone(), cut.whole.number())).collect();
         Ok(Self {
             run,
             ops,
             results,
             given,
             sinks,
-            parts,
+            cuts,
             served,
             facts,
             shape,
@@ -275,11 +276,12 @@ impl<'env> Plan<'env> {
     #[cold]
     fn drop_left(&mut self) {
         let gone = self.values.at(&self.run.get().dag.take_gone());
-        let whole_of = |slot: u32| self.parts.iter().find(|(part, _)| *part == slot).map_or(slot, |(_, whole)| *whole);
+        let whole_of = |slot: u32| self.cuts.iter().find(|(parts, _)| parts.contains(&slot)).map_or(slot, |cut| cut.1);
         self.gone = gone.into_iter().map(|(slot, op)| (whole_of(slot), op)).collect();
-        for (part, whole) in self.parts.iter().filter(|(part, _)| self.is_present(*part)) {
-            self.clear(*part);
-            self.clear(*whole);
+        let parts = self.cuts.iter().flat_map(|(parts, whole)| parts.clone().map(|part| (part, *whole)));
+        for (part, whole) in parts.filter(|(part, _)| self.is_present(*part)) {
+            self.clear(part);
+            self.clear(whole);
         }
         let mut fired = std::mem::take(&mut self.fired);
         fired.clear();
@@ -455,7 +457,7 @@ impl<'env> Plan<'env> {
 /// The data that the user gives and something accesses, and the results of sinks.
 fn looked_at(draft: &Draft<'_>) -> (Box<[u32]>, Box<[u32]>) {
     let mut given = Bits::default();
-    draft.parts.iter().for_each(|part| given.set(part.whole.number())); // why else is it cut
+    draft.cuts.iter().for_each(|cut| given.set(cut.whole.number())); // why else is it cut
     if draft.slots.given().next().is_some() {
         let slots = draft.accesses.all().map(SlotAccess::slot).filter(|slot| draft.slots.is_given(*slot));
         slots.for_each(|slot| given.set(slot.number()));

@@ -71,10 +71,11 @@ impl Picture {
             let mut fresh = vec![false; atoms.count()];
             let mut left = vec![0_u32; draft.slots.len()]; // so many atoms of each slot are as they were given
             for slot in draft.slots.given() {
-                fresh[atoms.in_slot(slot)].fill(true);
-                left[slot.index()] = index(atoms.in_slot(slot).len());
+                let own = atoms.of_whole(slot);
+                left[slot.index()] = index(own.len());
+                fresh[own].fill(true);
             }
-            let (has_parts, mut all) = (!draft.parts.is_empty(), left.iter().map(|left| *left as usize).sum::<usize>());
+            let (has_parts, mut all) = (!draft.cuts.is_empty(), left.iter().map(|left| *left as usize).sum::<usize>());
             let _all_seen = draft.accesses.in_order().try_for_each(|(who, own)| {
                 for access in own {
                     let slot = access.slot();
@@ -82,8 +83,8 @@ impl Picture {
                     if left[whole] == 0 {
                         continue;
                     }
-                    let own = &mut fresh[atoms.in_slot(slot)];
-                    if !own.contains(&true) {
+                    let own = || atoms.in_slot(slot);
+                    if !own().any(|range| fresh[range].contains(&true)) {
                         continue;
                     }
                     let by = match who {
@@ -93,9 +94,12 @@ impl Picture {
                     };
                     found.push((index(whole), index(by)));
                     if access.mode() != Mode::Read {
-                        let count = own.iter().filter(|fresh| **fresh).count();
-                        (left[whole], all) = (left[whole] - index(count), all - count);
-                        own.fill(false);
+                        for range in own() {
+                            let own = &mut fresh[range];
+                            let count = own.iter().filter(|fresh| **fresh).count();
+                            (left[whole], all) = (left[whole] - index(count), all - count);
+                            own.fill(false);
+                        }
                     }
                 }
                 if all == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

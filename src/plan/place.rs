@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::data::Data;
-use super::draft::{Draft, Mode, SlotAccess, Who};
+use super::draft::{Draft, Mode, SlotAccess, SlotId, Who};
 use crate::run::flow::supply::{Items, MemoryRange};
 use crate::run::names::{Names, Told};
 use crate::topology::{CpuSet, NumaNode, Topology, memory};
@@ -283,8 +283,10 @@ impl<'a> Finder<'a> {
             defects: Vec::new(),
         };
         draft.slots.ops().for_each(|op| finder.kinds[op] = Kind::Data);
-        for part in &draft.parts {
-            finder.kinds[draft.slots.op(part.slot)] = Kind::Part(draft.slots.op(part.whole));
+        for cut in &draft.cuts {
+            let whole = draft.slots.op(cut.whole);
+            let parts = cut.parts.clone().map(|part| draft.slots.op(SlotId::new(part)));
+            parts.for_each(|part| finder.kinds[part] = Kind::Part(whole));
         }
         (0..)
             .zip(draft.task_ops.iter().flatten())

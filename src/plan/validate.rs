@@ -48,17 +48,22 @@ fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
     }
     let mut sorted: Vec<(Range<usize>, SlotId, Mode)> = Vec::new();
     for (record, own) in draft.accesses.of_tasks(0..index(draft.records.len())) {
-        if own.len() < 2 || draft.parts.is_empty() && are_apart(own) {
+        if own.len() < 2 || draft.cuts.is_empty() && are_apart(own) {
             continue;
         }
         sorted.clear();
-        sorted.extend(own.iter().map(|access| (atoms.in_slot(access.slot()), access.slot(), access.mode())));
-        sorted.sort_unstable_by_key(|(range, ..)| range.start);
+        for access in own {
+            let ranges = atoms.in_slot(access.slot());
+            sorted.extend(ranges.map(|range| (range, access.slot(), access.mode())));
+        }
+        sorted.sort_unstable_by_key(|(range, slot, _)| (range.start, slot.number()));
+        let mut told = Vec::new();
         // How far those before go, and those of them that do not only read.
         let (mut all, mut writes) = (0, 0);
         for (range, slot, mode) in &sorted {
             let reads = *mode == Mode::Read;
-            if range.start < writes || range.start < all && !reads {
+            if (range.start < writes || range.start < all && !reads) && !told.contains(slot) {
+                told.push(*slot);
                 let data = draft.names.get(draft.slots.op(*slot));
                 let what = format!("it accesses '{data}' twice, and not only for reading");
                 found.push((draft.op_of_task(record), what));

@@ -5,6 +5,7 @@
 
 pub(super) mod atoms;
 pub(super) mod blocks;
+pub(super) mod tiling;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -220,15 +221,14 @@ impl Finder<'_> {
         }
     }
 
-    /// An access to a part, which is these atoms.
-    fn part(&mut self, access: Access, atoms: &mut [Atom], whole: &mut Whole) {
+    /// An access to a part: what it has to do with those to the whole.
+    fn part(&mut self, access: Access, whole: &mut Whole) {
         if let (Some(start), false) = (access.span.0, access.reads) {
             self.readers_of(whole, start).iter().for_each(|read| self.add(*read, start));
         }
         if !access.reads {
             whole.since.push(access.span.1);
         }
-        atoms.iter_mut().for_each(|atom| self.access::<false>(access, atom));
     }
 
     /// An access to a whole, which is these atoms.
@@ -272,7 +272,7 @@ struct Accessed<'a> {
 impl<'a> Accessed<'a> {
     fn new(draft: &'a Draft<'_>) -> Self {
         let atoms = Atoms::of(draft);
-        let may_change = draft.accesses.rewrite() || !draft.parts.is_empty();
+        let may_change = draft.accesses.rewrite() || !draft.cuts.is_empty();
         let states = filled([0; 2], if may_change { atoms.count() } else { 0 });
         Self { draft, atoms, states, wholes: HashMap::new() }
     }
@@ -309,17 +309,22 @@ impl<'a> Accessed<'a> {
         let access = Access { span, reads };
         match whole() {
             None => {
-                let at = if PLAIN { slot.index() } else { self.atoms.in_slot(slot).start };
+                let at = if PLAIN { slot.index() } else { self.atoms.of_whole(slot).start };
                 let atom = &mut self.states[at];
                 if atom[0] == 0 {
                     atom[0] = maker().map_or(0, |maker| maker + 1);
                 }
                 finder.access::<PLAIN>(access, atom);
             }
+            Some(whole) if whole == slot.index() => {
+                let atoms = &mut self.states[self.atoms.of_whole(slot)];
+                finder.whole(access, atoms, self.wholes.entry(whole).or_default());
+            }
             Some(whole) => {
-                let (atoms, is_whole) = (&mut self.states[self.atoms.in_slot(slot)], whole == slot.index());
-                let state = self.wholes.entry(whole).or_default();
-                if is_whole { finder.whole(access, atoms, state) } else { finder.part(access, atoms, state) }
+                finder.part(access, self.wholes.entry(whole).or_default());
+                for range in self.atoms.in_slot(slot) {
+                    self.states[range].iter_mut().for_each(|atom| finder.access::<false>(access, atom));
+                }
             }
         }
     }
@@ -335,7 +340,7 @@ impl Edges {
         let found = Found { before, are_in_order: true, joins: 0 };
         let mut finder = Finder { nodes, edges: found, readers: Readers::default(), blocks };
         let mut accessed = Accessed::new(draft);
-        let is_plain = draft.nodes.are_tasks() && draft.parts.is_empty();
+        let is_plain = draft.nodes.are_tasks() && draft.cuts.is_empty();
         for (records, other) in draft.accesses.stretches() {
             if is_plain {
                 accessed.add_tasks::<true>(&mut finder, records);

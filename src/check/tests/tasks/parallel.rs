@@ -4,11 +4,11 @@ use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::mix;
-use super::program::{CUTS, Does, GIVEN, Home, ITEMS, Item, Program, Step, WHOLE, is_enough};
+use super::program::{CUTS, Does, GIVEN, Home, ITEMS, Item, Program, Step, TILINGS, WHOLE, is_enough, place_of_tile};
 use super::sequential::Trap;
 use super::values::{Account, Listed, Value, read_all, write_all};
 use crate::check::work;
-use crate::{Data, Graph, Grouping, Part, Place, Plan, Pool, reads};
+use crate::{Data, Graph, Grouping, Part, Place, Plan, Pool, Tile, Tiles, reads};
 
 /// What the steps of a program share with the test.
 pub(super) struct Env {
@@ -169,7 +169,16 @@ impl<'env> Parallel<'env> {
                 })
                 .collect()
         });
-        let mut builder = Builder { env, nodes, data, whole, parts, made: Vec::new() };
+        let tilings = TILINGS.map(|(width, tile)| {
+            let tiles = g.tiles(&whole, width, tile);
+            for tile in &tiles {
+                if let Some(place) = homes.next().and_then(|home| place(home, &nodes, &data)) {
+                    tile.clone().place(place);
+                }
+            }
+            tiles
+        });
+        let mut builder = Builder { env, nodes, data, whole, parts, tilings, made: Vec::new() };
         builder.add(&g, &program.items);
         let plan = g.plan(pool).expect("a sound graph");
         let Builder { data, whole, made, .. } = builder;
@@ -234,12 +243,18 @@ struct Builder<'env> {
     data: Vec<Data<Value<'env>>>,
     whole: Data<Vec<Value<'env>>>,
     parts: [Vec<Part<Value<'env>>>; 2],
+    tilings: [Tiles<Value<'env>>; 2],
     made: Vec<Made<'env>>,
 }
 
 impl<'env> Builder<'env> {
     fn part(&self, way: usize, number: usize) -> &Part<Value<'env>> {
         &self.parts[way][number % self.parts[way].len()]
+    }
+
+    fn tile(&self, way: usize, number: usize) -> &Tile<Value<'env>> {
+        let (row, column) = place_of_tile(way, number);
+        self.tilings[way].at(row, column)
     }
 
     fn add(&mut self, g: &Graph<'env>, items: &'env [Item]) {
@@ -362,6 +377,12 @@ impl<'env> Builder<'env> {
             Does::TakeUnit(step) => g.task(self.made[step].unit().consume(), move |()| body.run(|_, _| id)),
             Does::PartRead(way, number) => g.task(self.part(way, number).read(), move |values| {
                 body.run(|by, rounds| read_all(values, by, rounds, id))
+            }),
+            Does::TileRead(way, number) => g.task(self.tile(way, number).read(), move |tile| {
+                body.run(|by, rounds| read_all(tile.rows().flatten(), by, rounds, id))
+            }),
+            Does::TileWrite(way, number) => g.task(self.tile(way, number).write(), move |mut tile| {
+                body.run(|by, rounds| write_all(tile.rows_mut().flatten(), by, rounds, id))
             }),
             Does::WholeRead => {
                 g.task(self.whole.read(), move |values| body.run(|by, rounds| read_all(values, by, rounds, id)))

@@ -12,6 +12,8 @@ pub(super) const GIVEN: usize = 6;
 /// How many values are in the data that is cut, and how long the parts are, in either way of cutting.
 pub(super) const WHOLE: usize = 20;
 pub(super) const CUTS: [usize; 2] = [7, 5];
+/// Ways of cutting it into tiles: how wide the matrix is, and how many rows and columns a tile has.
+pub(super) const TILINGS: [(usize, (usize, usize)); 2] = [(5, (3, 2)), (4, (2, 3))];
 /// How many items a stream has.
 pub(super) const ITEMS: u64 = 5;
 
@@ -20,6 +22,25 @@ pub(super) fn part(way: usize, number: usize) -> Range<usize> {
     let len = CUTS[way];
     let start = number % WHOLE.div_ceil(len) * len;
     start..(start + len).min(WHOLE)
+}
+
+/// How many tiles there are from above to below, and from left to right.
+fn tiles((width, (rows, columns)): (usize, (usize, usize))) -> (usize, usize) {
+    ((WHOLE / width).div_ceil(rows), width.div_ceil(columns))
+}
+
+/// The place of a tile among all, by rows and columns of tiles.
+pub(super) fn place_of_tile(way: usize, number: usize) -> (usize, usize) {
+    let (down, across) = tiles(TILINGS[way]);
+    (number % down, number / down % across)
+}
+
+/// The values of a tile, row by row.
+pub(super) fn tile(way: usize, number: usize) -> impl Iterator<Item = usize> {
+    let ((width, (rows, columns)), (row, column)) = (TILINGS[way], place_of_tile(way, number));
+    let columns = column * columns..width.min((column + 1) * columns);
+    let rows = row * rows..(WHOLE / width).min((row + 1) * rows);
+    rows.flat_map(move |row| columns.clone().map(move |column| row * width + column))
 }
 
 /// What a step does: with given data, by its number, or with what earlier steps have made, by theirs.
@@ -51,6 +72,9 @@ pub(super) enum Does {
     /// Reads or writes the part with this number, in either way of cutting; or all.
     PartRead(usize, usize),
     PartWrite(usize, usize),
+    /// Reads or writes the tile with this number, in either way of cutting.
+    TileRead(usize, usize),
+    TileWrite(usize, usize),
     WholeRead,
     WholeWrite,
     WholeTake,
@@ -82,7 +106,7 @@ impl Does {
             Self::ResultWrite(_, a) | Self::TakeResultWrite(_, a) => vec![Thing::Data(a)],
             Self::WriteTwo(a, b) => vec![Thing::Data(a), Thing::Data(b)],
             Self::WriteResult(step) => vec![Thing::Made(step)],
-            Self::PartWrite(..) | Self::WholeWrite => vec![Thing::Whole],
+            Self::PartWrite(..) | Self::TileWrite(..) | Self::WholeWrite => vec![Thing::Whole],
             _ => Vec::new(),
         }
     }
@@ -141,7 +165,7 @@ pub(super) fn is_enough(value: u64) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) items: Vec<Item>,
-    /// The homes of given data, then of the data that is cut, then of its parts.
+    /// The homes of given data, then of the data that is cut, then of its parts and tiles.
     pub(super) homes: Vec<Home>,
     /// Whether its steps may fail. If so it has no streams: their sources stop then, and what waits for them does not
     /// fire.
@@ -349,6 +373,7 @@ impl Scope {
             Does::PartRead(..) | Does::PartWrite(..) | Does::WholeRead | Does::WholeWrite if self.has_whole => {
                 does.clone()
             }
+            Does::TileRead(..) | Does::TileWrite(..) if self.has_whole => does.clone(),
             Does::WholeTake if self.has_whole => {
                 self.has_whole = !self.may_take(0);
                 if self.has_whole { Does::WholeRead } else { Does::WholeTake }
@@ -385,6 +410,8 @@ fn does() -> impl Strategy<Value = Does> {
         1 => any().prop_map(Does::TakeUnit),
         3 => (0..2_usize, 0..4_usize).prop_map(|(way, number)| Does::PartRead(way, number)),
         3 => (0..2_usize, 0..4_usize).prop_map(|(way, number)| Does::PartWrite(way, number)),
+        3 => (0..2_usize, 0..6_usize).prop_map(|(way, number)| Does::TileRead(way, number)),
+        4 => (0..2_usize, 0..6_usize).prop_map(|(way, number)| Does::TileWrite(way, number)),
         1 => Just(Does::WholeRead),
         1 => Just(Does::WholeWrite),
         1 => Just(Does::WholeTake),
@@ -430,7 +457,8 @@ pub(super) fn programs(count: usize) -> impl Strategy<Value = Program> {
         ]
     });
     let parts: usize = CUTS.iter().map(|len| WHOLE.div_ceil(*len)).sum();
-    let homes = prop::collection::vec(home(), GIVEN + 1 + parts);
+    let tiles: usize = TILINGS.iter().map(|way| tiles(*way)).map(|(down, across)| down * across).sum();
+    let homes = prop::collection::vec(home(), GIVEN + 1 + parts + tiles);
     (prop::collection::vec(item, 1..count), homes, any::<bool>(), prop::bool::weighted(0.7)).prop_map(
         |(mut items, mut homes, may_fail, has_homes)| {
             if !has_homes {

@@ -1,7 +1,7 @@
 //! What a program means: a loop goes through it.
 
 use super::mix;
-use super::program::{Does, ITEMS, Item, Program, Step, Thing, is_enough, part};
+use super::program::{Does, ITEMS, Item, Program, Step, Thing, is_enough, part, tile};
 
 /// What a step is to fail at.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,8 @@ pub(super) struct Sequential<'a> {
 }
 
 /// As [`super::values::write_all`].
-fn write_all(values: &mut [u64], id: u64) -> u64 {
-    values.iter_mut().fold(id, |sum, value| {
+fn write_all(values: &mut [u64], id: u64, sum: u64) -> u64 {
+    values.iter_mut().fold(sum, |sum, value| {
         *value = mix(*value, id);
         mix(sum, *value)
     })
@@ -139,9 +139,17 @@ impl<'a> Sequential<'a> {
             Does::Results(ref steps) => steps.iter().fold(id, |sum, step| mix(sum, self.made(*step))),
             Does::ReadUnit(unit) | Does::TakeUnit(unit) => self.made(unit) + id,
             Does::PartRead(way, number) => read_all(&self.whole()[part(way, number)], id),
+            Does::TileRead(way, number) => {
+                let whole = self.whole();
+                tile(way, number).fold(id, |sum, place| mix(sum, whole[place]))
+            }
+            Does::TileWrite(way, number) => {
+                let whole = self.whole();
+                tile(way, number).fold(id, |sum, place| write_all(&mut whole[place..=place], id, sum))
+            }
             Does::WholeRead | Does::WholeTake => read_all(self.whole(), id),
-            Does::PartWrite(way, number) => write_all(&mut self.whole()[part(way, number)], id),
-            Does::WholeWrite => write_all(self.whole(), id),
+            Does::PartWrite(way, number) => write_all(&mut self.whole()[part(way, number)], id, id),
+            Does::WholeWrite => write_all(self.whole(), id, id),
             Does::Stream(a) => streamed(id, self.data(a)),
             Does::StreamOfResult(step) => streamed(id, self.made(step)),
             Does::Streams(a, b) => streamed(streamed(id, self.data(a)), self.data(b)),

@@ -132,11 +132,21 @@ impl<'a> Value<'a> {
 }
 
 /// The step `by` reads some of them.
-pub(super) fn read_all(values: &[Value<'_>], by: u32, rounds: u64, id: u64) -> u64 {
-    values.iter().fold(id, |sum, value| mix(sum, value.read(by, rounds)))
+pub(super) fn read_all<'v, 'a: 'v>(
+    values: impl IntoIterator<Item = &'v Value<'a>>,
+    by: u32,
+    rounds: u64,
+    id: u64,
+) -> u64 {
+    values.into_iter().fold(id, |sum, value| mix(sum, value.read(by, rounds)))
 }
 
 /// The step `by` writes some of them.
-pub(super) fn write_all(values: &mut [Value<'_>], by: u32, rounds: u64, id: u64) -> u64 {
-    values.iter_mut().fold(id, |sum, value| mix(sum, value.write(by, rounds, |value| mix(value, id))))
+pub(super) fn write_all<'v, 'a: 'v>(
+    values: impl IntoIterator<Item = &'v mut Value<'a>>,
+    by: u32,
+    rounds: u64,
+    id: u64,
+) -> u64 {
+    values.into_iter().fold(id, |sum, value| mix(sum, value.write(by, rounds, |value| mix(value, id))))
 }
