@@ -57,7 +57,7 @@ pub use plan::{
     AnyData, Blueprint, Data, Explain, Grouping, OperatorExplain, Place, Plan, RunControl, Running, TaskGroup,
 };
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
-pub use report::{OperatorProgress, OperatorReport, Progress, Report, StageReport, WorkerReport};
+pub use report::{OperatorProgress, OperatorReport, Progress, Report, SectionReport, StageReport, WorkerReport};
 pub use run::outside::wake::Wake;
 pub use topology::{Core, CpuSet, L3Domain, NumaNode, Package, ParseCpuSetError, Topology};
 

@@ -96,6 +96,8 @@ type Sink<R> = (Data<R>, Slot<R>);
 /// # Ok::<(), millstream::Error>(())
 /// ```
 ///
+/// What such a function describes gets a name of its own by [`section`](Self::section).
+///
 /// # Threads
 /// A graph stays on the thread that describes it: it is not `Send`. A [`Plan`] may be sent to another thread.
 ///
@@ -126,6 +128,38 @@ impl<'env> Graph<'env> {
     /// Says whether the plan puts tasks together to jobs. The last call counts.
     pub fn grouping(&self, grouping: Grouping) {
         self.draft.borrow_mut().grouping = grouping;
+    }
+
+    /// Names a part of the graph: whatever `describe` adds is in a section of that name. Returns what `describe` returns.
+    ///
+    /// A section changes nothing of what a graph does. Names in reports, errors and plans begin with those of the sections:
+    /// `assembly/fill`. A [`Report`](crate::Report) says how much time each section took, and its table has a row for each.
+    /// Sections may be in sections, and those of one name in the same section are one. A stream may go through several: an
+    /// operator is in the one in which it was added.
+    ///
+    /// ```
+    /// use millstream::{Data, Graph, Pool};
+    ///
+    /// fn assembly(g: &Graph<'_>, rows: usize) -> Data<Vec<f64>> {
+    ///     let matrix = g.data(vec![0.0; rows * rows]).named("matrix");
+    ///     g.task(matrix.write(), |matrix| matrix.fill(1.0)).named("fill");
+    ///     matrix
+    /// }
+    ///
+    /// let (pool, g) = (Pool::builder().workers(2).build()?, Graph::new());
+    /// let matrix = g.section("assembly", |g| assembly(g, 10));
+    /// let sum = g.section("solution", |g| g.task(matrix.read(), |matrix| matrix.iter().sum::<f64>()).named("sum"));
+    /// let mut run = pool.run(g)?;
+    /// let report = run.report();
+    /// assert_eq!(report.section("assembly").map(|section| section.tasks()), Some(1));
+    /// assert!(report.operator("solution/sum").is_some_and(|sum| sum.time() <= report.wall_time()));
+    /// assert_eq!(run.take(sum), 100.0);
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn section<R>(&self, name: &str, describe: impl FnOnce(&Self) -> R) -> R {
+        self.names.open_section(name);
+        let _close = CloseSection(&self.names);
+        describe(self)
     }
 
     /// Checks the graph and lays it out for a machine that need not be this one, with one worker for each of its cores.
@@ -172,6 +206,15 @@ impl<'env> Graph<'env> {
     ///   something that runs; near data of another graph; or near data that is itself placed near this.
     pub fn plan(self, pool: &Pool) -> Result<Plan<'env>, BuildError> {
         Plan::new(self.draft.borrow_mut().take(), pool)
+    }
+}
+
+/// Ends a section, also if the closure that describes it panics.
+struct CloseSection<'g>(&'g Names);
+
+impl Drop for CloseSection<'_> {
+    fn drop(&mut self) {
+        self.0.close_section();
     }
 }
 

@@ -69,11 +69,10 @@ impl<'env> Graph<'env> {
         each: impl Fn(&str, Range<usize>, Range<usize>) -> (I, String),
     ) -> Result<Vec<Piece<T, I>>, String> {
         let mut draft = self.draft.borrow_mut();
-        let name = || self.names.get(data.op());
         let tiling = match slot_of(&draft, data) {
             Err(ForeignData) => Err("it cuts data of another graph".to_owned()),
             Ok(_) if !draft.is_given(data.slot) => {
-                Err(format!("it cuts '{}', whose length is not known before a run", name()))
+                Err(format!("it cuts '{}', whose length is not known before a run", self.names.get(data.op())))
             }
             Ok(whole) => {
                 #[expect(unsafe_code, reason = "nothing runs")]
@@ -90,7 +89,7 @@ impl<'env> Graph<'env> {
                 return Err(what);
             }
         };
-        let name = name();
+        let name = self.names.get_own(data.op());
         let ops: Vec<usize> = tiling.parts().map(|_| self.names.add(part, location)).collect();
         let slots = draft.cut(data.slot, tiling, ops.iter().copied());
         let pieces = tiling.parts().zip(ops.into_iter().zip(slots)).map(|((rows, columns), (op, slot))| {

@@ -15,6 +15,7 @@ use super::place::{Homes, Why};
 use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::Items;
 use crate::run::names::Names;
+use crate::run::sections::Named;
 
 /// A plan in words and pictures: the stages and how they are connected, credits, what is kept in memory, and where
 /// everything is at home.
@@ -38,6 +39,7 @@ use crate::run::names::Names;
 pub struct Explain {
     stages: Vec<String>,
     tasks: String,
+    sections: Vec<String>,
     places: Vec<String>,
     kept: Vec<String>,
     operators: Vec<OperatorExplain>,
@@ -86,7 +88,7 @@ pub struct OperatorExplain {
 }
 
 impl OperatorExplain {
-    /// The name that the user gave, or else the method and source line.
+    /// The name that the user gave, or else the method and source line, behind the names of the sections that it is in.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -152,12 +154,14 @@ pub(super) struct StageFacts {
     keeps: Option<&'static str>,
 }
 
-/// What is known of a plan, without the names, which may still change.
+/// What is known of a plan, without the names of operators, which may still change.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     stages: Vec<StageFacts>,
     tasks: usize,
     edges: usize,
+    /// The sections, in words.
+    sections: Vec<String>,
     /// How many operators there are.
     operators: usize,
     homes: Homes,
@@ -199,6 +203,7 @@ impl Facts {
             stages: stages.collect(),
             tasks: draft.nodes.tasks(),
             edges: edges.before.all().len(),
+            sections: sections(draft),
             operators: draft.names.len(),
             homes,
             picture: Picture::of(draft, edges),
@@ -285,7 +290,7 @@ impl Facts {
             }
         }
         let drawing = self.drawing(&operators);
-        Explain { stages, tasks, places, kept, operators, drawing }
+        Explain { stages, tasks, sections: self.sections.clone(), places, kept, operators, drawing }
     }
 
     fn operator(&self, op: usize, names: &Names) -> OperatorExplain {
@@ -339,6 +344,28 @@ impl Facts {
     }
 }
 
+/// The sections of a graph and what is in each, in words.
+fn sections(draft: &Draft<'_>) -> Vec<String> {
+    let of_streams = || draft.stages.iter().flat_map(|stage| stage.ops.iter().map(|(op, _)| (*op, 0)));
+    let all = || of_streams().chain(draft.task_ops.iter().flatten().map(|op| (op as usize, 1)));
+    let (named, places) = draft.names.sections(all().map(|(op, _)| op));
+    let mut counts = vec![[0, 0]; named.list.len()];
+    for (place, (_, kind)) in places.into_iter().zip(all()) {
+        named.and_around(place).for_each(|place| counts[place][kind] += 1);
+    }
+    let of = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        count => Some(format!("{count} {what}s")),
+    };
+    let words = |(named, [operators, tasks]): (&Named, [usize; 2])| {
+        let parts: Vec<String> = of(operators, "operator").into_iter().chain(of(tasks, "task")).collect();
+        let parts = if parts.is_empty() { "nothing that runs".to_owned() } else { parts.join(", ") };
+        format!("section {}: {parts}", on_one_line(&named.path))
+    };
+    named.list.iter().zip(counts).map(words).collect()
+}
+
 /// What is at home on which nodes, in words.
 fn places(operators: &[OperatorExplain]) -> Vec<String> {
     let mut by_nodes: BTreeMap<&[usize], Vec<&OperatorExplain>> = BTreeMap::new();
@@ -362,7 +389,7 @@ impl fmt::Display for Explain {
         if !self.tasks.is_empty() {
             writeln!(f, "{}", self.tasks)?;
         }
-        self.places.iter().try_for_each(|place| writeln!(f, "{place}"))?;
+        self.sections.iter().chain(&self.places).try_for_each(|line| writeln!(f, "{line}"))?;
         match &self.kept[..] {
             [] => writeln!(f, "nothing is kept beyond the batches in flight"),
             kept => kept.iter().try_for_each(|what| writeln!(f, "kept: {what}")),

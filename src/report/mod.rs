@@ -10,7 +10,7 @@ pub use progress::{OperatorProgress, Progress};
 
 /// A report on a run: what it did, and where its time went.
 ///
-/// `Display` prints it as tables: stages with their operators, then tasks, then workers.
+/// `Display` prints it as tables: stages with their operators, then tasks; sections, if there are some; then workers.
 ///
 /// ```
 /// use millstream::{Graph, Pool};
@@ -30,6 +30,7 @@ pub struct Report {
     pub(crate) wall: Duration,
     pub(crate) stages: Vec<StageReport>,
     pub(crate) operators: Vec<OperatorReport>,
+    pub(crate) sections: Vec<SectionReport>,
     pub(crate) workers: Vec<WorkerReport>,
 }
 
@@ -45,6 +46,7 @@ pub struct StageReport {
 pub struct OperatorReport {
     pub(crate) name: String,
     pub(crate) stage: Option<usize>,
+    pub(crate) section: Option<usize>,
     pub(crate) items_in: u64,
     pub(crate) items_out: u64,
     pub(crate) dropped: u64,
@@ -52,6 +54,19 @@ pub struct OperatorReport {
     pub(crate) time: Duration,
     pub(crate) sampled: bool,
     pub(crate) retries: u64,
+}
+
+/// What the operators and tasks of a [section](crate::Graph::section) did, those of sections in it too.
+#[derive(Clone, Debug)]
+pub struct SectionReport {
+    pub(crate) name: String,
+    /// Where its own name begins, behind those of the sections around it.
+    pub(crate) own: usize,
+    pub(crate) depth: usize,
+    pub(crate) operators: usize,
+    pub(crate) tasks: u64,
+    pub(crate) time: Duration,
+    pub(crate) sampled: bool,
 }
 
 /// What a worker did while the run was under way. Jobs of other runs at the same time count too.
@@ -93,6 +108,18 @@ impl Report {
         &self.operators
     }
 
+    /// The section with this name: `assembly`, or of one in another one `solution/assembly`.
+    #[must_use]
+    pub fn section(&self, name: &str) -> Option<&SectionReport> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    /// The sections of the graph, in the order in which they were described. Those in a section come right behind it.
+    #[must_use]
+    pub fn sections(&self) -> &[SectionReport] {
+        &self.sections
+    }
+
     /// The stages: chains of fused operators, the unit that is scheduled.
     #[must_use]
     pub fn stages(&self) -> &[StageReport] {
@@ -121,7 +148,8 @@ impl StageReport {
 }
 
 impl OperatorReport {
-    /// The name that the user gave, or else the method and source line.
+    /// The name that the user gave, or else the method and source line. The names of the sections that it is in come first:
+    /// `assembly/fill`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -131,6 +159,12 @@ impl OperatorReport {
     #[must_use]
     pub fn stage(&self) -> Option<usize> {
         self.stage
+    }
+
+    /// The innermost section that it is in, as an index into [`Report::sections`]. None: it is in no section.
+    #[must_use]
+    pub fn section(&self) -> Option<usize> {
+        self.section
     }
 
     /// How many items it was given. For a source, this is how many items it handed out. For a task, it is 1 if the task
@@ -178,6 +212,45 @@ impl OperatorReport {
     /// The time of a stage with several operators is exact, but it is divided among them by samples, of about one batch
     /// in 64. The time of a task that is in one group with others is its share of the group's. That of one that takes less
     /// than 5 us is measured in one run of 64, and that of one in a `repeat` is its last time, as often as it ran.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.sampled
+    }
+}
+
+impl SectionReport {
+    /// Its name, behind those of the sections that it is in: `solution/assembly`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many sections it is in.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// How many rows of operators of streams it has among [`Report::operators`].
+    #[must_use]
+    pub fn operators(&self) -> usize {
+        self.operators
+    }
+
+    /// How many times its tasks have fired.
+    #[must_use]
+    pub fn tasks(&self) -> u64 {
+        self.tasks
+    }
+
+    /// Time spent in its operators and tasks, summed over all workers; see [`is_sampled`](Self::is_sampled).
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Whether its time is an estimate, as that of one of its operators or tasks is; see
+    /// [`OperatorReport::is_sampled`].
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.sampled

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use super::{OperatorReport, Report};
+use super::{OperatorReport, Report, SectionReport};
 
 /// How many names of tasks are shown, those with the most time first. The rest share one row.
 const TASKS: usize = 20;
@@ -35,6 +35,13 @@ pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         rows.add(row("task".to_owned(), task, busy));
     }
     rows.write(f, 2)?;
+    if !report.sections.is_empty() {
+        let mut rows = Grid::new(["section", "operators", "tasks", "time", "share"]);
+        for section in &report.sections {
+            rows.add(section_row(section, busy));
+        }
+        rows.write(f, 1)?;
+    }
     let mut rows = Grid::new(["worker", "jobs", "steals", "L3", "node", "remote", "parks"]);
     for worker in &report.workers {
         let [l3, node, remote] = worker.steals.map(number);
@@ -84,6 +91,18 @@ fn row(stage: String, operator: &OperatorReport, busy: Duration) -> [String; 8] 
         number(operator.batches),
         format!("{about}{}", time(operator.time)),
         format!("{about}{:.1} %", 100.0 * ratio(operator.time, busy)),
+    ]
+}
+
+/// The row of a section. One in another one is indented, and has its last name only.
+fn section_row(section: &SectionReport, busy: Duration) -> [String; 5] {
+    let about = if section.sampled { "~" } else { "" };
+    [
+        format!("{:indent$}{}", "", &section.name[section.own..], indent = 2 * section.depth),
+        number(section.operators as u64),
+        number(section.tasks),
+        format!("{about}{}", time(section.time)),
+        format!("{about}{:.1} %", 100.0 * ratio(section.time, busy)),
     ]
 }
 

@@ -19,7 +19,7 @@
 //! | failures in stream order, cancel | [`cancel`] |
 //! | threads outside that start a run, feed it, and wait for what comes out | [`outside`] |
 //! | a run that can go nowhere | [`stall`] |
-//! | what is said of a run when it is over | [`outcome`]; what the seats did meanwhile, [`tally`]; names, [`names`] |
+//! | what is said of a run when it is over | [`outcome`]; what the seats did meanwhile, [`tally`]; names, [`names`], [`sections`] |
 //! | lists of millions of numbers in little memory | [`numbers`], [`lists`], [`few`]; in large pages, [`room`] |
 //!
 //! # Invariants
@@ -40,6 +40,7 @@ pub(crate) mod numbers;
 mod outcome;
 pub(crate) mod outside;
 pub(crate) mod room;
+pub(crate) mod sections;
 pub(crate) mod slot;
 mod stall;
 pub(crate) mod tally;

@@ -9,6 +9,7 @@ use std::panic::Location;
 
 use super::few::{ByAddress, Few};
 use super::numbers::Numbers;
+use super::sections::{ByName, Sections};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::atomic::{AtomicU32, AtomicUsize};
 use crate::sync::{Mutex, new_number};
@@ -54,6 +55,7 @@ struct List {
     names: HashMap<usize, Box<str>>,
     /// The parts of other operators: of which one, and what the part is called.
     parts: HashMap<usize, (usize, &'static str)>,
+    sections: Sections,
 }
 
 /// What operators are called without a name: the method that adds them, and where it is called.
@@ -64,6 +66,13 @@ impl List {
         let op = number(op);
         let (method, location) = self.sites.get(self.operators.at(op) - op);
         (method.0, location.0)
+    }
+
+    /// The name that the user gave, or else method, file and line.
+    fn name(&self, op: usize) -> String {
+        let (method, location) = self.site(op);
+        let site = || format!("{method} at {}:{}", location.file(), location.line());
+        self.names.get(&op).map_or_else(site, |name| name.to_string())
     }
 }
 
@@ -123,14 +132,42 @@ impl Names {
         self.list.lock().parts.insert(op, (whole, part));
     }
 
-    /// The name that the user gave, or else method, file and line.
+    /// The name that the user gave, or else method, file and line; behind the names of the sections that it is in.
     pub(crate) fn get(&self, op: usize) -> String {
         let list = self.list.lock();
         let (place, part) = list.parts.get(&op).map_or((op, None), |(whole, part)| (*whole, Some(*part)));
-        let (method, location) = list.site(place);
-        let whole = || format!("{method} at {}:{}", location.file(), location.line());
-        let name = list.names.get(&place).map_or_else(whole, |name| name.to_string());
+        let mut name = list.name(place);
+        if !list.sections.is_empty() {
+            name.insert_str(0, &list.sections.prefix(list.sections.of(place)));
+        }
         part.map_or_else(|| name.clone(), |part| format!("{name}: {part}"))
+    }
+
+    /// The name without those of sections.
+    pub(crate) fn get_own(&self, op: usize) -> String {
+        self.list.lock().name(op)
+    }
+
+    /// Begins a section, with the operator that is added next.
+    pub(crate) fn open_section(&self, name: &str) {
+        self.list.lock().sections.open(name, self.len());
+    }
+
+    /// Ends the section that was begun last, and has not ended.
+    pub(crate) fn close_section(&self) {
+        self.list.lock().sections.close(self.len());
+    }
+
+    /// The sections by name, and the place of the one that each of these operators is in.
+    pub(crate) fn sections(&self, ops: impl Iterator<Item = usize>) -> (ByName, Vec<Option<usize>>) {
+        let list = self.list.lock();
+        if list.sections.is_empty() {
+            return Default::default();
+        }
+        let named = list.sections.by_name();
+        let section = |op: usize| list.sections.of(list.parts.get(&op).map_or(op, |(whole, _)| *whole));
+        let places = ops.map(|op| section(op).map(|section| named.place(section))).collect();
+        (named, places)
     }
 
     pub(crate) fn location(&self, op: usize) -> &'static Location<'static> {

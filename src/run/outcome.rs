@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::Run;
 use super::cancel::{Cancel, Cause, FailedItem, Index};
 use super::flow::ledger::Sums;
+use super::sections::Named;
 use super::tasks::dag::TaskDid;
 use crate::error::{RunError, RunErrorKind};
-use crate::report::{OperatorProgress, OperatorReport, Progress, Report, StageReport, WorkerReport};
+use crate::report::{OperatorProgress, OperatorReport, Progress, Report, SectionReport, StageReport, WorkerReport};
 use crate::unwind;
 
 impl Run<'_> {
@@ -76,6 +77,7 @@ impl Run<'_> {
                     OperatorReport {
                         name: self.names.get(*op),
                         stage: Some(stage.index),
+                        section: None,
                         items_in,
                         items_out,
                         dropped,
@@ -92,6 +94,7 @@ impl Run<'_> {
             let operator = OperatorReport {
                 name: self.names.get(op),
                 stage: None,
+                section: None,
                 items_in: times,
                 items_out: times,
                 dropped: 0,
@@ -103,9 +106,37 @@ impl Run<'_> {
             operators.push((op, operator));
         }
         operators.sort_by_key(|(op, _)| *op);
+        self.sum_up_sections(&mut operators, &mut report);
         report.operators = operators.into_iter().map(|(_, operator)| operator).collect();
         report.workers = self.worker_reports();
         report
+    }
+
+    /// Says of operators in which sections they are, and adds what the sections did to the report.
+    fn sum_up_sections(&self, operators: &mut [(usize, OperatorReport)], report: &mut Report) {
+        let (named, places) = self.names.sections(operators.iter().map(|(op, _)| *op));
+        let section = |named: &Named| SectionReport {
+            name: named.path.clone(),
+            own: named.own,
+            depth: named.depth,
+            operators: 0,
+            tasks: 0,
+            time: Duration::ZERO,
+            sampled: false,
+        };
+        report.sections = named.list.iter().map(section).collect();
+        for ((_, operator), place) in operators.iter_mut().zip(places) {
+            operator.section = place;
+            for place in named.and_around(place) {
+                let section = &mut report.sections[place];
+                match operator.stage {
+                    Some(_) => section.operators += 1,
+                    None => section.tasks += operator.items_in,
+                }
+                section.time += operator.time;
+                section.sampled |= operator.sampled;
+            }
+        }
     }
 
     /// How often an operator has tried again.
