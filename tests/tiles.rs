@@ -185,6 +185,30 @@ fn any_number_of_tiles_is_read() {
 }
 
 #[test]
+fn tiles_go_to_other_threads_where_their_items_may() {
+    let g = Graph::new();
+    let matrix = g.data(vec![1_u64; 64 * 64]);
+    let tiles = g.tiles(&matrix, 64, (64, 32));
+    g.task((tiles.at(0, 0).read(), tiles.at(0, 1).write()), |(left, mut right)| {
+        let mut rows: Vec<&mut [u64]> = right.rows_mut().collect();
+        pool().for_each_mut(&mut rows, |row, own| own.fill(left.row(row).iter().sum()));
+        let right = &right;
+        assert_eq!(pool().map_collect(0..64_usize, |row| right[(row, row / 2)]), [32; 64]);
+    });
+    assert_eq!(pool().run(g).expect("nothing fails").take(matrix).iter().sum::<u64>(), 64 * (32 + 32 * 32));
+}
+
+#[test]
+fn handles_to_tiles_are_cloned_and_shown_whatever_the_items_are() {
+    struct Opaque;
+    let g = Graph::new();
+    let matrix = g.data(vec![Opaque, Opaque]).named("matrix");
+    let tiles = g.tiles(&matrix, 1, (1, 1));
+    let words = format!("{:?}", tiles.clone());
+    assert_eq!(words, r#"[Tile(Data("matrix[0..1, 0..1]")), Tile(Data("matrix[1..2, 0..1]"))]"#);
+}
+
+#[test]
 fn items_without_size_are_tiled() {
     let g = Graph::new();
     let matrix = g.data(vec![(); usize::MAX]);

@@ -89,7 +89,6 @@ impl<'env> Graph<'env> {
 }
 
 /// The tiles of a matrix, made by [`Graph::tiles`].
-#[derive(Clone, Debug)]
 pub struct Tiles<T> {
     /// Row by row.
     list: Vec<Tile<T>>,
@@ -130,6 +129,18 @@ impl<T> Tiles<T> {
     /// The tiles, row by row.
     pub fn iter(&self) -> std::slice::Iter<'_, Tile<T>> {
         self.list.iter()
+    }
+}
+
+impl<T> Clone for Tiles<T> {
+    fn clone(&self) -> Self {
+        Self { list: self.list.clone(), columns: self.columns, defect: self.defect.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Tiles<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.list).finish()
     }
 }
 
