@@ -160,7 +160,7 @@ impl Growing {
         #[expect(clippy::manual_contains, reason = "they are few: `contains` would look for many")]
         if own.len() > LOOKED_AT {
             self.is_long = true;
-        } else if own.contains(&number) {
+        } else if own.iter().any(|other| *other == number) {
             return;
         }
         list.push(number);
