@@ -239,6 +239,11 @@ impl Seat {
     pub(crate) fn hides(&self) -> bool {
         !self.ring.is_empty() || self.signals.late.load(Ordering::Relaxed) > 0
     }
+
+    /// Whether there seem to be private jobs behind the oldest one.
+    pub(crate) fn has_several(&self) -> bool {
+        self.ring.has_several()
+    }
 }
 
 impl Local {

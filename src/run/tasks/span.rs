@@ -39,8 +39,8 @@ pub(super) struct Span<'a, 'env> {
     was_cut: AtomicBool,
     /// The first of its tasks, if it was said that its worker is in that for long; else [`u32::MAX`]. Written under that lock.
     stuck: AtomicU32,
-    /// What was not begun when somebody last found nothing to take away. Written under that lock.
-    seen: AtomicU32,
+    /// Whether somebody has taken some of it away, and nobody has looked since. Written under that lock.
+    is_just_cut: AtomicBool,
     /// Its place in the ring, while it is there.
     place: Cell<Option<usize>>,
     /// The limit that a worker heeds which looks at the real one itself.
@@ -53,9 +53,9 @@ impl<'a, 'env> Span<'a, 'env> {
     pub(super) fn new(dag: &'a Dag<'env>, group: u32, positions: Range<u32>) -> Self {
         let start = positions.start;
         let (stretch, no_limit) = (Stretch::new(positions), AtomicU32::new(u32::MAX));
-        let (was_cut, none) = (AtomicBool::new(false), u32::MAX);
-        let (stuck, seen) = (AtomicU32::new(none), AtomicU32::new(none));
-        Self { dag, group, start, stretch, was_cut, stuck, seen, place: Cell::new(None), no_limit }
+        let [was_cut, is_just_cut] = [false; 2].map(AtomicBool::new);
+        let stuck = AtomicU32::new(u32::MAX);
+        Self { dag, group, start, stretch, was_cut, is_just_cut, stuck, place: Cell::new(None), no_limit }
     }
 
     /// Makes it an entry of the seat's ring. It must stay in place until [`leave`](Self::leave).
@@ -126,14 +126,19 @@ impl<'a, 'env> Span<'a, 'env> {
         // sleeps would not know.
         let is_short = || span.dag.takes(span.group).is_some_and(|time| time < WORTH);
         let (is_ordered, is_one) = (span.dag.is_ordered(span.group), span.dag.is_one(span.group));
+        // Jobs of the task that its worker is in now come behind it.
+        let has_more = seat.has_several();
         let taken = match wanted {
             _ if span.stuck().is_some() => return Published::Empty,
-            Wanted::Surplus if is_ordered || is_one && !is_short() => {
-                span.dag.pool().be_watched(seat);
+            Wanted::Surplus if (is_ordered || is_one) && !has_more => {
+                if is_ordered || !is_short() {
+                    span.dag.pool().be_watched(seat);
+                }
                 return Published::Kept;
             }
-            Wanted::Surplus if is_one => return Published::Kept,
-            Wanted::Surplus if is_short() && span.dag.pool().is_searched_near(seat) => return Published::Kept,
+            Wanted::Surplus if !is_ordered && !is_one && is_short() && span.dag.pool().is_searched_near(seat) => {
+                return Published::Kept;
+            }
             Wanted::Surplus => span.stretch.take_own(cut), // only the worker itself asks for that
             Wanted::All => span.stretch.take(cut),
         };
@@ -141,18 +146,13 @@ impl<'a, 'env> Span<'a, 'env> {
             (Some(taken), _) if is_ordered => span.say_stuck(taken.start, taken.start),
             (Some(taken), _) => {
                 span.was_cut.store(true, Ordering::Relaxed);
+                span.is_just_cut.store(true, Ordering::Relaxed);
                 Published::Part(span.dag.part(span.group, taken))
             }
-            (None, Wanted::All) => {
-                let (next, end) = (span.stretch.next(), span.stretch.end());
-                // Others had all but this task a moment ago, or the worker is fast. If not, somebody will come again.
-                if span.seen.swap(next, Ordering::Relaxed) == next {
-                    span.say_stuck(next, end)
-                } else {
-                    Published::Kept
-                }
-            }
-            (None, Wanted::Surplus) => Published::Empty,
+            (None, Wanted::Surplus) if !is_ordered && !is_one => Published::Empty,
+            // All but this task was taken a moment ago. If it takes long, somebody comes again.
+            (None, _) if span.is_just_cut.swap(false, Ordering::Relaxed) && !has_more => Published::Kept,
+            (None, _) => span.say_stuck(span.stretch.next(), span.stretch.end()),
         }
     }
 }

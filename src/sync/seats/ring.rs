@@ -139,6 +139,11 @@ impl<T: Copy + Send, F, const SIZE: usize> Ring<T, F, SIZE> {
         distance(self.oldest(), self.end()) <= 0
     }
 
+    /// Whether there are two items at least: a hint, for all but the owner.
+    pub(crate) fn has_several(&self) -> bool {
+        distance(self.oldest(), self.end()) > 1
+    }
+
     /// How often the owner has pushed: a hint. While it stands still, the owner does something else.
     #[inline]
     pub(crate) fn beat(&self) -> usize {
