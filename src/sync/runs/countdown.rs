@@ -87,6 +87,11 @@ impl FixedCountdown {
         Arrival::last_if(self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel)) == 1)
     }
 
+    /// How many arrivals are missing, or were a moment ago: a hint.
+    pub(crate) fn hint(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// How many arrivals are missing. The caller sees what was done before the others. Those that arrive later see what the
     /// caller did before.
     pub(crate) fn count(&self) -> u32 {

@@ -77,7 +77,7 @@ impl Stretch {
     /// The owner does not begin this thing after all.
     #[cold]
     pub(crate) fn turns_back(&self, thing: u32) -> bool {
-        self.next.store(thing, Ordering::Relaxed);
+        self.next.store(thing, Ordering::Release); // as B1
         false
     }
 

@@ -29,6 +29,8 @@ pub(super) enum Held {
     Part,
     /// A whole group, and how many nanoseconds that takes, if that was measured now.
     Ended(Option<u64>),
+    /// A loose group, of which these places of the list wait that know nothing of it yet.
+    EndedLoosely(Vec<u32>),
 }
 
 /// What a worker goes through.
@@ -98,24 +100,24 @@ impl Dag<'_> {
             u64::try_from(begin.elapsed().as_nanos() * all / done).unwrap_or(u64::MAX).clamp(2, 1 << 60)
         });
         let stuck = span.stuck();
-        let ended = |is_last| if is_last { Held::Ended(None) } else { Held::Part };
         match kind {
             Kind::Whole if !span.was_cut() && stuck.is_none() => return Held::Ended(time),
-            Kind::Loose => return ended(self.arrive_loosely(group, start, worker)),
+            Kind::Loose => return self.arrive_loosely(group, start, worker),
             _ => {}
         }
-        if let Some(time) = time.filter(|_| !self.is_ordered(group)) {
+        // One long task says nothing of how long all take.
+        if let Some(time) = time.filter(|_| !self.is_ordered(group) && (stuck.is_none() || self.is_one(group))) {
             // Relaxed: a hint, of whichever holder comes last.
             self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
         }
         if let Some(from) = stuck {
-            return ended(self.arrive_from_stuck(group, from..at, worker));
+            return self.arrive_from_stuck(group, from..at, worker);
         }
         let is_last = self.arrives(group);
         if !is_last && self.loose.is_any() {
             self.look_for_stuck(group, worker);
         }
-        ended(is_last)
+        if is_last { Held::Ended(None) } else { Held::Part }
     }
 
     /// Where to note how long each task of a group takes, by position, if this run looks closely at it.

@@ -19,20 +19,28 @@
 //! the group is *stuck* first. The raider stays a holder of it. Whoever ends a part arrives, and then looks whether a
 //! group is stuck; the raider says that it is, and then looks at the count of holders by an RMW. One of the two comes last, and
 //! sees that nobody holds any of it but those that are in long tasks (model `loom_stuck_group_is_loosened`).
+//!
+//! A block may begin once more when what waits for a loose group has ended, and its worker has not come to say that the group has.
+//! So the last one to arrive forgets the group under the lock, before it queues any of those that wait for its task.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
+use super::hold::Held;
 use super::{Dag, index};
 use crate::pool::work::job::{Job, word};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::tasks::parts::TaskAt;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arrival, Mutex};
+use crate::sync::{Arrival, Instant, Mutex};
 
 /// So many groups are loosened at once, before others may have the lock.
 const AT_ONCE: usize = 32;
+/// So many groups are looked at whenever something has ended, in turns.
+const LOOKED_AT: usize = 64;
+/// All are, if this is so many times as long ago as it took the last time.
+const SHARE: u32 = 16;
 
 /// How a group can be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +87,10 @@ struct State {
     long: usize,
     /// The first ones of long tasks that have ended before they could be noted.
     early: HashSet<u32>,
+    /// The group that is looked at next.
+    next: u32,
+    /// When all are looked at again.
+    again: Option<Instant>,
     /// The position of each rank. Empty before it is needed.
     positions: Vec<u32>,
 }
@@ -172,12 +184,12 @@ impl Dag<'_> {
     /// Runs that job.
     pub(super) fn fire_stuck<const HOMES: bool>(&self, tasks: Range<u32>, run: &Run<'static>, worker: &Worker<'_>) {
         let group = self.group_at(tasks.start);
-        let mut is_last = false;
+        let mut held = Held::Part;
         self.change_loose(worker, |state, ready| {
             let behind = self.behind(group, &tasks);
             let has_ended = state.early.remove(&tasks.start);
             if has_ended && behind.is_empty() {
-                is_last = self.arrives(group);
+                held = self.arrive_under_lock(state, group);
                 return self.settle(state, group);
             }
             self.loose.is_any.store(true, Ordering::Relaxed);
@@ -194,16 +206,14 @@ impl Dag<'_> {
             }
             self.loosen(state, behind, ready);
             self.note_successors(state, group);
-            is_last = self.arrives(group);
+            held = self.arrive_under_lock(state, group);
         });
-        if is_last {
-            self.ended::<HOMES>(group, None, run, worker);
-        }
+        self.held::<HOMES>(group, held, run, worker);
     }
 
-    /// A worker has ended the tasks in which it was for long. Returns whether it was the last holder of their group.
-    pub(super) fn arrive_from_stuck(&self, group: u32, tasks: Range<u32>, worker: &Worker<'_>) -> bool {
-        let mut is_last = false;
+    /// A worker has ended the tasks in which it was for long.
+    pub(super) fn arrive_from_stuck(&self, group: u32, tasks: Range<u32>, worker: &Worker<'_>) -> Held {
+        let mut held = Held::Part;
         self.change_loose(worker, |state, ready| {
             match state.groups.get_mut(&group).map(|around| &mut around.phase) {
                 Some(Phase::Loose) => {
@@ -219,10 +229,10 @@ impl Dag<'_> {
                 }
                 _ => _ = state.early.insert(tasks.start),
             }
-            is_last = self.arrives(group);
+            held = self.arrive_under_lock(state, group);
             self.settle(state, group);
         });
-        is_last
+        held
     }
 
     /// A part of a group has ended that others still hold: the group may be stuck.
@@ -270,7 +280,7 @@ impl Dag<'_> {
             if let Some(change) = change.take() {
                 change(&mut state, &mut ready);
             }
-            let goes_on = self.loosen_some(&mut state, &mut ready);
+            let goes_on = self.loosen_some(&mut state, &mut ready, worker.clock());
             state.queued += ready.len();
             if state.groups.is_empty() {
                 self.loose.is_any.store(false, Ordering::Relaxed);
@@ -289,18 +299,26 @@ impl Dag<'_> {
     }
 
     /// Loosens groups until enough tasks are queued. Returns whether more is to be done.
-    fn loosen_some(&self, state: &mut State, ready: &mut Vec<u32>) -> bool {
+    fn loosen_some(&self, state: &mut State, ready: &mut Vec<u32>, now: Option<Instant>) -> bool {
         let enough = (2 * self.pool().workers()).saturating_sub(state.queued);
         if state.long == 0 || ready.len() >= enough {
             return false;
         }
         let waits = |(group, around): (&u32, &Around)| matches!(around.phase, Phase::Waits).then_some(*group);
-        let mut candidates: VecDeque<u32> = state.groups.iter().filter_map(waits).collect();
+        let from = state.next;
+        let mut others = state.groups.range(from..).chain(state.groups.range(..from));
+        let is_due = now.zip(state.again).is_none_or(|(now, again)| now >= again);
+        let looks = if is_due { usize::MAX } else { LOOKED_AT };
+        let mut candidates: VecDeque<u32> = others.clone().take(looks).filter_map(waits).collect();
+        state.next = others.nth(looks).map_or(0, |(group, _)| *group);
+        if let Some(now) = now.filter(|_| is_due) {
+            state.again = Some(now + SHARE * now.elapsed());
+        }
         let mut loosened = 0;
         while let Some(group) = candidates.pop_front() {
             let Some(Around { phase: phase @ Phase::Waits, before }) = state.groups.get_mut(&group) else { continue };
-            let all = self.before[group as usize];
-            if all > 1 && self.missing[group as usize].count() != *before {
+            let (all, missing) = (self.before[group as usize], &self.missing[group as usize]);
+            if all > 1 && (missing.hint() > *before || missing.count() != *before) {
                 continue;
             }
             *phase = Phase::Loose;
@@ -346,61 +364,52 @@ impl Dag<'_> {
         worker.push_parts(Job { target, payload: word(position, group) }, 1, self.home(group).map(usize::from));
     }
 
-    /// A task of a loose group has ended. Returns whether all of its group have.
-    pub(super) fn arrive_loosely(&self, group: u32, position: u32, worker: &Worker<'_>) -> bool {
-        let mut is_last = false;
+    /// A task of a loose group has ended.
+    pub(super) fn arrive_loosely(&self, group: u32, position: u32, worker: &Worker<'_>) -> Held {
+        let mut held = Held::Part;
         self.change_loose(worker, |state, ready| {
             state.queued -= 1;
             state.end(position, ready);
-            is_last = self.arrives(group);
+            held = self.arrive_under_lock(state, group);
         });
-        is_last
+        held
     }
 
-    /// Finishes a group, if it is loose. Those that wait for it and are loose know already which of its tasks have ended.
-    pub(super) fn finish_loosely<const HOMES: bool>(
-        &self,
-        group: u32,
-        run: &Run<'static>,
-        worker: &Worker<'_>,
-    ) -> bool {
+    /// A holder of a group arrives. If it is the last one, and the group is loose, those that wait for it and are loose know already
+    /// which of its tasks have ended. All that is known of it is forgotten before any of these can be queued: behind them a
+    /// block may begin once more.
+    fn arrive_under_lock(&self, state: &mut State, group: u32) -> Held {
+        if !self.arrives(group) {
+            return Held::Part;
+        }
+        let groups = &mut state.groups;
+        match groups.get_mut(&group) {
+            Some(around @ Around { phase: Phase::Loose, .. }) => around.phase = Phase::Ended,
+            _ => return Held::Ended(None),
+        }
+        forget_ended(groups, group);
         let mut others = Vec::new();
-        {
-            let mut state = self.loose.state.lock();
-            let State { groups, .. } = &mut *state;
-            match groups.get_mut(&group) {
-                Some(around @ Around { phase: Phase::Loose, .. }) => around.phase = Phase::Ended,
-                _ => return false,
-            }
-            forget_ended(groups, group);
-            for place in self.first[group as usize]..self.first[group as usize + 1] {
-                let next = self.list[place as usize];
-                let Some(around) = groups.get_mut(&next) else {
-                    others.push(place);
-                    continue;
-                };
-                around.before -= 1;
-                if let Phase::Waits = around.phase {
-                    others.push(place);
-                    if around.before == 0 {
-                        groups.remove(&next);
-                    }
-                } else {
-                    forget_ended(groups, next);
+        for place in self.first[group as usize]..self.first[group as usize + 1] {
+            let next = self.list[place as usize];
+            let Some(around) = groups.get_mut(&next) else {
+                others.push(place);
+                continue;
+            };
+            around.before -= 1;
+            if let Phase::Waits = around.phase {
+                others.push(place);
+                if around.before == 0 {
+                    groups.remove(&next);
                 }
-            }
-            if groups.is_empty() {
-                self.loose.is_any.store(false, Ordering::Relaxed);
+            } else {
+                forget_ended(groups, next);
             }
         }
-        for place in others {
-            self.arrive_at::<HOMES>(place, run, worker);
-        }
-        true
+        Held::EndedLoosely(others)
     }
 
     /// A group has ended. Arrives at one that waits for it, and queues that if it is ready.
-    fn arrive_at<const HOMES: bool>(&self, place: u32, run: &Run<'static>, worker: &Worker<'_>) {
+    pub(super) fn arrive_at<const HOMES: bool>(&self, place: u32, run: &Run<'static>, worker: &Worker<'_>) {
         let node = self.list[place as usize];
         let before = self.before[node as usize];
         if before > 1 {

@@ -430,34 +430,39 @@ impl<'env> Dag<'env> {
             let nanos = &self.nanos[group as usize];
             nanos.store(nanos.load(Ordering::Relaxed) & !1 | (self.parity ^ 1), Ordering::Relaxed);
             self.finish_as::<HOMES>(group, run, worker);
-        } else if let Held::Ended(time) = self.hold(group, self.positions(group), Kind::Whole, run, worker) {
-            self.ended::<HOMES>(group, time, run, worker);
+        } else {
+            let held = self.hold(group, self.positions(group), Kind::Whole, run, worker);
+            self.held::<HOMES>(group, held, run, worker);
         }
     }
 
     /// Fires a part of a group.
     fn fire_part<const HOMES: bool>(&self, positions: Range<u32>, run: &Run<'static>, worker: &Worker<'_>) {
         let group = self.group_at(positions.start);
-        if let Held::Ended(time) = self.hold(group, positions, Kind::Part, run, worker) {
-            self.ended::<HOMES>(group, time, run, worker);
-        }
+        let held = self.hold(group, positions, Kind::Part, run, worker);
+        self.held::<HOMES>(group, held, run, worker);
     }
 
     /// Fires a task of a loose group.
     fn fire_loosened<const HOMES: bool>(&self, group: u32, position: u32, run: &Run<'static>, worker: &Worker<'_>) {
-        if let Held::Ended(time) = self.hold(group, position..position + 1, Kind::Loose, run, worker) {
-            self.ended::<HOMES>(group, time, run, worker);
-        }
+        let held = self.hold(group, position..position + 1, Kind::Loose, run, worker);
+        self.held::<HOMES>(group, held, run, worker);
     }
 
-    /// All of a group has ended. `time`: how many nanoseconds it takes, if that was measured now.
-    fn ended<const HOMES: bool>(&self, group: u32, time: Option<u64>, run: &Run<'static>, worker: &Worker<'_>) {
+    /// This has been held. If that is all of a group, finishes it.
+    fn held<const HOMES: bool>(&self, group: u32, held: Held, run: &Run<'static>, worker: &Worker<'_>) {
+        let time = match held {
+            Held::Part => return,
+            Held::Ended(time) => time,
+            Held::EndedLoosely(_) => None,
+        };
         let nanos = &self.nanos[group as usize];
         // Relaxed: read when the run is over. Nobody else writes it any more in this run.
         let known = time.unwrap_or_else(|| (nanos.load(Ordering::Relaxed) >> 1).max(1));
         nanos.store(known << 1 | self.parity, Ordering::Relaxed);
-        if !self.loose.is_any() || !self.finish_loosely::<HOMES>(group, run, worker) {
-            self.finish_as::<HOMES>(group, run, worker);
+        match held {
+            Held::EndedLoosely(others) => others.iter().for_each(|place| self.arrive_at::<HOMES>(*place, run, worker)),
+            _ => self.finish_as::<HOMES>(group, run, worker),
         }
     }
 }
