@@ -18,8 +18,6 @@ const SAMPLE: u32 = 64;
 /// A single chain that is known to take so many nanoseconds is not looked at by others. The plan has chosen its groups so that
 /// little waits for it, and what it would gain is about what a raid costs.
 const FORESEEN: Range<u64> = SLOW..1_000_000;
-/// A close look costs a reading of the clock for each task, a small part of so many nanoseconds.
-const CLOSE: u64 = 500;
 /// So many tasks fire before their worker looks whether others ask for some, if nobody knows how long they take.
 const FEW: u32 = 8;
 
@@ -123,8 +121,7 @@ impl Dag<'_> {
     /// Where to note how long each task of a group takes, by position, if this run looks closely at it.
     fn closely(&self, group: u32) -> Option<&[AtomicU32]> {
         let times = self.closely.as_deref()?;
-        let worth = SLOW.min(CLOSE * self.positions(group).len() as u64);
-        (!self.is_one(group) && self.took(group) > worth).then_some(times)
+        self.is_worth_a_look(group, self.took(group)).then_some(times)
     }
 
     /// Whoever holds a part of a group is done with it. Returns whether it was the last one.

@@ -24,6 +24,8 @@ const ROW: usize = 8;
 const TINY: u32 = 200;
 /// A group that takes more nanoseconds may have tasks that take far longer than others.
 pub(super) const SLOW: u64 = 16_000;
+/// A close look is worth it if tasks take more nanoseconds on average.
+const CLOSE: u64 = 300;
 /// From this run on times count. A first run finds nothing in the caches, and is slow.
 const WARM: u32 = 2;
 
@@ -38,16 +40,16 @@ impl<'env> Dag<'env> {
         let (mut all, mut off, mut slow) = (Sum::default(), Sum::default(), 0);
         for (group, nanos) in self.nanos.iter().enumerate() {
             let Some(time) = measured(nanos) else { continue };
-            let (expected, can_be_two) = (self.expected[group], !self.is_one(index(group)));
+            let expected = self.expected[group];
             all.add(time);
             let is_off = match self.is_known {
                 true => time > expected.saturating_mul(OFF) || expected > time.saturating_mul(OFF),
                 false => time < *GOOD.start() || time > *GOOD.end() && self.cuts[group] == Cut::InTwo,
             };
-            if is_off {
-                off.add(time);
-                slow += usize::from(time > SLOW && can_be_two);
-            }
+            let is_slow = is_off && time > SLOW && self.is_worth_a_look(index(group), time);
+            off.groups += usize::from(is_off);
+            off.nanos = off.nanos.saturating_add(if is_slow { time } else { 0 });
+            slow += usize::from(is_slow);
         }
         let is_mixed = !self.is_known && self.code.rows() * ROW > self.tasks.order.len();
         let is_off = off.groups * OFF_SHARE > all.groups || off.nanos.saturating_mul(OFF_SHARE as u64) > all.nanos;
@@ -64,6 +66,15 @@ impl<'env> Dag<'env> {
             expected.for_each(|(expected, nanos)| *expected = measured(nanos).unwrap_or(*expected));
         }
         false
+    }
+
+    /// Whether a group that takes so many nanoseconds is worth a close look. That costs a reading of the clock for each task, which
+    /// is longer than a tiny one. If tasks are known to be tiny, and their group took long for once, its worker was
+    /// interrupted.
+    pub(super) fn is_worth_a_look(&self, group: u32, time: u64) -> bool {
+        let tasks = self.positions(group).len() as u64;
+        let are_tiny = self.takes(group).is_some_and(|known| known < u64::from(TINY) * tasks);
+        !self.is_one(group) && !are_tiny && time > CLOSE * tasks
     }
 
     /// Notes that it takes the place of another one, which has run before.
