@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+export CARGO_INCREMENTAL=0 # it pays only where one builds again, and takes as much disk as the rest
+
 FEATURES=channels,futures,iterators # those that need nothing but crates
 MODELS=74 # at least so many loom models there are: fewer mean that some were not found
 

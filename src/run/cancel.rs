@@ -18,7 +18,9 @@
 //! The other cases:
 //! * `merge` and `unordered` give up the order, so a failure counts there at once, in the order of the input;
 //! * among tasks, the failure of the task that was added first wins, and tasks added before that one still run;
-//! * between sinks that do not share an order, and between streams and tasks, the first failure in time wins.
+//! * between sinks that do not share an order, the earlier item wins if one operator has failed on both, else the first
+//!   failure in time;
+//! * between streams and tasks, the first failure in time wins.
 //!
 //! A failure that counts stops all sources from issuing more batches. What is in flight ends as above, and then the run
 //! is quiescent. A worker drops a range of numbers behind the failure by arithmetic, and item by item only if items
@@ -61,7 +63,7 @@ pub(crate) struct Fault {
 }
 
 /// The index of the item on which an operator failed: how many items it was given before that one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Index {
     /// In the whole stream.
     Stream(u64),
@@ -82,16 +84,17 @@ pub(crate) enum Site {
 }
 
 impl Site {
-    /// Whether this failure comes before `other`, and so wins. Of two failures at one place, the one of the operator
-    /// that was added to the graph later comes first; of two of one operator, the one on the earlier item.
-    fn precedes(self, other: Self) -> bool {
+    /// Whether this failure comes before `other`, and so wins; None if they share no order. Of two failures at one place,
+    /// the one of the operator that was added to the graph later comes first; of two of one operator, the one on the
+    /// earlier item.
+    fn precedes(self, other: Self) -> Option<bool> {
         match (self, other) {
             (
                 Self::Stream { sequence, at, op, nth },
                 Self::Stream { sequence: others, at: there, op: that, nth: other },
-            ) if sequence == others => (at, Reverse(op), nth) < (there, Reverse(that), other),
-            (Self::Task { rank }, Self::Task { rank: other }) => rank < other,
-            _ => false,
+            ) if sequence == others => Some((at, Reverse(op), nth) < (there, Reverse(that), other)),
+            (Self::Task { rank }, Self::Task { rank: other }) => Some(rank < other),
+            _ => None,
         }
     }
 }
@@ -123,6 +126,14 @@ pub(crate) type Carried = Arc<Failure>;
 impl Failure {
     pub(crate) fn new(op: usize, item: Option<FailedItem>, cause: Cause) -> Carried {
         Arc::new(Self { op, item, cause: Mutex::new(Some(cause)) })
+    }
+
+    /// Whether this is a failure of the same operator as `other`, on an earlier item. It may have come to another sink: a
+    /// failure that is carried to several is dropped before one of them if an earlier part of its piece has made a cut
+    /// elsewhere.
+    fn is_on_earlier_item(&self, other: &Self) -> bool {
+        let at = |failure: &Self| failure.item.map(|item| (item.before, item.index));
+        self.op == other.op && at(self).zip(at(other)).is_some_and(|(own, others)| own < others)
     }
 
     /// Takes out what went wrong; only the first call finds it.
@@ -178,7 +189,10 @@ impl Run<'_> {
     /// Notes that a failure has reached a sink or that a task has failed, and stops everything that comes after it.
     pub(crate) fn fail(&self, site: Site, failure: Carried) {
         let mut first = self.failure.lock();
-        if first.as_ref().is_none_or(|(known, _)| site.precedes(*known)) {
+        let wins = |(known, other): &(Site, Carried)| {
+            site.precedes(*known).unwrap_or_else(|| failure.is_on_earlier_item(other))
+        };
+        if first.as_ref().is_none_or(wins) {
             let late = first.replace((site, failure));
             drop(first);
             drop(late); // runs user code, so not under the lock

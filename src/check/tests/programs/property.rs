@@ -176,6 +176,31 @@ fn every_row_is_drawn() {
     assert_eq!(drawn, methods());
 }
 
+/// The failure ends in sinks of two orders, one of them behind a chain, and its piece comes there in more parts. The sinks of
+/// the other order make a cut that the later parts lie behind, and once those were gone, the failure at item 27 stayed.
+#[test]
+fn the_earlier_item_of_one_operator_wins_in_whatever_sinks_it_ends() {
+    silence_traps();
+    let program = [
+        Step::Source { row: 3, len: 28, batch: Some(6), credits: None, place: 0 }, // range
+        Step::Fork { stream: 0, row: 1, k: 7 },                                    // partition, which fails
+        Step::Source { row: 235, len: 32, batch: Some(3), credits: None, place: 6 },
+        Step::Gather { left: 1, right: 1, row: 221 }, // chain
+        Step::Fork { stream: 1, row: 3, k: 8 },       // try_partition
+        Step::Sink { stream: 1, row: 0 },
+        Step::Fork { stream: 1, row: 1, k: 4 }, // partition
+        Step::Sink { stream: 1, row: 142 },
+        Step::Fork { stream: 0, row: 2, k: 3 }, // route
+        Step::Fork { stream: 1, row: 2, k: 8 }, // route
+    ];
+    let (expected, sequential, walked) = expected(&program);
+    let trap = Trap::choose(&sequential, &walked, 0, 4, false).expect("the first operator with user code");
+    assert_eq!((trap.operator, trap.item), (1, Some(4)));
+    for seed in 0..100 {
+        once(3, seed, |pool| fails(&program, pool, &expected, &trap)).expect("the item is the first one");
+    }
+}
+
 proptest! {
     #[test]
     fn few_credits_give_the_answer_or_a_stall(program in programs(24, true), seeds in any::<[u64; 2]>()) {
