@@ -218,7 +218,7 @@ mod tests {
         own.far_end().deque.pop();
         for (seat, ancestor) in [one, two].into_iter().zip(ancestors) {
             seat.parker.unpark(); // it does not sleep long
-            Worker::at(&shared, seat, |worker| worker.sleep_for(&Latch::new(), ancestor, true));
+            Worker::at(&shared, seat, |worker| worker.sleep_for(&Latch::new(), ancestor, true, false));
         }
         assert!(free.parker.try_take(), "it sleeps though there is a job that nobody looks for");
         shared.injectors[0].take(None).expect("the job");

@@ -257,7 +257,7 @@ fn who_sleeps_while_it_waits_makes_room() {
     shared.comes(job(&target));
     assert!(!is_woken(sleeps), "one is active");
     waits.parker.unpark(); // it does not sleep long
-    Worker::at(shared, waits, |worker| worker.sleep_for(&Latch::new(), Some(something()), false));
+    Worker::at(shared, waits, |worker| worker.sleep_for(&Latch::new(), Some(something()), false, false));
     assert!(is_woken(sleeps), "nobody is active, and nobody comes for the job");
 }
 
@@ -275,7 +275,7 @@ fn who_waits_for_long_has_a_compensator_made() {
     shared.sleep.enter();
     shared.comes(job(&target));
     let ends = ends_by_itself(&waits.parker, || {
-        Worker::at(shared, waits, |worker| _ = worker.sleep_for(&Latch::new(), Some(something()), false));
+        Worker::at(shared, waits, |worker| _ = worker.sleep_for(&Latch::new(), Some(something()), false, false));
     });
     assert!(ends && pool.compensating_threads_refused() == 1, "nobody comes for the job");
     shared.injectors[0].take(None).expect("the job");
@@ -335,7 +335,7 @@ fn who_waits_looks_once_more_before_it_sleeps() {
     shared.sleep.enter();
     let sleeps = || {
         ends_by_itself(&seat.parker, || {
-            Worker::at(shared, seat, |worker| _ = worker.sleep_for(&Latch::new(), Some(job.id()), false));
+            Worker::at(shared, seat, |worker| _ = worker.sleep_for(&Latch::new(), Some(job.id()), false, false));
         })
     };
     shared.injectors[0].push([job]);

@@ -34,6 +34,7 @@ use super::overdue::FAIR;
 use super::publish::publish;
 use super::seat::{Local, PUBLIC, Seat};
 use super::worker::Worker;
+use crate::pool::Shared;
 use crate::pool::join::grain::SHORT;
 use crate::pool::join::leapfrog::is_descendant;
 use crate::sync::atomic::Ordering;
@@ -48,6 +49,8 @@ const LOOK: Duration = Duration::from_micros(20);
 /// How long a thread sleeps before it looks once more: half of the 100 us within which it is to find what is hidden. On
 /// the pool's own threads the system may add a microsecond.
 const NAP: Duration = Duration::from_micros(50);
+/// The longest nap of a thread that looks after others.
+const LONGEST: Duration = FAIR.saturating_mul(128);
 /// In the long run the time from one raid to the next one is this many times the time that a raid takes.
 const SHARE: u32 = 100;
 /// How much of that time raids may use in advance.
@@ -201,16 +204,50 @@ impl Worker<'_> {
     }
 
     /// The thread is about to sleep, and counts as hungry: it sleeps for a [`NAP`] first. Returns whether it was woken,
-    /// or sees private jobs now that a thread that waits for `only` may run. A thread that waits for nothing does not
-    /// nap if no other one is active, because there are no private jobs then. If as many threads are active as may be, which
+    /// or sees jobs now that a thread that waits for `only` may run. A thread that waits for nothing does not nap if no
+    /// other one is active, because there are no private jobs then. If as many threads are active as may be, which
     /// `is_full` says, one that looked that often would take a CPU from them: it naps for [`FAIR`].
-    pub(in crate::pool) fn nap(&self, only: Only, is_full: bool) -> bool {
-        let sees = || self.sees_private(only).is_some();
+    ///
+    /// If `is_long`, or if it is a guest, it looks after others for as long as one is active, in naps that grow up to [`LONGEST`]: a task may take
+    /// much longer than before, and hold back what this thread could do. If `is_long`, a guest leaves what it sees to the others while
+    /// they get on with it.
+    pub(in crate::pool) fn nap(&self, only: Only, is_long: bool, is_full: impl Fn() -> bool) -> bool {
+        let sees = || self.sees_private(only).is_some() || is_long && self.shared.has_work(only);
         if self.timeless {
             return sees();
         }
-        let naps = only.is_some() || self.shared.sleep.is_anybody_active();
-        naps && (self.seat.parker.park_for(if is_full { FAIR } else { NAP }) || sees())
+        if only.is_none() && !self.shared.sleep.is_anybody_active() {
+            return false;
+        }
+        let state = || is_full().then(|| self.shared.done_for(only));
+        let is_guest = only.is_some() && !self.lends; // it has nothing else to do
+        let (mut before, mut foreseen, mut time) = (state(), Vec::new(), NAP);
+        loop {
+            if self.seat.parker.park_for(if before.is_some() { FAIR } else { time }) {
+                return true;
+            }
+            foreseen.drain(..).for_each(|(seat, number)| Seat::is_late(seat, number));
+            let seen = sees();
+            let now = if seen && is_long { state() } else { None };
+            if seen && (now.is_none() || now == before) {
+                return true; // there is room, or nobody gets on with it
+            }
+            before = now;
+            if !seen && !((is_long || is_guest) && self.shared.sleep.is_anybody_active()) {
+                return false;
+            }
+            time = (2 * time).clamp(FAIR, LONGEST);
+            let seats = self.shared.seats_in_use();
+            foreseen.extend(seats.iter().filter_map(|seat| Some((seat, seat.foreseen()?))));
+        }
+    }
+}
+
+impl Shared {
+    /// How many jobs those threads have run that seem to work for what `only` names now.
+    fn done_for(&self, only: Only) -> u64 {
+        let seats = self.seats_in_use().iter().filter(|seat| may_be_for(seat, only));
+        seats.map(|seat| seat.counts.jobs.load(Ordering::Relaxed)).sum() // Relaxed: a hint
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::job::{Group, Job};
 use super::overdue::Noted;
 use crate::pool::join::{Ancestors, Grain, PendingHead};
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::deque::{Stealer, Worker as Deque};
 use crate::sync::event_count::At;
 use crate::sync::marks::Mark;
@@ -90,6 +90,9 @@ pub(in crate::pool) struct Signals {
     pub(super) tag: AtomicUsize,
     /// How many jobs wait behind all others: a hint.
     pub(in crate::pool) late: AtomicUsize,
+    /// Odd: the only private entry stands for one task that takes long as a rule. It is nothing to look for, as long as it does
+    /// not take much longer. Each such entry has another number.
+    foreseen: AtomicU32,
     /// The group of the job that runs here. Jobs of this group may be in the ring: a hint.
     pub(in crate::pool) serves: AtomicUsize,
     /// A thread that looks for jobs raises this flag. The occupant takes it down when nobody is hungry any more.
@@ -166,6 +169,7 @@ impl Seat {
             signals: CachePadded::new(Signals {
                 tag: AtomicUsize::new(0),
                 late: AtomicUsize::new(0),
+                foreseen: AtomicU32::new(0),
                 serves: AtomicUsize::new(0),
                 request: StealRequest::new(unasked),
                 shield: Shield::new(),
@@ -237,7 +241,27 @@ impl Seat {
 
     /// Whether there are private jobs here: a hint for others.
     pub(crate) fn hides(&self) -> bool {
-        !self.ring.is_empty() || self.signals.late.load(Ordering::Relaxed) > 0
+        let is_unforeseen = || self.foreseen().is_none() || self.ring.has_several();
+        !self.ring.is_empty() && is_unforeseen() || self.signals.late.load(Ordering::Relaxed) > 0
+    }
+
+    /// The number of the entry that is foreseen to take long, if there is one. Whoever finds the same one [`FAIR`](super::overdue::FAIR) later says
+    /// that it is [late](Self::is_late), and then it is something to look for.
+    pub(crate) fn foreseen(&self) -> Option<u32> {
+        Some(self.signals.foreseen.load(Ordering::Relaxed)).filter(|number| number % 2 == 1) // relaxed: a hint
+    }
+
+    /// The entry that the occupant makes next is foreseen to take long.
+    pub(crate) fn foresee(&self) {
+        // Relaxed: a hint. Only the occupant makes it odd.
+        let number = self.signals.foreseen.load(Ordering::Relaxed).wrapping_add(2) | 1;
+        self.signals.foreseen.store(number, Ordering::Relaxed);
+    }
+
+    /// The occupant is done with the entry of that number, or it is taking much longer than foreseen.
+    pub(crate) fn is_late(&self, number: u32) {
+        // Relaxed: as above.
+        _ = self.signals.foreseen.compare_exchange(number, number ^ 1, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether there seem to be private jobs behind the oldest one.

@@ -5,12 +5,22 @@
 //! ([`crate::pool::join::leapfrog`]). There is one exception: if a job of the pool itself makes a broadcast, a waiting
 //! worker makes its call of it ([`crate::pool::broadcast`]).
 
+use std::time::Duration;
+
 use super::patience::Patience;
 use super::seat::Counts;
 use super::worker::Worker;
+use crate::pool::Shared;
+use crate::sync::Instant;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::seam::Point;
+
+/// How long a guest works along, before it leaves the work to the workers: ten times as long as that takes at least, one
+/// wake-up there, and another one when all is done. Work that is over sooner is done where its caller is.
+const STINT: Duration = Duration::from_millis(1);
+/// After so many jobs a guest looks whether it is to leave: the look reads lines that threads without work write.
+const FEW: u32 = 8;
 
 impl Worker<'_> {
     /// Works for what `only` names until `latch` is set. While there is nothing to do for it, the thread sleeps.
@@ -21,6 +31,8 @@ impl Worker<'_> {
         let outer = self.local(|local| std::mem::take(&mut local.token_cache));
         let mut patience = Patience::new(self.shared.patience);
         let mut owes = false; // this thread was woken for a job, and has found none
+        let mut jobs = 0_u32;
+        let mut since = None; // when it first had nothing to do, or was one of as many as may be active
         while !latch.is_set() {
             self.point(Point::Find);
             let mut job = self.take_call(true).or_else(|| self.find_here(only));
@@ -38,6 +50,11 @@ impl Worker<'_> {
                 Some(job) => {
                     self.execute(job);
                     self.had_work(&mut patience);
+                    jobs += 1;
+                    if jobs.is_multiple_of(FEW) && self.makes_room(&mut since) {
+                        self.settle();
+                        owes = self.sleep_for(latch, only, owes, true);
+                    }
                 }
                 None => {
                     let is_patient = !self.timeless && patience.waits(|| latch.is_set());
@@ -45,7 +62,7 @@ impl Worker<'_> {
                     } else if self.look_for_private(only, !is_patient) {
                         self.had_work(&mut patience);
                     } else if !is_patient {
-                        owes = self.sleep_for(latch, only, owes);
+                        owes = self.sleep_for(latch, only, owes, self.is_long(&mut since));
                     }
                 }
             }
@@ -60,26 +77,71 @@ impl Worker<'_> {
     }
 
     /// Sleeps until there is something that a thread that waits for `only` may run, or the latch is set. `owes`: this
-    /// thread was woken for a job before, and has taken none. Returns whether it was woken for a job now.
-    pub(in crate::pool) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool) -> bool {
+    /// thread was woken for a job before, and has taken none. `is_long`: it has waited for [`STINT`]; a guest then leaves
+    /// the work to the workers. Returns whether it was woken for a job now.
+    pub(in crate::pool) fn sleep_for(&self, latch: &Latch, only: Only, owes: bool, is_long: bool) -> bool {
         self.publish_all();
         self.say_gone();
         Counts::bump(&self.seat.counts.parks);
+        let leaves = self.leaves.get();
         let woken = self.shared.sleep.fall_asleep(&self.seat.parker, self.seat.at(), only, || {
+            self.has_left();
             self.shared.pay(self.seat.domain);
             if owes {
                 self.pass_on();
             }
-            let stays = latch.is_set() || self.shared.has_work(only) || self.has_call(true);
+            let stays = latch.is_set() || !leaves && self.shared.has_work(only) || self.has_call(true);
             stays || {
                 self.shared.ask_for_descendants(only);
                 let (sleep, domain) = (&self.shared.sleep, self.seat.domain);
-                // A worker lends its slot soon, a guest has none.
-                let is_full = !self.lends && sleep.is_at_limit(domain) && !sleep.owes_me(domain);
-                self.nap(only, is_full) || self.park_lending()
+                // A worker lends its slot soon, a guest has none. Where a worker sleeps, that one is to come.
+                let is_full = || is_long && sleep.has_sleepers() || sleep.is_at_limit(domain) && !sleep.owes_me(domain);
+                self.nap(only, is_long, || !self.lends && is_full()) || self.park_lending()
             }
         });
         self.say_where();
         woken
+    }
+
+    /// Whether this thread is a guest that leaves its place to a worker now: as many threads are active as may be, or more,
+    /// and it has waited for [`STINT`] or longer. Workers have their CPUs, and a guest is where the system puts it: on that
+    /// of a worker, if there is no other.
+    fn makes_room(&self, since: &mut Option<Instant>) -> bool {
+        let Self { shared: Shared { sleep, .. }, seat, lends, .. } = self;
+        let leaves = !lends && sleep.is_at_limit(seat.domain) && self.is_long(since) && sleep.begin_to_leave();
+        self.leaves.set(leaves);
+        leaves
+    }
+
+    /// Whether [`STINT`] has passed since `since`, which is now if it was not set.
+    fn is_long(&self, since: &mut Option<Instant>) -> bool {
+        self.clock().is_none_or(|now| now - *since.get_or_insert(now) >= STINT)
+    }
+}
+
+#[cfg(all(test, not(any(loom, coherence))))]
+mod tests {
+    use super::*;
+    use crate::pool::work::layout::Layout;
+
+    /// So many threads are active of two that may be, the one at this seat among them, and it has waited for so long.
+    fn makes_room(seat: usize, active: usize, since: Option<Instant>) -> bool {
+        let shared = Shared::new(Layout::flat(2), 2);
+        (0..active).for_each(|_| shared.sleep.enter());
+        let mut since = since;
+        let makes_room = Worker::at(&shared, &shared.seats[seat], |worker| worker.makes_room(&mut since));
+        let is_first = shared.sleep.begin_to_leave();
+        assert_eq!(is_first, !makes_room, "one thread leaves at a time");
+        makes_room
+    }
+
+    #[test]
+    fn a_guest_makes_room_for_workers_in_the_end() {
+        let (worker, guest) = (0, 2);
+        let long_ago = Instant::now().checked_sub(STINT);
+        assert!(makes_room(guest, 2, long_ago) && makes_room(guest, 3, long_ago));
+        assert!(!makes_room(guest, 1, long_ago), "there is room for a worker");
+        assert!(!makes_room(guest, 2, None), "it has just come");
+        assert!(!makes_room(worker, 3, long_ago), "a worker is no guest");
     }
 }

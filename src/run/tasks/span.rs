@@ -26,7 +26,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::stretch::Stretch;
 
 /// A group takes so many nanoseconds at least if a half of it is worth giving away; see [`crate::pool::loops::span`].
-const WORTH: u64 = 4000;
+pub(super) const WORTH: u64 = 4000;
 
 /// What is left of a group, or of a part of one, on the stack of the worker that goes through it; see the module.
 pub(super) struct Span<'a, 'env> {
@@ -58,8 +58,11 @@ impl<'a, 'env> Span<'a, 'env> {
         Self { dag, group, start, stretch, was_cut, is_just_cut, stuck, place: Cell::new(None), no_limit }
     }
 
-    /// Makes it an entry of the seat's ring. It must stay in place until [`leave`](Self::leave).
-    pub(super) fn enter(&self, worker: &Worker<'_>) {
+    /// Makes it an entry of the seat's ring; `is_foreseen`: it takes long as a rule. It must stay in place until [`leave`](Self::leave).
+    pub(super) fn enter(&self, worker: &Worker<'_>, is_foreseen: bool) {
+        if is_foreseen {
+            worker.seat.foresee();
+        }
         self.place.set(Some(worker.push_entry(Job::about(Self::TARGET, self))));
     }
 
@@ -67,6 +70,7 @@ impl<'a, 'env> Span<'a, 'env> {
     pub(super) fn leave(&self, worker: &Worker<'_>) {
         if let Some(place) = self.place.take() {
             worker.take_entry(place);
+            worker.seat.foreseen().into_iter().for_each(|number| worker.seat.is_late(number));
         }
     }
 
@@ -128,6 +132,13 @@ impl<'a, 'env> Span<'a, 'env> {
         let (is_ordered, is_one) = (span.dag.is_ordered(span.group), span.dag.is_one(span.group));
         // Jobs of the task that its worker is in now come behind it.
         let has_more = seat.has_several();
+        if let Some(number) = seat.foreseen() {
+            // What the task itself has queued is to be found, and a task that blocks takes longer than foreseen.
+            if has_more || wanted == Wanted::All {
+                seat.is_late(number);
+            }
+            return if has_more { Published::Empty } else { Published::Kept };
+        }
         let taken = match wanted {
             _ if span.stuck().is_some() => return Published::Empty,
             Wanted::Surplus if (is_ordered || is_one) && !has_more => {
@@ -149,7 +160,14 @@ impl<'a, 'env> Span<'a, 'env> {
                 span.is_just_cut.store(true, Ordering::Relaxed);
                 Published::Part(span.dag.part(span.group, taken))
             }
-            (None, Wanted::Surplus) if !is_ordered && !is_one => Published::Empty,
+            // Only the task that comes next is left.
+            (None, Wanted::Surplus) if !is_ordered && !is_one && (has_more || !span.dag.has_long_tasks(span.group)) => {
+                Published::Empty
+            }
+            (None, Wanted::Surplus) if !is_ordered && !is_one => {
+                span.dag.pool().be_watched(seat); // what waits for it may have to be loosened
+                Published::Kept
+            }
             // All but this task was taken a moment ago. If it takes long, somebody comes again.
             (None, _) if span.is_just_cut.swap(false, Ordering::Relaxed) && !has_more => Published::Kept,
             (None, _) => span.say_stuck(span.stretch.next(), span.stretch.end()),

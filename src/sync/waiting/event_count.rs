@@ -354,6 +354,11 @@ impl EventCount {
         self.census.limit().set_urgent(more);
     }
 
+    /// Whether a thread that may run anything sleeps: a hint.
+    pub(crate) fn has_sleepers(&self) -> bool {
+        self.domains.has_sleepers()
+    }
+
     /// Whether a thread sleeps, whatever it waits for.
     fn has_asleep(&self) -> bool {
         self.domains.has_sleepers() || self.waiters.count() > 0

@@ -10,9 +10,15 @@ use crate::{Graph, Pool, reads};
 #[test]
 fn what_waits_for_others_of_a_group_goes_on() {
     const STRIPS: usize = 32;
-    for (workers, steps, times, nanos) in
-        [(2, 2, 1, 0), (2, 2, 1, 60), (2, 4, 1, 60), (4, 4, 1, 200), (2, 3, 3, 200), (3, 2, 1, 20_000)]
-    {
+    for (workers, steps, times, nanos) in [
+        (2, 2, 1, 0),
+        (2, 2, 1, 60),
+        (2, 4, 1, 60),
+        (4, 4, 1, 200),
+        (2, 3, 3, 200),
+        (3, 2, 1, 20_000),
+        (2, 2, 1, 40_000),
+    ] {
         let pool = Pool::builder().workers(workers).build().expect("threads");
         let (waits, begun, came) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
         let g = Graph::new();

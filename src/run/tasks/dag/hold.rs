@@ -9,14 +9,14 @@ use super::{Dag, LONG};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
-use crate::run::tasks::span::{Cursor, Span};
+use crate::run::tasks::span::{Cursor, Span, WORTH};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arrival, Instant};
 
 /// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
-/// A single chain that is known to take so many nanoseconds is not looked at by others. The plan has chosen its groups so that
-/// little waits for it, and what it would gain is about what a raid costs.
+/// A single chain that is known to take so many nanoseconds is not looked at by others, unless it takes much longer now. The plan
+/// has chosen its groups so that little waits for it, and what it would gain is about what a raid costs.
 const FORESEEN: Range<u64> = SLOW..1_000_000;
 /// So many tasks fire before their worker looks whether others ask for some, if nobody knows how long they take.
 const FEW: u32 = 8;
@@ -59,12 +59,15 @@ impl Dag<'_> {
         let begin = if timed { worker.clock() } else { None };
         let is_entered = match self.cuts[group as usize] {
             Cut::Never => false,
-            Cut::Ahead => kind == Kind::Whole && !known.is_some_and(|known| FORESEEN.contains(&known)),
-            Cut::InTwo | Cut::Open => positions.len() > 1,
+            Cut::Ahead => kind == Kind::Whole,
+            // A part of one task, too: what waits for it may have to be loosened.
+            Cut::InTwo | Cut::Open => positions.len() > 1 || kind == Kind::Part && self.has_long_tasks(group),
         };
+        let is_foreseen =
+            self.cuts[group as usize] == Cut::Ahead && known.is_some_and(|known| FORESEEN.contains(&known));
         let span = Span::new(self, group, positions);
         if is_entered {
-            span.enter(worker);
+            span.enter(worker, is_foreseen);
             worker.publish_surplus();
         }
         let closely = self.closely(group);
@@ -116,6 +119,11 @@ impl Dag<'_> {
             self.look_for_stuck(group, worker);
         }
         if is_last { Held::Ended(None) } else { Held::Part }
+    }
+
+    /// Whether tasks of this group are known to take [`WORTH`] or more.
+    pub(in crate::run::tasks) fn has_long_tasks(&self, group: u32) -> bool {
+        self.takes(group).is_some_and(|time| time / (self.positions(group).len() as u64) >= WORTH)
     }
 
     /// Where to note how long each task of a group takes, by position, if this run looks closely at it.
