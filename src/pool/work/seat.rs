@@ -90,8 +90,7 @@ pub(in crate::pool) struct Signals {
     pub(super) tag: AtomicUsize,
     /// How many jobs wait behind all others: a hint.
     pub(in crate::pool) late: AtomicUsize,
-    /// Odd: the only private entry stands for one task that takes long as a rule. It is nothing to look for, as long as it does
-    /// not take much longer. Each such entry has another number.
+    /// Odd: the only private entry stands for one task. It is nothing to look for, as long as it does not take very long. Each such entry has another number.
     foreseen: AtomicU32,
     /// The group of the job that runs here. Jobs of this group may be in the ring: a hint.
     pub(in crate::pool) serves: AtomicUsize,

@@ -26,7 +26,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::stretch::Stretch;
 
 /// A group takes so many nanoseconds at least if a half of it is worth giving away; see [`crate::pool::loops::span`].
-pub(super) const WORTH: u64 = 4000;
+const WORTH: u64 = 4000;
 
 /// What is left of a group, or of a part of one, on the stack of the worker that goes through it; see the module.
 pub(super) struct Span<'a, 'env> {
@@ -160,12 +160,12 @@ impl<'a, 'env> Span<'a, 'env> {
                 span.is_just_cut.store(true, Ordering::Relaxed);
                 Published::Part(span.dag.part(span.group, taken))
             }
-            // Only the task that comes next is left.
-            (None, Wanted::Surplus) if !is_ordered && !is_one && (has_more || !span.dag.has_long_tasks(span.group)) => {
+            (None, Wanted::Surplus) if !is_ordered && !is_one && (has_more || !span.dag.may_be_late(span.group)) => {
                 Published::Empty
             }
+            // Only the task that comes next is left. If it takes long, what waits for it may have to be loosened.
             (None, Wanted::Surplus) if !is_ordered && !is_one => {
-                span.dag.pool().be_watched(seat); // what waits for it may have to be loosened
+                seat.foresee();
                 Published::Kept
             }
             // All but this task was taken a moment ago. If it takes long, somebody comes again.

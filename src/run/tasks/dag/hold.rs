@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::learn::SLOW;
+use super::learn::{CLOSE, SLOW};
 use super::loose::Cut;
 use super::{Dag, LONG};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
-use crate::run::tasks::span::{Cursor, Span, WORTH};
+use crate::run::tasks::span::{Cursor, Span};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arrival, Instant};
 
@@ -61,10 +61,12 @@ impl Dag<'_> {
             Cut::Never => false,
             Cut::Ahead => kind == Kind::Whole,
             // A part of one task, too: what waits for it may have to be loosened.
-            Cut::InTwo | Cut::Open => positions.len() > 1 || kind == Kind::Part && self.has_long_tasks(group),
+            Cut::InTwo | Cut::Open => positions.len() > 1 || kind == Kind::Part && self.may_be_late(group),
         };
-        let is_foreseen =
-            self.cuts[group as usize] == Cut::Ahead && known.is_some_and(|known| FORESEEN.contains(&known));
+        let is_foreseen = match self.cuts[group as usize] {
+            Cut::Ahead => known.is_some_and(|known| FORESEEN.contains(&known)),
+            _ => positions.len() == 1,
+        };
         let span = Span::new(self, group, positions);
         if is_entered {
             span.enter(worker, is_foreseen);
@@ -121,9 +123,10 @@ impl Dag<'_> {
         if is_last { Held::Ended(None) } else { Held::Part }
     }
 
-    /// Whether tasks of this group are known to take [`WORTH`] or more.
-    pub(in crate::run::tasks) fn has_long_tasks(&self, group: u32) -> bool {
-        self.takes(group).is_some_and(|time| time / (self.positions(group).len() as u64) >= WORTH)
+    /// Whether a task of this group that is alone is looked at if it takes very long. Where tasks are tiny, or nobody knows how
+    /// long they take, each task costs too much by that.
+    pub(in crate::run::tasks) fn may_be_late(&self, group: u32) -> bool {
+        self.takes(group).is_some_and(|time| time / (self.positions(group).len() as u64) >= CLOSE)
     }
 
     /// Where to note how long each task of a group takes, by position, if this run looks closely at it.

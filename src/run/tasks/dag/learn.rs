@@ -25,7 +25,7 @@ const TINY: u32 = 200;
 /// A group that takes more nanoseconds may have tasks that take far longer than others.
 pub(super) const SLOW: u64 = 16_000;
 /// A close look is worth it if tasks take more nanoseconds on average.
-const CLOSE: u64 = 300;
+pub(super) const CLOSE: u64 = 300;
 /// From this run on times count. A first run finds nothing in the caches, and is slow.
 const WARM: u32 = 2;
 
