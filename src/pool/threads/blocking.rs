@@ -287,7 +287,7 @@ impl Worker<'_> {
                     sleep.owes_more(); // it has not looked, and pushers have counted on its search
                 }
                 self.shared.pay(self.seat.domain); // its slot is free again, for a worker
-                has_slot && self.nap(None, false, || false)
+                has_slot && self.nap(None, false, |_| false)
             }
         });
         self.heeds_call();

@@ -22,7 +22,9 @@
 //! queues after that publishes the job. The thread then looks at the seats, and sees what was queued before. Only a
 //! store that still lies in a store buffer escapes it, because the thread has passed no heavy fence. So if others are
 //! active, or the thread waits for something, it sleeps for [`NAP`] only, and looks once more. By then every store can
-//! be seen. In an idle pool no worker naps: there are no private jobs.
+//! be seen. In an idle pool no worker naps: there are no private jobs. As long as others are active it naps again, in naps
+//! that grow from [`FAIR`] to [`LONGEST`]: the task that another one is in may take much longer than it has before, and then
+//! what waits for it is to be had.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -211,29 +213,31 @@ impl Worker<'_> {
     /// If `is_long`, or if it is a guest, it looks after others for as long as one is active, in naps that grow up to [`LONGEST`]: a task may take
     /// much longer than before, and hold back what this thread could do. If `is_long`, a guest leaves what it sees to the others while
     /// they get on with it.
-    pub(in crate::pool) fn nap(&self, only: Only, is_long: bool, is_full: impl Fn() -> bool) -> bool {
-        let sees = || self.sees_private(only).is_some() || is_long && self.shared.has_work(only);
+    pub(in crate::pool) fn nap(&self, only: Only, mut is_long: bool, is_full: impl Fn(bool) -> bool) -> bool {
+        let sees = |is_long| self.sees_private(only).is_some() || is_long && self.shared.has_work(only);
         if self.timeless {
-            return sees();
+            return sees(is_long);
         }
         if only.is_none() && !self.shared.sleep.is_anybody_active() {
             return false;
         }
-        let state = || is_full().then(|| self.shared.done_for(only));
+        let state = |is_long| is_full(is_long).then(|| self.shared.done_for(only));
         let is_guest = only.is_some() && !self.lends; // it has nothing else to do
-        let (mut before, mut foreseen, mut time) = (state(), Vec::new(), NAP);
+        let (mut before, mut foreseen, mut time) = (state(is_long), Vec::new(), NAP);
         loop {
             if self.seat.parker.park_for(if before.is_some() { FAIR } else { time }) {
                 return true;
             }
             foreseen.drain(..).for_each(|(seat, number)| Seat::is_late(seat, number));
-            let seen = sees();
-            let now = if seen && is_long { state() } else { None };
+            let seen = sees(is_long);
+            let now = if seen && is_long { state(true) } else { None };
             if seen && (now.is_none() || now == before) {
                 return true; // there is room, or nobody gets on with it
             }
             before = now;
-            if !seen && !((is_long || is_guest) && self.shared.sleep.is_anybody_active()) {
+            is_long |= is_guest;
+            let goes_on = seen || is_long && self.shared.sleep.is_anybody_active();
+            if !goes_on {
                 return false;
             }
             time = (2 * time).clamp(FAIR, LONGEST);

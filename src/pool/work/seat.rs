@@ -244,17 +244,18 @@ impl Seat {
         !self.ring.is_empty() && is_unforeseen() || self.signals.late.load(Ordering::Relaxed) > 0
     }
 
-    /// The number of the entry that is foreseen to take long, if there is one. Whoever finds the same one [`FAIR`](super::overdue::FAIR) later says
+    /// The number of the entry that is foreseen to take long, if there is one. Whoever finds the same one after a nap says
     /// that it is [late](Self::is_late), and then it is something to look for.
     pub(crate) fn foreseen(&self) -> Option<u32> {
         Some(self.signals.foreseen.load(Ordering::Relaxed)).filter(|number| number % 2 == 1) // relaxed: a hint
     }
 
-    /// The entry that the occupant makes next is foreseen to take long.
-    pub(crate) fn foresee(&self) {
+    /// The entry that the occupant makes now, or has made, is foreseen to take long. Returns its number.
+    pub(crate) fn foresee(&self) -> u32 {
         // Relaxed: a hint. Only the occupant makes it odd.
         let number = self.signals.foreseen.load(Ordering::Relaxed).wrapping_add(2) | 1;
         self.signals.foreseen.store(number, Ordering::Relaxed);
+        number
     }
 
     /// The occupant is done with the entry of that number, or it is taking much longer than foreseen.

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::patience::Patience;
+use super::raid::may_be_for;
 use super::seat::Counts;
 use super::worker::Worker;
 use crate::pool::Shared;
@@ -32,6 +33,7 @@ impl Worker<'_> {
         let mut patience = Patience::new(self.shared.patience);
         let mut owes = false; // this thread was woken for a job, and has found none
         let mut jobs = 0_u32;
+        let mut stint = STINT;
         let mut since = None; // when it first had nothing to do, or was one of as many as may be active
         while !latch.is_set() {
             self.point(Point::Find);
@@ -50,10 +52,13 @@ impl Worker<'_> {
                 Some(job) => {
                     self.execute(job);
                     self.had_work(&mut patience);
-                    jobs += 1;
-                    if jobs.is_multiple_of(FEW) && self.makes_room(&mut since) {
+                    jobs = jobs.wrapping_add(1);
+                    if jobs.is_multiple_of(FEW) && self.may_make_room(only) && self.is_long(&mut since, stint) {
                         self.settle();
-                        owes = self.sleep_for(latch, only, owes, true);
+                        if self.begins_to_leave() {
+                            owes = self.sleep_for(latch, only, owes, true);
+                            (since, stint) = (None, 2 * stint); // it was of no use, unless all is done
+                        }
                     }
                 }
                 None => {
@@ -62,7 +67,7 @@ impl Worker<'_> {
                     } else if self.look_for_private(only, !is_patient) {
                         self.had_work(&mut patience);
                     } else if !is_patient {
-                        owes = self.sleep_for(latch, only, owes, self.is_long(&mut since));
+                        owes = self.sleep_for(latch, only, owes, self.is_long(&mut since, STINT));
                     }
                 }
             }
@@ -95,53 +100,64 @@ impl Worker<'_> {
                 self.shared.ask_for_descendants(only);
                 let (sleep, domain) = (&self.shared.sleep, self.seat.domain);
                 // A worker lends its slot soon, a guest has none. Where a worker sleeps, that one is to come.
-                let is_full = || is_long && sleep.has_sleepers() || sleep.is_at_limit(domain) && !sleep.owes_me(domain);
-                self.nap(only, is_long, || !self.lends && is_full()) || self.park_lending()
+                let is_full = || sleep.is_at_limit(domain) && !sleep.owes_me(domain);
+                let is_full = |is_long| !self.lends && (is_long && sleep.has_sleepers() || is_full());
+                self.nap(only, is_long && !self.lends, is_full) || self.park_lending()
             }
         });
         self.say_where();
         woken
     }
 
-    /// Whether this thread is a guest that leaves its place to a worker now: as many threads are active as may be, or more,
-    /// and it has waited for [`STINT`] or longer. Workers have their CPUs, and a guest is where the system puts it: on that
-    /// of a worker, if there is no other.
-    fn makes_room(&self, since: &mut Option<Instant>) -> bool {
-        let Self { shared: Shared { sleep, .. }, seat, lends, .. } = self;
-        let leaves = !lends && sleep.is_at_limit(seat.domain) && self.is_long(since) && sleep.begin_to_leave();
-        self.leaves.set(leaves);
+    /// Whether this thread is a guest that others can do without: as many threads are active as may be, or more, and a worker
+    /// sleeps, or works for the same. Workers have their CPUs, and a guest is where the system puts it: on that of a worker,
+    /// if there is no other.
+    fn may_make_room(&self, only: Only) -> bool {
+        let Shared { sleep, .. } = self.shared;
+        let is_worked_for =
+            || self.shared.seats_in_use().iter().any(|seat| seat.index != self.seat.index && may_be_for(seat, only));
+        !self.lends && sleep.is_at_limit(self.seat.domain) && (sleep.has_sleepers() || is_worked_for())
+    }
+
+    /// Whether this thread leaves now: one does so at a time.
+    fn begins_to_leave(&self) -> bool {
+        let leaves = self.shared.sleep.begin_to_leave();
+        if leaves {
+            self.leaves.set(true);
+        }
         leaves
     }
 
-    /// Whether [`STINT`] has passed since `since`, which is now if it was not set.
-    fn is_long(&self, since: &mut Option<Instant>) -> bool {
-        self.clock().is_none_or(|now| now - *since.get_or_insert(now) >= STINT)
+    /// Whether a `stint` has passed since `since`, which is now if it was not set.
+    fn is_long(&self, since: &mut Option<Instant>, stint: Duration) -> bool {
+        self.clock().is_none_or(|now| now - *since.get_or_insert(now) >= stint)
     }
 }
 
 #[cfg(all(test, not(any(loom, coherence))))]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::pool::work::layout::Layout;
+    use crate::sync::atomic::Ordering;
 
-    /// So many threads are active of two that may be, the one at this seat among them, and it has waited for so long.
-    fn makes_room(seat: usize, active: usize, since: Option<Instant>) -> bool {
+    /// So many threads are active of two that may be, the one at this seat among them, and one works for the same.
+    fn may_make_room(seat: usize, active: usize, is_worked_for: bool) -> bool {
         let shared = Shared::new(Layout::flat(2), 2);
         (0..active).for_each(|_| shared.sleep.enter());
-        let mut since = since;
-        let makes_room = Worker::at(&shared, &shared.seats[seat], |worker| worker.makes_room(&mut since));
-        let is_first = shared.sleep.begin_to_leave();
-        assert_eq!(is_first, !makes_room, "one thread leaves at a time");
-        makes_room
+        let something = NonZeroUsize::new(64);
+        let serves = if is_worked_for { 64 } else { 0 };
+        shared.seats[1].signals.serves.store(serves, Ordering::Relaxed);
+        Worker::at(&shared, &shared.seats[seat], |worker| worker.may_make_room(something))
     }
 
     #[test]
-    fn a_guest_makes_room_for_workers_in_the_end() {
+    fn a_guest_makes_room_if_others_can_do_without() {
         let (worker, guest) = (0, 2);
-        let long_ago = Instant::now().checked_sub(STINT);
-        assert!(makes_room(guest, 2, long_ago) && makes_room(guest, 3, long_ago));
-        assert!(!makes_room(guest, 1, long_ago), "there is room for a worker");
-        assert!(!makes_room(guest, 2, None), "it has just come");
-        assert!(!makes_room(worker, 3, long_ago), "a worker is no guest");
+        assert!(may_make_room(guest, 2, true) && may_make_room(guest, 3, true));
+        assert!(!may_make_room(guest, 1, true), "there is room for a worker");
+        assert!(!may_make_room(guest, 3, false), "all workers do other things");
+        assert!(!may_make_room(worker, 3, true), "a worker is no guest");
     }
 }

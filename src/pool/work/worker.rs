@@ -496,7 +496,7 @@ impl<'p> Worker<'p> {
 
     /// Whether a worker that is about to sleep stays awake: there is work, or was while it took a nap or stood by.
     pub(in crate::pool) fn stays_awake(&self) -> bool {
-        self.must_stay(|is_full| if is_full { self.stands_by() } else { self.nap(None, true, || false) })
+        self.must_stay(|is_full| if is_full { self.stands_by() } else { self.nap(None, true, |_| false) })
     }
 
     /// Whether a worker that is about to sleep has something to do other than work.

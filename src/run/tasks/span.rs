@@ -39,6 +39,8 @@ pub(super) struct Span<'a, 'env> {
     was_cut: AtomicBool,
     /// The first of its tasks, if it was said that its worker is in that for long; else [`u32::MAX`]. Written under that lock.
     stuck: AtomicU32,
+    /// Its number, if it is or was [foreseen](Seat::foreseen) to take long.
+    foreseen: AtomicU32,
     /// Whether somebody has taken some of it away, and nobody has looked since. Written under that lock.
     is_just_cut: AtomicBool,
     /// Its place in the ring, while it is there.
@@ -55,22 +57,31 @@ impl<'a, 'env> Span<'a, 'env> {
         let (stretch, no_limit) = (Stretch::new(positions), AtomicU32::new(u32::MAX));
         let [was_cut, is_just_cut] = [false; 2].map(AtomicBool::new);
         let stuck = AtomicU32::new(u32::MAX);
-        Self { dag, group, start, stretch, was_cut, is_just_cut, stuck, place: Cell::new(None), no_limit }
+        let (place, foreseen) = (Cell::new(None), AtomicU32::new(0));
+        Self { dag, group, start, stretch, was_cut, is_just_cut, stuck, foreseen, place, no_limit }
     }
 
     /// Makes it an entry of the seat's ring; `is_foreseen`: it takes long as a rule. It must stay in place until [`leave`](Self::leave).
     pub(super) fn enter(&self, worker: &Worker<'_>, is_foreseen: bool) {
         if is_foreseen {
-            worker.seat.foresee();
+            self.foreseen.store(worker.seat.foresee(), Ordering::Relaxed);
         }
         self.place.set(Some(worker.push_entry(Job::about(Self::TARGET, self))));
+    }
+
+    /// The number of this entry, as long as it is foreseen to take long.
+    fn foreseen(&self, seat: &Seat) -> Option<u32> {
+        // Relaxed: a hint, under the lock of the far end.
+        seat.foreseen().filter(|number| *number == self.foreseen.load(Ordering::Relaxed))
     }
 
     /// Ends the taking of parts.
     pub(super) fn leave(&self, worker: &Worker<'_>) {
         if let Some(place) = self.place.take() {
             worker.take_entry(place);
-            worker.seat.foreseen().into_iter().for_each(|number| worker.seat.is_late(number));
+            if let Some(number) = self.foreseen(worker.seat) {
+                worker.seat.is_late(number);
+            }
         }
     }
 
@@ -132,7 +143,7 @@ impl<'a, 'env> Span<'a, 'env> {
         let (is_ordered, is_one) = (span.dag.is_ordered(span.group), span.dag.is_one(span.group));
         // Jobs of the task that its worker is in now come behind it.
         let has_more = seat.has_several();
-        if let Some(number) = seat.foreseen() {
+        if let Some(number) = span.foreseen(seat) {
             // What the task itself has queued is to be found, and a task that blocks takes longer than foreseen.
             if has_more || wanted == Wanted::All {
                 seat.is_late(number);
@@ -165,7 +176,7 @@ impl<'a, 'env> Span<'a, 'env> {
             }
             // Only the task that comes next is left. If it takes long, what waits for it may have to be loosened.
             (None, Wanted::Surplus) if !is_ordered && !is_one => {
-                seat.foresee();
+                span.foreseen.store(seat.foresee(), Ordering::Relaxed);
                 Published::Kept
             }
             // All but this task was taken a moment ago. If it takes long, somebody comes again.
