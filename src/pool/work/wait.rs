@@ -57,7 +57,7 @@ impl Worker<'_> {
                         self.settle();
                         if self.begins_to_leave() {
                             owes = self.sleep_for(latch, only, owes, true);
-                            (since, stint) = (None, 2 * stint); // it was of no use, unless all is done
+                            (since, stint) = (None, stint.saturating_mul(2)); // it was of no use, unless all is done
                         }
                     }
                 }
