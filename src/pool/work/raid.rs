@@ -210,9 +210,9 @@ impl Worker<'_> {
     /// other one is active, because there are no private jobs then. If as many threads are active as may be, which
     /// `is_full` says, one that looked that often would take a CPU from them: it naps for [`FAIR`].
     ///
-    /// If `is_long`, or if it is a guest, it looks after others for as long as one is active, in naps that grow up to [`LONGEST`]: a task may take
-    /// much longer than before, and hold back what this thread could do. If `is_long`, a guest leaves what it sees to the others while
-    /// they get on with it.
+    /// If `is_long`, or if it is a guest, it looks after others for as long as one is active, in naps that grow up to
+    /// [`LONGEST`]: a task may take much longer than before, and hold back what this thread could do. If `is_long`, a guest
+    /// leaves what it sees to the others while they get on with it.
     pub(in crate::pool) fn nap(&self, only: Only, mut is_long: bool, is_full: impl Fn(bool) -> bool) -> bool {
         let sees = |is_long| self.sees_private(only).is_some() || is_long && self.shared.has_work(only);
         if self.timeless {
@@ -228,7 +228,7 @@ impl Worker<'_> {
             if self.seat.parker.park_for(if before.is_some() { FAIR } else { time }) {
                 return true;
             }
-            foreseen.drain(..).for_each(|(seat, number)| Seat::is_late(seat, number));
+            foreseen.drain(..).for_each(|(seat, number)| Seat::expire(seat, number));
             let seen = sees(is_long);
             let now = if seen && is_long { state(true) } else { None };
             if seen && (now.is_none() || now == before) {

@@ -90,7 +90,8 @@ pub(in crate::pool) struct Signals {
     pub(super) tag: AtomicUsize,
     /// How many jobs wait behind all others: a hint.
     pub(in crate::pool) late: AtomicUsize,
-    /// Odd: the only private entry stands for one task. It is nothing to look for, as long as it does not take very long. Each such entry has another number.
+    /// Odd: the only private entry stands for one task. It is nothing to look for, as long as it does not take very long.
+    /// Each such entry has another number.
     foreseen: AtomicU32,
     /// The group of the job that runs here. Jobs of this group may be in the ring: a hint.
     pub(in crate::pool) serves: AtomicUsize,
@@ -245,7 +246,7 @@ impl Seat {
     }
 
     /// The number of the entry that is foreseen to take long, if there is one. Whoever finds the same one after a nap says
-    /// that it is [late](Self::is_late), and then it is something to look for.
+    /// that it is late ([`expire`](Self::expire)), and then it is something to look for.
     pub(crate) fn foreseen(&self) -> Option<u32> {
         Some(self.signals.foreseen.load(Ordering::Relaxed)).filter(|number| number % 2 == 1) // relaxed: a hint
     }
@@ -259,7 +260,7 @@ impl Seat {
     }
 
     /// The occupant is done with the entry of that number, or it is taking much longer than foreseen.
-    pub(crate) fn is_late(&self, number: u32) {
+    pub(crate) fn expire(&self, number: u32) {
         // Relaxed: as above.
         _ = self.signals.foreseen.compare_exchange(number, number ^ 1, Ordering::Relaxed, Ordering::Relaxed);
     }

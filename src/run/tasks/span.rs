@@ -61,7 +61,8 @@ impl<'a, 'env> Span<'a, 'env> {
         Self { dag, group, start, stretch, was_cut, is_just_cut, stuck, foreseen, place, no_limit }
     }
 
-    /// Makes it an entry of the seat's ring; `is_foreseen`: it takes long as a rule. It must stay in place until [`leave`](Self::leave).
+    /// Makes it an entry of the seat's ring; `is_foreseen`: it takes long as a rule. It must stay in place until
+    /// [`leave`](Self::leave).
     pub(super) fn enter(&self, worker: &Worker<'_>, is_foreseen: bool) {
         if is_foreseen {
             self.foreseen.store(worker.seat.foresee(), Ordering::Relaxed);
@@ -80,7 +81,7 @@ impl<'a, 'env> Span<'a, 'env> {
         if let Some(place) = self.place.take() {
             worker.take_entry(place);
             if let Some(number) = self.foreseen(worker.seat) {
-                worker.seat.is_late(number);
+                worker.seat.expire(number);
             }
         }
     }
@@ -146,7 +147,7 @@ impl<'a, 'env> Span<'a, 'env> {
         if let Some(number) = span.foreseen(seat) {
             // What the task itself has queued is to be found, and a task that blocks takes longer than foreseen.
             if has_more || wanted == Wanted::All {
-                seat.is_late(number);
+                seat.expire(number);
             }
             return if has_more { Published::Empty } else { Published::Kept };
         }
