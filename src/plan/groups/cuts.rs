@@ -14,6 +14,9 @@ const MOST: u64 = 16_000;
 const MOST_IN_ORDER: u64 = 4000;
 /// A level is cut into so many groups for each worker at most.
 const CUTS: u64 = 4;
+/// A level is cut into so many for each worker, if there are several, as long as nobody knows how long it takes. A worker that has
+/// nothing to do gets a part of a group that takes long, so these are there for what waits for a whole group only.
+const CUTS_AT_FIRST: u64 = 2;
 /// A level that is repeated is cut into so many for each worker, as long as nobody knows how long it takes: a run may repeat it
 /// a thousand times, and learns nothing on its way.
 const CUTS_AGAIN: u64 = 16;
@@ -87,8 +90,12 @@ impl Shape {
             return 0;
         }
         let (own, least) = (total / self.workers as u64, if is_known { LEAST } else { UNKNOWN });
-        let cuts = if repeats && !is_known { CUTS_AGAIN } else { CUTS };
-        let target = if is_known { own.min(WORTH.min(most).max(own / cuts)) } else { own / cuts };
+        let target = match (is_known, repeats) {
+            (true, _) => own.min(WORTH.min(most).max(own / CUTS)),
+            (false, true) => own / CUTS_AGAIN,
+            (false, false) if self.workers == 1 => own,
+            (false, false) => own / CUTS_AT_FIRST,
+        };
         total.div_ceil((total / target.clamp(least, most)).max(1)) // equal chunks
     }
 
