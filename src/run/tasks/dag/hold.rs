@@ -55,7 +55,7 @@ impl Dag<'_> {
         let start = positions.start;
         let known = self.takes(group);
         let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
-        let timed = known.is_none_or(|known| known >= LONG || is_due());
+        let timed = kind != Kind::Whole || known.is_none_or(|known| known >= LONG || is_due()) || self.took(group) >= LONG;
         let begin = if timed { worker.clock() } else { None };
         let is_entered = match self.cuts[group as usize] {
             Cut::Never => false,
@@ -97,21 +97,16 @@ impl Dag<'_> {
                 break;
             }
         }
-        let done = u128::from(at - start);
-        let time = begin.filter(|_| done > 0).map(|begin| {
-            let all = self.positions(group).len() as u128;
-            u64::try_from(begin.elapsed().as_nanos() * all / done).unwrap_or(u64::MAX).clamp(2, 1 << 60)
-        });
+        let time = begin.map(|begin| u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX).clamp(2, 1 << 60));
         let stuck = span.stuck();
-        match kind {
-            Kind::Whole if !span.was_cut() && stuck.is_none() => return Held::Ended(time),
-            Kind::Loose => return self.arrive_loosely(group, start, worker),
-            _ => {}
+        if kind == Kind::Whole && !span.was_cut() && stuck.is_none() {
+            return Held::Ended(time);
         }
-        // One long task says nothing of how long all take.
-        if let Some(time) = time.filter(|_| !self.is_ordered(group) && (stuck.is_none() || self.is_one(group))) {
-            // Relaxed: a hint, of whichever holder comes last.
-            self.nanos[group as usize].store(time << 1 | (self.parity ^ 1), Ordering::Relaxed);
+        // Relaxed: read by whoever is the last of those that hold it. If nobody has looked at the clock, it took long all the
+        // same, or it would have been left whole.
+        self.shares[group as usize].fetch_add(time.unwrap_or(LONG), Ordering::Relaxed);
+        if kind == Kind::Loose {
+            return self.arrive_loosely(group, start, worker);
         }
         if let Some(from) = stuck {
             return self.arrive_from_stuck(group, from..at, worker);

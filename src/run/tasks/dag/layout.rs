@@ -90,7 +90,10 @@ impl<'env> Dag<'env> {
             open,
             homes,
             limit: AtomicU32::new(u32::MAX),
-            nanos: ends.iter().map(|_| AtomicU64::new(0)).collect(),
+            // What is known stands until it is measured again.
+            nanos: times.iter().map(|time| AtomicU64::new(if is_known { time << 1 } else { 0 })).collect(),
+            shares: ends.iter().map(|_| AtomicU64::new(0)).collect(),
+            sums: if blocks.is_empty() { Box::default() } else { ends.iter().map(|_| AtomicU64::new(0)).collect() },
             expected: times.into(),
             is_known,
             by_times: is_known,

@@ -131,7 +131,9 @@ impl<'env> Dag<'env> {
             let (positions, noted) = (self.positions(group), self.nanos[group as usize].load(Ordering::Relaxed));
             let (ran, nanos) = (noted & 1 == self.parity && noted > 1, noted >> 1);
             let (count, times) = (positions.len() as u64, self.times_begun(group));
-            let time = if nanos > 1 { nanos / count } else { 0 };
+            // Relaxed: the run is over.
+            let all = self.sums.get(group as usize).map_or(nanos, |sum| sum.load(Ordering::Relaxed));
+            let time = if nanos > 1 { all / count } else { 0 };
             let is_timed_now_and_then = self.takes(group).is_some_and(|time| time < LONG);
             let is_estimate = count > 1 || times > 1 || is_timed_now_and_then;
             positions.map(move |position| {
@@ -139,7 +141,7 @@ impl<'env> Dag<'env> {
                 let has_fired = ran && skipped == 0;
                 let op = self.tasks.op(self.tasks.order[position as usize]) as usize;
                 let times = if has_fired { times } else { times.saturating_sub(1) };
-                let time = Duration::from_nanos(time.saturating_mul(times));
+                let time = Duration::from_nanos(if times > 0 { time } else { 0 });
                 TaskDid { op, has_fired, times, time, is_estimate }
             })
         })
@@ -184,7 +186,7 @@ pub(crate) struct TaskDid {
     /// How often it has ended, and how long that took in all.
     pub(crate) times: u64,
     pub(crate) time: Duration,
-    /// Whether the time is a share of a group's, or the last one multiplied.
+    /// Whether the time is a share of a group's, or was not measured each time.
     pub(crate) is_estimate: bool,
 }
 

@@ -104,6 +104,10 @@ pub(crate) struct Dag<'env> {
     /// it was never timed, else nanoseconds.
     nanos: Box<[AtomicU64]>,
     parity: u64,
+    /// How many nanoseconds those took that have held a part of each group, or a task of a loose one, until all of it has ended.
+    shares: Box<[AtomicU64]>,
+    /// How many nanoseconds each group took in all its times of a run. Empty if there are no blocks.
+    sums: Box<[AtomicU64]>,
     /// How many nanoseconds each group is expected to take, and whether that was measured. It does not change in a run.
     expected: Box<[u64]>,
     is_known: bool,
@@ -147,6 +151,7 @@ impl<'env> Dag<'env> {
         } else {
             self.missing.iter().zip(&self.before).for_each(|(missing, before)| missing.restart(*before));
             self.holders.iter().for_each(|holders| holders.restart(1));
+            self.shares.iter().for_each(|share| share.store(0, Ordering::Relaxed));
             self.loose.reset();
             let parity = self.parity;
             let other = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) & !1 | (parity ^ 1);
@@ -436,6 +441,24 @@ impl<'env> Dag<'env> {
         }
     }
 
+    /// Notes how long a group took that one worker has held, if that was measured, or else all that held parts of it.
+    fn note_time(&self, group: u32, time: Option<u64>) {
+        // Relaxed, all of them: read when the run is over. Those that held parts have arrived. If it was loose, and begins once
+        // more now, some of its time may be lost.
+        let (nanos, share) = (&self.nanos[group as usize], &self.shares[group as usize]);
+        let (noted, shared) = (nanos.load(Ordering::Relaxed), share.load(Ordering::Relaxed));
+        if shared > 0 {
+            share.store(0, Ordering::Relaxed);
+        }
+        let time = time.or((shared > 0).then_some(shared));
+        let known = time.unwrap_or_else(|| (noted >> 1).max(1));
+        nanos.store(known << 1 | self.parity, Ordering::Relaxed);
+        if let Some(sum) = self.sums.get(group as usize) {
+            let before = if noted & 1 == self.parity { sum.load(Ordering::Relaxed) } else { 0 };
+            sum.store(before.saturating_add(known), Ordering::Relaxed);
+        }
+    }
+
     /// Fires a part of a group.
     fn fire_part<const HOMES: bool>(&self, positions: Range<u32>, run: &Run<'static>, worker: &Worker<'_>) {
         let group = self.group_at(positions.start);
@@ -456,10 +479,7 @@ impl<'env> Dag<'env> {
             Held::Ended(time) => time,
             Held::EndedLoosely(_) => None,
         };
-        let nanos = &self.nanos[group as usize];
-        // Relaxed: read when the run is over. Nobody else writes it any more in this run.
-        let known = time.unwrap_or_else(|| (nanos.load(Ordering::Relaxed) >> 1).max(1));
-        nanos.store(known << 1 | self.parity, Ordering::Relaxed);
+        self.note_time(group, time);
         match held {
             Held::EndedLoosely(others) => others.iter().for_each(|place| self.arrive_at::<HOMES>(*place, run, worker)),
             _ => self.finish_as::<HOMES>(group, run, worker),
