@@ -428,13 +428,13 @@ fn defects_of_parts() {
     let field = g.data(vec![0; 10]).named("field");
     let parts = g.chunks(&field, 5);
     drop(g.task((field.read(), parts[1].write()), |_| ()));
-    assert_defect(g, "twice, and not only for reading");
+    assert_defect(g, "which overlap, and not only for reading");
 
     let g = Graph::new();
     let field = g.data(vec![0; 10]).named("field");
     let (parts, others) = (g.chunks(&field, 5), g.chunks(&field, 4));
     drop(g.task((parts[0].write(), others[1].read()), |_| ()));
-    assert_defect(g, "twice, and not only for reading");
+    assert_defect(g, "which overlap, and not only for reading");
 
     let g = Graph::new();
     let field = g.data(vec![0; 10]).named("field");
@@ -504,4 +504,47 @@ fn many_that_read_all_and_many_that_write_a_part_have_few_edges() {
         .find_map(|(number, what)| what.starts_with("edges").then(|| number.parse().ok())?)
         .expect("it says how many");
     assert!(edges < 20 * PARTS, "{edges} edges");
+}
+
+#[test]
+fn defects_name_all_that_they_are_about() {
+    let g = Graph::new();
+    let [a, b, c] = ["a", "b", "c"].map(|name| g.task((), |()| ()).named(name));
+    drop(a.clone().after(&c));
+    drop(b.clone().after(&a));
+    drop(c.after(&b));
+    assert_defect(g, "it comes after itself: it waits for 'c', which waits for 'b', which waits for it");
+
+    let g = Graph::new();
+    let task = g.task((), |()| ());
+    drop(g.data(1).after(&task));
+    assert_defect(g, "no task makes this");
+
+    let g = Graph::new();
+    let field = g.data(vec![0; 10]).named("x");
+    let (halves, thirds) = (g.chunks(&field, 5), g.chunks(&field, 3));
+    drop(g.task((halves[0].read(), thirds[1].write()), |_| ()));
+    assert_defect(g, "it accesses 'x[0..5]' and 'x[3..6]', which overlap, and not only for reading");
+
+    let g = Graph::new();
+    g.repeat(2, |g| {
+        let once = g.data(String::new()).named("once");
+        drop(g.task(once.consume(), drop));
+    })
+    .named("loop");
+    assert_defect(g, "it consumes 'once' each time of 'loop', but data() gives that only once");
+}
+
+#[test]
+fn what_was_consumed_says_so() {
+    let pool = Pool::builder().workers(1).build().expect("a worker");
+    let g = Graph::new();
+    let food = g.data(String::from("bread")).named("food");
+    drop(g.task(food.consume(), drop).named("eat"));
+    let mut plan = g.plan(&pool).expect("plans");
+    plan.run().expect("runs");
+    let error = plan.run().expect_err("there is nothing left").to_string();
+    assert!(error.contains("'eat' consumed it, or it was taken: set it again"), "{error}");
+    plan.set(&food, String::from("more"));
+    plan.run().expect("runs again");
 }

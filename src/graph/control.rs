@@ -13,8 +13,8 @@ impl<'env> Graph<'env> {
     ///
     /// To what is outside, the tasks together are like one task that accesses what all of them access. Inside, each time
     /// begins when the time before has ended, so that all accesses are in program order. A time costs about as much as two
-    /// tasks, and allocates nothing. Loops may be in loops and branches. Data made inside may be read outside; it is that of the
-    /// last time.
+    /// jobs, some 300 ns, and allocates nothing. Loops may be in loops and branches. What tasks make inside may be read outside; it
+    /// is that of the last time. What [`data`](Self::data) gives inside is given once, as anywhere else, and not each time.
     ///
     /// A step that makes a new field of an old one needs two fields in turn: a time of the loop has two steps then, from
     /// the first field to the second, and back.
@@ -88,7 +88,9 @@ impl<'env> Graph<'env> {
     }
 
     /// Runs tasks only if data says so: `is` is called with the data as it is at this place in program order, and if it returns
-    /// `true`, those that `tasks` adds run. If not, they are left out in this run, and what they would make is absent after it.
+    /// `true`, those that `tasks` adds run. If not, they are left out in this run, and what they would make is absent after it, unless
+    /// an earlier time of a loop around them has made it. What they access must be there all the same: data that was taken must be
+    /// set again, also if only they access it.
     ///
     /// To what is outside, the tasks together are like one task that accesses what all of them access. A run that leaves tasks
     /// out looks at all of the plan's tasks when it ends.

@@ -17,14 +17,17 @@
 //! Items of a spooled stage hold no credits. Those of the right side of a zip give theirs up when they are paired; whether
 //! the left side brings items enough for that, nobody knows before it runs, and so no cycle goes that way.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
 use super::draft::{Draft, NodeDraft, StageDraft, index};
 use super::edges::Edges;
 
 /// The cycles of a graph.
 #[derive(Debug, Default)]
 pub(super) struct Cycles {
-    /// The first node of each cycle of tasks.
-    pub(super) nodes: Vec<usize>,
+    /// A shortest way round through the first node of each cycle of tasks: each waits for the next one, and the last one for the first.
+    pub(super) nodes: Vec<Vec<usize>>,
     /// The stages whose items are held in a cycle. Empty if there is a cycle of tasks.
     pub(super) held: Vec<Held>,
 }
@@ -126,7 +129,7 @@ impl<'a> Waits<'a> {
         self.stages[stage].gate.into_iter().chain(first)
     }
 
-    fn nodes_in_cycles(&self) -> Vec<usize> {
+    fn nodes_in_cycles(&self) -> Vec<Vec<usize>> {
         let parts = parts(&self.steps);
         let mut told = vec![false; self.steps.len()];
         let nodes = (0..self.nodes).filter(|node| {
@@ -134,7 +137,33 @@ impl<'a> Waits<'a> {
             let circular = self.steps[*node].iter().any(|to| parts[*to as usize] == part);
             circular && !std::mem::replace(&mut told[part as usize], true)
         });
-        nodes.collect()
+        nodes.map(|node| self.way_round(node)).collect()
+    }
+
+    /// The nodes of a shortest cycle through this one, which is in a cycle.
+    fn way_round(&self, node: usize) -> Vec<usize> {
+        let mut from: HashMap<usize, usize> = HashMap::new();
+        let mut next = VecDeque::from([node]);
+        while let Some(at) = next.pop_front() {
+            for to in self.steps[at].iter().map(|to| *to as usize) {
+                if let Entry::Vacant(way) = from.entry(to) {
+                    way.insert(at);
+                    next.push_back(to);
+                }
+            }
+            if from.contains_key(&node) {
+                break;
+            }
+        }
+        let mut way = vec![node];
+        let mut at = from[&node];
+        while at != node {
+            way.push(at);
+            at = from[&at];
+        }
+        way[1..].reverse();
+        way.retain(|at| *at < self.nodes);
+        way
     }
 
     /// Follows the cycle in which the items of a stage are held, if there is one. `parts` are the parts of this graph.

@@ -392,7 +392,8 @@ impl<'env> Draft<'env> {
     /// Notes a defect if the operator of a stream is in a block.
     fn defect_in_block(&mut self, op: usize) {
         if self.within.is_some() {
-            self.defect(op, "a block that is repeated or left out has tasks, and no streams");
+            self.defect(op, "a block that is repeated or left out has tasks, and no streams: a task in it can call Pool::for_each, or the stream can \
+                 read items() of data behind the block");
         }
     }
 

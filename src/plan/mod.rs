@@ -106,6 +106,8 @@ pub struct Plan<'env> {
     facts: Facts,
     shape: Shape,
     units: Units,
+    /// Data that tasks consume, by slot, each with the operator of the task.
+    consumed: Box<[(u32, usize)]>,
     /// The data that a task has left half written, by slot, each with the operator of the task.
     gone: HashMap<u32, u32>,
     /// Room to note which operators have fired.
@@ -127,7 +129,9 @@ impl<'env> Plan<'env> {
         });
         let source_homes: Vec<Box<[Home]>> = source_homes.collect();
         let facts = Facts::of(&draft, &edges, &bounds, homes);
-        let units = Units::new(consumed_units(&draft));
+        let consumed = consumed_data(&draft);
+        let units = consumed.iter().filter(|(slot, _)| draft.values.is_unit(*slot)).copied().collect();
+        let units = Units::new(units);
         let (given, sinks) = looked_at(&draft);
         let blocks = Blocks::of(&draft).map(|blocks| (0..draft.nodes.len()).map(|node| blocks.at(node)).collect());
         draft.accesses = Accesses::default(); // a large graph has many
@@ -197,6 +201,7 @@ impl<'env> Plan<'env> {
             facts,
             shape,
             units,
+            consumed,
             gone: HashMap::new(),
             fired: Vec::new(),
             values: draft.values,
@@ -402,8 +407,11 @@ impl<'env> Plan<'env> {
 
     /// Why the value of a slot is absent, if a task is to blame.
     fn why_absent(&self, slot: u32) -> Option<String> {
-        let by = self.names().get(*self.gone.get(&slot)? as usize);
-        Some(format!("'{by}' stopped while it wrote it"))
+        if let Some(by) = self.gone.get(&slot) {
+            return Some(format!("'{}' stopped while it wrote it", self.names().get(*by as usize)));
+        }
+        let (_, by) = self.consumed.iter().find(|(consumed, _)| *consumed == slot)?;
+        Some(format!("'{}' consumed it, or it was taken", self.names().get(*by)))
     }
 
     /// Whether the value of a slot is there, as far as the slot does not know itself.
@@ -449,7 +457,13 @@ impl<'env> Plan<'env> {
     #[track_caller]
     fn absent<T>(&self, data: &Data<T>) -> ! {
         let why = self.why_absent(data.slot.number());
-        let why = why.unwrap_or_else(|| "it was taken, or no run has made it".to_owned());
+        let why = why.unwrap_or_else(|| {
+            if self.run.get().dag.has_blocks() {
+                "it was taken, or no run has made it, or the last run left it out".to_owned()
+            } else {
+                "it was taken, or no run has made it".to_owned()
+            }
+        });
         panic!("'{}' is absent: {why}", self.names().get(data.op()))
     }
 }
@@ -467,18 +481,17 @@ fn looked_at(draft: &Draft<'_>) -> (Box<[u32]>, Box<[u32]>) {
     (given.iter().collect(), sinks)
 }
 
-/// The units that tasks consume, each with the operator of the task.
-fn consumed_units(draft: &Draft<'_>) -> Box<[(u32, usize)]> {
-    let mut units = Vec::new();
+/// The data that tasks consume, by slot, each with the operator of the task.
+fn consumed_data(draft: &Draft<'_>) -> Box<[(u32, usize)]> {
+    let mut slots = Vec::new();
     if draft.accesses.consume() {
         for (who, own) in draft.accesses.in_order() {
             let Who::Task(record) = who else { continue };
             let consumed = own.iter().filter(|access| access.mode() == Mode::Consume);
-            let consumed = consumed.map(|access| access.slot().number()).filter(|slot| draft.values.is_unit(*slot));
-            units.extend(consumed.map(|slot| (slot, draft.op_of_task(record))));
+            slots.extend(consumed.map(|access| (access.slot().number(), draft.op_of_task(record))));
         }
     }
-    units.into()
+    slots.into()
 }
 
 impl fmt::Debug for Plan<'_> {

@@ -58,18 +58,25 @@ fn aliases(draft: &Draft<'_>, atoms: &Atoms, found: &mut Found) {
         }
         sorted.sort_unstable_by_key(|(range, slot, _)| (range.start, slot.number()));
         let mut told = Vec::new();
-        // How far those before go, and those of them that do not only read.
-        let (mut all, mut writes) = (0, 0);
+        // How far those before go, and those of them that do not only read; each with the one that goes so far.
+        let (mut all, mut writes) = ((0, None), (0, None));
         for (range, slot, mode) in &sorted {
             let reads = *mode == Mode::Read;
-            if (range.start < writes || range.start < all && !reads) && !told.contains(slot) {
+            let (end, other) = if reads { writes } else { all };
+            if range.start < end && !told.contains(slot) {
                 told.push(*slot);
-                let data = draft.names.get(draft.slots.op(*slot));
-                let what = format!("it accesses '{data}' twice, and not only for reading");
-                found.push((draft.op_of_task(record), what));
+                let name = |slot: SlotId| draft.names.get(draft.slots.op(slot));
+                let what = match other {
+                    Some(other) if other != *slot => {
+                        format!("it accesses '{}' and '{}', which overlap", name(other), name(*slot))
+                    }
+                    _ => format!("it accesses '{}' twice", name(*slot)),
+                };
+                found.push((draft.op_of_task(record), format!("{what}, and not only for reading")));
             }
-            all = all.max(range.end);
-            writes = if reads { writes } else { writes.max(range.end) };
+            let farther = |(end, by)| if range.end > end { (range.end, Some(*slot)) } else { (end, by) };
+            all = farther(all);
+            writes = if reads { writes } else { farther(writes) };
         }
     }
 }
@@ -150,8 +157,8 @@ fn across_blocks(draft: &Draft<'_>, blocks: &Blocks<'_>, found: &mut Found) {
         if mode == Mode::Consume
             && let Some(again) = entered.find(|block| draft.blocks[*block].times > 1)
         {
-            let what =
-                format!("it consumes '{}' each time, but that is made before '{}' begins", data(), block_name(again));
+            let made = if draft.slots.is_given(slot) { "data() gives that only once" } else { "that is made before" };
+            let what = format!("it consumes '{}' each time of '{}', but {made}", data(), block_name(again));
             found.push((op, what));
         }
     };
@@ -172,19 +179,35 @@ fn orders(draft: &Draft<'_>, edges: &Edges, cycles: &Cycles, found: &mut Found) 
         found.push((*op, "it comes after an operator of another graph".to_owned()));
     }
     for op in &edges.no_task {
-        found.push((*op, "only a task comes after() something: it is a sink".to_owned()));
+        found.push((*op, "only a task comes after() something, and no task makes this".to_owned()));
     }
-    for node in &cycles.nodes {
-        let (op, what) = match draft.nodes.get(*node) {
+    for way in &cycles.nodes {
+        found.push(match draft.nodes.get(way[0]) {
             NodeDraft::Task { .. } | NodeDraft::Enter { .. } | NodeDraft::Again { .. } => {
-                (draft.op_of(*node), "it comes after itself")
+                (draft.op_of(way[0]), format!("it comes after itself{}", round(draft, way)))
             }
             NodeDraft::Gate { stage } | NodeDraft::End { stage } => {
-                (draft.stages[stage as usize].ops[0].0, "it reads data that is not made before it has ended")
+                let what = "it reads data that is not made before it has ended";
+                (draft.stages[stage as usize].ops[0].0, what.to_owned())
             }
-        };
-        found.push((op, what.to_owned()));
+        });
     }
+}
+
+/// How a node comes to wait for itself, in words, if others stand in between.
+fn round(draft: &Draft<'_>, way: &[usize]) -> String {
+    const NAMED: usize = 8;
+    let others = way.iter().skip(1).filter(|node| **node < draft.nodes.len());
+    let names: Vec<String> = others.map(|node| format!("'{}'", draft.names.get(draft.op_of(*node)))).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let mut said = format!(": it waits for {}", names[..names.len().min(NAMED)].join(", which waits for "));
+    if names.len() > NAMED {
+        let more = names.len() - NAMED;
+        said.push_str(&format!(", and so on, over {more} more"));
+    }
+    said + ", which waits for it"
 }
 
 /// Finds streams that are held until another stream ends that cannot end before them.

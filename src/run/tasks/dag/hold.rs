@@ -55,7 +55,8 @@ impl Dag<'_> {
         let start = positions.start;
         let known = self.takes(group);
         let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
-        let timed = kind != Kind::Whole || known.is_none_or(|known| known >= LONG || is_due()) || self.took(group) >= LONG;
+        let timed =
+            kind != Kind::Whole || known.is_none_or(|known| known >= LONG || is_due()) || self.took(group) >= LONG;
         let begin = if timed { worker.clock() } else { None };
         let is_entered = match self.cuts[group as usize] {
             Cut::Never => false,

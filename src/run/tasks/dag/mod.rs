@@ -164,6 +164,11 @@ impl<'env> Dag<'env> {
         self.left_out.store(false, Ordering::Relaxed);
     }
 
+    /// Whether there are tasks that are repeated or left out.
+    pub(crate) fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
     /// Whether a block was left out in the last run.
     pub(crate) fn has_left_out(&self) -> bool {
         self.left_out.load(Ordering::Relaxed)
