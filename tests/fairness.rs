@@ -285,3 +285,39 @@ fn nobody_is_forgotten_while_places_come_and_go() {
     });
     assert_eq!((called.into_inner(), waits.into_inner()), (6 * 300 * 3, 6 * 300));
 }
+
+/// A loop that goes on until a flag is set, as often as there are workers, beside the tasks that set it.
+fn waits_for_others_of_its_run(workers: usize, is_loop: bool) {
+    let pool = Pool::builder().workers(workers).oversubscribe(true).build().expect("a pool");
+    let count = AtomicU64::new(0);
+    let g = Graph::new();
+    if is_loop {
+        g.repeat(500, |g| drop(g.task((), |()| count.fetch_add(1, Ordering::Relaxed))));
+    } else {
+        drop(g.task((), |()| count.store(500, Ordering::Relaxed)));
+    }
+    let loops: Vec<_> = (0..workers).map(|_| g.data(0_u64)).collect();
+    for times in &loops {
+        g.repeat_until(
+            times,
+            |_| count.load(Ordering::Relaxed) >= 500,
+            |g| {
+                g.task(times.write(), |times| *times += 1);
+                drop(g.task(times.read(), |_| ()));
+            },
+        );
+    }
+    let mut plan = g.plan(&pool).expect("plans");
+    for _ in 0..3 {
+        count.store(0, Ordering::Relaxed);
+        plan.run_while(|run| run.deadline(Duration::from_secs(20))).expect("the flag is set in the end");
+    }
+}
+
+#[test]
+fn loops_let_other_tasks_of_their_run_begin() {
+    for workers in [1, 2, 4] {
+        waits_for_others_of_its_run(workers, false);
+        waits_for_others_of_its_run(workers, true);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::injector::Injector;
 use super::job::Job;
+use super::publish::tag;
 use super::seat::{Counts, Local, Seat};
 use super::victims::AFAR;
 use super::worker::{FAIRNESS, Worker, may_hold, may_hold_descendants};
@@ -17,9 +18,9 @@ const PAUSES: u64 = 4;
 const MOST_PAUSES: u64 = 20;
 
 impl Worker<'_> {
-    /// The newest job of this seat, if this thread may run it. Every [`FAIRNESS`]th find begins at the injector and at
-    /// the late jobs instead. So does every find of a thread that waits for nothing while the injector has an overdue
-    /// job.
+    /// The newest job of this seat, if this thread may run it. Every [`FAIRNESS`]th find begins at the injector, at the late
+    /// jobs and at the oldest job of the seat instead. So does every find of a thread that waits for nothing while the injector
+    /// has an overdue job, but for the oldest.
     pub(in crate::pool) fn find_here(&self, only: Only) -> Option<Job> {
         let unfair = self.local(|local| {
             local.finds = local.finds.wrapping_add(1);
@@ -31,7 +32,27 @@ impl Worker<'_> {
         {
             return Some(job);
         }
+        if !unfair && let Some(job) = self.take_oldest(only) {
+            return Some(job);
+        }
         if self.own.is_empty() { self.pop_public(may) } else { self.own.pop_if(may) }
+    }
+
+    /// The oldest job of this seat, if this thread may run it. A loop of tasks always makes a newer one: without this, older ones
+    /// would wait as long as it goes on.
+    fn take_oldest(&self, only: Only) -> Option<Job> {
+        let may_take_public = !self.seat.stealer.is_empty() && (only.is_none() || tag(self.seat) == only);
+        let public = || if let Steal::Success(job) = self.seat.stealer.steal() { Some(job) } else { None };
+        if may_take_public && let Some(job) = public() {
+            if job.is_for(only) {
+                return Some(job);
+            }
+            self.shared.inject_at(self.seat.node, job); // it was published a moment ago, in the place of others
+        }
+        let mut far = self.own.far_end();
+        let job = far.oldest().filter(|job| !job.is_entry() && job.is_for(only))?;
+        far.advance();
+        Some(job)
     }
 
     /// A job from the injector of this seat's node, from another seat, or from another node's injector.

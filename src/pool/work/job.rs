@@ -179,6 +179,15 @@ impl Job {
         }
     }
 
+    /// Whether it is an entry of a ring, which others get a part of, or nothing.
+    pub(super) fn is_entry(&self) -> bool {
+        // SAFETY: a queued job's target is alive: (1) of `Target::run`.
+        #[expect(unsafe_code, reason = "reads the target of a queued job")]
+        unsafe {
+            self.target.as_ref().publish.is_some()
+        }
+    }
+
     /// What a waiting thread must wait for to be allowed to run this job: the group of the job. For a job without a
     /// group it is the thing that the job is about.
     #[inline]

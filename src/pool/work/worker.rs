@@ -12,8 +12,8 @@
 //! 6. the injectors of other nodes;
 //! 7. now and then, the private jobs of other seats ([`super::raid`]).
 //!
-//! Every [`FAIRNESS`]th find begins at the injector of its node and at its late jobs instead. So does every find while
-//! a job in that injector is overdue ([`super::overdue`]). Only the calls of broadcasts still come before.
+//! Every [`FAIRNESS`]th find begins at the injector of its node, at its late jobs and at the oldest job of its seat instead. So
+//! does every find while a job in that injector is overdue ([`super::overdue`]), but for the oldest job. Only the calls of broadcasts still come before.
 //!
 //! [`super::publish`] tells how a worker queues jobs and how others get them. [`super::wait`] tells what a waiting
 //! worker does.
