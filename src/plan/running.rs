@@ -134,8 +134,9 @@ impl Running {
     fn end(&mut self) -> Result<(), RunError> {
         match &mut self.begun {
             Ok(RunControl(control)) => {
-                control.wait();
-                self.plan.as_mut().expect("not given back").end(control)
+                let plan = self.plan.as_mut().expect("not given back");
+                plan.run.wait(control);
+                plan.end(control)
             }
             Err(error) => Err(error.take().expect("asked once")),
         }
@@ -224,7 +225,7 @@ impl Plan<'_> {
         if result.is_err() {
             run.cancel();
         }
-        run.0.wait();
+        self.run.wait(&run.0);
         let ended = self.end(&run.0);
         match result {
             Ok(result) => ended.map(|()| result),

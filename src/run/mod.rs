@@ -272,6 +272,11 @@ impl<'env> Seated<'env> {
         Ok(control)
     }
 
+    /// Waits until a run that was started is over.
+    pub(crate) fn wait(&self, control: &Control) {
+        control.wait(&self.get().pool, group_id(Some(self.0.cast())));
+    }
+
     /// Ends a run that was started and is over.
     pub(crate) fn end(&mut self, control: &Control) -> Result<(), RunError> {
         let wall = control.let_go();

@@ -14,10 +14,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, mem};
 
-use super::waiter::{Blocked, Waiter};
+use super::waiter::{Blocked, Waiter, wait_at};
+use crate::pool::Shared;
+use crate::pool::work::worker::Worker;
 use crate::report::Progress;
 use crate::run::Run;
 use crate::run::cancel::Cancel;
+use crate::sync::event_count::Only;
 use crate::sync::{Instant, Mutex, lock_edge};
 
 /// What is shared about a run that was started; see the module.
@@ -96,8 +99,22 @@ impl<R> Control<R> {
         self.state.lock().wall.is_some()
     }
 
+    /// Waits until the run, with this group in this pool, is over. A thread that has a seat there works for the run meanwhile:
+    /// if it blocked, all that could may come to wait for runs that nobody is left for.
+    pub(crate) fn wait(&self, pool: &Shared, group: Only) {
+        let Some(worker) = Worker::here(pool) else { return self.wait_outside() };
+        wait_at(worker, group, |waiter| {
+            let mut state = self.state.lock();
+            let goes_on = state.wall.is_none();
+            if goes_on {
+                state.threads.push(waiter);
+            }
+            goes_on
+        });
+    }
+
     /// Blocks until the run is over.
-    pub(crate) fn wait(&self) {
+    pub(crate) fn wait_outside(&self) {
         let thread = Blocked::new();
         {
             let mut state = self.state.lock();

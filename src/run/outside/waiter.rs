@@ -1,11 +1,14 @@
 //! A thread or a task outside that waits: for room in an input, for an item, for the end of a run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::pool::work::worker::Worker;
+use crate::sync::event_count::Only;
+use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::unwind;
 
@@ -34,10 +37,32 @@ impl Blocked {
     }
 }
 
+/// A thread that waits at a seat, and works meanwhile for what it waits for.
+#[derive(Debug)]
+pub(crate) struct AtSeat {
+    latch: NonNull<Latch>,
+    parker: Arc<Parker>,
+}
+
+#[expect(unsafe_code, reason = "wakes by pointer")]
+// SAFETY: a latch is `Sync`, and is alive until it is set.
+unsafe impl Send for AtSeat {}
+
+/// Calls `register` with who is to be woken once, and works at this seat for what `only` names until that has happened. `register` may
+/// say that there is nothing to wait for.
+pub(crate) fn wait_at(worker: &Worker<'_>, only: Only, register: impl FnOnce(Waiter) -> bool) {
+    let latch = Latch::new();
+    let at_seat = AtSeat { latch: NonNull::from(&latch), parker: Arc::clone(&worker.seat.parker) };
+    if register(Waiter::AtSeat(at_seat)) {
+        worker.wait(&latch, only);
+    }
+}
+
 /// Who waits.
 #[derive(Debug)]
 pub(crate) enum Waiter {
     Thread(Arc<Parker>),
+    AtSeat(AtSeat),
     Task(Waker),
 }
 
@@ -56,6 +81,13 @@ impl Waiter {
     pub(crate) fn wake(self) {
         match self {
             Self::Thread(parker) => parker.unpark(),
+            Self::AtSeat(AtSeat { latch, parker }) => {
+                #[expect(unsafe_code, reason = "the waiter may free the latch the moment it is set")]
+                // SAFETY: (1) the thread waits in `wait_at` until it is set; (2) who is woken is used up.
+                unsafe {
+                    Latch::set(latch.as_ptr(), &parker);
+                }
+            }
             Self::Task(waker) => {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
                     unwind::drop_payload(panic);

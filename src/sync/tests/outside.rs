@@ -118,7 +118,7 @@ fn loom_control_looks_at_no_run_that_is_over() {
             let control = control.clone();
             thread::spawn(move || control.with_run(Plain::add).is_some())
         };
-        control.wait();
+        control.wait_outside();
         control.let_go();
         let touched = run.change(std::mem::take); // frees it
         last_worker.join().expect("no panic");
@@ -149,7 +149,7 @@ fn loom_cancel_stops_no_later_run() {
             let control = control.clone();
             thread::spawn(move || control.with_run(|limit| limit.fetch_min(0, Ordering::Relaxed)).is_some())
         };
-        control.wait();
+        control.wait_outside();
         control.let_go();
         limit.store(u32::MAX, Ordering::Relaxed); // starts over
         let (fired, cancelled) = (last_worker.join().expect("no panic"), canceller.join().expect("no panic"));
