@@ -6,7 +6,7 @@ mod alone;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -327,6 +327,36 @@ fn the_hash_and_the_comparison_of_a_key_panic() {
                 assert_eq!(*error.kind(), RunErrorKind::Panicked, "{name}: {error}");
                 assert!(error.operator().is_some_and(|operator| operator.contains(name)), "{name}: {error}");
             }
+        }
+    }
+}
+
+/// Pieces wait at a gate for data that a task is to write, and the task panics: nobody sees the data.
+#[test]
+fn what_is_held_for_data_never_sees_it_if_its_task_panics() {
+    for workers in [1, 2, 4] {
+        let pool = Pool::builder().workers(workers).build().expect("threads");
+        let seen = AtomicU64::new(0);
+        let g = Graph::new();
+        let made = g.task((), |()| -> String {
+            thread::sleep(Duration::from_millis(3));
+            panic!("no string");
+        });
+        let numbers = g.source(0..2000_u32).batch_size(10).scan(0, |sum, x| {
+            *sum += x;
+            Some(*sum)
+        });
+        let count = numbers
+            .map_with(&made, |made, x| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                made.len() + x as usize
+            })
+            .count();
+        let mut plan = g.plan(&pool).expect("plans");
+        for _ in 0..5 {
+            plan.run().expect_err("the task panics");
+            assert_eq!(seen.load(Ordering::Relaxed), 0);
+            assert!(plan.try_get(&count).is_none());
         }
     }
 }

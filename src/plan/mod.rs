@@ -223,7 +223,8 @@ impl<'env> Plan<'env> {
     /// * [`Forked`](RunErrorKind::Forked): the pool was made before a fork, and this is the child process.
     /// * [`Stalled`](RunErrorKind::Stalled): every source waits for credits that held batches do not give back.
     /// * [`Panicked`](RunErrorKind::Panicked) or [`Failed`](RunErrorKind::Failed): user code failed. Of several
-    ///   failures this is the earliest in stream order.
+    ///   failures this is the earliest in stream order, or of the task that was added first; between streams and tasks, and tasks
+    ///   that wait for streams, the first in time.
     ///
     /// After any other error, results that were not made are absent. Data that a failed task held for writing is absent
     /// too, and must be [`set`](Self::set) again. Then the plan can run again.

@@ -17,7 +17,8 @@
 //!
 //! The other cases:
 //! * `merge` and `unordered` give up the order, so a failure counts there at once, in the order of the input;
-//! * among tasks, the failure of the task that was added first wins, and tasks added before that one still run;
+//! * among tasks, the failure of the task that was added first wins, and tasks added before that one still run; but one that
+//!   waits for a stream does not run if another task fails while that stream goes on, for a failure ends all streams;
 //! * between sinks that do not share an order, the earlier item wins if one operator has failed on both, else the first
 //!   failure in time;
 //! * between streams and tasks, the first failure in time wins.
@@ -26,8 +27,8 @@
 //! is quiescent. A worker drops a range of numbers behind the failure by arithmetic, and item by item only if items
 //! must be dropped ([`super::flow::leaves`]). So the end of a run does not take longer the more is left.
 //!
-//! Which failure a run has, and what an ordered sink has seen before it, do not depend on the schedule, also through
-//! `zip`, `chain` and `scan`. What a source throws while a batch is pulled is thrown again when that batch is driven.
+//! Which failure a run has, and what an ordered sink has seen before it, do not depend on the schedule but where the first in time
+//! wins, also through `zip`, `chain` and `scan`. What a source throws while a batch is pulled is thrown again when that batch is driven.
 //! Which item failed is exact, because counts are kept by place in the stream ([`super::flow::ledger`]).
 
 use std::any::Any;
