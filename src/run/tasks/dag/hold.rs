@@ -55,8 +55,8 @@ impl Dag<'_> {
         let start = positions.start;
         let known = self.takes(group);
         let is_due = || group.wrapping_add(self.round).is_multiple_of(SAMPLE);
-        let timed =
-            kind != Kind::Whole || known.is_none_or(|known| known >= LONG || is_due()) || self.took(group) >= LONG;
+        let is_to_be_timed = || self.times_all || known.is_none_or(|known| known >= LONG || is_due());
+        let timed = kind != Kind::Whole || is_to_be_timed();
         let begin = if timed { worker.clock() } else { None };
         let is_entered = match self.cuts[group as usize] {
             Cut::Never => false,
@@ -103,9 +103,11 @@ impl Dag<'_> {
         if kind == Kind::Whole && !span.was_cut() && stuck.is_none() {
             return Held::Ended(time);
         }
-        // Relaxed: read by whoever is the last of those that hold it. If nobody has looked at the clock, it took long all the
-        // same, or it would have been left whole.
+        // Relaxed, both: a time, read by whoever is the last of those that hold it.
         self.shares[group as usize].fetch_add(time.unwrap_or(LONG), Ordering::Relaxed);
+        if time.is_none() {
+            self.is_surprised.store(true, Ordering::Relaxed);
+        }
         if kind == Kind::Loose {
             return self.arrive_loosely(group, start, worker);
         }
@@ -116,7 +118,7 @@ impl Dag<'_> {
         if !is_last && self.loose.is_any() {
             self.look_for_stuck(group, worker);
         }
-        if is_last { Held::Ended(None) } else { Held::Part }
+        if is_last { Held::Ended(self.take_shares(group)) } else { Held::Part }
     }
 
     /// Whether a task of this group that is alone is looked at if it takes very long. Where tasks are tiny, or nobody knows how

@@ -96,6 +96,8 @@ impl<'env> Dag<'env> {
             sums: if blocks.is_empty() { Box::default() } else { ends.iter().map(|_| AtomicU64::new(0)).collect() },
             expected: times.into(),
             is_known,
+            is_surprised: AtomicBool::new(false),
+            times_all: false,
             by_times: is_known,
             closely: None,
             parity: 0,

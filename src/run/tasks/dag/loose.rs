@@ -385,7 +385,7 @@ impl Dag<'_> {
         let groups = &mut state.groups;
         match groups.get_mut(&group) {
             Some(around @ Around { phase: Phase::Loose, .. }) => around.phase = Phase::Ended,
-            _ => return Held::Ended(None),
+            _ => return Held::Ended(self.take_shares(group)),
         }
         forget_ended(groups, group);
         let mut others = Vec::new();

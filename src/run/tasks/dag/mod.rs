@@ -113,6 +113,10 @@ pub(crate) struct Dag<'env> {
     is_known: bool,
     /// By position, how many nanoseconds the tasks of slow groups took, if this run looks closely at these.
     closely: Option<Box<[AtomicU32]>>,
+    /// Whether a group that nobody timed took long in this run, so that others took a part of it or found its worker in a task: the
+    /// next run times all groups.
+    is_surprised: AtomicBool,
+    times_all: bool,
     /// Whether the groups were made by measured times.
     by_times: bool,
     /// How many runs there were.
@@ -160,6 +164,7 @@ impl<'env> Dag<'env> {
         }
         self.blocks.iter_mut().for_each(Block::reset);
         self.round = self.round.wrapping_add(1);
+        self.times_all = std::mem::take(self.is_surprised.get_mut());
         self.limit.store(u32::MAX, Ordering::Relaxed);
         self.left_out.store(false, Ordering::Relaxed);
     }
@@ -446,22 +451,24 @@ impl<'env> Dag<'env> {
         }
     }
 
-    /// Notes how long a group took that one worker has held, if that was measured, or else all that held parts of it.
+    /// Notes how long a group took, if that was measured.
     fn note_time(&self, group: u32, time: Option<u64>) {
-        // Relaxed, all of them: read when the run is over. Those that held parts have arrived. If it was loose, and begins once
-        // more now, some of its time may be lost.
-        let (nanos, share) = (&self.nanos[group as usize], &self.shares[group as usize]);
-        let (noted, shared) = (nanos.load(Ordering::Relaxed), share.load(Ordering::Relaxed));
-        if shared > 0 {
-            share.store(0, Ordering::Relaxed);
-        }
-        let time = time.or((shared > 0).then_some(shared));
+        // Relaxed, all of them: read when the run is over.
+        let nanos = &self.nanos[group as usize];
+        let noted = nanos.load(Ordering::Relaxed);
         let known = time.unwrap_or_else(|| (noted >> 1).max(1));
         nanos.store(known << 1 | self.parity, Ordering::Relaxed);
         if let Some(sum) = self.sums.get(group as usize) {
             let before = if noted & 1 == self.parity { sum.load(Ordering::Relaxed) } else { 0 };
             sum.store(before.saturating_add(known), Ordering::Relaxed);
         }
+    }
+
+    /// How long all those took together that have held a part of a group. They have arrived. If it was loose, and begins once more
+    /// now, some of its time may be lost.
+    fn take_shares(&self, group: u32) -> Option<u64> {
+        let all = self.shares[group as usize].swap(0, Ordering::Relaxed); // relaxed: a time
+        (all > 0).then_some(all)
     }
 
     /// Fires a part of a group.
@@ -482,7 +489,7 @@ impl<'env> Dag<'env> {
         let time = match held {
             Held::Part => return,
             Held::Ended(time) => time,
-            Held::EndedLoosely(_) => None,
+            Held::EndedLoosely(_) => self.take_shares(group),
         };
         self.note_time(group, time);
         match held {
