@@ -41,12 +41,17 @@ done
 run cargo test --features $FEATURES --lib --bins --tests --examples
 run cargo test --features $FEATURES --doc
 
+# Every schedule of small graphs. The feature has a door of its own to atomics and locks, so it is tested apart.
+run cargo clippy --all-targets --features check -- -D warnings
+run cargo test --features check --lib check::explore
+run cargo test --features check --doc check
+
 # Debug assertions are off here, and random graphs are many: some bugs show only so.
 heading "PROPTEST_CASES=1000 cargo test --release --lib check:: (whole runs on virtual workers)"
 PROPTEST_CASES=1000 cargo test --release --lib check:: -- --nocapture
 
-heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps --features $FEATURES"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features $FEATURES
+heading "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps --features $FEATURES,check"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features $FEATURES,check
 
 heading "RUSTFLAGS=\"--cfg loom\" cargo test --profile loom --lib loom_ (models and their controls)"
 loom_target=${CARGO_TARGET_DIR:-target}/loom

@@ -12,13 +12,16 @@
 //!   [`Placement`] where they run; [`PoolHandle`] is a pool to keep.
 //! * Outside: [`Sender`] and [`Receiver`], [`Live`] sources and what becomes one ([`IntoLive`]); `InputSink` and
 //!   `OutputStream`, with the feature `futures`.
+//! * `check`, with the feature of that name, runs a graph in every schedule.
 //! * `iterators`, with the feature of that name, has parallel iterators that a pool does.
 //! * [`Topology`] is the machine: [`Package`], [`NumaNode`], [`L3Domain`] and [`Core`], and sets of CPUs, [`CpuSet`].
 //! * [`memory`] is about the memory of NUMA nodes: to have it, to find it, to move it.
 //! * [`Error`] is one of [`TopologyError`], [`MemoryError`], [`PoolError`], [`BuildError`], [`RunError`] and
 //!   [`Closed`].
 
-#[cfg(all(test, not(loom)))]
+#[cfg(feature = "check")]
+pub mod check;
+#[cfg(all(test, not(any(loom, feature = "check"))))]
 mod check;
 mod engine;
 mod error;

@@ -36,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("graph", &["unwind", "error", "topology", "pool", "run", "plan", "engine"]),
     ("operators", &["unwind", "sync", "run", "plan", "engine", "graph"]),
     ("sources", &["unwind", "sync", "pool", "run", "plan", "engine", "graph"]),
-    // The driver of tests: it builds, runs and looks into everything, and only tests name it.
+    // It builds, runs and looks into everything, and nothing names it.
     ("check", &["report", "unwind", "sync", "error", "topology", "pool", "run", "plan", "engine", "graph"]),
 ];
 
@@ -186,7 +186,11 @@ fn loom_stays_in_sync(file: &File) -> Vec<Finding> {
     let mut lines: Vec<usize> =
         tokens(&file.bare).iter().filter(|token| token.text == "loom").map(|t| t.line).collect();
     lines.dedup();
-    let attributes = ["#[cfg(all(test, not(loom)))]", "#[cfg(all(test, not(any(loom, coherence))))]"];
+    let attributes = [
+        "#[cfg(all(test, not(loom)))]",
+        "#[cfg(all(test, not(any(loom, coherence))))]",
+        "#[cfg(any(feature = \"check\", all(test, not(loom))))]",
+    ];
     let allowed = |line: &usize| file.text.lines().nth(line - 1).is_some_and(|line| attributes.contains(&line.trim()));
     let what = "cfg(loom): hide the difference behind src/sync; a test's attribute is #[cfg(all(test, not(loom)))]";
     lines.into_iter().filter(|line| !allowed(line)).map(|line| file.finding(line, what)).collect()

@@ -1,378 +1,54 @@
-//! Virtual workers: the real engine on coroutines of one thread, in an order that a seed decides.
+//! Every schedule of a graph, in a test: what depends on timing is found, told, and played again. With the feature `check`.
 //!
-//! Only tests use this. Every worker, and every thread from outside, is an *actor*: a coroutine that runs the same code
-//! as a thread would. An actor yields at the choice points of [`crate::sync::seam`], and where a thread would block.
-//! The loop here decides which actor goes on.
+//! **What this does not see:** what the memory model allows beyond one order of all steps, and what happens *inside* a call of user
+//! code but for its uses of [`Mutex`] and [`Atomic`]. And it does not explore yet, and says so by a panic: joins, scopes, loops, spawned
+//! closures and broadcasts of a [`Pool`](crate::Pool); runs that were [started](crate::Plan::start); inputs, outputs, live sources,
+//! futures and blocking calls; more than some 100 jobs, or 24 at once.
 //!
-//! Compensators are actors too; one comes when an actor lends its slot. There are none on the virtual clock, where a
-//! nap would have to take time.
+//! [`exhaustive`] gives a closure a pool, on which it builds and runs graphs. The engine is the real one, on one thread. Its jobs are
+//! the *processes*: any job that is queued may be next, on a worker of its own. What a pool makes of that, by its queues, thieves and
+//! sleepers, with however many workers, is one of these orders. So what holds here holds for any pool.
 //!
-//! # Orders
-//! * [`Order::Random`]: one actor at a time, picked at random, some of them rarely. Any interleaving of steps may come.
-//! * [`Order::Clock`]: in rounds. All actors that are not busy go on in every round. A find, a steal and a publication
-//!   take one round each, and [`work`] takes the rounds that it is given. The result is the makespan on as many cores
-//!   as there are workers, whatever the machine.
+//! Schedules that differ only in the order of steps that touch nothing in common are one. What touches what the engine knows of itself.
+//! Of user code it does not: each call of closures that several workers may call at once counts as one that may share anything with any
+//! other, unless the test says [`pure`](Explore::pure). A call is what a stage does with one batch, or a task. What only one worker
+//! calls at a time, in stream order, such as the closure of a `fold`, makes no orders of its own. Two batches of a stream are two
+//! calls: so small batches ([`batch_size(1)`](crate::Stream::batch_size)) show more, and cost more.
 //!
-//! If no actor can go on and some actor is not done, that is a deadlock, and the driver panics.
+//! The search is the one of Abdulla, Aronis, Jonsson and Sagonas, "Optimal dynamic partial order reduction" (2014), with source sets
+//! and sleep sets. It takes as many schedules as there are orders of calls that can be told apart: 24 for four batches through a `map`
+//! into a `fold`, 42 for a wavefront of 3 by 3 tasks. So it is for small graphs, as one has them in a test.
+//!
+//! ```
+//! use millstream::{Graph, Pool, check};
+//!
+//! let squares = |pool: &Pool| {
+//!     let g = Graph::new();
+//!     let sum = g.source(0..4_u64).batch_size(1).map(|x| x * x).fold(0, |sum, x| sum + x);
+//!     pool.run(g).expect("runs").take(sum)
+//! };
+//! let explored = check::exhaustive(squares).expect("the same answer in every schedule");
+//! assert!(explored.is_complete());
+//! assert_eq!((explored.schedules(), *explored.value()), (24, 14));
+//! ```
 
-#![cfg_attr(coherence, expect(dead_code, reason = "a simulation has a driver of its own, and no tests beside it"))]
-
-use std::cell::Cell;
-use std::ptr::NonNull;
-use std::slice::SliceIndex;
-use std::sync::Arc;
-
-use corosensei::stack::DefaultStack;
-use corosensei::{Coroutine, CoroutineResult, Yielder};
-
-use crate::pool::work::worker::{Current, Worker, switch_current};
-use crate::pool::{Pool, Shared, without_threads};
-use crate::sync::Mutex;
-use crate::sync::seam::{self, Driver, Point};
-
-#[cfg(coherence)]
+// `driven` steps virtual workers of the real pool, in a random order or on a virtual clock: only tests of the library use it.
+mod actors;
+#[cfg(test)]
+#[cfg_attr(coherence, expect(dead_code, reason = "a simulation has a driver of its own, and no tests beside it"))]
+mod driven;
+#[cfg(feature = "check")]
+mod explore;
+#[cfg(all(test, coherence))]
 #[path = "tests/scale/mod.rs"]
 mod scale;
-#[cfg(not(coherence))]
+#[cfg(all(test, not(coherence)))]
 mod tests;
 
-/// The order in which virtual workers go on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Order {
-    /// One at a time, at random from this seed.
-    Random(u64),
-    /// In rounds of the virtual clock. The actor that comes first in a round is random from this seed.
-    Clock(u64),
-}
-
-/// The result of driving virtual workers.
-#[derive(Debug)]
-pub(crate) struct Driven<R> {
-    /// What each thread from outside returned.
-    pub(crate) values: Vec<R>,
-    /// When each of them was done, in rounds of the virtual clock.
-    pub(crate) rounds: Vec<u64>,
-}
-
-/// What a thread from outside does with the pool.
-pub(crate) type Body<'a, R> = Box<dyn FnOnce(&Pool) -> R + 'a>;
-
-/// More steps than any test takes. If a run needs more, some actor turns in circles.
-const ENDLESS: u64 = 100_000_000;
-
-/// Why an actor has yielded.
-#[derive(Clone, Copy)]
-enum Pause {
-    /// It is busy for this many rounds.
-    Busy(u64),
-    /// It waits until the closure returns `true`. The closure is on the actor's stack.
-    Until(NonNull<dyn Fn() -> bool>),
-}
-
-type Yield = Yielder<(), Pause>;
-
-thread_local! {
-    /// The running actor's way back to the loop.
-    static YIELDER: Cell<Option<NonNull<Yield>>> = const { Cell::new(None) };
-    /// Stacks that are kept for use again.
-    static STACKS: Cell<Vec<DefaultStack>> = const { Cell::new(Vec::new()) };
-}
-
-/// Takes `rounds` of the virtual clock. On a real thread it does nothing.
-pub(crate) fn work(rounds: u64) {
-    pause(Pause::Busy(rounds));
-}
-
-/// Whether this is a virtual worker, for which no other thread can do anything.
-pub(crate) fn is_virtual() -> bool {
-    YIELDER.get().is_some()
-}
-
-/// Blocks until `ready` returns `true`, as user code may.
-pub(crate) fn until(ready: &dyn Fn() -> bool) {
-    assert!(seam::block(ready), "a virtual worker blocks");
-}
-
-/// Hands control to the loop, if this is an actor.
-fn pause(pause: Pause) {
-    let Some(yielder) = YIELDER.get() else { return };
-    #[expect(unsafe_code, reason = "the yielder lives on the actor's stack")]
-    // SAFETY: the loop has set the pointer for the actor that runs now, and its coroutine has not ended.
-    let yielder = unsafe { yielder.as_ref() };
-    yielder.suspend(pause);
-}
-
-/// The driver that the seam knows: it only hands control to the loop.
-#[derive(Debug)]
-struct ToLoop {
-    clock: bool,
-}
-
-impl Driver for ToLoop {
-    fn has_clock(&self) -> bool {
-        false
-    }
-
-    fn block(&self, ready: &dyn Fn() -> bool) {
-        let ready = NonNull::from(ready);
-        #[expect(unsafe_code, reason = "the closure's lifetime is the actor's pause")]
-        // SAFETY: only the lifetime is erased: the closure is asked only while the actor is paused in this call.
-        let ready = unsafe { std::mem::transmute::<NonNull<dyn Fn() -> bool + '_>, NonNull<dyn Fn() -> bool>>(ready) };
-        pause(Pause::Until(ready));
-    }
-
-    fn point(&self, point: Point) {
-        if point != Point::Race || !self.clock {
-            pause(Pause::Busy(1));
-        }
-    }
-}
-
-/// A worker or a thread from outside.
-struct Actor {
-    coroutine: Coroutine<(), Pause, ()>,
-    pause: Pause,
-    /// The round in which it can go on.
-    free_at: u64,
-    /// How often it is picked, in proportion to others.
-    weight: u64,
-    yielder: Option<NonNull<Yield>>,
-    current: Current,
-}
-
-impl Actor {
-    fn new(body: impl FnOnce()) -> Self {
-        let stack = STACKS.with(|stacks| {
-            let mut compensator = stacks.take();
-            let stack = compensator.pop();
-            stacks.set(compensator);
-            stack
-        });
-        Self::on(stack.unwrap_or_else(|| DefaultStack::new(256 * 1024).expect("memory for a stack")), body)
-    }
-
-    fn on(stack: DefaultStack, body: impl FnOnce()) -> Self {
-        let main = |yielder: &Yield, ()| {
-            YIELDER.set(Some(NonNull::from(yielder)));
-            body();
-        };
-        #[expect(unsafe_code, reason = "actors borrow from the test")]
-        // SAFETY: what the closure borrows outlives `drive`, which runs every actor to its end or leaks it.
-        let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, main) };
-        Self { coroutine, pause: Pause::Busy(0), free_at: 0, weight: 1, yielder: None, current: Current::NOBODY }
-    }
-
-    fn is_done(&self) -> bool {
-        self.coroutine.done()
-    }
-
-    fn is_ready(&self, now: u64) -> bool {
-        !self.is_done()
-            && self.free_at <= now
-            && match self.pause {
-                Pause::Busy(_) => true,
-                #[expect(unsafe_code, reason = "the closure is on the actor's stack")]
-                // SAFETY: the actor is paused in the call that gave the closure.
-                Pause::Until(ready) => unsafe { ready.as_ref()() },
-            }
-    }
-
-    /// Goes on until the next pause.
-    fn resume(&mut self, now: u64) {
-        YIELDER.set(self.yielder);
-        let outer = switch_current(self.current);
-        let result = self.coroutine.resume(());
-        self.current = switch_current(outer);
-        self.yielder = YIELDER.replace(None);
-        match result {
-            CoroutineResult::Yield(Pause::Busy(rounds)) => {
-                self.pause = Pause::Busy(rounds);
-                self.free_at = now + rounds;
-            }
-            CoroutineResult::Yield(pause) => self.pause = pause,
-            CoroutineResult::Return(()) => self.free_at = now,
-        }
-    }
-}
-
-/// A xorshift generator (Marsaglia, "Xorshift RNGs", 2003).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    /// A number below `sides`.
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-}
-
-/// Lets `bodies` use a pool of virtual workers, each as a thread from outside, until all are done and the pool is
-/// closed.
-///
-/// # Panics
-/// If no actor can go on, if there is no end after [`ENDLESS`] steps, or if a body panics.
-pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -> Driven<R> {
-    let pool = without_threads(workers);
-    let shared = Arc::clone(&pool.shared);
-    let values: Vec<Cell<Option<R>>> = bodies.iter().map(|_| Cell::new(None)).collect();
-    let mut actors: Vec<Actor> = Vec::new();
-    for (body, value) in bodies.into_iter().zip(&values) {
-        let pool = &pool;
-        actors.push(Actor::new(move || value.set(Some(body(pool)))));
-    }
-    for worker in 0..workers {
-        let shared: &Shared = &shared;
-        actors.push(Actor::new(move || Worker::at(shared, &shared.seats[worker], Worker::live)));
-    }
-    let outside = values.len();
-    let driver = ToLoop { clock: matches!(order, Order::Clock(_)) };
-    let mut stage = Stage::new(order, actors);
-    if !driver.clock {
-        let compensators = Arc::clone(&stage.compensators);
-        shared.open_compensation(move |_, live| {
-            compensators.lock().push(live);
-            Ok(None)
-        });
-    }
-    let mut rounds = Vec::new();
-    seam::drive(&driver, || {
-        stage.run(..outside);
-        rounds.extend(stage.actors[..outside].iter().map(|actor| actor.free_at));
-    });
-    let values = values.iter().map(|value| value.take().expect("its actor is done")).collect();
-    seam::drive(&driver, || {
-        drop(pool);
-        stage.run(..);
-    });
-    stage.give_stacks_back();
-    Driven { values, rounds }
-}
-
-/// Drives one thread from outside in a random order, and returns what it returned.
-pub(crate) fn once<R>(workers: usize, seed: u64, body: impl FnOnce(&Pool) -> R) -> R {
-    drive(workers, Order::Random(seed), vec![Box::new(body)]).values.pop().expect("one body")
-}
-
-/// Drives one thread from outside on the virtual clock, and returns the round in which it is done.
-pub(crate) fn makespan(workers: usize, seed: u64, body: impl FnOnce(&Pool)) -> u64 {
-    drive(workers, Order::Clock(seed), vec![Box::new(body)]).rounds.pop().expect("one body")
-}
-
-/// What an actor does.
-type Life = Box<dyn FnOnce() + Send>;
-
-/// All actors, and the clock.
-struct Stage {
-    actors: Vec<Actor>,
-    /// Compensators that were made, and are not actors yet.
-    compensators: Arc<Mutex<Vec<Life>>>,
-    dice: Dice,
-    clock: bool,
-    now: u64,
-    steps: u64,
-}
-
-impl Stage {
-    fn new(order: Order, mut actors: Vec<Actor>) -> Self {
-        let (clock, seed) = match order {
-            Order::Random(seed) => (false, seed),
-            Order::Clock(seed) => (true, seed),
-        };
-        let mut dice = Dice::new(seed);
-        actors.iter_mut().for_each(|actor| actor.weight = 1 << dice.roll(7));
-        Self { actors, compensators: Arc::default(), dice, clock, now: 0, steps: 0 }
-    }
-
-    /// Lets all actors go on until those of `range` are done.
-    fn run(&mut self, range: impl SliceIndex<[Actor], Output = [Actor]> + Clone) {
-        while !self.actors[range.clone()].iter().all(Actor::is_done) {
-            let moved = if self.clock { self.round() } else { self.one() };
-            if !moved {
-                self.give_up("deadlock: nobody can go on");
-            }
-            if self.steps > ENDLESS {
-                self.give_up("endless: no end after so many steps");
-            }
-        }
-    }
-
-    /// Runs one round of the clock. Returns `false` if no actor can go on, now or later.
-    fn round(&mut self) -> bool {
-        let count = self.actors.len();
-        let first = usize::try_from(self.dice.roll(count as u64)).expect("an index");
-        let mut moved = false;
-        for place in (first..count).chain(0..first) {
-            if self.actors[place].is_ready(self.now) {
-                self.actors[place].resume(self.now);
-                self.steps += 1;
-                moved = true;
-            }
-        }
-        // An actor that was set free in this round goes on in the next one. A busy actor goes on when its time has
-        // come.
-        let busy = self.actors.iter().filter(|actor| !actor.is_done() && matches!(actor.pause, Pause::Busy(_)));
-        let next = busy.map(|actor| actor.free_at).min();
-        let woken =
-            self.actors.iter().any(|actor| matches!(actor.pause, Pause::Until(_)) && actor.is_ready(self.now + 1));
-        self.now = if woken { self.now + 1 } else { next.unwrap_or(self.now + 1).max(self.now + 1) };
-        moved || woken || next.is_some()
-    }
-
-    /// Runs one actor at random. Returns `false` if no actor can go on.
-    fn one(&mut self) -> bool {
-        let ready = |actor: &Actor| if actor.is_ready(u64::MAX) { actor.weight } else { 0 };
-        let weights: Vec<u64> = self.actors.iter().map(ready).collect();
-        let all: u64 = weights.iter().sum();
-        if all == 0 {
-            return false;
-        }
-        let mut left = self.dice.roll(all);
-        let place = weights.iter().position(|weight| match left.checked_sub(*weight) {
-            Some(less) => {
-                left = less;
-                false
-            }
-            None => true,
-        });
-        self.actors[place.expect("below the sum")].resume(0);
-        self.steps += 1;
-        self.let_compensators_in();
-        if self.dice.roll(256) == 0 {
-            let place = usize::try_from(self.dice.roll(self.actors.len() as u64)).expect("an index");
-            self.actors[place].weight = 1 << self.dice.roll(7);
-        }
-        true
-    }
-
-    /// Makes actors of the compensating threads that this step has made.
-    fn let_compensators_in(&mut self) {
-        let compensators = std::mem::take(&mut *self.compensators.lock());
-        for compensator in compensators {
-            let weight = 1 << self.dice.roll(7);
-            self.actors.push(Actor { weight, ..Actor::new(compensator) });
-        }
-    }
-
-    /// Panics. The actors cannot be unwound, so they are leaked.
-    fn give_up(&mut self, why: &str) -> ! {
-        let done = self.actors.iter().filter(|actor| actor.is_done()).count();
-        let count = self.actors.len();
-        std::mem::forget(std::mem::take(&mut self.actors));
-        panic!("{why} ({done} of {count} actors are done after {} steps)", self.steps);
-    }
-
-    fn give_stacks_back(self) {
-        STACKS.with(|stacks| {
-            let mut compensator = stacks.take();
-            compensator.extend(self.actors.into_iter().map(|actor| actor.coroutine.into_stack()));
-            stacks.set(compensator);
-        });
-    }
-}
+#[cfg(all(test, not(coherence)))]
+pub(crate) use driven::{Body, Dice, Order, drive, is_virtual, makespan, once, until, work};
+#[cfg(feature = "check")]
+pub use explore::{
+    Atomic, Difference, Explore, Explored, Mutex, MutexGuard, Outcome, ParseScheduleError, Schedule, exhaustive,
+    explore, replay,
+};

@@ -18,8 +18,8 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{MAX_PARTS, Origin, Ticket};
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::TailKind;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, unwatched};
 use crate::unwind;
 
 /// An edge between two stages: a store of empty packets.
@@ -36,7 +36,8 @@ const SPARE: usize = 256;
 
 impl<T> Edge<T> {
     pub(crate) fn new() -> Self {
-        Self { spare: Mutex::new(Vec::with_capacity(SPARE)), largest: AtomicUsize::new(0) }
+        // One empty packet is as good as another.
+        unwatched(|| Self { spare: Mutex::new(Vec::with_capacity(SPARE)), largest: AtomicUsize::new(0) })
     }
 
     /// An empty packet.

@@ -8,9 +8,10 @@ use super::pipe::{Parcel, Pipe};
 use super::tail::{ParallelTail, Tail};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::leaves::Numbers;
-use crate::run::flow::order::Ticket;
+use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::RawPacket;
 use crate::run::flow::stage::{BatchStage, Capacity, Ended, NumbersStage, OwnJob, PacketStage, Stage};
+use crate::sync::user_call;
 
 /// A stage: a pipe and a tail.
 pub(crate) struct Fused<P, K> {
@@ -24,6 +25,7 @@ impl<P: Pipe, K: Tail<P::Out>> Fused<P, K> {
         let ticket = parcel.ticket;
         let firing = Firing { cx, pipe: &self.pipe, parcel };
         if cx.wants(&ticket) {
+            user_call(|| cx.says("", &ticket));
             self.tail.run(cx, ticket, firing);
         } else {
             firing.skip();
@@ -78,6 +80,7 @@ impl<P: Pipe, K: ParallelTail<P::Out>> NumbersStage for Fused<P, K> {
         K::FEW_LEAVES
     }
     fn batches(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>) {
+        user_call(|| cx.says("", &Ticket::whole(numbers.number(), Origin::NONE)));
         self.tail.run_all(cx, FiringAll { cx, pipe: &self.pipe, numbers });
     }
 }

@@ -8,6 +8,7 @@ use crate::run::flow::order::Ticket;
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, OwnJob};
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::explores;
 use crate::sync::sequencer::Sequencer;
 
 /// A line of packets; see the module.
@@ -26,20 +27,25 @@ impl<T> Line<T> {
     }
 
     /// Drives a piece into a packet, and returns it if it is its turn.
-    pub(crate) fn enter(&self, ticket: Ticket, drive: impl Drive<T>) -> Option<Box<Packet<T>>> {
+    pub(crate) fn enter(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) -> Option<Box<Packet<T>>> {
         let mut packet = self.edge.take();
         packet.ticket = ticket;
         (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
-        self.sequencer.enter(ticket.turn(), packet)
+        let packet = self.sequencer.enter(ticket.turn(), packet)?;
+        if explores() {
+            cx.push_own(LineJob::Pass(packet.into_raw())); // a turn is a job of its own
+            return None;
+        }
+        Some(packet)
     }
 
     /// The packet of a job [`LineJob::Pass`] that this line has queued.
     pub(crate) fn open(&self, packet: RawPacket) -> Box<Packet<T>> {
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
         // SAFETY: (1) it comes out of this line, which holds packets of `T`: a job of a stage comes to that stage alone.
-        unsafe {
-            packet.open()
-        }
+        let packet: Box<Packet<T>> = unsafe { packet.open() };
+        self.sequencer.join(packet.ticket.turn());
+        packet
     }
 
     /// Counts items of the piece whose turn it is. The operators before the sink have counted them as handed on.

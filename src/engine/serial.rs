@@ -27,7 +27,7 @@ use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, TailKind};
 use crate::sync::sequencer::Sequencer;
-use crate::sync::{Instant, UnsafeCell};
+use crate::sync::{Instant, UnsafeCell, explores, tell};
 use crate::unwind;
 
 /// What a serial operator does with an item. Only one thread calls it at a time, in stream order.
@@ -362,6 +362,9 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         packet.ticket = ticket;
         (packet.items, packet.failure) = drive.drive(std::mem::take(&mut packet.items), Vec::push);
         if let Some(packet) = self.sequencer.enter(ticket.turn(), packet) {
+            if explores() {
+                return cx.push_own(packet.into_raw());
+            }
             self.pass(cx, packet);
         }
     }
@@ -371,6 +374,8 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
         // SAFETY: (1) the packet comes out of this sequencer, which holds packets of `T`.
         let packet = unsafe { packet.open() };
+        self.sequencer.join(packet.ticket.turn());
+        tell(|| cx.says("the turn of ", &packet.ticket));
         self.pass(cx, packet);
     }
 

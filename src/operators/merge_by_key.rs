@@ -24,8 +24,8 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended};
-use crate::sync::Mutex;
 use crate::sync::sequencer::Sequencer;
+use crate::sync::{Mutex, explores};
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Makes one sorted stream of two that are sorted by `key`. Of items with equal keys those of this stream come
@@ -364,6 +364,9 @@ impl<K: Ord + Send, T: Send> Shape for Input<K, T> {
 
     fn take(&self, cx: &Cx<'_>, _: &Edge<Pair<K, T>>, packet: Piece<K, T>) {
         if let Some(packet) = self.sequencer.enter(packet.ticket.turn(), packet) {
+            if explores() {
+                return cx.push_own(packet.into_raw()); // a turn is a job of its own
+            }
             self.pass(cx, packet);
         }
     }
@@ -372,7 +375,8 @@ impl<K: Ord + Send, T: Send> Shape for Input<K, T> {
     fn own(&self, cx: &Cx<'_>, _: &Edge<Pair<K, T>>, packet: RawPacket) {
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
         // SAFETY: (1) the packet comes out of this sequencer, which holds packets of pairs.
-        let packet = unsafe { packet.open() };
+        let packet: Piece<K, T> = unsafe { packet.open() };
+        self.sequencer.join(packet.ticket.turn());
         self.pass(cx, packet);
     }
 

@@ -120,6 +120,13 @@ impl<'env> Plan<'env> {
     /// Checks a draft, and lays it out for a pool.
     pub(crate) fn new(mut draft: Draft<'env>, pool: &Pool) -> Result<Self, BuildError> {
         let shared = &pool.shared;
+        #[cfg(feature = "check")]
+        if crate::pool::work::bag::is_open() {
+            if draft.meets_outside {
+                crate::pool::work::bag::refuse("graphs that meet threads outside");
+            }
+            draft.grouping = Grouping::Off; // any task of a group may be its own job
+        }
         let Checked { edges, homes, sources: bounds } = Checked::of(&draft, pool.topology(), shared.workers())?;
         let group = |node: Option<usize>| -> Home { shared.home_of(node?)?.try_into().ok() };
         let source_homes = draft.stages.iter().map(|stage| {

@@ -17,11 +17,11 @@ use std::sync::Arc;
 use super::Pool;
 use super::work::job::{Job, Target};
 use super::work::worker::Worker;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::{Left, Quiescence};
+use crate::sync::{Mutex, refuse};
 use crate::unwind::{self, Kept};
 
 /// The broadcasts under way.
@@ -205,6 +205,7 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn broadcast<R: Send>(&self, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+        refuse("broadcasts");
         self.shared.check_process();
         let work = Kept::new(work);
         let results = self.shared.on_worker(|worker| worker.broadcast(&*work));

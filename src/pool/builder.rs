@@ -452,7 +452,7 @@ impl fmt::Debug for Hooks {
 }
 
 /// A pool without threads of its own, on a machine with four nodes: the checker's driver lets its virtual workers live.
-#[cfg(all(test, not(loom)))]
+#[cfg(any(feature = "check", all(test, not(loom))))]
 pub(crate) fn without_threads(workers: usize) -> Pool {
     // Spread over the nodes, however few.
     let spread = |worker: usize, cores: usize| worker * cores / workers % cores;
@@ -467,7 +467,7 @@ pub(crate) fn without_threads_on(machine: &str, workers: usize) -> Pool {
     without_threads_at(machine, workers, |cores, worker| (cores[worker].node(), cores[worker].l3()))
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(any(feature = "check", all(test, not(loom))))]
 fn without_threads_at(
     machine: &str,
     workers: usize,

@@ -48,7 +48,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use builder::PoolBuilder;
-#[cfg(all(test, not(loom)))]
+#[cfg(any(feature = "check", all(test, not(loom))))]
 pub(crate) use builder::without_threads;
 #[cfg(all(test, coherence))]
 pub(crate) use builder::without_threads_on;

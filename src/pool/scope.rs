@@ -10,6 +10,7 @@ use super::work::job::{Awaited, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::Mutex;
+use crate::sync::refuse;
 use crate::unwind;
 
 /// A scope in which closures that borrow may be spawned; see [`Pool::scope`].
@@ -50,6 +51,7 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope, '_>) -> R + Send) -> R {
+        refuse("scopes");
         self.shared.on_worker(|worker| {
             let scope = Scope {
                 jobs: Awaited::new(worker, 1),

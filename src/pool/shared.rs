@@ -19,7 +19,7 @@ use super::work::victims::Victims;
 use super::work::worker::{self, Worker};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::{EventCount, Only, Prefer};
-use crate::sync::fork;
+use crate::sync::{fork, refuse};
 use crate::topology::bind;
 
 /// What a pool's threads share.
@@ -135,6 +135,9 @@ impl Shared {
 
     /// Gives a job whose token is taken to the workers of a node first.
     pub(crate) fn inject_at(&self, node: usize, job: Job) {
+        refuse(
+            "what comes from outside: spawned closures, started runs, inputs, live sources, futures, blocking calls",
+        );
         let id = job.id();
         let is_given_back = job.group().is_none();
         self.injectors[node].push([job]);

@@ -60,7 +60,7 @@ use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::{Left, Quiescence};
-use crate::sync::{Arrival, Instant, Mutex};
+use crate::sync::{Arrival, Instant, Mutex, adding, unwatched};
 use cancel::{Cancel, Carried, Site};
 use flow::cx::Cx;
 use flow::islands::Islands;
@@ -154,7 +154,8 @@ impl<'env> Seated<'env> {
     pub(crate) fn new(parts: RunParts<'env>) -> Self {
         let tally = Tally::new(&parts.pool);
         let width = parts.stages.iter().map(|stage| stage.ledger.width()).max().unwrap_or(0);
-        let islands = Islands::new(width, if parts.stages.is_empty() { 0 } else { parts.pool.seats.len() });
+        let islands =
+            unwatched(|| Islands::new(width, if parts.stages.is_empty() { 0 } else { parts.pool.seats.len() }));
         let run = Box::new(Run {
             group: Group { tokens: Quiescence::new(0), on_quiescent: Run::<'static>::quiescent },
             start: Start { target: Target::new(start, None), run: std::ptr::null() },
@@ -469,7 +470,7 @@ impl Run<'static> {
     pub(crate) fn total(&self, sequence: usize, total: u64, worker: &Worker<'_>) {
         for &stage in &self.sequences[sequence].stages {
             if self.stages[stage].countdown.total(total) == Arrival::Last {
-                self.cx(stage, worker).end();
+                self.cx(stage, worker).all_arrived();
             }
         }
     }
@@ -490,7 +491,7 @@ impl Run<'static> {
     /// Notes that one more stage has ended.
     fn stage_ended(&self) {
         // Relaxed: the count is read only when the run is quiescent, which orders it.
-        self.open_stages.fetch_sub(1, Ordering::Relaxed);
+        adding(|| self.open_stages.fetch_sub(1, Ordering::Relaxed));
     }
 
     #[expect(unsafe_code, reason = "the last job ends the run")]

@@ -4,7 +4,8 @@
 //! it was made in, and is of no use in any other one. The system calls a handler in each child, and the handler counts:
 //! a look costs one load. Where the system has no `fork`, or refuses the handler, all processes look the same.
 
-use crate::sync::atomic::{AtomicU32, Ordering};
+// Not the door's: no protocol of ours depends on it, and it is a static.
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How many forks lie between this process and the one that loaded the library.
 static FORKS: AtomicU32 = AtomicU32::new(0);

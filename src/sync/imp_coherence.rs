@@ -6,13 +6,26 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::time::Duration;
 
-use super::coherence::lines::{self, Kind};
+use super::coherence::lines;
 use super::coherence::waits;
 use super::coherence::{self, is_on};
+use super::watched::Kind;
+
+/// A word is known by its address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tag;
+
+impl Tag {
+    const NONE: Self = Self;
+
+    const fn new() -> Self {
+        Self
+    }
+}
 
 #[track_caller]
 #[inline]
-pub(super) fn access<T: ?Sized>(at: *const T, kind: Kind) {
+pub(super) fn access<T: ?Sized>(_: &Tag, at: *const T, kind: Kind) {
     if is_on() {
         lines::access(at.cast::<u8>().addr(), kind, Location::caller());
     }
@@ -23,168 +36,17 @@ pub(crate) mod atomic {
 
     pub(crate) use std::sync::atomic::Ordering;
 
-    use super::{Kind, access, is_on, lines};
+    use super::{Kind, Tag, access, is_on, lines};
+    use crate::sync::watched::{watched_atomic, watched_counter, watched_pointer};
 
-    /// The atomics that the engine uses, with all that it uses of them.
-    macro_rules! atomics {
-        ($($name:ident $value:ty),*) => { $(
-            #[derive(Debug, Default)]
-            #[repr(transparent)]
-            pub(crate) struct $name(std::sync::atomic::$name);
-
-            impl $name {
-                #[inline]
-                pub(crate) const fn new(value: $value) -> Self {
-                    Self(std::sync::atomic::$name::new(value))
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn load(&self, order: Ordering) -> $value {
-                    access(self, Kind::Load);
-                    self.0.load(order)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn store(&self, value: $value, order: Ordering) {
-                    access(self, Kind::Store);
-                    self.0.store(value, order);
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
-                    access(self, Kind::Rmw);
-                    self.0.swap(value, order)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn compare_exchange(
-                    &self,
-                    from: $value,
-                    to: $value,
-                    won: Ordering,
-                    lost: Ordering,
-                ) -> Result<$value, $value> {
-                    access(self, Kind::Rmw);
-                    self.0.compare_exchange(from, to, won, lost)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn compare_exchange_weak(
-                    &self,
-                    from: $value,
-                    to: $value,
-                    won: Ordering,
-                    lost: Ordering,
-                ) -> Result<$value, $value> {
-                    access(self, Kind::Rmw);
-                    self.0.compare_exchange(from, to, won, lost)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                    access(self, Kind::Rmw);
-                    self.0.fetch_and(value, order)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                    access(self, Kind::Rmw);
-                    self.0.fetch_or(value, order)
-                }
-
-                #[inline]
-                pub(crate) fn get_mut(&mut self) -> &mut $value {
-                    self.0.get_mut()
-                }
-
-                #[inline]
-                pub(crate) fn as_ptr(&self) -> *mut $value {
-                    self.0.as_ptr()
-                }
-            }
-        )* };
-    }
-
-    macro_rules! counters {
-        ($($name:ident $value:ty),*) => { $(
-            impl $name {
-                #[track_caller]
-                #[inline]
-                pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                    access(self, Kind::Rmw);
-                    self.0.fetch_add(value, order)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                    access(self, Kind::Rmw);
-                    self.0.fetch_sub(value, order)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn fetch_min(&self, value: $value, order: Ordering) -> $value {
-                    access(self, Kind::Rmw);
-                    self.0.fetch_min(value, order)
-                }
-
-                #[track_caller]
-                #[inline]
-                pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
-                    access(self, Kind::Rmw);
-                    self.0.fetch_max(value, order)
-                }
-            }
-        )* };
-    }
-
-    /// A pointer to what is made once.
-    #[derive(Debug)]
-    #[repr(transparent)]
-    pub(crate) struct AtomicPtr<T>(std::sync::atomic::AtomicPtr<T>);
-
-    impl<T> AtomicPtr<T> {
-        #[inline]
-        pub(crate) const fn new(value: *mut T) -> Self {
-            Self(std::sync::atomic::AtomicPtr::new(value))
-        }
-
-        #[track_caller]
-        #[inline]
-        pub(crate) fn load(&self, order: Ordering) -> *mut T {
-            access(self, Kind::Load);
-            self.0.load(order)
-        }
-
-        #[track_caller]
-        #[inline]
-        pub(crate) fn compare_exchange(
-            &self,
-            from: *mut T,
-            to: *mut T,
-            won: Ordering,
-            lost: Ordering,
-        ) -> Result<*mut T, *mut T> {
-            access(self, Kind::Rmw);
-            self.0.compare_exchange(from, to, won, lost)
-        }
-
-        #[inline]
-        pub(crate) fn get_mut(&mut self) -> &mut *mut T {
-            self.0.get_mut()
-        }
-    }
-
-    atomics!(AtomicBool bool, AtomicU32 u32, AtomicU64 u64, AtomicUsize usize);
-    counters!(AtomicU32 u32, AtomicU64 u64, AtomicUsize usize);
+    watched_pointer!([const]);
+    watched_atomic!([const] AtomicBool bool);
+    watched_atomic!([const] AtomicU32 u32);
+    watched_atomic!([const] AtomicU64 u64);
+    watched_atomic!([const] AtomicUsize usize);
+    watched_counter!(AtomicU32 u32);
+    watched_counter!(AtomicU64 u64);
+    watched_counter!(AtomicUsize usize);
 
     pub(crate) fn fence(order: Ordering) {
         if order == Ordering::SeqCst && is_on() {
@@ -322,7 +184,7 @@ impl<T> Mutex<T> {
     #[track_caller]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let place = Location::caller();
-        access(self, Kind::Rmw);
+        access(&Tag, self, Kind::Rmw);
         self.0.try_lock().map(|guard| self.guarded(guard, place))
     }
 }
@@ -447,7 +309,7 @@ impl<T: ?Sized> UnsafeCell<T> {
     #[track_caller]
     #[inline]
     pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
-        access(self, Kind::Read);
+        access(&Tag, self, Kind::Read);
         read(self.0.get())
     }
 
@@ -455,7 +317,7 @@ impl<T: ?Sized> UnsafeCell<T> {
     #[track_caller]
     #[inline]
     pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
-        access(self, Kind::Write);
+        access(&Tag, self, Kind::Write);
         write(self.0.get())
     }
 

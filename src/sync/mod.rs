@@ -58,18 +58,31 @@
 
 #[cfg(all(test, coherence))]
 pub(crate) mod coherence;
+#[cfg(feature = "check")]
+mod imp_check;
 #[cfg(all(test, coherence))]
 mod imp_coherence;
 #[cfg(all(test, loom))]
 mod imp_loom;
-#[cfg(not(all(test, any(loom, coherence))))]
+#[cfg(not(any(feature = "check", all(test, any(loom, coherence)))))]
 mod imp_std;
+#[cfg(feature = "check")]
+use imp_check as imp;
 #[cfg(all(test, coherence))]
 use imp_coherence as imp;
 #[cfg(all(test, loom))]
 use imp_loom as imp;
-#[cfg(not(all(test, any(loom, coherence))))]
+#[cfg(not(any(feature = "check", all(test, any(loom, coherence)))))]
 use imp_std as imp;
+
+#[cfg(all(feature = "check", test, any(loom, coherence)))]
+compile_error!("the feature `check` has a door of its own, which models and simulations do not go through");
+#[cfg(feature = "check")]
+pub(crate) mod footprint;
+#[cfg(not(all(test, any(loom, coherence))))]
+mod native;
+#[cfg(any(feature = "check", all(test, coherence)))]
+mod watched;
 
 #[cfg(not(all(test, loom)))]
 pub(crate) mod fork;
@@ -91,6 +104,76 @@ pub(crate) use runs::{
 };
 pub(crate) use seats::{asymmetric, claim, marks, ring, shield, steal_request};
 pub(crate) use waiting::{event_count, latch, notice, parker};
+
+#[cfg(feature = "check")]
+pub(crate) use footprint::{
+    adding, explores, join, join_part, name_target, read_part, refuse, say_about_part, tell, unwatched, user_call,
+    write_part,
+};
+
+/// Calls `work`, which touches nothing that matters in an explored run.
+#[cfg(not(feature = "check"))]
+pub(crate) fn unwatched<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// Calls `work`, which only adds to what it touches.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn adding<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// Whether this thread explores schedules.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn explores() -> bool {
+    false
+}
+
+/// A part of a thing is written.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn write_part<T>(_: &T, _: u64) {}
+
+/// A part of a thing is read.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn read_part<T>(_: &T, _: u64) {}
+
+/// What is done now comes behind all that was added to this part of a thing.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn join_part<T>(_: &T, _: u64) {}
+
+/// The job that is queued next is about this part of a thing.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn say_about_part<T>(_: &T, _: u64) {}
+
+/// What is done now comes behind all that was added to this.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn join<T>(_: &T) {}
+
+/// Jobs of this target are known by it and their payloads.
+#[cfg(not(feature = "check"))]
+pub(crate) fn name_target<T>(_: *const T) {}
+
+/// User code is about to be called.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn user_call(_: impl FnOnce() -> String) {}
+
+/// Something happens in an explored run.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn tell(_: impl FnOnce() -> String) {}
+
+/// Something is about to happen that cannot be explored yet.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn refuse(_: &str) {}
 
 /// A number that no other call in this process returns. It is no protocol, so it is the same for models: nothing is read by it. Not
 /// a lock, as a child process could find it locked for ever.

@@ -16,6 +16,9 @@ pub(crate) enum Point {
     Steal,
     /// A private job was made stealable.
     Publish,
+    /// A process of an explored run is about to touch what others may touch.
+    #[cfg(feature = "check")]
+    Touch,
     /// A race: others may come in between here, as at many places, and here it matters. Takes no time.
     Race,
 }
@@ -68,7 +71,7 @@ fn with_driver<R>(call: impl FnOnce(&dyn Driver) -> R) -> Option<R> {
 }
 
 /// Makes `driver` the one of this thread while `body` runs.
-#[cfg(all(test, not(loom)))]
+#[cfg(any(feature = "check", all(test, not(loom))))]
 pub(crate) fn drive<R>(driver: &(dyn Driver + 'static), body: impl FnOnce() -> R) -> R {
     struct Restore(Option<NonNull<dyn Driver>>);
     impl Drop for Restore {

@@ -104,7 +104,7 @@ impl<I: Iterator + Send> Tail<I> for Fill<I> {
     type Own = LineJob;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<I>) {
-        if let Some(packet) = self.line.enter(ticket, drive) {
+        if let Some(packet) = self.line.enter(cx, ticket, drive) {
             self.pass(cx, packet);
         }
     }

@@ -233,7 +233,7 @@ impl<T: Send> Tail<T> for Relay<T> {
     type Own = LineJob;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {
-        if let Some(packet) = self.line.enter(ticket, drive) {
+        if let Some(packet) = self.line.enter(cx, ticket, drive) {
             self.pass(cx, packet);
         }
     }

@@ -44,6 +44,7 @@ use crate::pool::work::job::{Job, Target, pointer};
 use crate::pool::work::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
+use crate::sync::refuse;
 use crate::sync::stack;
 use crate::unwind::{self, Kept};
 pub(in crate::pool) use grain::Grain;
@@ -271,6 +272,7 @@ impl Worker<'_> {
         RA: Send,
         RB: Send,
     {
+        refuse("joins");
         let pending = PendingJoin::new(second);
         let (place, is_shielded) = self.begin_join(pending.job(), spot);
         let shielded = Shielded { worker: self, is_shielded };

@@ -21,6 +21,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 
 use crate::pool::Pool;
+use crate::sync::refuse;
 use crate::unwind::{self, Kept};
 use indexed::{Indexed, places};
 use leaves::{Body, Leaves};
@@ -194,6 +195,7 @@ impl Pool {
     }
 
     fn run_leaves(&self, leaves: Leaves, body: &impl Body) -> Result<(), Box<dyn Any + Send>> {
+        refuse("loops of a pool");
         if leaves.count == 0 {
             return Ok(());
         }

@@ -37,6 +37,8 @@
 //! | joins | [`super::join`] |
 //! | threads that block | [`super::threads`] |
 
+#[cfg(feature = "check")]
+pub(crate) mod bag;
 pub(super) mod find;
 pub(super) mod injector;
 pub(crate) mod job;

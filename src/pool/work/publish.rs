@@ -63,6 +63,9 @@ impl Worker<'_> {
 
     /// Queues a job whose token is out already, and publishes nothing: this thread is about to take it.
     pub(crate) fn push_own(&self, job: Job) {
+        if self.put_into_bag(job) {
+            return;
+        }
         self.make_room();
         self.own.push(job);
     }
@@ -103,6 +106,9 @@ impl Worker<'_> {
     }
 
     fn push_late(&self, job: Job) {
+        if self.put_into_bag(job) {
+            return;
+        }
         let mut far = self.own.far_end();
         if far.is_late_full() {
             drop(far);
@@ -115,6 +121,9 @@ impl Worker<'_> {
     /// Makes `job` the continuation of the running job, which is of the same group: it runs next, on the same token. If
     /// the running job has a continuation already, `job` is queued.
     pub(crate) fn continue_with(&self, job: Job) {
+        if self.explores() {
+            return self.push(job);
+        }
         let taken = self.local(|local| {
             let taken = local.next.is_some();
             local.next.get_or_insert(job);
@@ -128,7 +137,7 @@ impl Worker<'_> {
     /// As [`continue_with`](Self::continue_with), but if the newest job of this seat `is_better`, that one runs next in place of
     /// `job`, which is queued. Both are of the group of the running job.
     pub(crate) fn continue_with_better(&self, job: Job, is_better: impl FnOnce(&Job) -> bool) {
-        let is_free = self.local(|local| local.next.is_none());
+        let is_free = !self.explores() && self.local(|local| local.next.is_none());
         match is_free.then(|| self.own.pop_if(is_better)).flatten() {
             Some(newest) => {
                 self.push_counted(job); // on the running job's token
@@ -246,7 +255,7 @@ impl Worker<'_> {
 
     /// Whether this seat has private jobs.
     fn hides(&self) -> bool {
-        !self.own.is_empty() || self.seat.signals.late.load(Ordering::Relaxed) > 0
+        !self.explores() && (!self.own.is_empty() || self.seat.signals.late.load(Ordering::Relaxed) > 0)
     }
 
     fn publish_up_to(&self, jobs: usize, wanted: Wanted) {

@@ -15,7 +15,7 @@ use crate::pool::Shared;
 use crate::sync::Instant;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
-use crate::sync::seam::Point;
+use crate::sync::seam::{self, Point};
 
 /// How long a guest works along, before it leaves the work to the workers: ten times as long as that takes at least, one
 /// wake-up there, and another one when all is done. Work that is over sooner is done where its caller is.
@@ -30,6 +30,10 @@ impl Worker<'_> {
         self.queue_next();
         self.waits.set(self.waits.get() + 1);
         let outer = self.local(|local| std::mem::take(&mut local.token_cache));
+        if self.explores() {
+            seam::block(&|| latch.is_set());
+            latch.join();
+        }
         let mut patience = Patience::new(self.shared.patience);
         let mut owes = false; // this thread was woken for a job, and has found none
         let mut jobs = 0_u32;

@@ -70,6 +70,8 @@ pub(crate) struct Worker<'p> {
     pub(in crate::pool) driven: bool,
     /// Whether that driver has no clock.
     pub(in crate::pool) timeless: bool,
+    /// Whether this thread explores schedules: its jobs go into a [bag](super::bag).
+    explores: bool,
     /// Whether this thread lends its slot when it blocks. Virtual workers do so if their driver makes compensating
     /// threads.
     pub(in crate::pool) lends: bool,
@@ -104,7 +106,7 @@ thread_local! {
 }
 
 impl Current {
-    #[cfg(all(test, not(loom)))]
+    #[cfg(any(feature = "check", all(test, not(loom))))]
     pub(crate) const NOBODY: Self = Self { worker: None, shield: Shield::nobody() };
 
     fn get() -> Self {
@@ -118,7 +120,7 @@ impl Current {
 }
 
 /// Takes away what this thread is, or puts it back. Drivers that switch stacks need this.
-#[cfg(all(test, not(loom)))]
+#[cfg(any(feature = "check", all(test, not(loom))))]
 pub(crate) fn switch_current(current: Current) -> Current {
     current.replace()
 }
@@ -162,6 +164,7 @@ impl<'p> Worker<'p> {
             number,
             driven,
             timeless: seam::is_timeless(),
+            explores: explores(),
             lends,
             serves,
             watch,
@@ -244,6 +247,21 @@ impl<'p> Worker<'p> {
     /// The time now, if there is a clock.
     pub(crate) fn clock(&self) -> Option<Instant> {
         if self.timeless { None } else { Some(Instant::now()) }
+    }
+
+    /// Whether this thread explores schedules.
+    #[inline]
+    pub(in crate::pool) fn explores(&self) -> bool {
+        cfg!(feature = "check") && self.explores
+    }
+
+    /// Puts a job into the bag, if this thread explores schedules.
+    #[inline]
+    pub(super) fn put_into_bag(&self, job: Job) -> bool {
+        if self.explores() {
+            put_into_bag(job);
+        }
+        self.explores()
     }
 
     pub(super) fn point(&self, point: Point) {
@@ -360,6 +378,13 @@ impl<'p> Worker<'p> {
             self.local(|local| local.token_cache.add(1));
         }
         std::mem::forget(abort);
+    }
+
+    /// Runs a job that lay in a bag.
+    #[cfg(feature = "check")]
+    pub(crate) fn run_alone(&self, job: Job) {
+        self.execute(job);
+        self.settle();
     }
 
     /// The running job, which goes through leaves, ends with so many tokens left. It would end with one, if it did not
@@ -524,6 +549,17 @@ impl fmt::Debug for Worker<'_> {
         f.debug_struct("Worker").field("seat", &self.seat.index).finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "check")]
+use super::bag::{is_open as explores, put as put_into_bag};
+
+#[cfg(not(feature = "check"))]
+fn explores() -> bool {
+    false
+}
+
+#[cfg(not(feature = "check"))]
+fn put_into_bag(_: Job) {}
 
 /// Aborts the process if a panic unwinds through a worker's own code. Panics of user code are caught where it is
 /// called. Any other panic has left the worker's own code half done.

@@ -10,7 +10,7 @@ use super::frame::Frame;
 use super::ledger::Row;
 use super::order::{Key, Origin, Sequence, Ticket};
 use super::packet::{Packet, RawPacket};
-use super::stage::{EndJobs, Ended, OwnJob, Reads, Stage, StageCell};
+use super::stage::{Columns, EndJobs, Ended, OwnJob, Reads, Stage, StageCell};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::run::cancel::{Carried, FailedItem, Failure, Fault, Site};
@@ -19,6 +19,7 @@ use crate::run::outside::wake::Wake;
 use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
+use crate::sync::sequencer::Turn;
 
 /// The context in which a stage works on a job; see the module documentation.
 #[derive(Clone, Copy)]
@@ -36,6 +37,22 @@ impl<'a> Cx<'a> {
 
     pub(crate) fn sequence(&self) -> &'a Sequence {
         &self.run.sequences[self.stage.sequence]
+    }
+
+    /// What the stage does with the piece of this ticket, in words.
+    pub(crate) fn says(&self, what: &str, ticket: &Ticket) -> String {
+        let name = |op: &(usize, Columns)| format!("'{}'", self.run.names.get(op.0));
+        let (first, last) = (self.stage.ops.first().map(name), self.stage.ops.last().map(name));
+        let ops = match (first, last) {
+            (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+            (first, _) => first.unwrap_or_default(),
+        };
+        let Turn { number, part } = ticket.turn();
+        if part > 0 {
+            format!("{what}{ops}, batch {number}, part {part}")
+        } else {
+            format!("{what}{ops}, batch {number}")
+        }
     }
 
     /// The typed part of the stage.
@@ -198,8 +215,24 @@ impl<'a> Cx<'a> {
     /// Notes that `count` pieces have gone through this stage. The last one of all ends the stage.
     pub(crate) fn arrive_all(&self, count: u64) {
         if count > 0 && self.stage.countdown.arrive(count) == Arrival::Last {
-            self.end();
+            self.all_arrived();
         }
+    }
+
+    /// Ends the stage: at once, or by a job of its own where any order is tried.
+    pub(crate) fn all_arrived(&self) {
+        #[cfg(feature = "check")]
+        if crate::sync::explores() {
+            return self.worker.push(self.stage.end.job(0));
+        }
+        self.end();
+    }
+
+    /// Runs that job.
+    #[cfg(feature = "check")]
+    pub(super) fn end_alone(&self) {
+        self.stage.countdown.join();
+        self.end();
     }
 
     /// Ends the stage, because all pieces have gone through it. If a failure has cut its sequence, it does not end.

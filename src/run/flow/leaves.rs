@@ -22,8 +22,8 @@ use super::supply::NumberedItems;
 use crate::pool::loops::span::{Span, pack, unpack};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Mutex, explores};
 
 /// So many leaves has a source at most if its stage asks for few. Then 256 workers still have two each. Streams in tests
 /// are short.
@@ -103,7 +103,11 @@ impl FreeLeaves {
 
     /// Goes through the leaves of a job, except those that other workers take; see the module documentation.
     pub(in crate::run) fn fire(&self, cx: &Cx<'_>, payload: u64, items: &dyn NumberedItems, body: &dyn NumbersStage) {
-        let leaves = unpack(payload);
+        let mut leaves = unpack(payload);
+        if explores() && leaves.end - leaves.start > 1 {
+            cx.worker.push_counted(cx.stage.fire_job(pack(&(leaves.start + 1..leaves.end)))); // with a token for each
+            leaves.end = leaves.start + 1;
+        }
         let is_rest = leaves == REST;
         let rest = if is_rest { self.rests.lock().pop() } else { None };
         let cut = self.cut();

@@ -47,7 +47,7 @@ use crate::run::tasks::parts::Home;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::two_parts::TwoParts;
-use crate::sync::{Arrival, CachePadded, UnsafeCell};
+use crate::sync::{Arrival, CachePadded, UnsafeCell, name_target, unwatched};
 
 /// The largest number of batches that one turn issues.
 const BURST: usize = 64;
@@ -137,6 +137,7 @@ impl<'env> Source<'env> {
     /// Stores the pointers by which jobs find the run. The source must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'_>, group: NonNull<Group>, pool: &Arc<Shared>) {
         self.run = run.cast();
+        name_target(&raw const self.issue);
         self.issue.group = Some(group);
         if let Some(live) = self.supply.live() {
             let wake = Wake::new(pool, self.issue_job());
@@ -490,6 +491,11 @@ impl<'env> Source<'env> {
     /// Takes the places that came back out of the credit list, and puts them before the free ones. So they are used
     /// first: their buffers are still in the cache, and no more buffers than needed come into use.
     fn take_places(&self, turn: &mut TurnState) {
+        // If there is one, another free place is as good.
+        if turn.free.is_some() { unwatched(|| self.take_places_now(turn)) } else { self.take_places_now(turn) }
+    }
+
+    fn take_places_now(&self, turn: &mut TurnState) {
         if !self.credits.any() {
             return;
         }

@@ -34,6 +34,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::Countdown;
 use crate::sync::gate::Gate;
 use crate::sync::two_parts::TwoParts;
+use crate::sync::unwatched;
 
 /// Whether a stage has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +236,8 @@ pub(crate) struct Columns {
 pub(crate) struct StageCell<'env> {
     pub(super) fire: Port,
     pub(in crate::run) own: Port,
+    #[cfg(feature = "check")]
+    pub(super) end: Port,
     pub(crate) index: usize,
     pub(in crate::run) reads: Reads<'env>,
     /// The numbers of the operators in the graph, and the columns of their counts.
@@ -281,6 +284,8 @@ impl<'env> StageCell<'env> {
         Self {
             fire: Port::new(fire),
             own: Port::new(own),
+            #[cfg(feature = "check")]
+            end: Port::new(end_alone),
             index,
             reads,
             sequence: parts.sequence,
@@ -290,7 +295,7 @@ impl<'env> StageCell<'env> {
             spooled: parts.spooled,
             end_joint: parts.end_joint,
             countdown: CachePadded::new(Countdown::new()),
-            ledger: Ledger::new(parts.ops.len(), width, capacity.seats),
+            ledger: unwatched(|| Ledger::new(parts.ops.len(), width, capacity.seats)),
             open: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             ops: parts.ops,
@@ -299,7 +304,15 @@ impl<'env> StageCell<'env> {
 
     /// Stores the pointers by which jobs find the run. The stage must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
-        for port in [&mut self.fire, &mut self.own] {
+        let ports = [
+            &mut self.fire,
+            &mut self.own,
+            #[cfg(feature = "check")]
+            &mut self.end,
+        ];
+        #[cfg(feature = "check")]
+        crate::sync::name_target(&raw const ports[2].target);
+        for port in ports {
             port.run = run.cast();
             port.stage = self.index;
             port.target.group = Some(group);
@@ -362,6 +375,12 @@ unsafe fn enter(target: NonNull<Target>, payload: u64, worker: &Worker<'_>, entr
 unsafe fn fire(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
     // SAFETY: passed on.
     unsafe { enter(target, payload, worker, |cx, payload| cx.fire(payload)) }
+}
+#[cfg(feature = "check")]
+#[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
+unsafe fn end_alone(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {
+    // SAFETY: passed on.
+    unsafe { enter(target, payload, worker, |cx, _| cx.end_alone()) }
 }
 #[expect(unsafe_code, reason = "jobs reach a stage by pointer")]
 unsafe fn own(target: NonNull<Target>, payload: u64, worker: &Worker<'_>) {

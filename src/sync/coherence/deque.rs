@@ -13,9 +13,9 @@ use crossbeam_utils::CachePadded;
 pub(crate) use crossbeam_deque::Steal;
 
 use super::is_on;
-use super::lines::Kind;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
-use crate::sync::imp::access;
+use crate::sync::imp::{Tag, access};
+use crate::sync::watched::Kind;
 
 const ROOM: usize = 64;
 /// What an epoch costs a thief, beside its fence.
@@ -42,7 +42,7 @@ impl<T> Inner<T> {
     #[track_caller]
     fn read(&self, place: usize) -> T {
         let place = &self.places[place % ROOM];
-        access(place, Kind::Load);
+        access(&Tag, place, Kind::Load);
         // SAFETY: the owner fills a place only when no thief may read it.
         let item = unsafe { &*place.get() };
         // SAFETY: (1) the place was filled; (2) the caller forgets the copy unless the item is its own.
@@ -90,7 +90,7 @@ impl<T> Worker<T> {
         let (newest, oldest) = (back.load(Ordering::Relaxed), front.load(Ordering::Acquire));
         assert!(length(oldest, newest) < ROOM, "the engine keeps fewer public");
         let place = &self.0.places[newest % ROOM];
-        access(place, Kind::Store);
+        access(&Tag, place, Kind::Store);
         // SAFETY: no thief reads a place behind the back.
         unsafe { (*place.get()).write(item) };
         back.store(newest.wrapping_add(1), Ordering::Release);

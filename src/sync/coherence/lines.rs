@@ -10,21 +10,7 @@ use std::panic::Location;
 
 use super::books::Map;
 use super::{Model, catch_up, with};
-
-/// What is done to a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// An atomic load.
-    Load,
-    /// An atomic store that is no locked instruction.
-    Store,
-    /// A locked instruction.
-    Rmw,
-    /// Plain data that is read.
-    Read,
-    /// Plain data that is written: the line must be there.
-    Write,
-}
+use crate::sync::watched::Kind;
 
 /// So many actors fit into the sets of this model.
 pub(crate) const ACTORS: usize = 320;

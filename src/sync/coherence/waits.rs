@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::books::Place;
-use super::lines::{Kind, access, fence};
+use super::lines::{access, fence};
 use super::{catch_up, pass, with};
+use crate::sync::watched::Kind;
 
 /// `parking_lot` looks again after growing pauses, then after it has offered the core, and then sleeps.
 const PAUSES: u32 = 3;

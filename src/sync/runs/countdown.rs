@@ -23,7 +23,7 @@
 
 use super::Arrival;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::edge;
+use crate::sync::{adding, edge, join};
 
 const UNKNOWN: u64 = 1 << 62;
 
@@ -44,13 +44,19 @@ impl Countdown {
     /// Announces `more` arrivals beyond the total, before any of them can come.
     pub(crate) fn expect_more(&self, more: u64) {
         // Relaxed: it is handed on with the piece that it announces.
-        self.0.fetch_add(more, Ordering::Relaxed);
+        adding(|| self.0.fetch_add(more, Ordering::Relaxed));
+    }
+
+    /// What is done now comes behind all arrivals.
+    #[cfg(feature = "check")]
+    pub(crate) fn join(&self) {
+        join(&self.0);
     }
 
     /// `count` arrivals.
     pub(crate) fn arrive(&self, count: u64) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.
-        Arrival::last_if(self.0.fetch_sub(count, edge!("countdown.arrive", AcqRel)) == count)
+        Arrival::last_if(adding(|| self.0.fetch_sub(count, edge!("countdown.arrive", AcqRel))) == count)
     }
 
     /// The total is known now. If all have arrived already, this counts as the last arrival.
@@ -72,7 +78,12 @@ impl FixedCountdown {
 
     /// Expects `total` arrivals from now on. Nobody arrives before the caller has handed on that they may.
     pub(crate) fn restart(&self, total: u32) {
-        self.0.store(total, Ordering::Relaxed);
+        adding(|| self.0.store(total, Ordering::Relaxed));
+    }
+
+    /// What is done now comes behind all arrivals.
+    pub(crate) fn join(&self) {
+        join(&self.0);
     }
 
     /// Announces more arrivals, before one that is expected and has not come.
@@ -84,7 +95,7 @@ impl FixedCountdown {
     /// One arrival.
     pub(crate) fn arrive(&self) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.
-        Arrival::last_if(self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel)) == 1)
+        Arrival::last_if(adding(|| self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel))) == 1)
     }
 
     /// How many arrivals are missing, or were a moment ago: a hint.

@@ -34,8 +34,8 @@
 use std::ops::Range;
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::edge;
 use crate::sync::two_parts::TwoParts;
+use crate::sync::{adding, edge, read_part, unwatched, write_part};
 
 const ASLEEP: u64 = 1 << 63;
 const STOPPED: u64 = 1 << 62;
@@ -116,13 +116,13 @@ impl Credits {
 
     /// Puts a place back.
     pub(crate) fn put(&self, place: u32) -> IssueJob {
-        let mut word = self.word.load(Ordering::Relaxed);
+        let mut word = unwatched(|| self.word.load(Ordering::Relaxed));
         loop {
-            self.set_next(place, first(word));
+            unwatched(|| self.set_next(place, first(word)));
             let new = (word & STOPPED) | (u64::from(place) + 1);
             // AcqRel: releases the place. If it sees the flag, acquires the source's state.
             let order = edge!("credit.put", AcqRel);
-            match self.word.compare_exchange_weak(word, new, order, Ordering::Relaxed) {
+            match adding(|| self.word.compare_exchange_weak(word, new, order, Ordering::Relaxed)) {
                 Ok(_) => return IssueJob::of(word),
                 Err(now) => word = now,
             }
@@ -156,6 +156,7 @@ impl Credits {
     pub(crate) fn stop(&self) -> IssueJob {
         // Acquire: if it sees the flag, the source is as its last holder left it.
         let order = edge!("credit.stop", Acquire);
+        write_part(&self.word, STOPPED);
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             match self.word.compare_exchange_weak(word, (word & !ASLEEP) | STOPPED, order, Ordering::Relaxed) {
@@ -181,7 +182,8 @@ impl Credits {
 
     /// Whether the source was stopped. A hint until [`sleep`](Self::sleep) says so.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & STOPPED != 0
+        read_part(&self.word, STOPPED); // places that come back say nothing of it
+        unwatched(|| self.word.load(Ordering::Relaxed)) & STOPPED != 0
     }
 
     /// Gives the turn up for lack of places.

@@ -41,7 +41,7 @@
 //! | `quiescence.look` | `give_back`: RMW | K1: CAS, Acquire | what jobs of the group did | `loom_quiescence_idle_is_looked_at` |
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::edge;
+use crate::sync::{adding, edge, join};
 
 /// How many tokens a worker with an empty cache takes at once.
 pub(crate) const BULK: u64 = 32;
@@ -89,16 +89,17 @@ impl Quiescence {
     /// Takes `tokens` more. The caller holds one (I2).
     pub(crate) fn take(&self, tokens: u64) {
         // Relaxed: the caller's own token keeps the word above zero; nothing is read through it.
-        let before = self.word.fetch_add(tokens, Ordering::Relaxed);
+        let before = adding(|| self.word.fetch_add(tokens, Ordering::Relaxed));
         debug_assert!(before > 0, "only a token holder takes more");
     }
 
     /// Gives `tokens` back. If they were not the last ones, the group may be gone already when this returns.
     pub(crate) fn give_back(&self, tokens: u64) -> Left {
         // AcqRel: releases what this worker did. If it is the last, acquires what all others did.
-        let before = self.word.fetch_sub(tokens, edge!("quiescence.give", AcqRel));
+        let before = adding(|| self.word.fetch_sub(tokens, edge!("quiescence.give", AcqRel)));
         debug_assert!(before & TOKENS >= tokens, "{before:x} tokens are out, {tokens} come back");
         if before == tokens {
+            join(&self.word);
             Left::Nothing
         } else if before & TOKENS == tokens {
             Left::Outside

@@ -23,13 +23,19 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::sync::{Mutex, lock_edge};
+use crate::sync::{Mutex, MutexGuard, adding, explores, join_part, lock_edge, say_about_part, unwatched, write_part};
 
 /// A place in the order: number, then part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn {
     pub(crate) number: u64,
     pub(crate) part: u32,
+}
+
+impl Turn {
+    fn as_word(self) -> u64 {
+        self.number << 16 | u64::from(self.part)
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +79,9 @@ impl<T> Sequencer<T> {
     /// Goes in if it is this turn and nobody is inside.
     #[must_use]
     pub(crate) fn try_enter(&self, turn: Turn) -> bool {
+        if explores() {
+            return false; // a turn is a job of its own
+        }
         let mut state = self.0.lock();
         let free = !state.inside && state.next == turn;
         state.inside |= free;
@@ -82,9 +91,10 @@ impl<T> Sequencer<T> {
     /// Goes in with `piece` if it is its turn. Else leaves it here. (T1)
     #[must_use]
     pub(crate) fn enter(&self, turn: Turn, piece: T) -> Option<T> {
-        let mut state = self.0.lock();
+        let mut state = self.lock_for(turn);
         if !state.inside && state.next == turn {
             state.inside = true;
+            self.say_about(turn);
             return Some(piece);
         }
         let mut state = lock_edge!("sequencer.park", state, self.0);
@@ -96,14 +106,16 @@ impl<T> Sequencer<T> {
     /// here; then the caller is inside for it. (T2)
     #[must_use]
     pub(crate) fn leave(&self, last: bool) -> Option<T> {
-        let mut state = self.0.lock();
-        debug_assert!(state.inside, "only who is inside leaves");
-        state.next = match state.next {
+        let next = |turn: Turn| match turn {
             Turn { number, .. } if last => Turn { number: number + 1, part: 0 },
             Turn { number, part } => Turn { number, part: part + 1 },
         };
+        let mut state = if explores() { self.lock_for(next(unwatched(|| self.0.lock().next))) } else { self.0.lock() };
+        debug_assert!(state.inside, "only who is inside leaves");
+        state.next = next(state.next);
         match state.parked.peek() {
             Some(Reverse(Parked(turn, _))) if *turn == state.next => {
+                self.say_about(*turn);
                 state.parked.pop().map(|Reverse(Parked(_, piece))| piece)
             }
             _ => {
@@ -111,6 +123,26 @@ impl<T> Sequencer<T> {
                 None
             }
         }
+    }
+
+    /// Takes the lock for what concerns this turn alone: who brings its piece, and who ends the turn before it, leave the same in
+    /// either order.
+    fn lock_for(&self, turn: Turn) -> MutexGuard<'_, State<T>> {
+        if !explores() {
+            return self.0.lock();
+        }
+        adding(|| write_part(&self.0, turn.as_word()));
+        unwatched(|| self.0.lock())
+    }
+
+    /// The job that is queued next is this turn.
+    fn say_about(&self, turn: Turn) {
+        say_about_part(&self.0, turn.as_word());
+    }
+
+    /// What is done now comes behind all that concerns this turn.
+    pub(crate) fn join(&self, turn: Turn) {
+        join_part(&self.0, turn.as_word());
     }
 
     /// How many pieces wait, and which turn they wait for.

@@ -13,8 +13,10 @@ pub(crate) struct Shield {
 }
 
 /// The shield of a thread that sits nowhere.
-#[cfg(not(all(test, loom)))] // loom's atomics cannot be static
+#[cfg(not(any(feature = "check", all(test, loom))))] // loom's atomics cannot be static
 static NOBODY: Shield = Shield { word: AtomicUsize::new(0), stamp: AtomicU64::new(0) };
+#[cfg(all(feature = "check", not(all(test, loom))))]
+static NOBODY: Shield = Shield { word: AtomicUsize::of_static(0), stamp: AtomicU64::of_static(0) };
 
 impl Shield {
     /// A shield that is lowered.

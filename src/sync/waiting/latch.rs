@@ -12,7 +12,7 @@
 
 use super::parker::Parker;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::edge;
+use crate::sync::{adding, edge, join, unwatched};
 
 /// A one-shot flag; see the module.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Latch {
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
         // Acquire: pairs with the store in `set`.
-        self.0.load(edge!("latch.seen", Acquire))
+        unwatched(|| self.0.load(edge!("latch.seen", Acquire)))
     }
 
     /// Sets the latch and wakes the owner of `waiter`.
@@ -40,8 +40,13 @@ impl Latch {
         // SAFETY: alive by (1).
         let latch = unsafe { &*this };
         // Release: the waiter sees what happened before. `latch` is not touched after this.
-        latch.0.store(true, edge!("latch.set", Release));
+        adding(|| latch.0.store(true, edge!("latch.set", Release)));
         waiter.unpark();
+    }
+
+    /// What is done now comes behind its setting.
+    pub(crate) fn join(&self) {
+        join(&self.0);
     }
 
     /// Makes the latch new.

@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 use corosensei::stack::DefaultStack;
 
-use super::{Actor, Pause, pause};
+use super::actors::{Actor, Pause, pause};
 use crate::pool::work::seat::Counts;
 use crate::pool::work::worker::Worker;
 use crate::pool::{Pool, without_threads_on};
@@ -157,7 +157,7 @@ fn simulate(setup: Setup, body: impl Fn(&Pool, &Meter<'_>)) -> Outcome {
             }
             let who = coherence::next().expect("deadlock: nobody can go on");
             coherence::run(who, || {
-                actors[who].resume(0);
+                actors[who].resume();
                 actors[who].is_done()
             });
         }

@@ -11,7 +11,7 @@ use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
 use crate::run::tasks::span::{Cursor, Span};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Arrival, Instant};
+use crate::sync::{Arrival, Instant, user_call};
 
 /// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
@@ -165,6 +165,7 @@ impl Dag<'_> {
                 return at;
             }
         }
+        user_call(|| format!("'{}'", run.names.get(self.tasks.op(self.tasks.order[at as usize]) as usize)));
         let fired = catch_unwind(AssertUnwindSafe(|| {
             #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
             // SAFETY: (1) the predecessors of these tasks have finished, and their successors have not begun, or stand

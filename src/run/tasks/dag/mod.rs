@@ -37,7 +37,7 @@ use crate::run::tasks::parts::{Home, Joint, Tasks};
 use crate::run::tasks::record::Code;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
-use crate::sync::{Arrival, Mutex};
+use crate::sync::{Arrival, Mutex, explores, name_target};
 
 /// So many nanoseconds make the two readings of the clock a hundredth of the time.
 const LONG: u64 = 5000;
@@ -142,6 +142,7 @@ impl<'env> Dag<'env> {
     /// Stores the pointers by which jobs find the run. The graph must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
         self.run = run.cast();
+        name_target(&raw const self.target);
         self.target.group = Some(group);
         self.parts.group = Some(group);
         self.stuck.group = Some(group);
@@ -438,6 +439,9 @@ impl<'env> Dag<'env> {
     /// Fires the group or joint at a place of the list.
     fn fire_at<const HOMES: bool>(&self, place: u32, run: &Run<'static>, worker: &Worker<'_>) {
         let group = self.list[place as usize];
+        if explores() && self.before[group as usize] > 1 {
+            self.missing[group as usize].join();
+        }
         if let Some(joint) = (group as usize).checked_sub(self.ends.len()) {
             self.pass::<HOMES>(joint, run, worker);
         } else if self.least[group as usize] >= self.limit.load(Ordering::Relaxed) {

@@ -1,0 +1,327 @@
+//! One schedule of a graph: every job is a process, and so is the closure of the test.
+//!
+//! A process begins at a seat of its own, which it keeps until it has ended. A step of it ends where it is about to touch something
+//! that others may touch, or where it blocks.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::reduction::{Footprint, MOST, Process, Reduction, Set};
+use crate::check::actors::{self, Actor, Pause, pause};
+use crate::pool::work::bag::{self, Queued};
+use crate::pool::work::job::Job;
+use crate::pool::work::worker::Worker;
+use crate::pool::{Pool, Shared, without_threads};
+use crate::sync::footprint;
+use crate::sync::seam::{self, Driver, Point};
+
+/// So many processes may be under way at once, beside the closure of the test.
+const SEATS: usize = 24;
+/// More steps than any graph takes that can be explored.
+const ENDLESS: usize = 1_000_000;
+
+/// How a schedule has ended.
+pub(super) enum End<R> {
+    /// The closure of the test has returned this.
+    Returned(R),
+    /// It has panicked.
+    Panicked(Box<dyn Any + Send>),
+    /// Nobody could go on.
+    Stuck,
+    /// All that could have come next was tried before.
+    Known,
+    /// There are more processes than can be told apart, or more at once than there are seats.
+    TooMany,
+}
+
+/// The pool of the virtual workers, and what is known of processes in all schedules.
+pub(super) struct Stage {
+    pool: Pool,
+    workers: Vec<Actor>,
+    desks: Arc<[Desk]>,
+    /// The numbers of processes, by what they are known by.
+    numbers: HashMap<Name, Process>,
+    /// How often a thing was queued in this schedule.
+    about: HashMap<u32, usize>,
+    /// The processes of this schedule in the order in which they came.
+    order: Vec<Process>,
+    /// Where this schedule took another process than the usual one: the step, and which of those that could go on.
+    pub(super) taken: Vec<(usize, usize)>,
+}
+
+/// Decides whose step is next.
+pub(super) trait Chooser {
+    /// Which of the `enabled` processes makes this step; `usual` would, if nothing spoke against it. `candidates` are those in the order
+    /// in which they came. None: this schedule is of no use any more.
+    fn choose(
+        &mut self,
+        step: usize,
+        enabled: Set,
+        usual: Process,
+        candidates: &mut dyn Iterator<Item = Process>,
+    ) -> Option<Process>;
+    /// The step under way has made a process.
+    fn made(&mut self, _: Process) {}
+    /// The step under way has touched this.
+    fn stepped(&mut self, _: &mut Footprint) {}
+}
+
+impl Chooser for Reduction {
+    fn choose(
+        &mut self,
+        _: usize,
+        enabled: Set,
+        usual: Process,
+        _: &mut dyn Iterator<Item = Process>,
+    ) -> Option<Process> {
+        self.choose(enabled, usual)
+    }
+
+    fn made(&mut self, process: Process) {
+        self.made(process);
+    }
+
+    fn stepped(&mut self, touched: &mut Footprint) {
+        self.stepped(touched);
+    }
+}
+
+/// Chooses as it was written down: so often another one than the usual one.
+pub(super) struct AsWritten<'a>(pub(super) &'a [(usize, usize)]);
+
+impl Chooser for AsWritten<'_> {
+    fn choose(
+        &mut self,
+        step: usize,
+        _: Set,
+        usual: Process,
+        candidates: &mut dyn Iterator<Item = Process>,
+    ) -> Option<Process> {
+        let rank = self.0.iter().find(|(at, _)| *at == step).map(|(_, rank)| *rank);
+        Some(rank.and_then(|rank| candidates.nth(rank)).unwrap_or(usual))
+    }
+}
+
+/// What lies before the worker at a seat.
+#[derive(Default)]
+struct Desk {
+    /// The job that it is to run.
+    job: Cell<Option<Job>>,
+    /// Whether it is in the middle of one.
+    is_busy: Cell<bool>,
+}
+
+/// What a process is known by in all schedules.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Name {
+    /// It is the job that another process has queued as its how-manyth.
+    Queued { by: Process, nth: usize },
+    /// It is about a thing, for the how-manyth time.
+    About { thing: u32, nth: usize },
+}
+
+/// A job, or the closure of the test.
+#[derive(Clone, Copy)]
+struct Life {
+    /// None: it has begun, or is the closure of the test.
+    job: Option<Job>,
+    /// The seat where it is.
+    seat: Option<usize>,
+    is_over: bool,
+    /// How many jobs it has queued.
+    queued: usize,
+}
+
+impl Life {
+    /// A process that is not there in this schedule.
+    const NONE: Self = Self { job: None, seat: None, is_over: true, queued: 0 };
+}
+
+struct ToLoop;
+
+impl Driver for ToLoop {
+    fn has_clock(&self) -> bool {
+        false
+    }
+
+    fn block(&self, ready: &dyn Fn() -> bool) {
+        actors::block(ready);
+    }
+
+    fn point(&self, point: Point) {
+        if point == Point::Touch {
+            pause(Pause::Busy(1));
+        }
+    }
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        let pool = without_threads(SEATS);
+        let desks = (0..SEATS).map(|_| Desk::default()).collect();
+        Self {
+            pool,
+            workers: Vec::new(),
+            desks,
+            numbers: HashMap::new(),
+            about: HashMap::new(),
+            order: Vec::new(),
+            taken: Vec::new(),
+        }
+    }
+
+    /// Goes through one schedule.
+    pub(super) fn play<R>(&mut self, chooser: &mut dyn Chooser, body: &dyn Fn(&Pool) -> R) -> End<R> {
+        seam::drive(&ToLoop, || bag::open(|| self.play_driven(chooser, body)))
+    }
+
+    /// The worker at a seat, which runs what lies on its desk, one job after the other.
+    fn seat_workers(&mut self) {
+        for seat in self.workers.len()..SEATS {
+            let (shared, desks) = (Arc::clone(&self.pool.shared), Arc::clone(&self.desks));
+            let mut actor = Actor::new(move || {
+                let (shared, desk): (&Shared, &Desk) = (&shared, &desks[seat]);
+                Worker::at(shared, &shared.seats[seat], |worker| {
+                    loop {
+                        seam::block(&|| desk.job.get().is_some());
+                        desk.is_busy.set(true);
+                        worker.run_alone(desk.job.take().expect("it was there"));
+                        desk.is_busy.set(false);
+                    }
+                });
+            });
+            actor.resume(); // until it waits for its first job
+            self.workers.push(actor);
+        }
+    }
+
+    fn play_driven<R>(&mut self, chooser: &mut dyn Chooser, body: &dyn Fn(&Pool) -> R) -> End<R> {
+        self.seat_workers();
+        self.about.clear();
+        self.order.clear();
+        self.order.push(0);
+        self.taken.clear();
+        footprint::begin();
+        let returned = Cell::new(None);
+        let pool = NonNull::from(&self.pool);
+        let mut outside = Actor::new(|| {
+            #[expect(unsafe_code, reason = "the pool stays where it is while the actors run")]
+            // SAFETY: `self` is borrowed for the whole call, and nothing here touches its pool otherwise.
+            let pool = unsafe { pool.as_ref() };
+            returned.set(Some(catch_unwind(AssertUnwindSafe(|| body(pool)))));
+        });
+        let mut lives = vec![Life { is_over: false, ..Life::NONE }];
+        let (mut touched, mut new) = (Footprint::new(), Vec::new());
+        let (mut last, mut is_known, mut steps) = (0, false, 0);
+        let end = loop {
+            let Some(enabled) = self.enabled(&lives, &outside) else { break Some(End::TooMany) };
+            if enabled.is_empty() {
+                break if lives.iter().all(|life| life.is_over) { None } else { Some(End::Stuck) };
+            }
+            let candidates = || self.order.iter().copied().filter(|process| enabled.has(*process));
+            let usual = if enabled.has(last) { last } else { candidates().next().expect("not empty") };
+            let chosen = if is_known { None } else { chooser.choose(steps, enabled, usual, &mut candidates()) };
+            let process = chosen.unwrap_or_else(|| {
+                is_known = true; // it goes on to its end, so that everything is dropped
+                usual
+            });
+            if process != usual {
+                let rank = candidates().position(|other| other == process).expect("it can go on");
+                self.taken.push((steps, rank));
+            }
+            self.begin(&mut lives, process);
+            let actor = lives[process].seat.map_or(&mut outside, |seat| &mut self.workers[seat]);
+            footprint::watch(u32::try_from(process).expect("few"), &mut touched, || actor.resume());
+            lives[process].is_over = match lives[process].seat {
+                None => outside.is_done(),
+                Some(seat) => !self.desks[seat].is_busy.get(),
+            };
+            bag::take_new(&mut new);
+            let mut made = new.drain(..).map(|queued| self.queue(&mut lives, process, &queued));
+            if !made.all(|number| number.inspect(|number| chooser.made(*number)).is_some()) {
+                break Some(End::TooMany);
+            }
+            drop(made);
+            if !is_known {
+                chooser.stepped(&mut touched);
+            }
+            touched.clear();
+            last = process;
+            steps += 1;
+            assert!(steps < ENDLESS, "no end after so many steps");
+        };
+        if let Some(end) = end {
+            // What the actors hold cannot be unwound. They are leaked, with all that is on their stacks.
+            std::mem::forget(outside);
+            std::mem::take(&mut self.workers).into_iter().for_each(std::mem::forget);
+            return end;
+        }
+        outside.give_stack_back();
+        match returned.take().expect("it is done") {
+            _ if is_known => End::Known,
+            Ok(value) => End::Returned(value),
+            Err(panic) => End::Panicked(panic),
+        }
+    }
+
+    /// Which processes can go on. None: one cannot begin because there is no seat for it.
+    fn enabled(&self, lives: &[Life], outside: &Actor) -> Option<Set> {
+        let mut enabled = Set::default();
+        for (process, life) in lives.iter().enumerate().filter(|(_, life)| !life.is_over) {
+            let is_ready = match (life.job, life.seat) {
+                (Some(_), _) => self.free_seat(lives).map(|_| true)?,
+                (None, Some(seat)) => self.workers[seat].is_ready(),
+                (None, None) => outside.is_ready(),
+            };
+            if is_ready {
+                enabled.add(process);
+            }
+        }
+        Some(enabled)
+    }
+
+    fn free_seat(&self, lives: &[Life]) -> Option<usize> {
+        (0..SEATS).find(|seat| !lives.iter().any(|life| !life.is_over && life.seat == Some(*seat)))
+    }
+
+    /// Lays the job of a process that has not begun on a desk.
+    fn begin(&self, lives: &mut [Life], process: Process) {
+        if let Some(job) = lives[process].job {
+            let seat = self.free_seat(lives).expect("it could begin");
+            self.desks[seat].job.set(Some(job));
+            lives[process] = Life { job: None, seat: Some(seat), ..lives[process] };
+        }
+    }
+
+    /// A process has queued a job. Returns the number of that, if there are not too many.
+    fn queue(&mut self, lives: &mut Vec<Life>, by: Process, queued: &Queued) -> Option<Process> {
+        let name = match queued.about {
+            Some(thing) => {
+                let nth = self.about.entry(thing).or_default();
+                *nth += 1;
+                Name::About { thing, nth: *nth }
+            }
+            None => {
+                lives[by].queued += 1;
+                Name::Queued { by, nth: lives[by].queued }
+            }
+        };
+        let next = self.numbers.len() + 1;
+        let number = *self.numbers.entry(name).or_insert(next);
+        if number >= MOST {
+            return None;
+        }
+        if lives.len() <= number {
+            lives.resize(number + 1, Life::NONE);
+        }
+        debug_assert!(lives[number].is_over, "two processes have one name");
+        lives[number] = Life { job: Some(queued.job), is_over: false, ..Life::NONE };
+        self.order.retain(|known| *known != number);
+        self.order.push(number);
+        Some(number)
+    }
+}

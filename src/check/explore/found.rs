@@ -1,0 +1,181 @@
+//! What exploring has found.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What all schedules have in common, by [`exhaustive`](super::exhaustive) and [`Explore::run`](super::Explore::run).
+#[derive(Clone, Debug)]
+pub struct Explored<R> {
+    pub(super) schedules: u64,
+    pub(super) is_complete: bool,
+    pub(super) value: R,
+}
+
+impl<R> Explored<R> {
+    /// How many schedules were gone through. Those that differ only in the order of steps that touch nothing in common count once.
+    #[must_use]
+    pub fn schedules(&self) -> u64 {
+        self.schedules
+    }
+
+    /// Whether these are all. If not, a bound was reached first.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// What the closure has returned in each of them.
+    #[must_use]
+    pub fn value(&self) -> &R {
+        &self.value
+    }
+}
+
+/// How a schedule has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome<R> {
+    /// The closure has returned this.
+    Returned(R),
+    /// It has panicked, with this text.
+    Panicked(String),
+    /// Nobody could go on, and it had not returned.
+    Stuck,
+}
+
+/// A schedule that ends in another way than those before.
+///
+/// It prints its story: what was called, in which order. Then comes the schedule itself, which [`replay`](super::replay) takes.
+#[derive(Clone)]
+pub struct Difference<R> {
+    pub(super) schedule: Schedule,
+    pub(super) found: Outcome<R>,
+    pub(super) usual: Option<R>,
+    pub(super) story: Vec<String>,
+    pub(super) schedules: u64,
+}
+
+impl<R> Difference<R> {
+    /// The schedule.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// How it has ended.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome<R> {
+        &self.found
+    }
+
+    /// How many schedules were gone through until it was found, that one included.
+    #[must_use]
+    pub fn schedules(&self) -> u64 {
+        self.schedules
+    }
+
+    /// What was called in it, in this order.
+    #[must_use]
+    pub fn story(&self) -> &[String] {
+        &self.story
+    }
+
+    /// What the closure has returned in it.
+    ///
+    /// # Panics
+    /// If it has not returned: see [`outcome`](Self::outcome).
+    #[must_use]
+    #[track_caller]
+    pub fn value(&self) -> &R {
+        match &self.found {
+            Outcome::Returned(value) => value,
+            Outcome::Panicked(text) => panic!("in this schedule it has panicked: {text}"),
+            Outcome::Stuck => panic!("in this schedule nobody could go on"),
+        }
+    }
+
+    /// What the closure has returned in those before.
+    ///
+    /// # Panics
+    /// If there was none before.
+    #[must_use]
+    #[track_caller]
+    pub fn other_value(&self) -> &R {
+        self.usual.as_ref().expect("there was another schedule before")
+    }
+}
+
+impl<R: fmt::Debug> fmt::Display for Difference<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Outcome::Returned(value) => write!(f, "one schedule gives {value:?}")?,
+            Outcome::Panicked(text) => write!(f, "one schedule panics: {text}")?,
+            Outcome::Stuck => write!(f, "in one schedule nobody can go on")?,
+        }
+        match &self.usual {
+            Some(usual) => writeln!(f, ", and others give {usual:?}; it does")?,
+            None => writeln!(f, ", the first one; it does")?,
+        }
+        for (number, line) in (1..).zip(&self.story) {
+            writeln!(f, "{number:4}. {line}")?;
+        }
+        write!(f, "replay(\"{}\")", self.schedule)
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Difference<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<R: fmt::Debug> std::error::Error for Difference<R> {}
+
+/// Which process made each step of a run, as far as it is not the usual one. It is text, to be kept in a test.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Schedule(Vec<(usize, usize)>);
+
+impl Schedule {
+    pub(super) fn new(steps: Vec<(usize, usize)>) -> Self {
+        Self(steps)
+    }
+
+    pub(super) fn steps(&self) -> &[(usize, usize)] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (step, rank)) in self.0.iter().enumerate() {
+            let space = if number > 0 { " " } else { "" };
+            write!(f, "{space}{step}:{rank}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A text is no schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseScheduleError(String);
+
+impl fmt::Display for ParseScheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is no step of a schedule: write two numbers, as in '12:1'", self.0)
+    }
+}
+
+impl std::error::Error for ParseScheduleError {}
+
+impl FromStr for Schedule {
+    type Err = ParseScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let step = |word: &str| {
+            let (step, rank) = word.split_once(':')?;
+            Some((step.parse().ok()?, rank.parse().ok()?))
+        };
+        let steps = text.split_whitespace().map(|word| step(word).ok_or_else(|| ParseScheduleError(word.to_owned())));
+        steps.collect::<Result<_, _>>().map(Self)
+    }
+}

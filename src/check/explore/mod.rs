@@ -1,0 +1,217 @@
+//! Every schedule of a graph.
+
+mod execution;
+mod found;
+mod reduction;
+mod shared;
+
+use std::time::Duration;
+
+use execution::{AsWritten, End, Stage};
+pub use found::{Difference, Explored, Outcome, ParseScheduleError, Schedule};
+use reduction::Reduction;
+pub use shared::{Atomic, Mutex, MutexGuard};
+
+use crate::pool::Pool;
+use crate::sync::{Instant, footprint};
+use crate::unwind;
+
+/// How to explore, made by [`explore`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is explored before `run`"]
+pub struct Explore {
+    is_pure: bool,
+    tries_all: bool,
+    most: u64,
+    time: Option<Duration>,
+}
+
+/// Options for exploring, to be followed by [`run`](Explore::run).
+///
+/// ```
+/// use millstream::{Graph, Pool, check};
+///
+/// let explored = check::explore().max_schedules(10).run(|pool: &Pool| {
+///     let g = Graph::new();
+///     let count = g.source(0..6).batch_size(1).filter(|x| x % 2 == 0).count();
+///     pool.run(g).expect("runs").take(count)
+/// });
+/// let explored = explored.expect("the same in all of them");
+/// assert!(!explored.is_complete() && *explored.value() == 3);
+/// ```
+pub fn explore() -> Explore {
+    Explore { is_pure: false, tries_all: false, most: u64::MAX, time: None }
+}
+
+/// Runs `body` in every schedule; see the [module](crate::check). The same as `explore().run(body)`.
+///
+/// # Errors
+/// The first schedule that ends in another way than those before.
+///
+/// # Panics
+/// As [`Explore::run`].
+///
+/// ```
+/// use millstream::{Graph, Pool, check};
+///
+/// let explored = check::exhaustive(|pool: &Pool| {
+///     let g = Graph::new();
+///     let (a, b) = (g.task((), |()| 1), g.task((), |()| 2));
+///     let sum = g.task((a.read(), b.read()), |(a, b)| a + b);
+///     pool.run(g).expect("runs").take(sum)
+/// });
+/// let explored = explored.expect("the same sum in every schedule");
+/// assert!(explored.is_complete());
+/// assert_eq!((explored.schedules(), *explored.value()), (2, 3)); // the two tasks in both orders
+/// ```
+pub fn exhaustive<R: PartialEq>(body: impl Fn(&Pool) -> R) -> Result<Explored<R>, Difference<R>> {
+    explore().run(body)
+}
+
+/// Runs `body` in a schedule that was found before, and returns what it returns.
+///
+/// `body` must be the one of that time: what a schedule means depends on every step.
+///
+/// # Panics
+/// If `body` panics, or if in this schedule nobody can go on.
+///
+/// ```
+/// use millstream::{Graph, Pool, check};
+///
+/// let first = |pool: &Pool| {
+///     let g = Graph::new();
+///     let merged = g.source(0..1).batch_size(1).merge(g.source(7..8).batch_size(1));
+///     let first = merged.fold(None, |first, x| first.or(Some(x)));
+///     pool.run(g).expect("runs").take(first)
+/// };
+/// let difference = check::exhaustive(first).expect_err("which comes first depends on the schedule");
+/// let text = difference.schedule().to_string(); // to be kept in a test
+/// assert_eq!(check::replay(&text.parse()?, first), *difference.value());
+/// # Ok::<(), check::ParseScheduleError>(())
+/// ```
+pub fn replay<R>(schedule: &Schedule, body: impl Fn(&Pool) -> R) -> R {
+    match Stage::new().play(&mut AsWritten(schedule.steps()), &body) {
+        End::Returned(value) => value,
+        End::Panicked(panic) => std::panic::resume_unwind(panic),
+        End::Stuck | End::Known => panic!("in this schedule nobody can go on"),
+        End::TooMany => panic!("{TOO_MANY}"),
+    }
+}
+
+const TOO_MANY: &str = "millstream::check cannot explore so many jobs at once, or in all";
+/// So many schedules are tried to find a shorter one.
+const SHRINKS: usize = 200;
+
+impl Explore {
+    /// Says that calls of user code share nothing but by [`Mutex`] and [`Atomic`]: so their order makes no schedules of its own.
+    pub fn pure(mut self) -> Self {
+        self.is_pure = true;
+        self
+    }
+
+    /// Tries so many schedules at most.
+    pub fn max_schedules(mut self, most: u64) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// Begins no more schedules after so much time.
+    pub fn time(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// Tries all orders, also those that come to the same.
+    #[cfg(test)]
+    fn tries_all(mut self) -> Self {
+        self.tries_all = true;
+        self
+    }
+
+    /// Runs `body` in every schedule, or until a bound is reached.
+    ///
+    /// # Errors
+    /// The first schedule that ends in another way than those before: with another value, with a panic, or because nobody could go on. It
+    /// is made shorter first, as far as that goes.
+    ///
+    /// # Panics
+    /// If the graph has more jobs at once, or in all, than can be explored, or does what cannot be explored yet: the panic says what.
+    pub fn run<R: PartialEq>(self, body: impl Fn(&Pool) -> R) -> Result<Explored<R>, Difference<R>> {
+        let mut stage = Stage::new();
+        let mut reduction = Reduction::new(self.tries_all);
+        let (mut schedules, mut usual, begin) = (0, None, Instant::now());
+        loop {
+            reduction.begin();
+            footprint::set_pure(self.is_pure);
+            let outcome = outcome(stage.play(&mut reduction, &body));
+            footprint::set_pure(false);
+            if let Some(outcome) = outcome {
+                schedules += 1;
+                match (outcome, &usual) {
+                    (Outcome::Returned(value), None) => usual = Some(value),
+                    (Outcome::Returned(value), Some(usual)) if value == *usual => {}
+                    (found, _) => {
+                        let taken = std::mem::take(&mut stage.taken);
+                        return Err(self.shrink(taken, found, usual, schedules, &body));
+                    }
+                }
+            }
+            let goes_on = reduction.goes_on();
+            let is_over = schedules >= self.most || self.time.is_some_and(|time| begin.elapsed() >= time);
+            if !goes_on || is_over {
+                let value = usual.expect("the first schedule is never given up");
+                return Ok(Explored { schedules, is_complete: !goes_on, value });
+            }
+        }
+    }
+
+    /// Leaves out what does not matter of a schedule that ends in another way than the usual one, and tells its story.
+    fn shrink<R: PartialEq>(
+        self,
+        mut taken: Vec<(usize, usize)>,
+        mut found: Outcome<R>,
+        usual: Option<R>,
+        schedules: u64,
+        body: &dyn Fn(&Pool) -> R,
+    ) -> Difference<R> {
+        let differs = |outcome: &Outcome<R>| match (outcome, &usual) {
+            (Outcome::Returned(value), Some(usual)) => value != usual,
+            (Outcome::Returned(_), None) => false,
+            _ => true,
+        };
+        let (mut at, mut tries) = (0, 0);
+        while at < taken.len() && tries < SHRINKS {
+            let mut shorter = taken.clone();
+            shorter.remove(at);
+            tries += 1;
+            match outcome(Stage::new().play(&mut AsWritten(&shorter), body)) {
+                Some(outcome) if differs(&outcome) => (taken, found) = (shorter, outcome),
+                _ => at += 1,
+            }
+        }
+        let (again, story) = footprint::told(|| outcome(Stage::new().play(&mut AsWritten(&taken), body)));
+        if let Some(again) = again.filter(differs) {
+            found = again;
+        }
+        Difference { schedule: Schedule::new(taken), found, usual, story, schedules }
+    }
+}
+
+/// How a schedule has ended. None: it was given up.
+fn outcome<R>(end: End<R>) -> Option<Outcome<R>> {
+    Some(match end {
+        End::Returned(value) => Outcome::Returned(value),
+        End::Panicked(panic) => {
+            let text = unwind::text(&*panic).to_owned();
+            unwind::drop_payload(panic);
+            assert!(!text.contains("millstream::check cannot"), "{text}");
+            Outcome::Panicked(text)
+        }
+        End::Stuck => Outcome::Stuck,
+        End::Known => return None,
+        End::TooMany => panic!("{TOO_MANY}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

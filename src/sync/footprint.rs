@@ -1,0 +1,261 @@
+//! What each step of an explored run touches.
+//!
+//! The explorer of schedules runs all of a graph on one thread: the closure of the test and the jobs are *processes* that take
+//! turns. A step of a process ends where it is about to touch something that others may touch as well. Two steps that touch
+//! nothing in common come to the same in either order, so only one order has to be tried.
+//!
+//! Each word and each lock of the door has a name: which process has made it, and as which of its things. So a thing has the same
+//! name in every schedule in which its process makes it. What was made elsewhere has none, and is not watched: the pool, which the
+//! explorer does without.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use super::seam::{self, Point};
+
+/// The name of a thing; 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tag(u32);
+
+/// How a step has touched a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// It goes with others that only read.
+    Read,
+    /// It goes with others that only add: what each leaves is the same in either order, and none looks at it.
+    Add,
+    /// It looks at what all have added that come before: they cannot come behind it.
+    Join,
+    Write,
+}
+
+thread_local! {
+    /// Whether a process runs, and what it touches counts.
+    static IS_WATCHED: Cell<bool> = const { Cell::new(false) };
+    /// Whether what it touches only adds.
+    static ADDS: Cell<bool> = const { Cell::new(false) };
+    static IS_PURE: Cell<bool> = const { Cell::new(false) };
+    static IS_TOLD: Cell<bool> = const { Cell::new(false) };
+    static WATCHER: RefCell<Watcher> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Watcher {
+    process: u32,
+    /// What the next job that is queued is about.
+    about: Option<Tag>,
+    /// How many things each process has made.
+    made: Vec<u32>,
+    /// The names so far, in all schedules.
+    names: HashMap<Name, u32>,
+    /// The targets of jobs that have names, by address.
+    targets: Vec<(usize, Tag)>,
+    /// What has happened so far, if that is told.
+    story: Vec<String>,
+    /// What the step under way has touched.
+    touched: Vec<(u32, Touch)>,
+}
+
+/// What a thing is known by in all schedules.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Name {
+    /// A process has made it as its how-manyth.
+    Made { by: u32, nth: u32 },
+    /// It is a part of another one.
+    Part { of: u32, part: u64 },
+}
+
+impl Watcher {
+    fn name(&mut self, name: Name) -> Tag {
+        let next = u32::try_from(self.names.len()).expect("few") + 2; // behind `Tag::USER`
+        Tag(*self.names.entry(name).or_insert(next))
+    }
+}
+
+impl Tag {
+    pub(crate) const NONE: Self = Self(0);
+    /// What calls of user code touch, of which nobody knows what they share.
+    const USER: Self = Self(1);
+
+    /// The name of the next thing that this process makes.
+    pub(crate) fn new() -> Self {
+        if !IS_WATCHED.get() {
+            return Self::NONE;
+        }
+        WATCHER.with_borrow_mut(|watcher| {
+            let process = watcher.process;
+            let made = watcher.made.len().max(process as usize + 1);
+            watcher.made.resize(made, 0);
+            let nth = &mut watcher.made[process as usize];
+            *nth += 1;
+            let nth = *nth;
+            watcher.name(Name::Made { by: process, nth })
+        })
+    }
+
+    /// The step under way ends, and the next one begins with a touch of this.
+    #[inline]
+    pub(crate) fn touch(self, touch: Touch) {
+        if self != Self::NONE && IS_WATCHED.get() {
+            self.touch_watched(touch);
+        }
+    }
+
+    #[cold]
+    fn touch_watched(self, touch: Touch) {
+        let adds = ADDS.replace(false); // others come in between
+        seam::point(Point::Touch);
+        ADDS.set(adds);
+        let touch = if adds { Touch::Add } else { touch };
+        WATCHER.with_borrow_mut(|watcher| watcher.touched.push((self.0, touch)));
+    }
+
+    /// The name of a part of this thing.
+    pub(crate) fn part(self, part: u64) -> Self {
+        if self == Self::NONE || !IS_WATCHED.get() {
+            return Self::NONE;
+        }
+        WATCHER.with_borrow_mut(|watcher| watcher.name(Name::Part { of: self.0, part }))
+    }
+}
+
+/// The next job that is queued is about this thing: so it is known in all schedules, whoever queues it.
+pub(crate) fn say_about(tag: Tag) {
+    if tag != Tag::NONE {
+        WATCHER.with_borrow_mut(|watcher| watcher.about = Some(tag));
+    }
+}
+
+/// Jobs of this target are known by it and their payloads, whoever queues them.
+pub(crate) fn name_target<T>(target: *const T) {
+    let tag = Tag::new();
+    if tag != Tag::NONE {
+        WATCHER.with_borrow_mut(|watcher| watcher.targets.push((target.addr(), tag)));
+    }
+}
+
+/// What the job that is queued now is about.
+pub(crate) fn take_about(target: usize, payload: u64) -> Option<u32> {
+    WATCHER.with_borrow_mut(|watcher| {
+        let by_target = |watcher: &mut Watcher| {
+            let (_, tag) = *watcher.targets.iter().rev().find(|(known, _)| *known == target)?;
+            Some(watcher.name(Name::Part { of: tag.0, part: payload }))
+        };
+        watcher.about.take().or_else(|| by_target(watcher)).map(|tag| tag.0)
+    })
+}
+
+/// Calls `work`, which only adds to what it touches.
+pub(crate) fn adding<R>(work: impl FnOnce() -> R) -> R {
+    let outer = ADDS.replace(true);
+    let result = work();
+    ADDS.set(outer);
+    result
+}
+
+/// A thing with a name.
+pub(crate) trait Named {
+    fn tag(&self) -> Tag;
+}
+
+/// Whether this thread explores.
+pub(crate) fn explores() -> bool {
+    IS_WATCHED.get()
+}
+
+/// A part of a thing is written.
+pub(crate) fn write_part(thing: &impl Named, part: u64) {
+    thing.tag().part(part).touch(Touch::Write);
+}
+
+/// A part of a thing is read.
+pub(crate) fn read_part(thing: &impl Named, part: u64) {
+    thing.tag().part(part).touch(Touch::Read);
+}
+
+/// The step that begins now comes behind all that have added to this part of a thing.
+pub(crate) fn join_part(thing: &impl Named, part: u64) {
+    thing.tag().part(part).touch(Touch::Join);
+}
+
+/// The job that is queued next is about this part of a thing.
+pub(crate) fn say_about_part(thing: &impl Named, part: u64) {
+    say_about(thing.tag().part(part));
+}
+
+/// The step that begins now comes behind all that have added to this.
+pub(crate) fn join(thing: &impl Named) {
+    thing.tag().touch(Touch::Join);
+}
+
+/// User code is about to be called, which may share anything with other user code, unless the test says that it does not. `what` says
+/// what is called, for the story.
+pub(crate) fn user_call(what: impl FnOnce() -> String) {
+    if IS_WATCHED.get() {
+        if !IS_PURE.get() {
+            Tag::USER.touch(Touch::Write);
+        }
+        tell(what);
+    }
+}
+
+/// Adds to the story of a schedule, if one is told.
+pub(crate) fn tell(what: impl FnOnce() -> String) {
+    if IS_WATCHED.get() && IS_TOLD.get() {
+        let line = unwatched(what);
+        WATCHER.with_borrow_mut(|watcher| watcher.story.push(line));
+    }
+}
+
+/// Whether calls of user code share nothing but through the types of `check`.
+pub(crate) fn set_pure(is_pure: bool) {
+    IS_PURE.set(is_pure);
+}
+
+/// Calls `work`, and returns the story of what happens in it.
+pub(crate) fn told<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
+    IS_TOLD.set(true);
+    let result = work();
+    IS_TOLD.set(false);
+    (result, WATCHER.with_borrow_mut(|watcher| std::mem::take(&mut watcher.story)))
+}
+
+/// Something is about to happen that the explorer has no orders for yet.
+///
+/// # Panics
+/// If this thread explores.
+pub(crate) fn refuse(what: &str) {
+    assert!(!IS_WATCHED.get(), "millstream::check cannot explore {what} yet");
+}
+
+/// Calls `work`, which touches nothing that matters to others.
+pub(crate) fn unwatched<R>(work: impl FnOnce() -> R) -> R {
+    watch_if(false, work)
+}
+
+fn watch_if<R>(is_watched: bool, work: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_WATCHED.set(self.0);
+        }
+    }
+    let _restore = Restore(IS_WATCHED.replace(is_watched));
+    work()
+}
+
+/// Lets `step` do a step of a process, and returns what it has touched.
+pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl FnOnce()) {
+    WATCHER.with_borrow_mut(|watcher| watcher.process = process);
+    watch_if(true, step);
+    WATCHER.with_borrow_mut(|watcher| std::mem::swap(&mut watcher.touched, touched));
+    WATCHER.with_borrow_mut(|watcher| watcher.touched.clear());
+}
+
+/// A schedule begins: no process has made anything.
+pub(crate) fn begin() {
+    WATCHER.with_borrow_mut(|watcher| {
+        watcher.made.clear();
+        watcher.targets.clear();
+    });
+}

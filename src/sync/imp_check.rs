@@ -1,0 +1,133 @@
+//! The real types, each access told to the explorer of schedules ([`super::footprint`]) while it explores.
+
+use std::time::Duration;
+
+pub(crate) use super::footprint::Tag;
+use super::footprint::{Named, Touch};
+pub(crate) use super::native::{Futex, Instant, LazyLock, MutexGuard, UnsafeCell, deque, thread};
+pub(crate) use super::native::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
+use super::seam;
+use super::watched::Kind;
+
+#[inline]
+fn access<T: ?Sized>(tag: &Tag, _: *const T, kind: Kind) {
+    tag.touch(if kind == Kind::Load { Touch::Read } else { Touch::Write });
+}
+
+pub(crate) mod atomic {
+    #![expect(dead_code, reason = "all types have the same methods, and the engine uses some of each")]
+
+    pub(crate) use std::sync::atomic::{Ordering, fence};
+
+    use super::{Kind, Tag, access};
+    use crate::sync::watched::{watched_atomic, watched_counter, watched_pointer};
+
+    watched_pointer!([]);
+    watched_atomic!([] AtomicBool bool);
+    watched_atomic!([] AtomicU32 u32);
+    watched_atomic!([] AtomicU64 u64);
+    watched_atomic!([] AtomicUsize usize);
+    watched_counter!(AtomicU32 u32);
+    watched_counter!(AtomicU64 u64);
+    watched_counter!(AtomicUsize usize);
+}
+
+impl Named for atomic::AtomicBool {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+}
+
+impl Named for atomic::AtomicU32 {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+}
+
+impl Named for atomic::AtomicU64 {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+}
+
+/// Reads a word that nobody else writes now.
+#[inline]
+pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
+    word.load(atomic::Ordering::Relaxed)
+}
+
+/// A lock of `parking_lot`. A process waits for it as for anything else.
+#[derive(Debug)]
+pub(crate) struct Mutex<T: ?Sized> {
+    tag: Tag,
+    lock: parking_lot::Mutex<T>,
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { tag: Tag::new(), lock: parking_lot::Mutex::new(value) }
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.lock.into_inner()
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.lock.get_mut()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.tag.touch(Touch::Write);
+        loop {
+            if let Some(guard) = self.lock.try_lock() {
+                return guard;
+            }
+            if !seam::block(&|| !self.lock.is_locked()) {
+                return self.lock.lock();
+            }
+        }
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.tag.touch(Touch::Write);
+        self.lock.try_lock()
+    }
+}
+
+impl<T: ?Sized> Named for Mutex<T> {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+}
+
+/// Waits for a condition under a [`Mutex`].
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(parking_lot::Condvar);
+
+impl Condvar {
+    pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(&mut guard);
+        guard
+    }
+
+    /// Waits, but no longer than `patience`. The guard is one of this lock.
+    pub(crate) fn wait_for<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        _: &'a Mutex<T>,
+        patience: Duration,
+    ) -> MutexGuard<'a, T> {
+        self.0.wait_for(&mut guard, patience);
+        guard
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+}
