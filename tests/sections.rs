@@ -110,10 +110,7 @@ fn errors_and_defects_name_sections() {
     });
     let error = g.plan(pool()).map(drop).expect_err("it has a defect").to_string();
     assert!(error.contains("assembly/fill"), "{error}");
-    assert!(
-        error.contains("'assembly/matrix' twice") || error.contains("'assembly/matrix[0..1, 1..2]' twice"),
-        "{error}"
-    );
+    assert!(error.contains("'assembly/matrix' and 'assembly/matrix[0..1, 1..2]', which overlap"), "{error}");
 }
 
 #[test]

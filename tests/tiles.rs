@@ -311,14 +311,14 @@ fn defects_of_tiles() {
     let (tiles, columns) = (g.tiles(&matrix, 4, (2, 2)), g.tiles(&matrix, 4, (4, 1)));
     g.task((tiles.at(0, 0).write(), columns.at(0, 2).write(), tiles.at(1, 0).read()), |_| ()); // nothing in common
     g.task((tiles.at(0, 1).write(), columns.at(0, 2).read()), |_| ()).named("both");
-    assert_defect(g, "it accesses 'matrix[0..4, 2..3]' twice, and not only for reading");
+    assert_defect(g, "'matrix[0..4, 2..3]', which overlap, and not only for reading");
 
     let g = Graph::new();
     let matrix = g.data(vec![0; 16]).named("matrix");
     let tiles = g.tiles(&matrix, 4, (2, 2));
     g.task((tiles.at(0, 1).read(), matrix.read(), tiles.at(0, 1).read()), |_| ()); // all read
     g.task((tiles.at(0, 1).write(), matrix.read()), |_| ());
-    assert_defect(g, "twice, and not only for reading");
+    assert_defect(g, "which overlap, and not only for reading");
 }
 
 #[test]

@@ -145,7 +145,8 @@ pub(crate) fn take_about(target: usize, payload: u64) -> Option<u32> {
     })
 }
 
-/// Calls `work`, which only adds to what it touches.
+/// Calls `work`, which only adds to what it touches: in either order of two such calls all is the same afterwards, and so is who goes
+/// on how. If the last one does something on its own account, that must be a job.
 pub(crate) fn adding<R>(work: impl FnOnce() -> R) -> R {
     let outer = ADDS.replace(true);
     let result = work();

@@ -83,8 +83,8 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.tag.touch(Touch::Write);
         loop {
+            self.tag.touch(Touch::Write); // again behind each wait: others may have waited, too
             if let Some(guard) = self.lock.try_lock() {
                 return guard;
             }

@@ -81,6 +81,11 @@ impl FixedCountdown {
         adding(|| self.0.store(total, Ordering::Relaxed));
     }
 
+    /// One arrival, of which the last one only queues a job, which then [joins](Self::join) all of them.
+    pub(crate) fn arrive_for_job(&self) -> Arrival {
+        adding(|| self.arrive())
+    }
+
     /// What is done now comes behind all arrivals.
     pub(crate) fn join(&self) {
         join(&self.0);
@@ -95,7 +100,7 @@ impl FixedCountdown {
     /// One arrival.
     pub(crate) fn arrive(&self) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.
-        Arrival::last_if(adding(|| self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel))) == 1)
+        Arrival::last_if(self.0.fetch_sub(1, edge!("countdown.fixed", AcqRel)) == 1)
     }
 
     /// How many arrivals are missing, or were a moment ago: a hint.

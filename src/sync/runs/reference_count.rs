@@ -8,7 +8,7 @@
 
 use super::Arrival;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{adding, edge, unwatched};
+use crate::sync::edge;
 
 /// How many pieces are live; see the module.
 #[derive(Debug, Default)]
@@ -23,14 +23,14 @@ impl ReferenceCount {
     /// One more piece is live. The caller has one.
     pub(crate) fn share(&self) {
         // Relaxed: the caller's own piece keeps the count above zero. The new one is handed on by other means.
-        adding(|| self.0.fetch_add(1, Ordering::Relaxed));
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The caller's piece has ended.
     pub(crate) fn end(&self) -> Arrival {
         // Acquire: the last piece needs no RMW, because nobody else can share. AcqRel: each releases to the last one,
         // and the last one acquires.
-        let is_alone = unwatched(|| self.0.load(edge!("reference_count.alone", Acquire)) == 1);
-        Arrival::last_if(is_alone || adding(|| self.0.fetch_sub(1, edge!("reference_count.end", AcqRel))) == 1)
+        let is_alone = self.0.load(edge!("reference_count.alone", Acquire)) == 1;
+        Arrival::last_if(is_alone || self.0.fetch_sub(1, edge!("reference_count.end", AcqRel)) == 1)
     }
 }

@@ -262,7 +262,8 @@ impl<'env> Dag<'env> {
             let before = self.before[successor as usize];
             if before > 1 {
                 let missing = &self.missing[successor as usize];
-                if missing.arrive() == Arrival::Earlier {
+                let arrival = if successor < self.firing { missing.arrive_for_job() } else { missing.arrive() };
+                if arrival == Arrival::Earlier {
                     continue;
                 }
                 missing.restart(before);
