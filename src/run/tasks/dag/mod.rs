@@ -165,7 +165,7 @@ impl<'env> Dag<'env> {
         }
         self.blocks.iter_mut().for_each(Block::reset);
         self.round = self.round.wrapping_add(1);
-        self.times_all = std::mem::take(self.is_surprised.get_mut());
+        self.times_all = self.is_surprised.swap(false, Ordering::Relaxed);
         self.limit.store(u32::MAX, Ordering::Relaxed);
         self.left_out.store(false, Ordering::Relaxed);
     }
