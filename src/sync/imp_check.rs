@@ -1,10 +1,8 @@
 //! The real types, each access told to the explorer of schedules ([`super::footprint`]) while it explores.
 
-use std::time::Duration;
-
 pub(crate) use super::footprint::Tag;
 use super::footprint::{Named, Touch};
-pub(crate) use super::native::{Futex, Instant, LazyLock, MutexGuard, UnsafeCell, deque, thread};
+pub(crate) use super::native::{Condvar, Futex, Instant, LazyLock, MutexGuard, UnsafeCell, deque, thread};
 pub(crate) use super::native::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
 use super::seam;
 use super::watched::Kind;
@@ -103,31 +101,5 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Named for Mutex<T> {
     fn tag(&self) -> Tag {
         self.tag
-    }
-}
-
-/// Waits for a condition under a [`Mutex`].
-#[derive(Debug, Default)]
-pub(crate) struct Condvar(parking_lot::Condvar);
-
-impl Condvar {
-    pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(&mut guard);
-        guard
-    }
-
-    /// Waits, but no longer than `patience`. The guard is one of this lock.
-    pub(crate) fn wait_for<'a, T>(
-        &self,
-        mut guard: MutexGuard<'a, T>,
-        _: &'a Mutex<T>,
-        patience: Duration,
-    ) -> MutexGuard<'a, T> {
-        self.0.wait_for(&mut guard, patience);
-        guard
-    }
-
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
     }
 }

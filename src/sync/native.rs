@@ -1,5 +1,7 @@
 //! Those of the real types that nobody has to hear of.
 
+use std::time::Duration;
+
 pub(crate) mod deque {
     pub(crate) use crossbeam_deque::{Steal, Stealer, Worker};
 }
@@ -15,6 +17,32 @@ pub(crate) use super::waiting::futex::Futex;
 pub(crate) use parking_lot::MutexGuard;
 pub(crate) use std::sync::LazyLock;
 pub(crate) use std::time::Instant;
+
+/// Waits for a condition under a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(parking_lot::Condvar);
+
+impl Condvar {
+    pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(&mut guard);
+        guard
+    }
+
+    /// Waits, but no longer than `patience`. The guard is one of this lock.
+    pub(crate) fn wait_for<'a, T, L>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        _: &L,
+        patience: Duration,
+    ) -> MutexGuard<'a, T> {
+        self.0.wait_for(&mut guard, patience);
+        guard
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+}
 
 /// A cell whose content is reached by a raw pointer only, inside a closure, because loom wants it so.
 #[derive(Debug, Default)]

@@ -8,19 +8,23 @@
 //! | edge | writer | reader | makes visible | model |
 //! |---|---|---|---|---|
 //! | `control.look` | `seal`, `let_go`: lock | `with_run`: lock, while it looks | the end of the look: nobody looks at a run whose end is decided, or that was freed | `loom_control_looks_at_no_run_that_is_over`, `loom_cancel_stops_no_later_run` |
+//! | `control.wait` | `is_over_now`: lock | `will_set`: lock, from the look until the thread is among those that are told | that the run is over | `loom_control_sets_the_latch_of_who_waits` |
 //! | `control.poll` | `is_over_now`: lock | `poll`: lock, from the look until the task is among those that are told | that the run is over | `loom_control_tells_the_task` |
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, mem};
 
-use super::waiter::{Blocked, Waiter, wait_at};
+use super::waiter::{Blocked, Waiter};
 use crate::pool::Shared;
 use crate::pool::work::worker::Worker;
 use crate::report::Progress;
 use crate::run::Run;
 use crate::run::cancel::Cancel;
 use crate::sync::event_count::Only;
+use crate::sync::latch::Latch;
+use crate::sync::parker::Parker;
 use crate::sync::{Instant, Mutex, lock_edge};
 
 /// What is shared about a run that was started; see the module.
@@ -103,25 +107,40 @@ impl<R> Control<R> {
     /// if it blocked, all that could may come to wait for runs that nobody is left for.
     pub(crate) fn wait(&self, pool: &Shared, group: Only) {
         let Some(worker) = Worker::here(pool) else { return self.wait_outside() };
-        wait_at(worker, group, |waiter| {
-            let mut state = self.state.lock();
-            let goes_on = state.wall.is_none();
-            if goes_on {
-                state.threads.push(waiter);
-            }
-            goes_on
-        });
+        let latch = Latch::new();
+        #[expect(unsafe_code, reason = "a latch is set by pointer")]
+        // SAFETY: (1) this waits until it is set.
+        if unsafe { self.will_set(&latch, &worker.seat.parker) } {
+            worker.wait(&latch, group);
+        }
+    }
+
+    /// Whether the run goes on, so that this latch is set when it is over, and the thread with this parker woken.
+    ///
+    /// # Safety
+    /// (1) If so, the latch stays where it is until it is set.
+    #[expect(unsafe_code, reason = "a latch is set by pointer")]
+    pub(crate) unsafe fn will_set(&self, latch: &Latch, parker: &Arc<Parker>) -> bool {
+        // SAFETY: (1); if the run is over, nobody keeps the waiter.
+        self.will_wake(unsafe { Waiter::at_latch(latch, parker) })
+    }
+
+    /// Whether the run goes on, so that this waiter is woken when it is over.
+    fn will_wake(&self, waiter: Waiter) -> bool {
+        let state = self.state.lock();
+        let goes_on = state.wall.is_none();
+        let mut state = lock_edge!("control.wait", state, self.state);
+        if goes_on {
+            state.threads.push(waiter);
+        }
+        goes_on
     }
 
     /// Blocks until the run is over.
     pub(crate) fn wait_outside(&self) {
         let thread = Blocked::new();
-        {
-            let mut state = self.state.lock();
-            if state.wall.is_some() {
-                return;
-            }
-            state.threads.push(thread.waiter());
+        if !self.will_wake(thread.waiter()) {
+            return;
         }
         while !self.is_over() {
             thread.wait();

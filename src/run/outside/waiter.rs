@@ -7,7 +7,6 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::pool::work::worker::Worker;
-use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::unwind;
@@ -48,16 +47,6 @@ pub(crate) struct AtSeat {
 // SAFETY: a latch is `Sync`, and is alive until it is set.
 unsafe impl Send for AtSeat {}
 
-/// Calls `register` with who is to be woken once, and works at this seat for what `only` names until that has happened. `register` may
-/// say that there is nothing to wait for.
-pub(crate) fn wait_at(worker: &Worker<'_>, only: Only, register: impl FnOnce(Waiter) -> bool) {
-    let latch = Latch::new();
-    let at_seat = AtSeat { latch: NonNull::from(&latch), parker: Arc::clone(&worker.seat.parker) };
-    if register(Waiter::AtSeat(at_seat)) {
-        worker.wait(&latch, only);
-    }
-}
-
 /// Who waits.
 #[derive(Debug)]
 pub(crate) enum Waiter {
@@ -67,6 +56,15 @@ pub(crate) enum Waiter {
 }
 
 impl Waiter {
+    /// A thread that waits for a latch, and has this parker.
+    ///
+    /// # Safety
+    /// (1) The latch stays where it is until it is set, or until nobody has the waiter any more.
+    #[expect(unsafe_code, reason = "is woken by pointer")]
+    pub(crate) unsafe fn at_latch(latch: &Latch, parker: &Arc<Parker>) -> Self {
+        Self::AtSeat(AtSeat { latch: NonNull::from(latch), parker: Arc::clone(parker) })
+    }
+
     /// The task of `context`.
     pub(crate) fn task(context: &Context<'_>) -> Self {
         Self::Task(context.waker().clone())
@@ -83,7 +81,7 @@ impl Waiter {
             Self::Thread(parker) => parker.unpark(),
             Self::AtSeat(AtSeat { latch, parker }) => {
                 #[expect(unsafe_code, reason = "the waiter may free the latch the moment it is set")]
-                // SAFETY: (1) the thread waits in `wait_at` until it is set; (2) who is woken is used up.
+                // SAFETY: (1) of `at_latch`; (2) who is woken is used up.
                 unsafe {
                     Latch::set(latch.as_ptr(), &parker);
                 }

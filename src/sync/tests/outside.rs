@@ -7,6 +7,7 @@ use super::*;
 use crate::engine::heads::pulled::Supplier;
 use crate::engine::outside::input::{FromInbox, InputOptions, SendError, Sender, Undone, inbox};
 use crate::run::outside::control::Control;
+use crate::sync::latch::Latch;
 
 /// The task that a future wakes.
 struct Task(Parker);
@@ -124,6 +125,35 @@ fn loom_control_looks_at_no_run_that_is_over() {
         last_worker.join().expect("no panic");
         let looked = other.join().expect("no panic");
         assert_eq!((touched, run.get()), (1 + u32::from(looked), 0));
+    });
+}
+
+/// A run ends on one thread, while another one begins to wait for it at its seat: the latch of that is set, or it does not wait.
+#[test]
+fn loom_control_sets_the_latch_of_who_waits() {
+    check(&["control.wait"], || {
+        let run = Arc::new(Plain::new());
+        let control = Arc::new(Control::new(Arc::as_ptr(&run)));
+        let last_worker = {
+            let (run, control) = (run.clone(), control.clone());
+            thread::spawn(move || {
+                control.seal();
+                run.add();
+                control.is_over_now();
+            })
+        };
+        let (latch, parker) = (ManuallyDrop::new(Latch::new()), Arc::new(Parker::new()));
+        #[expect(unsafe_code, reason = "is woken by pointer")]
+        // SAFETY: (1) it is never dropped, and stays in this frame until it is set.
+        let waits = unsafe { control.will_set(&latch, &parker) };
+        if waits {
+            while !latch.is_set() {
+                parker.park();
+            }
+        }
+        control.let_go();
+        assert_eq!(run.change(std::mem::take), 1, "what was done before is seen");
+        last_worker.join().expect("no panic");
     });
 }
 
