@@ -1,9 +1,9 @@
 //! Every schedule of a graph, in a test: what depends on timing is found, told, and played again. With the feature `check`.
 //!
 //! **What this does not see:** what the memory model allows beyond one order of all steps, and what happens *inside* a call of user
-//! code but for its uses of [`Mutex`] and [`Atomic`]. And it does not explore yet, and says so by a panic: joins, scopes, loops, spawned
-//! closures and broadcasts of a [`Pool`](crate::Pool); runs that were [started](crate::Plan::start); inputs, outputs, live sources,
-//! futures and blocking calls; more than some 100 jobs, or 24 at once.
+//! code but for its uses of [`Mutex`] and [`Atomic`]. Time stands still: a [deadline](crate::Running::deadline) or a pause may end at any
+//! point, but who waits for a while waits until what it waits for comes. And it does not explore yet, and says so by a panic:
+//! [broadcasts](crate::Pool::broadcast), pools beside the one that it gives, more than some 100 jobs, or 24 at once.
 //!
 //! [`exhaustive`] gives a closure a pool, on which it builds and runs graphs. The engine is the real one, on one thread. Its jobs are
 //! the *processes*: any job that is queued may be next, on a worker of its own. What a pool makes of that, by its queues, thieves and
@@ -15,9 +15,14 @@
 //! calls at a time, in stream order, such as the closure of a `fold`, makes no orders of its own. Two batches of a stream are two
 //! calls: so small batches ([`batch_size(1)`](crate::Stream::batch_size)) show more, and cost more.
 //!
+//! The closure of the test is a process, too, and so is each closure that it gives to a [join](crate::Pool::join), a
+//! [scope](crate::Pool::scope), a loop or [`spawn`](crate::Pool::spawn). So what it does beside a run that it has
+//! [started](crate::Plan::start) is tried at every point of the run: it sends, receives, cancels.
+//!
 //! The search is the one of Abdulla, Aronis, Jonsson and Sagonas, "Optimal dynamic partial order reduction" (2014), with source sets
 //! and sleep sets. It takes as many schedules as there are orders of calls that can be told apart: 24 for four batches through a `map`
-//! into a `fold`, 42 for a wavefront of 3 by 3 tasks. So it is for small graphs, as one has them in a test.
+//! into a `fold`, 42 for a wavefront of 3 by 3 tasks. So it is for small graphs, as one has them in a test. For larger ones [`random`]
+//! takes schedules by chance.
 //!
 //! ```
 //! use millstream::{Graph, Pool, check};
@@ -50,5 +55,5 @@ pub(crate) use driven::{Body, Dice, Order, drive, is_virtual, makespan, once, un
 #[cfg(feature = "check")]
 pub use explore::{
     Atomic, Difference, Explore, Explored, Mutex, MutexGuard, Outcome, ParseScheduleError, Schedule, exhaustive,
-    explore, replay,
+    explore, random, replay,
 };

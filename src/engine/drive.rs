@@ -14,7 +14,7 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::frame::Frame;
 use crate::run::flow::leaves::{Cut, Numbers};
 use crate::run::flow::order::{Key, Ticket};
-use crate::sync::Instant;
+use crate::sync::{Instant, user_code};
 use crate::unwind;
 
 /// One piece, ready to be driven through the pipe.
@@ -62,12 +62,15 @@ pub(super) struct Firing<'a, P> {
     pub(super) cx: &'a Cx<'a>,
     pub(super) pipe: &'a P,
     pub(super) parcel: Parcel,
+    /// Whether closures of the user are called, by the pipe or by the tail.
+    pub(super) calls: bool,
 }
 
 impl<P: Pipe> Firing<'_, P> {
     #[inline(always)]
     fn drive_with<M: Meter>(&self, frame: &Frame<'_>, out: &mut impl FnMut(P::Out)) {
         let last = self.cx.stage.ops.len() - 1;
+        let _call = self.calls.then(user_code);
         self.pipe.drive::<M>(self.parcel, frame, &mut |item| {
             M::at(frame, last);
             guard(frame, last, || out(item));
@@ -117,7 +120,7 @@ impl<P: Pipe> FiringAll<'_, '_, P> {
         each: &mut impl FnMut(&mut A, P::Out),
     ) -> A {
         let parcel = Parcel { ticket: Ticket::at(number, 0), load: 0 };
-        let firing = Firing { cx: self.cx, pipe: self.pipe, parcel };
+        let firing = Firing { cx: self.cx, pipe: self.pipe, parcel, calls: true };
         let mut saved = unwind::Saved::new(state, kept);
         let state = saved.value();
         firing.drive_with::<M>(frame, &mut |item| each(state, item));

@@ -108,6 +108,7 @@ impl<T: Send> Head for Boundary<T> {
 
 impl<T: Send> Feed for Boundary<T> {
     type Item = T;
+    const CALLS: bool = false;
     #[inline(always)]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(T)) {
         let mut packet = self.open(parcel);
@@ -169,6 +170,7 @@ pub(crate) struct SendOn<T> {
 }
 
 impl<T: Send> Tail<T> for SendOn<T> {
+    const CALLS: bool = false;
     const KIND: TailKind = TailKind::Sends;
     type Own = Infallible;
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {

@@ -23,9 +23,11 @@ impl<P: Pipe, K: Tail<P::Out>> Fused<P, K> {
     /// Works on a piece, or drops it if it is no longer wanted.
     fn fire(&self, cx: &Cx<'_>, parcel: Parcel) {
         let ticket = parcel.ticket;
-        let firing = Firing { cx, pipe: &self.pipe, parcel };
+        let firing = Firing { cx, pipe: &self.pipe, parcel, calls: P::CALLS || K::CALLS };
         if cx.wants(&ticket) {
-            user_call(|| cx.says("", &ticket));
+            if firing.calls {
+                user_call(|| cx.says("", &ticket));
+            }
             self.tail.run(cx, ticket, firing);
         } else {
             firing.skip();

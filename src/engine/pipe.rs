@@ -42,6 +42,9 @@ use crate::run::flow::order::Ticket;
 pub trait Pipe: Send + Sync {
     /// The type of the items that come out.
     type Out;
+    /// Whether closures of the user are called in it.
+    #[doc(hidden)]
+    const CALLS: bool = true;
 
     /// The beginning of the chain, which has the items.
     #[doc(hidden)]
@@ -79,6 +82,8 @@ pub(crate) trait Head: Send + Sync {
 /// A head with the type of its items.
 pub(crate) trait Feed: Head {
     type Item;
+    /// Whether user code makes the items while they are driven.
+    const CALLS: bool = true;
     /// Gives every item of a piece to `out`. Implementations use a `for` loop: `for_each(out)` would call `out` through
     /// a function of the standard library that is not always inlined, and then the counts and sums of `out` would live
     /// in memory, not in registers. They are always inlined, as is [`Pipe::drive`]: otherwise the compiler optimises
@@ -107,6 +112,7 @@ impl<H: Head> Head for Arc<H> {
 
 impl<H: Feed> Feed for Arc<H> {
     type Item = H::Item;
+    const CALLS: bool = H::CALLS;
     #[inline(always)]
     fn each(&self, parcel: Parcel, out: &mut impl FnMut(H::Item)) {
         H::each(self, parcel, out);
@@ -221,6 +227,7 @@ impl<H> Root<H> {
 
 impl<H: Feed> Pipe for Root<H> {
     type Out = H::Item;
+    const CALLS: bool = H::CALLS;
 
     fn head(&self) -> &dyn Head {
         &self.head

@@ -333,6 +333,7 @@ fn at_end(cx: &Cx<'_>, ticket: &Ticket, index: Index, cause: Cause) -> Carried {
 
 impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
     const KIND: TailKind = TailKind::Serial;
+    const CALLS: bool = false; // one at a time, in stream order
     type Own = RawPacket;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {

@@ -18,6 +18,8 @@ use crate::unwind;
 /// Takes what comes out of a pipe.
 pub(crate) trait Tail<T>: Send + Sync {
     const KIND: TailKind;
+    /// Whether it calls closures of the user from many workers at once.
+    const CALLS: bool = true;
     /// What it queues for itself.
     type Own: OwnJob;
     /// Takes the items of one piece, which `drive` drives. It must retire the piece, or send it on and let it arrive.

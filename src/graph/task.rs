@@ -8,7 +8,7 @@ use super::Graph;
 use super::access::{Access, AccessAt, ForeignData};
 use crate::plan::Data;
 use crate::run::slot::{Gone, Slot, is_unit};
-use crate::run::tasks::record::Fire;
+use crate::run::tasks::record::{Fire, user_code};
 
 impl<'env> Graph<'env> {
     /// Adds data with a value, for tasks to read and write.
@@ -138,8 +138,11 @@ where
             // SAFETY: (1) the run before is over, and in this one everything that accesses the result comes after this.
             unsafe { self.result.0.clear() };
         }
-        // SAFETY: (1) passed on.
-        let result = (self.body)(unsafe { A::fetch(&self.slots) });
+        let result = {
+            let _call = user_code();
+            // SAFETY: (1) passed on.
+            (self.body)(unsafe { A::fetch(&self.slots) })
+        };
         // SAFETY: (1) as above; (2) it is the slot of this task's result. If that has something to drop, it was dropped above.
         unsafe { self.result.0.fill(result) };
     }

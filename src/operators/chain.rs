@@ -15,8 +15,8 @@ use crate::graph::Stream;
 use crate::run::flow::cx::Cx;
 use crate::run::flow::packet::Packet;
 use crate::run::flow::stage::Ended;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, adding, unwatched};
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Gives the items of this stream, then those of `next`. Stage boundary.
@@ -88,12 +88,12 @@ impl<T: Send> Shape for Chain<T> {
             return cx.retire(&ticket);
         }
         if self.side() == 1 {
-            let first = self.shared.ends.lock()[0];
+            let first = unwatched(|| self.shared.ends.lock()[0]); // it does not change any more
             packet.ticket.number += first.expect("the gate opens when the first input has ended");
         }
         if packet.ticket.last {
             // Relaxed: only the end of this input reads it, after all pieces have arrived.
-            self.shared.passed[self.side()].fetch_add(1, Ordering::Relaxed);
+            adding(|| self.shared.passed[self.side()].fetch_add(1, Ordering::Relaxed));
         }
         cx.count(0, packet.items.len());
         cx.send(0, packet, true);
@@ -105,7 +105,7 @@ impl<T: Send> Shape for Chain<T> {
     }
 
     fn end(&self, cx: &Cx<'_>) -> Ended {
-        let passed = self.shared.passed[self.side()].load(Ordering::Relaxed);
+        let passed = unwatched(|| self.shared.passed[self.side()].load(Ordering::Relaxed)); // all pieces have arrived
         let ends = {
             let mut ends = self.shared.ends.lock();
             ends[self.side()] = Some(passed);

@@ -38,7 +38,7 @@ use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, OwnJob, TailKind};
 use crate::run::slot::Slot;
 use crate::sync::sequencer::Sequencer;
-use crate::sync::{CachePadded, Instant, Mutex, UnsafeCell};
+use crate::sync::{CachePadded, Instant, Mutex, UnsafeCell, explores};
 use crate::unwind::{self, Draining, Kept};
 
 /// How many lanes there are. Each has some partitions of the table.
@@ -363,6 +363,9 @@ where
             return self.hand_out(cx, self.bundle(ticket, drive)); // the piece before has come in between
         }
         if let Some(piece) = self.turns.enter(ticket.turn(), self.bundle(ticket, drive)) {
+            if explores() {
+                return cx.push_own(LaneJob::HandOut(piece.into_raw())); // a turn is a job of its own
+            }
             self.hand_out(cx, piece);
         }
     }
@@ -373,7 +376,8 @@ where
             LaneJob::HandOut(piece) => {
                 #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
                 // SAFETY: (1) the packet comes out of this sequencer.
-                let piece = unsafe { piece.open() };
+                let piece: Box<Bundled<K, T>> = unsafe { piece.open() };
+                self.turns.join(piece.ticket.turn());
                 self.hand_out(cx, piece);
             }
         }

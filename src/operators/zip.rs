@@ -18,8 +18,8 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended};
-use crate::sync::Mutex;
 use crate::sync::sequencer::Sequencer;
+use crate::sync::{Mutex, explores, unwatched};
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Pairs the items of two streams, in order, until one of them ends. This stream is asked first. Stage boundary.
@@ -236,7 +236,7 @@ impl<T: Send, A: Send, B: Send> Zip<T, A, B> {
         queue: fn(&mut PairState<A, B>) -> &mut SideQueue<T>,
         other: &'static str,
     ) -> Self {
-        Self { shared, queue, sequencer: Sequencer::new(0), other, spare: Mutex::default() }
+        Self { shared, queue, sequencer: Sequencer::new(0), other, spare: unwatched(Mutex::default) }
     }
 
     /// Queues a piece whose turn it is, pairs all items that can be paired, and ends the turn.
@@ -276,6 +276,9 @@ impl<T: Send, A: Send, B: Send> Shape for Zip<T, A, B> {
 
     fn take(&self, cx: &Cx<'_>, edge: &Edge<T>, packet: Box<Packet<T>>) {
         if let Some(packet) = self.sequencer.enter(packet.ticket.turn(), packet) {
+            if explores() {
+                return cx.push_own(packet.into_raw()); // a turn is a job of its own
+            }
             self.pass(cx, edge, packet);
         }
     }
@@ -284,7 +287,8 @@ impl<T: Send, A: Send, B: Send> Shape for Zip<T, A, B> {
     fn own(&self, cx: &Cx<'_>, edge: &Edge<T>, packet: RawPacket) {
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
         // SAFETY: (1) the packet comes out of this sequencer, which holds packets of `T`.
-        let packet = unsafe { packet.open() };
+        let packet: Box<Packet<T>> = unsafe { packet.open() };
+        self.sequencer.join(packet.ticket.turn());
         self.pass(cx, edge, packet);
     }
 

@@ -40,6 +40,7 @@ use crate::run::flow::stage::{Capacity, Reads, StageCell, StageParts, TailKind};
 use crate::run::flow::turn::Bytes;
 use crate::run::names::Names;
 use crate::run::numbers::{Bits, Numbers};
+use crate::run::outside::library_call;
 use crate::run::slot::{Slot, Values};
 use crate::run::tasks::block::Block;
 use crate::run::tasks::dag::Dag;
@@ -122,9 +123,6 @@ impl<'env> Plan<'env> {
         let shared = &pool.shared;
         #[cfg(feature = "check")]
         if crate::pool::work::bag::is_open() {
-            if draft.meets_outside {
-                crate::pool::work::bag::refuse("graphs that meet threads outside");
-            }
             draft.grouping = Grouping::Off; // any task of a group may be its own job
         }
         let Checked { edges, homes, sources: bounds } = Checked::of(&draft, pool.topology(), shared.workers())?;
@@ -236,6 +234,7 @@ impl<'env> Plan<'env> {
     /// After any other error, results that were not made are absent. Data that a failed task held for writing is absent
     /// too, and must be [`set`](Self::set) again. Then the plan can run again.
     pub fn run(&mut self) -> Result<(), RunError> {
+        let _call = library_call();
         if let Some(op) = self.served {
             let name = self.names().get(op);
             let message = "call start() or run_while() in place of run(), and serve it from this or another thread";

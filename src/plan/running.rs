@@ -13,6 +13,7 @@ use crate::report::Progress;
 use crate::run::cancel::Cancel;
 use crate::run::outside::clock;
 use crate::run::outside::control::Control;
+use crate::run::outside::{library_call, user_goes_on};
 
 /// A run that was [started](Plan::start), and goes on while the program does something else.
 ///
@@ -38,6 +39,7 @@ impl RunControl {
     ///
     /// It does not wait. Closures that are under way are not interrupted.
     pub fn cancel(&self) {
+        let _call = library_call();
         self.0.cancel(Cancel::Asked);
     }
 
@@ -50,18 +52,21 @@ impl RunControl {
     /// # Panics
     /// If the system refuses that thread.
     pub fn deadline(&self, after: Duration) {
+        let _call = library_call();
         clock::set(&self.0, after).expect("a thread for deadlines can be made");
     }
 
     /// How far the run has come. Empty if it is over.
     #[must_use]
     pub fn progress(&self) -> Progress {
+        let _call = library_call();
         self.0.progress()
     }
 
     /// Whether the run is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
+        let _call = library_call();
         self.0.is_over()
     }
 }
@@ -127,11 +132,13 @@ impl Running {
     /// Waits until the run is over, but no longer than `patience`. Whether it is over.
     #[must_use]
     pub fn wait_timeout(&self, patience: Duration) -> bool {
+        let _call = library_call();
         self.control().is_none_or(|RunControl(control)| control.wait_for(patience))
     }
 
     /// Waits for the end of the run, and ends it.
     fn end(&mut self) -> Result<(), RunError> {
+        let _call = library_call();
         match &mut self.begun {
             Ok(RunControl(control)) => {
                 let plan = self.plan.as_mut().expect("not given back");
@@ -190,6 +197,7 @@ impl Plan<'static> {
     /// ```
     pub fn start(mut self) -> Running {
         let begun = self.begin().map_err(Some);
+        user_goes_on();
         Running { plan: Some(self), begun }
     }
 }
@@ -221,7 +229,9 @@ impl Plan<'_> {
     /// ```
     pub fn run_while<R>(&mut self, work: impl FnOnce(&RunControl) -> R) -> Result<R, RunError> {
         let run = self.begin()?;
+        user_goes_on();
         let result = catch_unwind(AssertUnwindSafe(|| work(&run)));
+        let _call = library_call();
         if result.is_err() {
             run.cancel();
         }
@@ -235,6 +245,7 @@ impl Plan<'_> {
 
     /// Starts a run.
     fn begin(&mut self) -> Result<RunControl, RunError> {
+        let _call = library_call();
         let begun = self.make_ready().and_then(|()| self.run.start());
         begun.map(RunControl).inspect_err(|_| self.run.get().close())
     }

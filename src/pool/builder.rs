@@ -15,7 +15,7 @@ use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::error::{Error, PoolError};
 use crate::sync::event_count::MAX_THREADS;
-use crate::sync::{asymmetric, thread};
+use crate::sync::{asymmetric, refuse, thread};
 use crate::topology::{CpuSet, Topology, Usable, bind};
 use crate::unwind;
 
@@ -265,6 +265,7 @@ impl PoolBuilder {
     /// * the [start hook](Self::on_thread_start) of a worker panics;
     /// * the pool is [strict](Self::strict), and a worker of this machine cannot be bound to its CPUs.
     pub fn build(self) -> Result<Pool, Error> {
+        refuse("a pool beside the one it gives");
         if self.name.contains('\0') {
             return Err(PoolError::name(&self.name).into());
         }

@@ -10,7 +10,7 @@ use super::work::job::{Awaited, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::Mutex;
-use crate::sync::refuse;
+use crate::sync::{user_call, user_code, user_goes_on};
 use crate::unwind;
 
 /// A scope in which closures that borrow may be spawned; see [`Pool::scope`].
@@ -51,7 +51,6 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope, '_>) -> R + Send) -> R {
-        refuse("scopes");
         self.shared.on_worker(|worker| {
             let scope = Scope {
                 jobs: Awaited::new(worker, 1),
@@ -95,6 +94,7 @@ impl<'scope> Scope<'scope, '_> {
             self.jobs.take(); // the scope's body or a spawned closure is running, so a token is out
             self.shared.inject(job);
         }
+        user_goes_on();
     }
 }
 
@@ -110,7 +110,12 @@ fn run_spawned<'scope, F: FnOnce(&Scope<'scope, '_>) + Send + 'scope>(
         // SAFETY: this job's token keeps the scope alive.
         let scope = unsafe { spawned.scope.as_ref() };
         let work = spawned.work;
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(scope))) {
+        user_call(|| "a closure of a scope".to_owned());
+        let call = || {
+            let _call = user_code();
+            work(scope);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
             let mut first = scope.panic.lock();
             if first.is_none() {
                 *first = Some(panic);

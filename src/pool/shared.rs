@@ -16,10 +16,10 @@ use super::work::patience::Idle;
 use super::work::raid::{self, Raids};
 use super::work::seat::Seat;
 use super::work::victims::Victims;
-use super::work::worker::{self, Worker};
+use super::work::worker::{self, Worker, put_into_bag};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::{EventCount, Only, Prefer};
-use crate::sync::{fork, refuse};
+use crate::sync::{explores, fork};
 use crate::topology::bind;
 
 /// What a pool's threads share.
@@ -135,9 +135,9 @@ impl Shared {
 
     /// Gives a job whose token is taken to the workers of a node first.
     pub(crate) fn inject_at(&self, node: usize, job: Job) {
-        refuse(
-            "what comes from outside: spawned closures, started runs, inputs, live sources, futures, blocking calls",
-        );
+        if explores() {
+            return put_into_bag(job);
+        }
         let id = job.id();
         let is_given_back = job.group().is_none();
         self.injectors[node].push([job]);
@@ -151,6 +151,9 @@ impl Shared {
     /// Gives a job whose token is taken to the workers of its home node. It wakes one of them, even if threads
     /// elsewhere look for work already.
     pub(super) fn send_home(&self, node: usize, job: Job) {
+        if explores() {
+            return put_into_bag(job);
+        }
         let id = job.id();
         self.injectors[node].push([job]);
         self.notify(self.layout.first_domain(node), Some(id), usize::MAX);

@@ -20,6 +20,7 @@ use super::work::job::{Group, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::quiescence::{Left, Quiescence};
+use crate::sync::{user_call, user_code, user_goes_on};
 use crate::unwind;
 
 /// Gets the payload when a spawned closure panics.
@@ -70,6 +71,7 @@ impl Shared {
             self.detached.tokens.take(1);
             self.inject(job);
         }
+        user_goes_on();
     }
 }
 
@@ -78,7 +80,12 @@ unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, worker: &Worker<'_>)
     worker.publish_all(); // a thread that waits for one of these jobs must not wait for this closure
     // SAFETY: the target is the first field of a leaked `Detached`, and each job is run once.
     let detached = unsafe { Box::from_raw(target.cast::<Detached<F>>().as_ptr()) };
-    let Err(panic) = catch_unwind(AssertUnwindSafe(detached.work)) else { return };
+    user_call(|| "a spawned closure".to_owned());
+    let call = || {
+        let _call = user_code();
+        (detached.work)();
+    };
+    let Err(panic) = catch_unwind(AssertUnwindSafe(call)) else { return };
     match &worker.shared.panic_handler {
         Some(PanicHandler(handle)) => {
             if let Err(again) = catch_unwind(AssertUnwindSafe(|| handle(panic))) {

@@ -60,7 +60,7 @@ use crate::sync::latch::Latch;
 use crate::sync::notice::Notice;
 use crate::sync::parker::Parker;
 use crate::sync::quiescence::{Left, Quiescence};
-use crate::sync::{Arrival, Instant, Mutex, adding, unwatched};
+use crate::sync::{Arrival, Instant, Mutex, adding, explores, unwatched};
 use cancel::{Cancel, Carried, Site};
 use flow::cx::Cx;
 use flow::islands::Islands;
@@ -498,6 +498,9 @@ impl Run<'static> {
     unsafe fn quiescent(group: NonNull<Group>, left: Left, worker: &Worker<'_>) {
         let run: NonNull<Self> = group.cast();
         if left == Left::Outside {
+            if explores() {
+                return; // as many jobs as there can be there hold no source back
+            }
             return Self::look_around(run, worker);
         }
         // SAFETY: the group is the first field of a run, and the run is alive until somebody is told that it is over.

@@ -24,6 +24,9 @@ pub(crate) enum Touch {
     Read,
     /// It goes with others that only add: what each leaves is the same in either order, and none looks at it.
     Add,
+    /// It takes all that is there, of which nothing tells one from another, and there was so much. It makes no difference whether more
+    /// comes before or behind it, unless it would then find nothing.
+    Take(u32),
     /// It looks at what all have added that come before: they cannot come behind it.
     Join,
     Write,
@@ -35,6 +38,8 @@ thread_local! {
     /// Whether what it touches only adds.
     static ADDS: Cell<bool> = const { Cell::new(false) };
     static IS_PURE: Cell<bool> = const { Cell::new(false) };
+    /// Whether the process is in user code: then each step of it is a step of the call.
+    static IS_IN_CALL: Cell<bool> = const { Cell::new(false) };
     static IS_TOLD: Cell<bool> = const { Cell::new(false) };
     static WATCHER: RefCell<Watcher> = RefCell::default();
 }
@@ -42,10 +47,12 @@ thread_local! {
 #[derive(Default)]
 struct Watcher {
     process: u32,
-    /// What the next job that is queued is about.
-    about: Option<Tag>,
+    /// What the next job that each process queues is about.
+    about: Vec<Option<Tag>>,
     /// How many things each process has made.
     made: Vec<u32>,
+    /// Which processes are in user code.
+    in_call: Vec<bool>,
     /// The names so far, in all schedules.
     names: HashMap<Name, u32>,
     /// The targets of jobs that have names, by address.
@@ -66,6 +73,13 @@ enum Name {
 }
 
 impl Watcher {
+    fn next_about(&mut self) -> &mut Option<Tag> {
+        let process = self.process as usize;
+        let known = self.about.len().max(process + 1);
+        self.about.resize(known, None);
+        &mut self.about[process]
+    }
+
     fn name(&mut self, name: Name) -> Tag {
         let next = u32::try_from(self.names.len()).expect("few") + 2; // behind `Tag::USER`
         Tag(*self.names.entry(name).or_insert(next))
@@ -96,18 +110,30 @@ impl Tag {
     /// The step under way ends, and the next one begins with a touch of this.
     #[inline]
     pub(crate) fn touch(self, touch: Touch) {
+        self.touch_as(|| touch);
+    }
+
+    /// The same. How it is touched is seen as soon as the step has begun.
+    #[inline]
+    pub(crate) fn touch_as(self, touch: impl FnOnce() -> Touch) {
         if self != Self::NONE && IS_WATCHED.get() {
             self.touch_watched(touch);
         }
     }
 
     #[cold]
-    fn touch_watched(self, touch: Touch) {
+    fn touch_watched(self, touch: impl FnOnce() -> Touch) {
         let adds = ADDS.replace(false); // others come in between
         seam::point(Point::Touch);
         ADDS.set(adds);
-        let touch = if adds { Touch::Add } else { touch };
-        WATCHER.with_borrow_mut(|watcher| watcher.touched.push((self.0, touch)));
+        let touch = if adds { Touch::Add } else { unwatched(touch) };
+        let is_call = self != Self::USER && IS_IN_CALL.get() && !IS_PURE.get();
+        WATCHER.with_borrow_mut(|watcher| {
+            watcher.touched.push((self.0, touch));
+            if is_call {
+                watcher.touched.push((Self::USER.0, Touch::Write));
+            }
+        });
     }
 
     /// The name of a part of this thing.
@@ -122,7 +148,7 @@ impl Tag {
 /// The next job that is queued is about this thing: so it is known in all schedules, whoever queues it.
 pub(crate) fn say_about(tag: Tag) {
     if tag != Tag::NONE {
-        WATCHER.with_borrow_mut(|watcher| watcher.about = Some(tag));
+        WATCHER.with_borrow_mut(|watcher| *watcher.next_about() = Some(tag));
     }
 }
 
@@ -141,7 +167,7 @@ pub(crate) fn take_about(target: usize, payload: u64) -> Option<u32> {
             let (_, tag) = *watcher.targets.iter().rev().find(|(known, _)| *known == target)?;
             Some(watcher.name(Name::Part { of: tag.0, part: payload }))
         };
-        watcher.about.take().or_else(|| by_target(watcher)).map(|tag| tag.0)
+        watcher.next_about().take().or_else(|| by_target(watcher)).map(|tag| tag.0)
     })
 }
 
@@ -174,6 +200,22 @@ pub(crate) fn read_part(thing: &impl Named, part: u64) {
     thing.tag().part(part).touch(Touch::Read);
 }
 
+/// Calls `work`, which is one step: it touches this thing, and nothing else that matters to others.
+pub(crate) fn at_once<R>(thing: &impl Named, work: impl FnOnce() -> R) -> R {
+    thing.tag().touch(Touch::Write);
+    unwatched(work)
+}
+
+/// What is done now only adds to a thing: see [`adding`].
+pub(crate) fn add_to(thing: &impl Named) {
+    thing.tag().touch(Touch::Add);
+}
+
+/// All that is at a thing is about to be taken: so much, of which nothing tells one from another.
+pub(crate) fn take_from(thing: &impl Named, amount: impl FnOnce() -> u32) {
+    thing.tag().touch_as(|| Touch::Take(amount()));
+}
+
 /// The step that begins now comes behind all that have added to this part of a thing.
 pub(crate) fn join_part(thing: &impl Named, part: u64) {
     thing.tag().part(part).touch(Touch::Join);
@@ -197,6 +239,44 @@ pub(crate) fn user_call(what: impl FnOnce() -> String) {
             Tag::USER.touch(Touch::Write);
         }
         tell(what);
+    }
+}
+
+/// This process is in user code until the result is dropped: what it does between two touches is a part of a call.
+pub(crate) fn user_code() -> InCall {
+    InCall(IS_IN_CALL.replace(IS_WATCHED.get()))
+}
+
+/// See [`user_code`].
+pub(crate) struct InCall(bool);
+
+impl Drop for InCall {
+    fn drop(&mut self) {
+        IS_IN_CALL.set(self.0);
+    }
+}
+
+/// User code calls the library: until the result is dropped this process is not in user code. Then that goes on, in the step under way.
+pub(crate) fn library_call() -> LibraryCall {
+    LibraryCall(IS_IN_CALL.replace(false))
+}
+
+/// See [`library_call`].
+pub(crate) struct LibraryCall(bool);
+
+impl Drop for LibraryCall {
+    fn drop(&mut self) {
+        IS_IN_CALL.set(self.0);
+        if self.0 && IS_WATCHED.get() && !IS_PURE.get() {
+            WATCHER.with_borrow_mut(|watcher| watcher.touched.push((Tag::USER.0, Touch::Write)));
+        }
+    }
+}
+
+/// User code has just queued what may be called before it goes on.
+pub(crate) fn user_goes_on() {
+    if IS_WATCHED.get() && !IS_PURE.get() {
+        Tag::USER.touch(Touch::Write);
     }
 }
 
@@ -247,16 +327,28 @@ fn watch_if<R>(is_watched: bool, work: impl FnOnce() -> R) -> R {
 
 /// Lets `step` do a step of a process, and returns what it has touched.
 pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl FnOnce()) {
-    WATCHER.with_borrow_mut(|watcher| watcher.process = process);
+    let at = process as usize;
+    WATCHER.with_borrow_mut(|watcher| {
+        watcher.process = process;
+        let known = watcher.in_call.len().max(at + 1);
+        watcher.in_call.resize(known, false);
+        IS_IN_CALL.set(watcher.in_call[at]);
+    });
     watch_if(true, step);
-    WATCHER.with_borrow_mut(|watcher| std::mem::swap(&mut watcher.touched, touched));
-    WATCHER.with_borrow_mut(|watcher| watcher.touched.clear());
+    let is_in_call = IS_IN_CALL.replace(false);
+    WATCHER.with_borrow_mut(|watcher| {
+        watcher.in_call[at] = is_in_call;
+        std::mem::swap(&mut watcher.touched, touched);
+        watcher.touched.clear();
+    });
 }
 
 /// A schedule begins: no process has made anything.
 pub(crate) fn begin() {
     WATCHER.with_borrow_mut(|watcher| {
         watcher.made.clear();
+        watcher.in_call.clear();
+        watcher.about.clear();
         watcher.targets.clear();
     });
 }

@@ -1,8 +1,11 @@
 //! The real types, each access told to the explorer of schedules ([`super::footprint`]) while it explores.
 
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
 pub(crate) use super::footprint::Tag;
 use super::footprint::{Named, Touch};
-pub(crate) use super::native::{Condvar, Futex, Instant, LazyLock, MutexGuard, UnsafeCell, deque, thread};
+pub(crate) use super::native::{Condvar, Futex, LazyLock, MutexGuard, UnsafeCell, deque, thread};
 pub(crate) use super::native::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
 use super::seam;
 use super::watched::Kind;
@@ -52,6 +55,50 @@ impl Named for atomic::AtomicU64 {
 #[inline]
 pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
     word.load(atomic::Ordering::Relaxed)
+}
+
+/// The time; where schedules are explored it stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Instant(std::time::Instant);
+
+impl Instant {
+    pub(crate) fn now() -> Self {
+        static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+        Self(if seam::is_timeless() { *START } else { std::time::Instant::now() })
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        Self::now() - *self
+    }
+
+    pub(crate) fn checked_add(self, more: Duration) -> Option<Self> {
+        self.0.checked_add(more).map(Self)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn checked_sub(self, less: Duration) -> Option<Self> {
+        self.0.checked_sub(less).map(Self)
+    }
+
+    pub(crate) fn saturating_duration_since(self, other: Self) -> Duration {
+        self.0.saturating_duration_since(other.0)
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, other: Self) -> Duration {
+        self.0 - other.0
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, more: Duration) -> Self {
+        Self(self.0 + more)
+    }
 }
 
 /// A lock of `parking_lot`. A process waits for it as for anything else.

@@ -10,6 +10,8 @@ pub(crate) fn owned(word: &atomic::AtomicUsize) -> usize {
     word.load(atomic::Ordering::Relaxed)
 }
 
-pub(crate) use super::native::{Condvar, Futex, Instant, LazyLock, MutexGuard, UnsafeCell, deque, thread};
+pub(crate) use std::time::Instant;
+
+pub(crate) use super::native::{Condvar, Futex, LazyLock, MutexGuard, UnsafeCell, deque, thread};
 pub(crate) use super::native::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
 pub(crate) use parking_lot::Mutex;

@@ -107,8 +107,8 @@ pub(crate) use waiting::{event_count, latch, notice, parker};
 
 #[cfg(feature = "check")]
 pub(crate) use footprint::{
-    adding, explores, join, join_part, name_target, read_part, refuse, say_about_part, tell, unwatched, user_call,
-    write_part,
+    add_to, adding, at_once, explores, join, join_part, library_call, name_target, read_part, refuse, say_about_part,
+    take_from, tell, unwatched, user_call, user_code, user_goes_on, write_part,
 };
 
 /// Calls `work`, which touches nothing that matters in an explored run.
@@ -141,6 +141,23 @@ pub(crate) fn write_part<T>(_: &T, _: u64) {}
 #[inline]
 pub(crate) fn read_part<T>(_: &T, _: u64) {}
 
+/// Calls `work`, which touches this thing.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn at_once<T, R>(_: &T, work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// What is done now only adds to a thing.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn add_to<T>(_: &T) {}
+
+/// All that is at a thing is about to be taken.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn take_from<T>(_: &T, _: impl FnOnce() -> u32) {}
+
 /// What is done now comes behind all that was added to this part of a thing.
 #[cfg(not(feature = "check"))]
 #[inline]
@@ -164,6 +181,29 @@ pub(crate) fn name_target<T>(_: *const T) {}
 #[cfg(not(feature = "check"))]
 #[inline]
 pub(crate) fn user_call(_: impl FnOnce() -> String) {}
+
+/// This thread is in user code until the result is dropped.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn user_code() -> InCall {
+    InCall
+}
+
+/// See [`user_code`].
+#[cfg(not(feature = "check"))]
+pub(crate) struct InCall;
+
+/// User code calls the library, until the result is dropped.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn library_call() -> InCall {
+    InCall
+}
+
+/// User code has just queued what may be called before it goes on.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn user_goes_on() {}
 
 /// Something happens in an explored run.
 #[cfg(not(feature = "check"))]

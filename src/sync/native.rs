@@ -16,7 +16,6 @@ pub(crate) mod thread {
 pub(crate) use super::waiting::futex::Futex;
 pub(crate) use parking_lot::MutexGuard;
 pub(crate) use std::sync::LazyLock;
-pub(crate) use std::time::Instant;
 
 /// Waits for a condition under a lock.
 #[derive(Debug, Default)]

@@ -212,6 +212,7 @@ impl Stage {
             #[expect(unsafe_code, reason = "the pool stays where it is while the actors run")]
             // SAFETY: `self` is borrowed for the whole call, and nothing here touches its pool otherwise.
             let pool = unsafe { pool.as_ref() };
+            let _call = footprint::user_code();
             returned.set(Some(catch_unwind(AssertUnwindSafe(|| body(pool)))));
         });
         let mut lives = vec![Life { is_over: false, ..Life::NONE }];

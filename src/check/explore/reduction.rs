@@ -50,8 +50,12 @@ impl Set {
 
 /// Whether two steps may come to something else in the other order.
 fn conflict(one: &Footprint, other: &Footprint) -> bool {
-    use Touch::{Add, Read};
-    let goes = |touches: (Touch, Touch)| matches!(touches, (Read, Read) | (Add, Add));
+    use Touch::{Add, Read, Take};
+    let goes = |touches: (Touch, Touch)| match touches {
+        (Read, Read) | (Add, Add) => true,
+        (Take(there), Add) | (Add, Take(there)) => there > 0,
+        _ => false,
+    };
     one.iter().any(|(thing, touch)| other.iter().any(|(same, second)| thing == same && !goes((*touch, *second))))
 }
 
@@ -164,6 +168,8 @@ impl Reduction {
             let adds = |other: &&Step| other.touched.contains(&(*thing, Touch::Add));
             before.iter().filter(adds).for_each(|other| join(&mut clock, &other.clock));
         }
+        let touched: Footprint = touched.iter().map(|touch| as_taken(*touch, &clock, before)).collect();
+        let touched = &touched;
         let mut races = Vec::new();
         for (number, other) in before.iter().enumerate().rev() {
             let is_apart = other.chosen != process && at(&clock, other.chosen) <= index(number);
@@ -207,6 +213,15 @@ impl Reduction {
         }
         false
     }
+}
+
+/// What a step touches for those before it. If all that it takes may come behind it, it comes behind each of those that bring it.
+fn as_taken((thing, touch): (u32, Touch), clock: &Clock, before: &[Step]) -> (u32, Touch) {
+    let Touch::Take(there) = touch else { return (thing, touch) };
+    let is_apart = |number: usize, other: &Step| at(clock, other.chosen) <= index(number);
+    let adds = |other: &Step| other.touched.contains(&(thing, Touch::Add));
+    let others = before.iter().enumerate().filter(|(number, other)| is_apart(*number, other) && adds(other)).count();
+    (thing, if others >= there as usize { Touch::Write } else { touch })
 }
 
 fn processes(asleep: &[(Process, Footprint)]) -> Set {

@@ -350,6 +350,7 @@ impl<S: Supplier> Head for Pulled<S> {
 
 impl<S: Supplier> Feed for Pulled<S> {
     type Item = S::Item;
+    const CALLS: bool = false; // the source's turn has made them
     fn weigh(&self, weigh: Weigh<S::Item>) -> bool {
         self.with_state(|state| state.weigh = Some(weigh));
         true

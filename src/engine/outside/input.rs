@@ -21,7 +21,7 @@ use crate::run::cancel::BoxedError;
 use crate::run::flow::supply::Then;
 use crate::run::outside::waiter::{Blocked, Waiter};
 use crate::run::outside::wake::{Hears, Wake};
-use crate::sync::{Instant, Mutex, lock_edge};
+use crate::sync::{Instant, Mutex, library_call, lock_edge};
 use crate::unwind;
 
 /// How many items wait in an input before a sender must wait.
@@ -234,6 +234,7 @@ impl<T> Inbox<T> {
     /// Puts an item into the box. If there is no room, and there is a place among those that wait, `waiter` is woken when
     /// there is room.
     pub(super) fn post(&self, item: T, mark: Option<&Arc<Mark>>, mut wait: Option<(&Waits<T>, Waiter)>) -> Posted<T> {
+        let _call = library_call();
         let state = self.state.lock();
         match state.phase {
             Phase::NotStarted => return Posted::Refused(SendError::NotStarted(item)),
@@ -484,6 +485,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        let _call = library_call();
         let mut state = self.0.state.lock();
         state.senders -= 1;
         let wake = if state.senders == 0 { state.wake.clone() } else { None };

@@ -109,6 +109,7 @@ impl<T> Outlet<T> {
 
 impl<T: Send> Tail<T> for Outlet<T> {
     const KIND: TailKind = TailKind::Serial;
+    const CALLS: bool = false;
     type Own = LineJob;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::run::flow::order::Origin;
 use crate::run::outside::errand::Errand;
 use crate::run::outside::waiter::{Blocked, Waiter};
-use crate::sync::{Instant, Mutex};
+use crate::sync::{Instant, Mutex, library_call};
 use crate::unwind;
 
 /// What the sink and the receiver share; see [`super::outlet`].
@@ -189,6 +189,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// That there is none now, or none any more.
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
+        let _call = library_call();
         self.find(|_| None)
     }
 
@@ -197,6 +198,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// That none has come until then, or none comes any more.
     pub fn recv_timeout(&mut self, patience: Duration) -> Result<T, RecvError> {
+        let _call = library_call();
         let until = Instant::now().checked_add(patience);
         loop {
             match self.find(|thread| Some(thread.waiter())) {
@@ -258,6 +260,7 @@ impl<T> Iterator for Receiver<T> {
 
     /// Waits for the next item. `None`: the stream has ended.
     fn next(&mut self) -> Option<T> {
+        let _call = library_call();
         loop {
             match self.find(|thread| Some(thread.waiter())) {
                 Ok(item) => return Some(item),

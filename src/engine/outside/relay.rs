@@ -230,6 +230,7 @@ impl<T> Inbox<T> {
 
 impl<T: Send> Tail<T> for Relay<T> {
     const KIND: TailKind = TailKind::Serial;
+    const CALLS: bool = false;
     type Own = LineJob;
 
     fn run(&self, cx: &Cx<'_>, ticket: Ticket, drive: impl Drive<T>) {

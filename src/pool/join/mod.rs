@@ -6,6 +6,7 @@
 //! | descendants of a pending join, for the thread that waits for it | [`leapfrog`] |
 //! | the guess that a join is short | [`grain`] |
 //! | what keeps that guess from hiding work | [`shield`] |
+//! | joins where every order is tried (feature `check`) | `apart` |
 //!
 //! # Protocol
 //! The second closure waits on the stack of the join: it is *pending*.
@@ -27,6 +28,8 @@
 //! A thief that takes a pending join over costs itself and the victim about a microsecond. [`grain`] guesses which
 //! joins are too short for that, and [`shield`] keeps a wrong guess from hiding work for long.
 
+#[cfg(feature = "check")]
+mod apart;
 pub(super) mod grain;
 pub(super) mod leapfrog;
 pub(super) mod pending;
@@ -44,7 +47,6 @@ use crate::pool::work::job::{Job, Target, pointer};
 use crate::pool::work::worker::{self, Worker};
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
-use crate::sync::refuse;
 use crate::sync::stack;
 use crate::unwind::{self, Kept};
 pub(in crate::pool) use grain::Grain;
@@ -272,7 +274,10 @@ impl Worker<'_> {
         RA: Send,
         RB: Send,
     {
-        refuse("joins");
+        #[cfg(feature = "check")]
+        if self.explores() {
+            return self.join_apart(first, second);
+        }
         let pending = PendingJoin::new(second);
         let (place, is_shielded) = self.begin_join(pending.job(), spot);
         let shielded = Shielded { worker: self, is_shielded };

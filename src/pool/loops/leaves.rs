@@ -18,7 +18,7 @@ use super::span::{Of, Span, pack, unpack};
 use crate::pool::work::job::{Awaited, Job, Target};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::{CachePadded, Mutex};
+use crate::sync::{CachePadded, Mutex, explores, user_call};
 use crate::unwind;
 
 /// A loop of many items has at least this many leaves: 16 for each of 64 workers, four for each of 256.
@@ -101,7 +101,13 @@ impl<B: Body> Loop<'_, B> {
 
     /// Goes through these leaves, except those that others take or that are left for later. Returns how many leaves are
     /// done with: their tokens are left here.
-    fn work(&self, worker: &Worker<'_>, leaves: Range<u32>) -> u32 {
+    fn work(&self, worker: &Worker<'_>, mut leaves: Range<u32>) -> u32 {
+        if explores() && leaves.end - leaves.start > 1 {
+            let rest = leaves.start + 1..leaves.end; // a leaf is a job of its own where any order is tried
+            worker.push_counted(Job { target: NonNull::from(self).cast(), payload: pack(&rest) });
+            leaves.end = rest.start;
+        }
+        user_call(|| format!("leaf {} of a loop", leaves.start));
         let of = Of { jobs: NonNull::from(self).cast(), pace: &self.pace };
         let (span, mut run) = (Span::new(worker, of, &leaves), B::Run::default());
         span.enter(worker);

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 
 use crate::pool::Pool;
-use crate::sync::refuse;
+use crate::sync::{user_call, user_code};
 use crate::unwind::{self, Kept};
 use indexed::{Indexed, places};
 use leaves::{Body, Leaves};
@@ -189,13 +189,21 @@ impl Pool {
         if items == 0 {
             return None;
         }
+        let leaf = |numbers| {
+            let _call = user_code();
+            leaf(numbers)
+        };
+        let combine = |left, right| {
+            user_call(|| "a call of `combine`".to_owned());
+            let _call = user_code();
+            combine(left, right)
+        };
         let mut tree = Tree::new(Leaves::new(items), leaf, combine);
         self.run_leaves(Leaves::new(items), &tree).unwrap_or_else(|panic| resume_unwind(panic));
         Some(tree.whole())
     }
 
     fn run_leaves(&self, leaves: Leaves, body: &impl Body) -> Result<(), Box<dyn Any + Send>> {
-        refuse("loops of a pool");
         if leaves.count == 0 {
             return Ok(());
         }
@@ -210,6 +218,7 @@ impl<L: Fn(Range<u64>) + Sync> Body for Each<L> {
     type Run = ();
     #[inline]
     fn leaf(&self, _: &mut (), _: u32, items: Range<u64>) {
+        let _call = user_code();
         (self.0)(items);
     }
     #[inline]

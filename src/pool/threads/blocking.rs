@@ -23,7 +23,7 @@ use crate::pool::{MOST_GUESTS, Pool, Shared};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::event_count::MAX_THREADS;
 use crate::sync::thread::JoinHandle;
-use crate::sync::{Instant, Mutex, refuse};
+use crate::sync::{Instant, Mutex, explores};
 
 /// Makes the compensating thread with this number. Gives its thread, unless it is a virtual one.
 type Make = Box<dyn Fn(usize) -> io::Result<Option<JoinHandle<()>>> + Send>;
@@ -344,10 +344,9 @@ impl Pool {
     /// # Ok::<(), millstream::Error>(())
     /// ```
     pub fn block_in_place<R>(&self, work: impl FnOnce() -> R) -> R {
-        refuse("closures that block in place");
         match Worker::here(&self.shared) {
-            Some(worker) => worker.block(work),
-            None => work(),
+            Some(worker) if !explores() => worker.block(work),
+            _ => work(),
         }
     }
 

@@ -4,8 +4,10 @@
 //! queued lies in a bag, and any one of the bag may be next, on a seat of its own. Whatever a pool does is one of these orders.
 
 use std::cell::RefCell;
+use std::ptr::NonNull;
 
-use super::job::Job;
+use super::job::{Job, Target};
+use super::worker::Worker;
 
 thread_local! {
     /// The jobs that the step under way has queued, while this thread explores.
@@ -38,16 +40,25 @@ pub(crate) fn open<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// Something is about to happen that cannot be explored yet.
-///
-/// # Panics
-/// If this thread explores.
-pub(crate) fn refuse(what: &str) {
-    crate::sync::refuse(what);
+/// Has `work` called by a process of its own, at any time.
+#[expect(unsafe_code, reason = "takes the closure back from the heap")]
+pub(crate) fn call_any_time<F: FnOnce()>(work: F) {
+    #[repr(C)]
+    struct AnyTime<F> {
+        target: Target,
+        work: F,
+    }
+    unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, _: &Worker<'_>) {
+        // SAFETY: the target is the first field of a leaked `AnyTime`, and each job is run once.
+        let this = unsafe { Box::from_raw(target.cast::<AnyTime<F>>().as_ptr()) };
+        (this.work)();
+    }
+    let this = Box::new(AnyTime { target: Target::new(run::<F>, None), work });
+    put(Job { target: NonNull::from(Box::leak(this)).cast(), payload: 0 });
 }
 
 /// Queues a job.
-pub(super) fn put(job: Job) {
+pub(in crate::pool) fn put(job: Job) {
     let about = crate::sync::footprint::take_about(job.target.addr().get(), job.payload);
     NEW.with_borrow_mut(|new| new.as_mut().expect("this thread explores").push(Queued { job, about }));
 }

@@ -551,7 +551,7 @@ impl fmt::Debug for Worker<'_> {
 }
 
 #[cfg(feature = "check")]
-use super::bag::{is_open as explores, put as put_into_bag};
+pub(in crate::pool) use super::bag::{is_open as explores, put as put_into_bag};
 
 #[cfg(not(feature = "check"))]
 fn explores() -> bool {
@@ -559,7 +559,7 @@ fn explores() -> bool {
 }
 
 #[cfg(not(feature = "check"))]
-fn put_into_bag(_: Job) {}
+pub(in crate::pool) fn put_into_bag(_: Job) {}
 
 /// Aborts the process if a panic unwinds through a worker's own code. Panics of user code are caught where it is
 /// called. Any other panic has left the worker's own code half done.

@@ -16,10 +16,13 @@ use crate::run::Run;
 use crate::run::cancel::{Carried, FailedItem, Failure, Fault, Site};
 use crate::run::outside::errand::Errand;
 use crate::run::outside::wake::Wake;
-use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
 use crate::sync::sequencer::Turn;
+use crate::sync::{Arrival, explores};
+
+/// Where every order is tried, the job of a packet that is past the gate has this bit.
+const PASSED: u64 = 1;
 
 /// The context in which a stage works on a job; see the module documentation.
 #[derive(Clone, Copy)]
@@ -67,15 +70,26 @@ impl<'a> Cx<'a> {
             Reads::Packets(body) => body,
         };
         #[expect(unsafe_code, reason = "packets travel as payloads of jobs")]
-        // SAFETY: (1) `send` and `open` alone queue jobs to a stage that reads packets; (2) a job runs once.
-        let mut packet = unsafe { RawPacket::from_word(payload) };
+        // SAFETY: (1) `send`, `open` and this alone queue jobs to a stage that reads packets; (2) a job runs once.
+        let mut packet = unsafe { RawPacket::from_word(payload & !PASSED) };
+        let name = |packet: &RawPacket| packet.ticket().turn().as_word();
+        if let (true, Some(gate)) = (payload & PASSED != 0, &self.stage.gate) {
+            gate.join(name(&packet));
+            return body.packet(self, packet);
+        }
         if self.stage.spooled {
             // Whether the packet is held or not: so what the source may issue does not depend on which comes first, the
             // packet or the data.
             self.release(packet.take_origin());
         }
         let packet = match &self.stage.gate {
-            Some(gate) => gate.pass(packet),
+            Some(gate) => match gate.pass(packet, name) {
+                Some(packet) if explores() => {
+                    let job = self.stage.fire_job(packet.into_word() | PASSED);
+                    return self.worker.push(job); // a job of its own where any order is tried
+                }
+                passed => passed,
+            },
             None => Some(packet),
         };
         if let Some(packet) = packet {
@@ -117,7 +131,9 @@ impl<'a> Cx<'a> {
             return self.run.sources[source].start(self.worker);
         }
         for packet in held.into_iter().flatten() {
-            self.worker.push(self.stage.fire_job(packet.into_word()));
+            let passed = if explores() { PASSED } else { 0 };
+            self.stage.gate.as_ref().inspect(|gate| gate.say_about(packet.ticket().turn().as_word()));
+            self.worker.push(self.stage.fire_job(packet.into_word() | passed));
         }
     }
 
@@ -222,7 +238,7 @@ impl<'a> Cx<'a> {
     /// Ends the stage: at once, or by a job of its own where any order is tried.
     pub(crate) fn all_arrived(&self) {
         #[cfg(feature = "check")]
-        if crate::sync::explores() {
+        if explores() {
             return self.worker.push(self.stage.end.job(0));
         }
         self.end();

@@ -434,7 +434,7 @@ impl<'env> Source<'env> {
                 cx.run.take_back();
                 self.restart(cx.worker);
             }
-        } else if spare || self.credits.any() || self.credits.sleep() == SourceTurn::Kept {
+        } else if spare || self.credits.sleep() == SourceTurn::Kept {
             self.restart(cx.worker);
         }
     }
@@ -496,9 +496,6 @@ impl<'env> Source<'env> {
     }
 
     fn take_places_now(&self, turn: &mut TurnState) {
-        if !self.credits.any() {
-            return;
-        }
         let Some(first) = self.credits.take_all() else { return };
         let mut last = first;
         self.is_back(turn, last);

@@ -25,7 +25,7 @@ use crate::run::cancel::Cancel;
 use crate::sync::event_count::Only;
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
-use crate::sync::{Instant, Mutex, lock_edge};
+use crate::sync::{Instant, Mutex, explores, lock_edge, seam};
 
 /// What is shared about a run that was started; see the module.
 pub(crate) struct Control<R = Run<'static>> {
@@ -106,6 +106,9 @@ impl<R> Control<R> {
     /// Waits until the run, with this group in this pool, is over. A thread that has a seat there works for the run meanwhile:
     /// if it blocked, all that could may come to wait for runs that nobody is left for.
     pub(crate) fn wait(&self, pool: &Shared, group: Only) {
+        if explores() {
+            return self.wait_alone();
+        }
         let Some(worker) = Worker::here(pool) else { return self.wait_outside() };
         let latch = Latch::new();
         #[expect(unsafe_code, reason = "a latch is set by pointer")]
@@ -134,6 +137,12 @@ impl<R> Control<R> {
             state.threads.push(waiter);
         }
         goes_on
+    }
+
+    /// Goes on when the run is over: a process of an explored run needs nobody to wake it.
+    fn wait_alone(&self) {
+        seam::block(&|| self.state.try_lock().is_some_and(|state| state.wall.is_some()));
+        drop(self.state.lock());
     }
 
     /// Blocks until the run is over.

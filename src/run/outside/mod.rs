@@ -23,3 +23,5 @@ pub(crate) mod errand;
 pub(crate) mod side;
 pub(crate) mod waiter;
 pub(crate) mod wake;
+
+pub(crate) use crate::sync::{library_call, user_goes_on};

@@ -19,6 +19,7 @@ use super::span::Cursor;
 use crate::run::few::{ByAddress, Few};
 use crate::run::room::{self, push};
 use crate::run::slot::Gone;
+pub(crate) use crate::sync::user_code;
 use crate::unwind;
 
 /// What all records of a type have in common.

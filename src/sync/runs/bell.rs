@@ -29,7 +29,7 @@
 
 use super::credit::{IssueJob, SourceTurn};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::edge;
+use crate::sync::{at_once, edge};
 
 const QUIET: u32 = 0;
 const RUNG: u32 = 1;
@@ -46,16 +46,18 @@ impl Bell {
 
     /// Rings. If the source slept, the caller must queue its issue job. (B2)
     pub(crate) fn ring(&self) -> IssueJob {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            let new = if word == ASLEEP { QUIET } else { RUNG };
-            // A ring upon a ring changes nothing, and is an RMW all the same: B3 comes after it, and sees the items.
-            match self.0.compare_exchange_weak(word, new, edge!("bell.ring", AcqRel), Ordering::Relaxed) {
-                Ok(ASLEEP) => return IssueJob::Slept,
-                Ok(_) => return IssueJob::Awake,
-                Err(now) => word = now,
+        at_once(&self.0, || {
+            let mut word = self.0.load(Ordering::Relaxed);
+            loop {
+                let new = if word == ASLEEP { QUIET } else { RUNG };
+                // A ring upon a ring changes nothing, and is an RMW all the same: B3 comes after it, and sees the items.
+                match self.0.compare_exchange_weak(word, new, edge!("bell.ring", AcqRel), Ordering::Relaxed) {
+                    Ok(ASLEEP) => return IssueJob::Slept,
+                    Ok(_) => return IssueJob::Awake,
+                    Err(now) => word = now,
+                }
             }
-        }
+        })
     }
 
     /// Takes note of the rings so far. Holder of the turn only. (B3)
@@ -65,13 +67,15 @@ impl Bell {
 
     /// Gives the turn up until somebody rings, unless somebody has. Holder of the turn only. (B5)
     pub(crate) fn sleep(&self) -> SourceTurn {
-        // Release: the source's state goes to the thread that rings.
-        match self.0.compare_exchange(QUIET, ASLEEP, edge!("bell.sleep", Release), Ordering::Relaxed) {
-            Ok(_) => SourceTurn::GivenUp,
-            Err(_) => {
-                self.0.swap(QUIET, edge!("bell.refused", Acquire));
-                SourceTurn::Kept
+        at_once(&self.0, || {
+            // Release: the source's state goes to the thread that rings.
+            match self.0.compare_exchange(QUIET, ASLEEP, edge!("bell.sleep", Release), Ordering::Relaxed) {
+                Ok(_) => SourceTurn::GivenUp,
+                Err(_) => {
+                    self.0.swap(QUIET, edge!("bell.refused", Acquire));
+                    SourceTurn::Kept
+                }
             }
-        }
+        })
     }
 }

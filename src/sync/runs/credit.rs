@@ -35,7 +35,7 @@ use std::ops::Range;
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::two_parts::TwoParts;
-use crate::sync::{adding, edge, read_part, unwatched, write_part};
+use crate::sync::{add_to, edge, read_part, take_from, unwatched, write_part};
 
 const ASLEEP: u64 = 1 << 63;
 const STOPPED: u64 = 1 << 62;
@@ -116,23 +116,31 @@ impl Credits {
 
     /// Puts a place back.
     pub(crate) fn put(&self, place: u32) -> IssueJob {
-        let mut word = unwatched(|| self.word.load(Ordering::Relaxed));
-        loop {
-            unwatched(|| self.set_next(place, first(word)));
-            let new = (word & STOPPED) | (u64::from(place) + 1);
-            // AcqRel: releases the place. If it sees the flag, acquires the source's state.
-            let order = edge!("credit.put", AcqRel);
-            match adding(|| self.word.compare_exchange_weak(word, new, order, Ordering::Relaxed)) {
-                Ok(_) => return IssueJob::of(word),
-                Err(now) => word = now,
+        add_to(&self.word); // if the source sleeps, whichever place comes first wakes it
+        unwatched(|| {
+            let mut word = self.word.load(Ordering::Relaxed);
+            loop {
+                self.set_next(place, first(word));
+                let new = (word & STOPPED) | (u64::from(place) + 1);
+                // AcqRel: releases the place. If it sees the flag, acquires the source's state.
+                let order = edge!("credit.put", AcqRel);
+                match self.word.compare_exchange_weak(word, new, order, Ordering::Relaxed) {
+                    Ok(_) => return IssueJob::of(word),
+                    Err(now) => word = now,
+                }
             }
-        }
+        })
     }
 
     /// Takes all free places, and returns the first. [`after`](Self::after) gives the others. Holder of the turn only.
     pub(crate) fn take_all(&self) -> Option<u32> {
+        take_from(&self.word, || self.count());
+        // Relaxed: a hint. If there is none now, there is nothing to take.
+        if first(unwatched(|| self.word.load(Ordering::Relaxed))) == 0 {
+            return None;
+        }
         // Acquire: the places are as their batches left them.
-        let word = self.word.fetch_and(STOPPED, edge!("credit.take", Acquire));
+        let word = unwatched(|| self.word.fetch_and(STOPPED, edge!("credit.take", Acquire)));
         debug_assert!(word & ASLEEP == 0, "the holder of the turn is awake");
         first(word).checked_sub(1)
     }
@@ -157,13 +165,16 @@ impl Credits {
         // Acquire: if it sees the flag, the source is as its last holder left it.
         let order = edge!("credit.stop", Acquire);
         write_part(&self.word, STOPPED);
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            match self.word.compare_exchange_weak(word, (word & !ASLEEP) | STOPPED, order, Ordering::Relaxed) {
-                Ok(_) => return IssueJob::of(word),
-                Err(now) => word = now,
+        add_to(&self.word); // if the source sleeps, either this or a place that comes back wakes it
+        unwatched(|| {
+            let mut word = self.word.load(Ordering::Relaxed);
+            loop {
+                match self.word.compare_exchange_weak(word, (word & !ASLEEP) | STOPPED, order, Ordering::Relaxed) {
+                    Ok(_) => return IssueJob::of(word),
+                    Err(now) => word = now,
+                }
             }
-        }
+        })
     }
 
     /// Takes the turn of a source that sleeps. If it slept, the caller has it.
@@ -188,8 +199,9 @@ impl Credits {
 
     /// Gives the turn up for lack of places.
     pub(crate) fn sleep(&self) -> SourceTurn {
+        take_from(&self.word, || self.count());
         // Release: the source's state goes to the thread that starts it again.
-        match self.word.compare_exchange(0, ASLEEP, edge!("credit.sleep", Release), Ordering::Relaxed) {
+        match unwatched(|| self.word.compare_exchange(0, ASLEEP, edge!("credit.sleep", Release), Ordering::Relaxed)) {
             Ok(_) => SourceTurn::GivenUp,
             Err(_) => SourceTurn::Kept,
         }
@@ -204,6 +216,12 @@ impl Credits {
             Ok(_) => SourceTurn::GivenUp,
             Err(_) => SourceTurn::Kept,
         }
+    }
+
+    /// How many places are free.
+    fn count(&self) -> u32 {
+        let first = first(self.word.load(Ordering::Relaxed)).checked_sub(1);
+        u32::try_from(std::iter::successors(first, |place| self.after(*place)).count()).expect("no more than places")
     }
 
     fn set_next(&self, place: u32, first: u32) {

@@ -17,7 +17,7 @@
 //! | `gate.pass` | G3: store | G1: load, Acquire | the same | `loom_gate_lets_all_pass` |
 
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, edge};
+use crate::sync::{Mutex, add_to, adding, edge, explores, join, join_part, say_about_part, unwatched, write_part};
 
 /// Holds things until it is opened; see the module.
 #[derive(Debug)]
@@ -32,8 +32,22 @@ impl<T> Gate<T> {
         Self { open: AtomicBool::new(false), held: Mutex::new(Vec::new()) }
     }
 
-    /// Gives the thing back if the gate is open. Else holds it.
-    pub(crate) fn pass(&self, thing: T) -> Option<T> {
+    /// Gives the thing back if the gate is open. Else holds it. `name` tells things apart.
+    pub(crate) fn pass(&self, thing: T, name: impl FnOnce(&T) -> u64) -> Option<T> {
+        if explores() {
+            // Whichever comes second, the thing or who opens the gate, queues the job by which it goes on.
+            let name = name(&thing);
+            adding(|| write_part(&self.held, name));
+            let passed = unwatched(|| self.pass_now(thing));
+            if passed.is_some() {
+                say_about_part(&self.held, name);
+            }
+            return passed;
+        }
+        self.pass_now(thing)
+    }
+
+    fn pass_now(&self, thing: T) -> Option<T> {
         // Acquire: the caller sees what was done before the gate was opened. (G1)
         if self.open.load(edge!("gate.pass", Acquire)) {
             return Some(thing);
@@ -48,6 +62,22 @@ impl<T> Gate<T> {
 
     /// Opens the gate, and returns what was held.
     pub(crate) fn open(&self) -> Vec<T> {
+        add_to(&self.open);
+        unwatched(|| self.open_now())
+    }
+
+    /// The job that is queued next is that of the thing with this name.
+    pub(crate) fn say_about(&self, name: u64) {
+        say_about_part(&self.held, name);
+    }
+
+    /// What is done now comes behind the coming of the thing with this name, and behind the opening.
+    pub(crate) fn join(&self, name: u64) {
+        join_part(&self.held, name);
+        join(&self.open);
+    }
+
+    fn open_now(&self) -> Vec<T> {
         let mut held = self.held.lock(); // (G3)
         // Release: all that pass see what was done before.
         self.open.store(true, edge!("gate.open", Release));

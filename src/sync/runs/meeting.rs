@@ -37,7 +37,7 @@ use std::mem::MaybeUninit;
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::once_box::OnceBox;
-use crate::sync::{UnsafeCell, edge};
+use crate::sync::{UnsafeCell, at_once, edge, unwatched};
 
 /// This many pairs meet without an allocation.
 const NEAR: usize = if cfg!(all(test, loom)) { 1 } else { 16 };
@@ -95,6 +95,14 @@ impl<T> Meeting<T> {
     /// # Safety
     /// (1) Each side comes once.
     pub(crate) unsafe fn come(&self, side: Side, own: T) -> Option<(T, T)> {
+        // SAFETY: (1) passed on.
+        at_once(&self.come, || unsafe { self.come_now(side, own) })
+    }
+
+    /// # Safety
+    /// (1) Each side comes once.
+    #[inline]
+    unsafe fn come_now(&self, side: Side, own: T) -> Option<(T, T)> {
         // Acquire: the other side is seen. (C1)
         if self.come.load(edge!("meeting.seen", Acquire)) == side.other() as u32 {
             // Relaxed: by (1) nobody comes any more, and `left_over` has it alone.
@@ -177,7 +185,7 @@ impl<T: Send> MeetingPlaces<T> {
     pub(crate) fn of(&self, pair: u32) -> &Meeting<T> {
         debug_assert!((1..=MOST).contains(&pair));
         for (owner, place) in self.owners.iter().zip(&self.near) {
-            if Self::claim(owner, pair) == pair {
+            if unwatched(|| Self::claim(owner, pair)) == pair {
                 return place; // (P1)
             }
         }

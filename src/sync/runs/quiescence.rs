@@ -41,7 +41,7 @@
 //! | `quiescence.look` | `give_back`: RMW | K1: CAS, Acquire | what jobs of the group did | `loom_quiescence_idle_is_looked_at` |
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{adding, edge, join};
+use crate::sync::{add_to, adding, at_once, edge, join, unwatched};
 
 /// How many tokens a worker with an empty cache takes at once.
 pub(crate) const BULK: u64 = 32;
@@ -111,41 +111,48 @@ impl Quiescence {
     /// Puts one unit outside. The caller holds a token (I2).
     pub(crate) fn put_outside(&self) {
         // Relaxed: as in `take`.
-        self.word.fetch_add(OUTSIDE, Ordering::Relaxed);
+        adding(|| self.word.fetch_add(OUTSIDE, Ordering::Relaxed));
     }
 
     /// Takes a unit back that the caller has just put outside, for nobody has seen it there.
     pub(crate) fn take_back(&self) {
-        self.word.fetch_sub(OUTSIDE, Ordering::Relaxed);
+        adding(|| self.word.fetch_sub(OUTSIDE, Ordering::Relaxed));
     }
 
     /// Something comes in: its unit becomes a token, for the job that is queued next. (K4), (K5)
     pub(crate) fn come_in(&self) {
-        // Relaxed, both: what the waker did before goes with the job.
-        self.word.fetch_sub(OUTSIDE - 1, Ordering::Relaxed);
-        self.came_in.fetch_add(1, Ordering::Relaxed);
+        add_to(&self.word);
+        unwatched(|| {
+            // Relaxed, both: what the waker did before goes with the job.
+            self.word.fetch_sub(OUTSIDE - 1, Ordering::Relaxed);
+            self.came_in.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
     /// Takes a token for a look around, if one is due and nobody has a token. The caller keeps the group alive. (K1)
     pub(crate) fn begin_look(&self) -> Option<Look> {
-        let came_in = self.came_in.load(Ordering::Relaxed);
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word >= OUTSIDE && word & TOKENS == 0 && came_in != self.looked.load(Ordering::Relaxed) {
-            // Acquire: the look sees what jobs of the group did.
-            let order = edge!("quiescence.look", Acquire);
-            match self.word.compare_exchange_weak(word, word + 1, order, Ordering::Relaxed) {
-                Ok(_) => return Some(Look(came_in)),
-                Err(now) => word = now,
+        at_once(&self.word, || {
+            let came_in = self.came_in.load(Ordering::Relaxed);
+            let mut word = self.word.load(Ordering::Relaxed);
+            while word >= OUTSIDE && word & TOKENS == 0 && came_in != self.looked.load(Ordering::Relaxed) {
+                // Acquire: the look sees what jobs of the group did.
+                let order = edge!("quiescence.look", Acquire);
+                match self.word.compare_exchange_weak(word, word + 1, order, Ordering::Relaxed) {
+                    Ok(_) => return Some(Look(came_in)),
+                    Err(now) => word = now,
+                }
             }
-        }
-        None
+            None
+        })
     }
 
     /// Notes that a look has found nothing. The caller still has its token. (K3)
     pub(crate) fn found_nothing(&self, Look(came_in): &Look) {
-        if self.came_in.load(Ordering::Relaxed) == *came_in {
-            self.looked.store(*came_in, Ordering::Relaxed);
-        }
+        at_once(&self.word, || {
+            if self.came_in.load(Ordering::Relaxed) == *came_in {
+                self.looked.store(*came_in, Ordering::Relaxed);
+            }
+        });
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    fn as_word(self) -> u64 {
+    pub(crate) fn as_word(self) -> u64 {
         self.number << 16 | u64::from(self.part)
     }
 }

@@ -347,8 +347,8 @@ fn loom_gate_lets_all_pass() {
             })
         };
         let mut passed = 0;
-        for thing in 0..2 {
-            if shared.0.pass(thing).is_some() {
+        for thing in 0..2_u64 {
+            if shared.0.pass(thing, |thing| *thing).is_some() {
                 assert_eq!(shared.1.get(), 1, "what was done before the gate was opened is visible");
                 passed += 1;
             }

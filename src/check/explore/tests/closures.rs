@@ -1,0 +1,183 @@
+//! Joins, scopes, loops, spawned closures, started runs, and what threads outside do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::{self, exhaustive, explore};
+use crate::error::RunErrorKind;
+use crate::graph::Graph;
+use crate::plan::Running;
+use crate::pool::Pool;
+
+/// Joins of this depth. Each leaf calls `leaf` with its number.
+fn joins(pool: &Pool, depth: u32, number: u32, leaf: &(impl Fn(u32) + Sync)) {
+    if depth == 0 {
+        return leaf(number);
+    }
+    pool.join(|| joins(pool, depth - 1, 2 * number, leaf), || joins(pool, depth - 1, 2 * number + 1, leaf));
+}
+
+#[test]
+fn joins_have_as_many_schedules_as_orders_of_their_leaves() {
+    for (depth, expected) in [(0, 1), (1, 2), (2, 24)] {
+        let orders = std::sync::Mutex::new(Vec::new());
+        let explored = explore().pure().run(|pool| {
+            let log = check::Mutex::new(Vec::new());
+            joins(pool, depth, 0, &|number| log.lock().push(number));
+            orders.lock().expect("no panic").push(log.into_inner());
+        });
+        let explored = explored.expect("no value");
+        let mut orders = orders.into_inner().expect("no panic");
+        orders.sort_unstable();
+        orders.dedup();
+        assert!(explored.is_complete());
+        assert_eq!(
+            (explored.schedules(), orders.len()),
+            (expected, usize::try_from(expected).expect("few")),
+            "{depth}"
+        );
+        let pure = explore().pure().run(|pool| joins(pool, depth, 0, &|_| {})).expect("no value");
+        assert_eq!(pure.schedules(), 1, "{depth}");
+    }
+    // Each closure is a call, and so is what comes behind a join: two closures of four calls each, of which two may come in any order.
+    let visible = exhaustive(|pool: &Pool| joins(pool, 2, 0, &|_| {})).expect("no value");
+    assert_eq!((visible.is_complete(), visible.schedules()), (true, 280));
+}
+
+#[test]
+fn a_panic_in_a_join_comes_out_in_every_schedule() {
+    let caught = exhaustive(|pool: &Pool| {
+        let dropped = Arc::new(());
+        let (first, second) = (Arc::clone(&dropped), Arc::clone(&dropped));
+        let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.join(
+                move || {
+                    drop(first);
+                    panic!("first")
+                },
+                move || drop(second),
+            )
+        }));
+        let text = crate::unwind::text(&*joined.expect_err("the first closure panics")).to_owned();
+        (text, Arc::strong_count(&dropped))
+    });
+    assert_eq!(*caught.expect("the same in all").value(), ("first".to_owned(), 1));
+}
+
+#[test]
+fn scopes_and_loops_have_all_orders() {
+    let spawned = |calls: u32| {
+        explore().pure().run(move |pool| {
+            let log = check::Mutex::new(0);
+            pool.scope(|s| {
+                for _ in 0..calls {
+                    s.spawn(|_| *log.lock() += 1);
+                }
+            });
+            log.into_inner()
+        })
+    };
+    for (calls, expected) in [(1, 1), (2, 2), (3, 6)] {
+        let explored = spawned(calls).expect("all were called");
+        assert_eq!((explored.is_complete(), explored.schedules(), *explored.value()), (true, expected, calls));
+    }
+    let looped = explore().pure().run(|pool| {
+        let log = check::Mutex::new(0);
+        pool.for_each(0..3_u32, |x| *log.lock() += x);
+        log.into_inner()
+    });
+    let looped = looped.expect("a sum");
+    assert_eq!((looped.is_complete(), looped.schedules(), *looped.value()), (true, 6, 3));
+    let folded =
+        exhaustive(|pool: &Pool| pool.aggregate(0..3_u32, String::new, |text, x| text + &x.to_string(), |a, b| a + &b));
+    assert_eq!(*folded.expect("in order").value(), "012");
+}
+
+#[test]
+fn spawned_closures_may_come_at_any_time() {
+    let seen = exhaustive(|pool: &Pool| {
+        let flag = Arc::new(check::Atomic::new(false));
+        let of_closure = Arc::clone(&flag);
+        pool.spawn(move || of_closure.store(true));
+        flag.load()
+    });
+    let seen = seen.expect_err("it may have been called before, or not");
+    assert_ne!(seen.value(), seen.other_value());
+    let blocks = exhaustive(|pool: &Pool| pool.join(|| pool.block_in_place(|| 1), || 2));
+    assert_eq!(*blocks.expect("plain calls").value(), (1, 2));
+}
+
+#[test]
+fn a_started_run_goes_on_beside_its_caller() {
+    let joined = exhaustive(|pool: &Pool| {
+        let g = Graph::new();
+        let sum = g.source(0..2_u32).batch_size(1).map(|x| x + 1).fold(0, |sum, x| sum + x);
+        let running = g.plan(pool).expect("a graph").start();
+        let mut plan = running.join().expect("runs");
+        plan.take(sum)
+    });
+    let joined = joined.expect("the same sum");
+    assert_eq!((joined.is_complete(), *joined.value()), (true, 3));
+}
+
+/// How a run ends that is cancelled or comes to its end, and how many calls it made.
+fn ends(stop: impl Fn(&Running)) -> Vec<(Result<u32, RunErrorKind>, u32)> {
+    let ends = std::sync::Mutex::new(Vec::new());
+    let explored = explore().pure().run(|pool: &Pool| {
+        let g = Graph::new();
+        let calls = Arc::new(check::Atomic::new(0));
+        let counted = Arc::clone(&calls);
+        let made = g.source(0..3_u32).batch_size(1).map(move |x| {
+            counted.update(|calls| calls + 1);
+            x + 1
+        });
+        let sum = made.fold(0, |sum, x| sum * 10 + x);
+        let running = g.plan(pool).expect("a graph").start();
+        stop(&running);
+        let ended = running.join().map(|mut plan| plan.take(sum)).map_err(|error| error.kind().clone());
+        ends.lock().expect("no panic").push((ended, calls.load()));
+    });
+    assert!(explored.expect("no value").is_complete());
+    let mut ends = ends.into_inner().expect("no panic");
+    ends.sort_by_key(|(ended, calls)| (ended.is_ok(), *calls));
+    ends.dedup();
+    ends
+}
+
+#[test]
+fn a_cancel_or_a_deadline_comes_at_any_point() {
+    let calls = |kind: RunErrorKind| (0..=3).map(move |calls| (Err(kind.clone()), calls)).chain([(Ok(123), 3)]);
+    assert_eq!(ends(Running::cancel), calls(RunErrorKind::Cancelled).collect::<Vec<_>>());
+    let deadline = |running: &Running| running.deadline(Duration::from_secs(1));
+    assert_eq!(ends(deadline), calls(RunErrorKind::DeadlineExceeded).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sender_outside_comes_in_at_any_time() {
+    let sent = exhaustive(|pool: &Pool| {
+        let g = Graph::new();
+        let (sender, items) = g.input::<u32>();
+        let sum = items.map(|x| x + 1).fold(0, |sum, x| sum * 10 + x);
+        let mut plan = g.plan(pool).expect("a graph");
+        plan.run_while(|_| {
+            sender.send(1).expect("open");
+            sender.send(2).expect("open");
+            drop(sender);
+        })
+        .expect("runs");
+        plan.take(sum)
+    });
+    let sent = sent.expect("in order");
+    assert_eq!((sent.is_complete(), *sent.value()), (true, 23));
+}
+
+#[test]
+fn what_comes_out_is_received_in_every_schedule() {
+    let received = explore().pure().run(|pool: &Pool| {
+        let g = Graph::new();
+        let mut items = g.source(0..2_u32).batch_size(1).map(|x| x + 1).output();
+        g.plan(pool).expect("a graph").run_while(|_| items.by_ref().collect::<Vec<_>>()).expect("runs")
+    });
+    let received = received.expect("in order");
+    assert_eq!((received.is_complete(), &**received.value()), (true, &[1, 2][..]));
+}
