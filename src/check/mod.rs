@@ -1,7 +1,7 @@
 //! Every schedule of a graph, in a test: what depends on timing is found, told, and played again. With the feature `check`.
 //!
 //! **What this does not see:** what the memory model allows beyond one order of all steps, and what happens *inside* a call of user
-//! code but for its uses of [`Mutex`] and [`Atomic`]. Time stands still: a [deadline](crate::Running::deadline) or a pause may end at any
+//! code but for its uses of [`Mutex`], [`Atomic`] and [`Channel`]. Time stands still: a [deadline](crate::Running::deadline) or a pause may end at any
 //! point, but who waits for a while waits until what it waits for comes. And it does not explore yet, and says so by a panic:
 //! [broadcasts](crate::Pool::broadcast), pools beside the one that it gives, more than some 100 jobs, or 24 at once.
 //!
@@ -54,6 +54,6 @@ mod tests;
 pub(crate) use driven::{Body, Dice, Order, drive, is_virtual, makespan, once, until, work};
 #[cfg(feature = "check")]
 pub use explore::{
-    Atomic, Difference, Explore, Explored, Mutex, MutexGuard, Outcome, ParseScheduleError, Schedule, exhaustive,
-    explore, random, replay,
+    Atomic, Channel, Difference, Explore, Explored, Mutex, MutexGuard, Operator, Outcome, ParseScheduleError, Schedule,
+    exhaustive, explore, operator, random, replay,
 };

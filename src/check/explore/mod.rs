@@ -2,6 +2,7 @@
 
 mod execution;
 mod found;
+mod operator;
 mod random;
 mod reduction;
 mod shared;
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use execution::{AsWritten, Chooser, End, Stage};
 pub use found::{Difference, Explored, Outcome, ParseScheduleError, Schedule};
+pub use operator::{Operator, operator};
 use random::Chance;
 use reduction::Reduction;
-pub use shared::{Atomic, Mutex, MutexGuard};
+pub use shared::{Atomic, Channel, Mutex, MutexGuard};
 
 use crate::pool::Pool;
 use crate::sync::{Instant, footprint};

@@ -1,9 +1,10 @@
 //! What user code may share while it is explored.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use crate::sync;
+use crate::sync::{self, Condvar, seam};
 
 /// A lock whose uses make schedules of their own. Elsewhere it is a plain lock, which a panic does not poison.
 ///
@@ -112,5 +113,59 @@ impl<T: Copy> Atomic<T> {
     pub fn update(&self, change: impl FnOnce(T) -> T) {
         let mut value = self.0.lock();
         *value = change(*value);
+    }
+}
+
+/// A queue that never fills, between closures, whose uses make schedules of their own. Elsewhere it is a plain queue.
+///
+/// It is to be made in the closure that is explored.
+///
+/// ```
+/// use millstream::{Pool, check};
+///
+/// let explored = check::exhaustive(|pool: &Pool| {
+///     let numbers = check::Channel::new();
+///     pool.join(|| numbers.recv() + numbers.recv(), || (1..=2).for_each(|x| numbers.send(x))).0
+/// });
+/// assert_eq!(*explored.expect("the same sum in every schedule").value(), 3);
+/// ```
+#[derive(Debug, Default)]
+pub struct Channel<T> {
+    items: sync::Mutex<VecDeque<T>>,
+    came: Condvar,
+}
+
+impl<T> Channel<T> {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { items: sync::Mutex::new(VecDeque::new()), came: Condvar::default() }
+    }
+
+    /// Puts an item behind all others.
+    pub fn send(&self, item: T) {
+        self.items.lock().push_back(item);
+        self.came.notify_one();
+    }
+
+    /// Takes the first item; waits until there is one.
+    pub fn recv(&self) -> T {
+        loop {
+            let mut items = self.items.lock();
+            if let Some(item) = items.pop_front() {
+                return item;
+            }
+            if seam::is_timeless() {
+                drop(items);
+                seam::block(&|| self.items.try_lock().is_some_and(|items| !items.is_empty()));
+            } else {
+                drop(self.came.wait(items));
+            }
+        }
+    }
+
+    /// Takes the first item, if there is one now.
+    pub fn try_recv(&self) -> Option<T> {
+        self.items.lock().pop_front()
     }
 }

@@ -195,4 +195,5 @@ fn what_cannot_be_explored_says_so() {
 }
 
 mod closures;
+mod kit;
 mod soundness;
