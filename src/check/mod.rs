@@ -15,6 +15,9 @@
 //! calls at a time, in stream order, such as the closure of a `fold`, makes no orders of its own. Two batches of a stream are two
 //! calls: so small batches ([`batch_size(1)`](crate::Stream::batch_size)) show more, and cost more.
 //!
+//! All processes share one thread. So what they share must not block it: a plain lock that one of them holds while others go on is to
+//! be a [`Mutex`] of this module. If the thread sleeps for 5 s in one call, a message names the call, and the program ends.
+//!
 //! The closure of the test is a process, too, and so is each closure that it gives to a [join](crate::Pool::join), a
 //! [scope](crate::Pool::scope), a loop or [`spawn`](crate::Pool::spawn). So what it does beside a run that it has
 //! [started](crate::Plan::start) is tried at every point of the run: it sends, receives, cancels.

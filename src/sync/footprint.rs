@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::seam::{self, Point};
 
@@ -61,6 +62,60 @@ struct Watcher {
     story: Vec<String>,
     /// What the step under way has touched.
     touched: Vec<(u32, Touch)>,
+    calls: Arc<SharedCalls>,
+}
+
+/// Shared with another thread, of which the explorer need not hear.
+pub(crate) type SharedCalls = std::sync::Mutex<Calls>;
+
+/// The step under way, for another thread that looks on.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    steps: u64,
+    is_in_step: bool,
+    process: usize,
+    /// The last call of user code of each process.
+    calls: Vec<String>,
+}
+
+impl Calls {
+    /// How many steps were made so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Whether one is under way.
+    pub(crate) fn is_in_step(&self) -> bool {
+        self.is_in_step
+    }
+
+    /// The last call of the process that makes it.
+    pub(crate) fn call(&self) -> &str {
+        self.calls.get(self.process).filter(|call| !call.is_empty()).map_or("the closure of the test", String::as_str)
+    }
+
+    fn step(&mut self, process: usize) {
+        self.steps += 1;
+        (self.process, self.is_in_step) = (process, true);
+    }
+
+    fn note(&mut self, call: String) {
+        let known = self.calls.len().max(self.process + 1);
+        self.calls.resize(known, String::new());
+        self.calls[self.process] = call;
+    }
+}
+
+/// What this thread is at, for another one.
+pub(crate) fn calls() -> Arc<SharedCalls> {
+    WATCHER.with_borrow(|watcher| Arc::clone(&watcher.calls))
+}
+
+/// Changes what others see of this thread. They look for a moment only, and leave it whole.
+fn with_calls<R>(change: impl FnOnce(&mut Calls) -> R) -> R {
+    let calls = calls();
+    let mut calls = calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    change(&mut calls)
 }
 
 /// What a thing is known by in all schedules.
@@ -238,7 +293,11 @@ pub(crate) fn user_call(what: impl FnOnce() -> String) {
         if !IS_PURE.get() {
             Tag::USER.touch(Touch::Write);
         }
-        tell(what);
+        let call = unwatched(what);
+        if IS_TOLD.get() {
+            WATCHER.with_borrow_mut(|watcher| watcher.story.push(call.clone()));
+        }
+        with_calls(|calls| calls.note(call));
     }
 }
 
@@ -334,7 +393,9 @@ pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl Fn
         watcher.in_call.resize(known, false);
         IS_IN_CALL.set(watcher.in_call[at]);
     });
+    with_calls(|calls| calls.step(at));
     watch_if(true, step);
+    with_calls(|calls| calls.is_in_step = false);
     let is_in_call = IS_IN_CALL.replace(false);
     WATCHER.with_borrow_mut(|watcher| {
         watcher.in_call[at] = is_in_call;
@@ -348,6 +409,7 @@ pub(crate) fn begin() {
     WATCHER.with_borrow_mut(|watcher| {
         watcher.made.clear();
         watcher.in_call.clear();
+        drop(watcher.calls.lock().map(|mut calls| calls.calls.clear()));
         watcher.about.clear();
         watcher.targets.clear();
     });

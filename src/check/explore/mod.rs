@@ -2,6 +2,7 @@
 
 mod execution;
 mod found;
+mod lookout;
 mod operator;
 mod random;
 mod reduction;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use execution::{AsWritten, Chooser, End, Stage};
 pub use found::{Difference, Explored, Outcome, ParseScheduleError, Schedule};
+use lookout::Lookout;
 pub use operator::{Operator, operator};
 use random::Chance;
 use reduction::Reduction;
@@ -123,6 +125,7 @@ pub fn random<R: PartialEq>(seed: u64, runs: u64, body: impl Fn(&Pool) -> R) -> 
 /// # Ok::<(), check::ParseScheduleError>(())
 /// ```
 pub fn replay<R>(schedule: &Schedule, body: impl Fn(&Pool) -> R) -> R {
+    let _lookout = Lookout::new();
     match Stage::new().play(&mut AsWritten(schedule.steps()), &body) {
         End::Returned(value) => value,
         End::Panicked(panic) => std::panic::resume_unwind(panic),
@@ -178,6 +181,7 @@ impl Explore {
         search: &mut dyn Search,
         body: impl Fn(&Pool) -> R,
     ) -> Result<Explored<R>, Difference<R>> {
+        let _lookout = Lookout::new();
         let mut stage = Stage::new();
         let (mut schedules, mut usual, begin) = (0, None, Instant::now());
         loop {

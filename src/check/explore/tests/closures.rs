@@ -181,3 +181,33 @@ fn what_comes_out_is_received_in_every_schedule() {
     let received = received.expect("in order");
     assert_eq!((received.is_complete(), &**received.value()), (true, &[1, 2][..]));
 }
+
+#[test]
+fn a_lock_of_the_users_own_that_blocks_the_thread_is_named() {
+    const NAME: &str = "check::explore::tests::closures::a_lock_of_the_users_own_that_blocks_the_thread_is_named";
+    if std::env::var_os("MILLSTREAM_TEST_BLOCKS").is_some() {
+        _ = exhaustive(|pool: &Pool| {
+            let (lock, word) = (std::sync::Mutex::new(()), check::Atomic::new(0));
+            let g = Graph::new();
+            for name in ["one", "other"] {
+                let (lock, word) = (&lock, &word);
+                g.task((), move |()| {
+                    let _guard = lock.lock();
+                    word.update(|word| word + 1);
+                })
+                .named(name);
+            }
+            drop(pool.run(g));
+        });
+        return;
+    }
+    let this = std::env::current_exe().expect("a test has a file");
+    let output = std::process::Command::new(this)
+        .args(["--exact", NAME, "--nocapture"])
+        .env("MILLSTREAM_TEST_BLOCKS", "")
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("has blocked the one thread"), "{text}");
+    assert!(text.contains("'one'") || text.contains("'other'"), "{text}");
+}
