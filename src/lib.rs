@@ -4,7 +4,8 @@
 //! * [`Graph`] describes, [`Stream`] and [`Data`] are what it is made of, [`Keyed`] and [`Table`] what `key_by` leads
 //!   to.
 //! * [`Plan`] is a graph that was checked and laid out for a pool; it runs, and keeps the results. [`Explain`] says
-//!   what it is, [`Report`] what it did. A [`Blueprint`] is the same for a machine that need not be here; it only
+//!   what it is, [`Proof`] what is certain of every run ([`Stalls`], [`SourceProof`], or why it is not: [`Unproven`]),
+//!   [`Report`] what it did. A [`Blueprint`] is the same for a machine that need not be here; it only
 //!   explains itself.
 //! * [`Place`] says on which NUMA node data, a task or a source is at home.
 //! * [`Grouping`] says whether a plan puts small tasks together to jobs, [`TaskGroup`] which are together.
@@ -57,7 +58,8 @@ pub use operators::apply::Operator;
 pub use operators::copied::Reference;
 pub use operators::sum_by_key::ExactSum;
 pub use plan::{
-    AnyData, Blueprint, Data, Explain, Grouping, OperatorExplain, Place, Plan, RunControl, Running, TaskGroup,
+    AnyData, Blueprint, Data, Explain, Grouping, OperatorExplain, Place, Plan, Proof, RunControl, Running, SourceProof,
+    Stalls, TaskGroup, Unproven,
 };
 pub use pool::{Idle, Indexed, Integer, Pinning, Placement, Pool, PoolBuilder, PoolHandle, Scope, WorkerPlace};
 pub use report::{OperatorProgress, OperatorReport, Progress, Report, SectionReport, StageReport, WorkerReport};

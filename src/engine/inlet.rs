@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::edge::Edge;
 use crate::run::flow::cx::Cx;
+use crate::run::flow::makes::Makes;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, OwnJob, PacketStage, Stage};
@@ -21,6 +22,8 @@ pub(crate) trait Shape: Send + Sync {
     type Item: Send;
     /// What it queues for itself.
     type Own: OwnJob;
+    /// How many items it hands on of those that come; what becomes of two streams that meet is another thing.
+    const MAKES: Makes = Makes::One;
     /// Takes a packet, whether it is still wanted or not.
     fn take(&self, cx: &Cx<'_>, edge: &Edge<Self::Item>, packet: Box<Packet<Self::Item>>);
     /// Runs a job that it has queued for itself.

@@ -9,6 +9,7 @@ use std::error::Error;
 
 use super::pipe::{Counter, Head, Meter, Parcel, Pipe, Position, guard};
 use crate::run::flow::frame::Frame;
+pub(crate) use crate::run::flow::makes::Makes;
 
 /// What a fused operator does with an item. All workers may call it at the same time.
 pub(crate) trait FusedOp<T>: Send + Sync {
@@ -28,14 +29,6 @@ pub(crate) trait FusedOp<T>: Send + Sync {
     fn begin(&self) -> Self::Batch<'_>;
     /// Takes an item, and hands what it makes to `out`.
     fn item(&self, batch: &mut Self::Batch<'_>, item: T, out: &mut impl Emit<Self::Out>);
-}
-
-/// How many items an operator makes of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Makes {
-    One,
-    AtMostOne,
-    Any,
 }
 
 /// Where a fused operator puts what it makes.

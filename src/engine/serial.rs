@@ -23,6 +23,7 @@ use super::tail::Tail;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::flow::batch::BATCH;
 use crate::run::flow::cx::Cx;
+use crate::run::flow::makes::Makes;
 use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, TailKind};
@@ -45,6 +46,14 @@ pub(crate) trait SerialOp<T>: Send {
     const ENDS: bool = false;
     /// What it keeps in memory, in words. A sink says that when it is added.
     const KEEPS: Option<&'static str> = None;
+    /// How many items it makes before the end of the stream. A sink makes none, and says nothing.
+    fn makes(&self) -> Makes {
+        Makes::Any
+    }
+    /// How many it makes at the end, at most. None: any number.
+    fn makes_at_end(&self) -> Option<u64> {
+        if Self::ENDS { None } else { Some(0) }
+    }
     /// Makes the state before the first item. It may call user code.
     fn begin(&mut self) -> Self::State;
     /// Takes an item, and puts what it makes into `made`. It breaks when it wants no more items, or fails on this one.

@@ -29,7 +29,7 @@ use crate::engine::fused::Fused;
 use crate::engine::heads::numbered::{ByNumber, Numbered};
 use crate::engine::heads::pulled::{Iterate, MakeIter, Pulled, Supplier};
 use crate::engine::inlet::{Inlet, Shape};
-use crate::engine::op::{FusedOp, Makes, Op};
+use crate::engine::op::{FusedOp, Op};
 use crate::engine::outside::outlet::Outlet;
 use crate::engine::outside::relay::Relay;
 use crate::engine::pipe::{Feed, Pipe, Position, Root};
@@ -37,8 +37,9 @@ use crate::engine::reduce::{Reduce, Reduction};
 use crate::engine::serial::{Ending, Output, Serial, SerialOp};
 use crate::engine::tail::{ParallelTail, Tail};
 use crate::plan::Data;
-use crate::plan::draft::{Body, Draft, SourceDraft};
+use crate::plan::draft::{Body, Draft, Meets, SourceDraft};
 use crate::run::flow::leaves::FreeLeaves;
+use crate::run::flow::makes::Makes;
 use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::{Items, NumberedItems, Supply};
 use crate::run::outside::wake::Hears;
@@ -108,8 +109,8 @@ impl<'env> Graph<'env> {
         let mut draft = self.draft.borrow_mut();
         let sequence = draft.sequence(true);
         let stage = draft.stage(op, sequence, Vec::new());
-        draft.stages[stage].source =
-            Some(SourceDraft { items, size: None, credits: None, grows_to: None, bytes: None });
+        draft.stages[stage].source = Some(SourceDraft::new(items));
+        draft.stages[stage].came_bytes = size_of::<H::Item>();
         drop(draft);
         Stream::new(Rc::clone(&self.draft), stage, op, Root::new(head))
     }
@@ -157,7 +158,7 @@ impl<'env, T, P> Stream<'env, T, P> {
     #[track_caller]
     pub(crate) fn fuse<O: FusedOp<T>>(self, method: &'static str, op: O) -> Stream<'env, O::Out, Op<P, O>> {
         let (number, spot) = self.add_op(method, O::RESIZES);
-        self.draft.borrow_mut().stages[self.stage].grows |= O::MAKES == Makes::Any;
+        self.draft.borrow_mut().makes(self.stage, number, O::MAKES);
         let Self { draft, stage, pipe, spooled, .. } = self;
         Stream { draft, stage, op: number, pipe: Op::new(pipe, op, spot), spooled, item: PhantomData }
     }
@@ -200,10 +201,11 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         O: SerialOp<T, Out: Send + 'env> + 'env,
     {
         let edge = Arc::new(Edge::new());
-        self.add_op(method, false);
+        let (number, _) = self.add_op(method, false);
         let mut described = self.draft.borrow_mut();
+        described.makes(self.stage, number, op.makes());
         let from = &mut described.stages[self.stage];
-        from.keeps = O::KEEPS;
+        (from.keeps, from.at_end) = (O::KEEPS, op.makes_at_end());
         let came = from.sequence;
         let (sequence, ending) = if O::ENDS {
             let ordered = described.is_ordered(came);
@@ -304,12 +306,14 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         (Data::new(names, slot, op), result)
     }
 
-    /// Ends the stage in two edges, over which `split` sends items, and returns the two streams.
+    /// Ends the stage in two edges, over which `split` sends items, and returns the two streams. Of those that come each
+    /// edge gets as many as `makes` says.
     #[track_caller]
     pub(crate) fn fork<L, R, S>(
         self,
         method: &'static str,
         branches: [&'static str; 2],
+        makes: Makes,
         split: S,
     ) -> (Stream<'env, L, impl Pipe<Out = L>>, Stream<'env, R, impl Pipe<Out = R>>)
     where
@@ -321,6 +325,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let (left, right) = (Arc::new(Edge::new()), Arc::new(Edge::new()));
         let fork = Fork { left: Arc::clone(&left), right: Arc::clone(&right), split };
         self.add_op(method, false);
+        self.draft.borrow_mut().stages[self.stage].splits = makes;
         let (draft, stage) = self.close(fork);
         let left = receive(Rc::clone(&draft), (branches[0], at), vec![stage], left);
         (left, receive(draft, (branches[1], at), vec![stage], right))
@@ -341,6 +346,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let at = Location::caller();
         let edges: [_; N] = std::array::from_fn(|_| Arc::new(Edge::new()));
         self.add_op(method, false);
+        self.draft.borrow_mut().stages[self.stage].splits = Makes::AtMostOne;
         let (draft, stage) = self.close(Route { edges: edges.each_ref().map(Arc::clone), to });
         let mut names = (0..).map(branch);
         edges.map(|edge| receive(Rc::clone(&draft), (names.next().expect("endless"), at), vec![stage], edge))
@@ -379,7 +385,11 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     {
         let came = Arc::new(Edge::new());
         let (draft, stage) = self.send(method, Arc::clone(&came));
-        draft.borrow_mut().resizes(stage);
+        let mut described = draft.borrow_mut();
+        described.resizes(stage);
+        let (op, _) = described.stages[stage].ops[0];
+        described.makes(stage, op, S::MAKES);
+        drop(described);
         set_inlet(&draft, stage, Inlet::new(came, shape));
         receive(draft, (method, Location::caller()), vec![stage], edge).out_of(stage)
     }
@@ -414,6 +424,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let op = described.names.add(method, Location::caller());
         let sequence = described.stages[from].sequence;
         let stage = described.stage(op, sequence, vec![from]);
+        described.stages[stage].came_bytes = size_of::<T>();
         drop(described);
         (draft, stage)
     }
@@ -442,7 +453,7 @@ impl<'env, T: 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
             Some(Items::Numbered(items)) => Body::Source(numbered(Arc::clone(items), body)),
         };
         stage.body = Some((body, K::KIND));
-        stage.item_bytes = size_of::<T>();
+        (stage.end_bytes, stage.item_bytes) = (size_of::<T>(), size_of::<T>());
         drop(draft);
         (self.draft, self.stage)
     }
@@ -475,6 +486,7 @@ fn receive_in<'env, T: Send + 'env>(
     let mut described = draft.borrow_mut();
     let op = described.names.add(method, at);
     let stage = described.stage(op, sequence, inputs);
+    described.stages[stage].came_bytes = size_of::<T>();
     drop(described);
     Stream::new(draft, stage, op, Root::new(Boundary::new(edge)))
 }
@@ -517,6 +529,16 @@ impl<'env> Inputs<'env> {
     /// Notes that items of the second input give up their credits when they have met those of the first one.
     pub(crate) fn set_lets_go(&self) {
         self.other.borrow_mut().stages[self.stages[1]].lets_go = true;
+    }
+
+    /// Notes that items of each input wait for items of the other one.
+    pub(crate) fn set_meets(&self, meets: Meets) {
+        if self.is_one_graph() {
+            let [left, right] = self.stages;
+            let mut draft = self.draft.borrow_mut();
+            draft.stages[left].meets = Some((right, meets));
+            draft.stages[right].meets = Some((left, meets));
+        }
     }
 
     /// Makes the second input wait until the first one has ended.

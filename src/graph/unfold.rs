@@ -30,8 +30,8 @@ where
         let sequence = described.sequence(ordered);
         let behind = described.stage(op, sequence, vec![stage]);
         let pulled = Items::Pulled(Arc::<Pulled<Unfold<I>>>::clone(&items));
-        described.stages[behind].source =
-            Some(SourceDraft { items: pulled, size: None, credits: None, grows_to: None, bytes: None });
+        described.stages[behind].source = Some(SourceDraft::new(pulled));
+        described.stages[behind].came_bytes = size_of::<I::Item>();
         drop(described);
         Stream::new(draft, behind, whole, Root::new(items))
     }

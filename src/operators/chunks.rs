@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Puts every `n` adjacent items into a vector; the last one may have fewer. One item at a time, in stream order.
@@ -39,6 +40,12 @@ impl<T: Send> SerialOp<T> for Chunks<T> {
     type State = Vec<T>;
     const ENDS: bool = true;
     const KEEPS: Option<&'static str> = Some("one chunk");
+    fn makes(&self) -> Makes {
+        Makes::Every { first: self.n as u64, step: self.n as u64 }
+    }
+    fn makes_at_end(&self) -> Option<u64> {
+        Some(1)
+    }
     fn begin(&mut self) -> Vec<T> {
         Vec::new()
     }

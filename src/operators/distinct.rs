@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -41,6 +42,9 @@ impl<T: Clone + Eq + Hash + Send> SerialOp<T> for Distinct<T> {
     /// The items so far.
     type State = HashSet<T, RandomState>;
     const KEEPS: Option<&'static str> = Some("every distinct item");
+    fn makes(&self) -> Makes {
+        Makes::AtMostOne
+    }
     fn begin(&mut self) -> Self::State {
         HashSet::default()
     }

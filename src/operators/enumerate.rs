@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Puts its number before every item, counted from 0, as [`Iterator::enumerate`] does. One item at a time, in
@@ -32,6 +33,9 @@ impl<T: Send> SerialOp<T> for Enumerate<T> {
     type Out = (u64, T);
     /// The next number.
     type State = u64;
+    fn makes(&self) -> Makes {
+        Makes::One
+    }
     fn begin(&mut self) -> u64 {
         0
     }

@@ -11,6 +11,7 @@ use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
+use crate::run::flow::makes::Makes;
 use crate::run::flow::packet::Packet;
 use crate::run::flow::stage::Ended;
 use crate::sync::Instant;
@@ -61,6 +62,7 @@ struct MapBatch<F, T, U> {
 impl<T: Send, I: IntoIterator<Item: Send>, F: Fn(Vec<T>) -> I + Send + Sync> Shape for MapBatch<F, T, I::Item> {
     type Item = T;
     type Own = Infallible;
+    const MAKES: Makes = Makes::Any;
 
     fn take(&self, cx: &Cx<'_>, edge: &Edge<T>, mut packet: Box<Packet<T>>) {
         if !cx.wants(&packet.ticket) {

@@ -19,6 +19,7 @@ use crate::engine::edge::Edge;
 use crate::engine::inlet::{Inlet, Shape, drop_packet};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
+use crate::plan::draft::Meets;
 use crate::run::cancel::{Carried, Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Origin, Ticket};
@@ -74,6 +75,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let inputs = left.meet("merge_by_key", right, (Arc::clone(&came), Arc::clone(&came)));
         let (sequence, stages, is_one_graph) = (inputs.sequence(true), inputs.stages, inputs.is_one_graph());
         inputs.set_spooled(spooled);
+        inputs.set_meets(Meets::AsTheyAre);
         let sides = Arc::new(Sides { state: Mutex::default(), came, out: Arc::clone(&out), sequence, stages });
         let input = |side| Inlet::new(Arc::clone(&sides.came), Input::new(Arc::clone(&sides), side));
         let merged = inputs.receive((input(0), input(1)), ["left", "right"], sequence, out);

@@ -2,6 +2,7 @@
 
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -11,7 +12,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         F: Fn(&T) -> bool + Send + Sync + 'env,
     {
-        self.fork("partition", ["partition's true", "partition's false"], either(pred))
+        self.fork("partition", ["partition's true", "partition's false"], Makes::AtMostOne, either(pred))
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Replaces every item by what `f` makes of it and of a state, until `f` gives `None`, as [`Iterator::scan`] does.
@@ -42,6 +43,9 @@ struct Scan<S, U, F> {
 impl<T, S: Clone + Send, U, F: FnMut(&mut S, T) -> Option<U> + Send> SerialOp<T> for Scan<S, U, F> {
     type Out = U;
     type State = S;
+    fn makes(&self) -> Makes {
+        Makes::AtMostOne
+    }
     fn begin(&mut self) -> S {
         self.init.clone()
     }

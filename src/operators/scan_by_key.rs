@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::{Keyed, Stream, Table};
+use crate::run::flow::makes::Makes;
 use crate::unwind;
 
 impl<'env, K, T, P> Keyed<'env, K, T, P>
@@ -58,6 +59,9 @@ where
     /// The states by key. None: the key has ended.
     type State = Table<K, Option<S>>;
     const KEEPS: Option<&'static str> = Some("one state for each key");
+    fn makes(&self) -> Makes {
+        Makes::AtMostOne
+    }
     fn begin(&mut self) -> Self::State {
         Table::new()
     }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Drops the first `n` items, as [`Iterator::skip`] does. One item at a time, in stream order. Stage boundary after
@@ -31,6 +32,9 @@ impl<T: Send> SerialOp<T> for Skip {
     type Out = T;
     /// How many items are still to be dropped.
     type State = u64;
+    fn makes(&self) -> Makes {
+        Makes::Every { first: self.0.saturating_add(1), step: 1 }
+    }
     fn begin(&mut self) -> u64 {
         self.0
     }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -45,6 +46,9 @@ impl<T: Send, K: Ord, F: FnMut(&T) -> K + Send> SerialOp<T> for SortedByKey<F, T
     type State = Vec<T>;
     const ENDS: bool = true;
     const KEEPS: Option<&'static str> = Some("every item");
+    fn makes(&self) -> Makes {
+        Makes::AtMostOne
+    }
     fn begin(&mut self) -> Vec<T> {
         Vec::new()
     }

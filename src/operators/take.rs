@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Gives the first `n` items, or all if there are fewer, as [`Iterator::take`] does. One item at a time, in stream
@@ -34,6 +35,9 @@ impl<T: Send> SerialOp<T> for Take {
     type Out = T;
     /// How many items are still wanted.
     type State = u64;
+    fn makes(&self) -> Makes {
+        Makes::AtMostOne
+    }
     fn begin(&mut self) -> u64 {
         self.0
     }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -37,6 +38,9 @@ struct TakeWhile<F>(F);
 impl<T: Send, F: FnMut(&T) -> bool + Send> SerialOp<T> for TakeWhile<F> {
     type Out = T;
     type State = ();
+    fn makes(&self) -> Makes {
+        Makes::AtMostOne
+    }
     fn begin(&mut self) {}
     #[inline]
     fn item(&mut self, (): &mut (), item: T, made: &mut Vec<T>) -> ControlFlow<Stop> {

@@ -2,6 +2,7 @@
 
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -22,7 +23,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     where
         T: Clone,
     {
-        self.fork("tee", ["tee's first", "tee's second"], both)
+        self.fork("tee", ["tee's first", "tee's second"], Makes::One, both)
     }
 }
 

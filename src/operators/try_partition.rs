@@ -2,6 +2,7 @@
 
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 use crate::unwind::Kept;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
@@ -36,6 +37,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
                 Err(error) => (None, Some((item.into_inner(), error))),
             }
         };
-        self.fork("try_partition", ["try_partition's results", "try_partition's errors"], split)
+        let parts = ["try_partition's results", "try_partition's errors"];
+        self.fork("try_partition", parts, Makes::AtMostOne, split)
     }
 }

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use crate::engine::pipe::Pipe;
 use crate::engine::serial::{SerialOp, Stop};
 use crate::graph::Stream;
+use crate::run::flow::makes::Makes;
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Gives every `n` adjacent items, as a vector, beginning at every `step`th item, as [`slice::windows`] does with
@@ -48,6 +49,9 @@ impl<T: Clone + Send> SerialOp<T> for Window<T> {
     /// The items of the next window that are there, and how many items are to be left out before them.
     type State = (VecDeque<T>, usize);
     const KEEPS: Option<&'static str> = Some("one window");
+    fn makes(&self) -> Makes {
+        Makes::Every { first: self.n as u64, step: self.step as u64 }
+    }
     fn begin(&mut self) -> Self::State {
         (VecDeque::new(), 0)
     }

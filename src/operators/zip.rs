@@ -13,6 +13,7 @@ use crate::engine::edge::Edge;
 use crate::engine::inlet::{Inlet, Shape, drop_packet};
 use crate::engine::pipe::Pipe;
 use crate::graph::Stream;
+use crate::plan::draft::Meets;
 use crate::run::cancel::Carried;
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Origin, Ticket};
@@ -29,7 +30,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     ///
     /// If both streams come from one source, and one of them leaves out many items, all credits may end up in the
     /// queue. Then the run ends as [`Stalled`](crate::RunErrorKind::Stalled), unless the stream that is ahead is
-    /// [`spooled`](Self::spooled).
+    /// [`spooled`](Self::spooled). [`Plan::prove`](crate::Plan::prove) says whether that may be.
     #[track_caller]
     pub fn zip<U, Q>(self, other: Stream<'env, U, Q>) -> Stream<'env, (T, U), impl Pipe<Out = (T, U)>>
     where
@@ -42,6 +43,7 @@ impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
         let sequence = inputs.sequence(true);
         inputs.set_spooled(spooled);
         inputs.set_lets_go();
+        inputs.set_meets(Meets::InPairs);
         let (out, stages) = (Arc::new(Edge::new()), inputs.stages);
         let pairs =
             Arc::new(Pairs { state: Mutex::new(PairState::new()), edges, out: Arc::clone(&out), sequence, stages });

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use super::draft::{Body, Draft, SourceDraft, StageDraft};
 use super::edges::Edges;
 use super::explain::{Explain, Facts};
+use super::groups::{Streams, ranked};
 use super::place::Homes;
+use super::proof::Proof;
+use super::proof::order::TaskOrder;
 use super::{MAX_CREDITS, validate};
 use crate::error::BuildError;
 use crate::run::flow::stage::TailKind;
+use crate::run::lists::Lists;
 use crate::run::names::Names;
 use crate::topology::Topology;
 
@@ -28,19 +32,33 @@ const EACH: usize = 8;
 pub struct Blueprint {
     facts: Facts,
     names: Arc<Names>,
+    tasks: Arc<TaskOrder>,
+    /// What waits for what, if streams wait for tasks.
+    order: Option<(Lists, Streams)>,
 }
 
 impl Blueprint {
     /// A blueprint for a pool with one worker for every core of the machine.
     pub(crate) fn new(draft: &Draft<'_>, machine: &Topology) -> Result<Self, BuildError> {
         let Checked { edges, homes, sources } = Checked::of(draft, machine, machine.cores().len())?;
-        Ok(Self { facts: Facts::of(draft, &edges, &sources, homes), names: Arc::clone(&draft.names) })
+        let facts = Facts::of(draft, &edges, &sources, homes);
+        let (before, ranks, streams) = ranked(draft, edges);
+        let waits = (!streams.ends.is_empty()).then(|| (before.clone(), streams.clone()));
+        let tasks = Arc::new(TaskOrder::new(draft.task_ops.clone(), ranks, before, streams.ends));
+        Ok(Self { facts, names: Arc::clone(&draft.names), tasks, order: waits })
     }
 
     /// The plan in words and pictures, as [`Plan::explain`](crate::Plan::explain) gives it.
     #[must_use]
     pub fn explain(&self) -> Explain {
         self.facts.explain(&self.names, None)
+    }
+
+    /// What is certain of every run of such a plan, as [`Plan::prove`](crate::Plan::prove) says it.
+    #[must_use]
+    pub fn prove(&self) -> Proof {
+        let order = self.order.as_ref().map(|(before, streams)| (before, streams));
+        Proof::new(&self.names, self.facts.outline(), order, Arc::clone(&self.tasks))
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) use super::accesses::SlotAccess;
 use super::accesses::{Accesses, Nodes, Slots};
 pub(crate) use super::edges::tiling::Tiling;
 use super::grouping::Grouping;
+use crate::run::flow::makes::Makes;
 use crate::run::flow::stage::{Columns, PacketStage, TailKind};
 use crate::run::flow::supply::{Items, Supply};
 use crate::run::names::Names;
@@ -106,10 +107,26 @@ pub(crate) struct SourceDraft<'env> {
     pub(crate) bytes: Option<u64>,
 }
 
+impl<'env> SourceDraft<'env> {
+    /// A source without options.
+    pub(crate) fn new(items: Items<'env>) -> Self {
+        Self { items, size: None, credits: None, grows_to: None, bytes: None }
+    }
+}
+
 /// The typed part of a stage, by what the stage reads.
 pub(crate) enum Body<'env> {
     Source(Supply<'env>),
     Packets(Box<dyn PacketStage + 'env>),
+}
+
+/// What the items of two streams that meet wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meets {
+    /// Each for one item of the other stream. Where one stream ends, or fails, what comes out ends.
+    InPairs,
+    /// For items of the other stream; for how many depends on what these are.
+    AsTheyAre,
 }
 
 /// A stage that is being described.
@@ -133,9 +150,17 @@ pub(crate) struct StageDraft<'env> {
     pub(crate) lets_go: bool,
     /// What its sink or serial operator keeps in memory, in words.
     pub(crate) keeps: Option<&'static str>,
-    /// Whether one of its operators makes any number of items of one.
-    pub(crate) grows: bool,
-    /// How large an item is that it sends. 0: that is not known.
+    /// How many items its operators make, in their order, but for those that make one of each.
+    pub(crate) makes: Vec<(usize, Makes)>,
+    /// How many of these go to each output.
+    pub(crate) splits: Makes,
+    /// How many items its last operator makes at the end of the stream, at most. None: any number.
+    pub(crate) at_end: Option<u64>,
+    /// For an input of a shape that holds items of one stream until the other one brings some: the other input.
+    pub(crate) meets: Option<(usize, Meets)>,
+    /// How large an item is that comes to the stage; that comes to its end; and that it sends. 0: that is not known.
+    pub(crate) came_bytes: usize,
+    pub(crate) end_bytes: usize,
     pub(crate) item_bytes: usize,
 }
 
@@ -261,7 +286,12 @@ impl<'env> Draft<'env> {
             spooled: false,
             lets_go: false,
             keeps: None,
-            grows: false,
+            makes: Vec::new(),
+            splits: Makes::One,
+            at_end: Some(0),
+            meets: None,
+            came_bytes: 0,
+            end_bytes: 0,
             item_bytes: 0,
         });
         stage
@@ -289,6 +319,13 @@ impl<'env> Draft<'env> {
         self.add_op(stage, op, false);
         if let Some((_, columns)) = self.stages[stage].ops.last_mut() {
             columns.out = None;
+        }
+    }
+
+    /// Notes how many items the operator `op` of a stage makes.
+    pub(crate) fn makes(&mut self, stage: usize, op: usize, makes: Makes) {
+        if makes != Makes::One {
+            self.stages[stage].makes.push((op, makes));
         }
     }
 

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::blueprint::SourceBounds;
-use super::bounds::{Bound, bounds};
 use super::draft::Draft;
 use super::edges::Edges;
 use super::picture::{Card, Drawing, Picture, Thing};
 use super::place::{Homes, Why};
+use super::proof::bounds::{Bound, bounds};
+use super::proof::outline::Outline;
 use crate::run::flow::stage::TailKind;
 use crate::run::flow::supply::Items;
 use crate::run::names::Names;
@@ -166,6 +167,8 @@ pub(super) struct Facts {
     operators: usize,
     homes: Homes,
     picture: Picture,
+    /// What can be proved of the streams follows from this.
+    outline: Outline,
 }
 
 /// How many of the operators at home on a node are named.
@@ -207,7 +210,12 @@ impl Facts {
             operators: draft.names.len(),
             homes,
             picture: Picture::of(draft, edges),
+            outline: Outline::of(draft, sources),
         }
+    }
+
+    pub(super) fn outline(&self) -> &Outline {
+        &self.outline
     }
 
     /// Whether something has a home.

@@ -3,7 +3,7 @@
 //! [`crate::graph`] hands over a [`draft::Draft`]. Then
 //! 1. [`edges`] derives the task graph from the accesses to data;
 //! 2. [`place`] finds the homes of data, tasks and sources;
-//! 3. [`validate`] collects every defect, with the help of [`cycles`];
+//! 3. [`validate`] collects every defect, with the help of [`proof::cycles`];
 //! 4. [`Plan::new`] lays out what a run needs ([`crate::run`]). After that the engine allocates nothing.
 //!
 //! [`explain`] and [`picture`] describe a plan in words and pictures. A [`blueprint`] does the first three steps only,
@@ -11,8 +11,6 @@
 
 mod accesses;
 mod blueprint;
-mod bounds;
-mod cycles;
 mod data;
 pub(crate) mod draft;
 mod edges;
@@ -21,6 +19,7 @@ mod grouping;
 mod groups;
 mod picture;
 mod place;
+mod proof;
 mod running;
 mod units;
 mod validate;
@@ -52,6 +51,7 @@ use draft::{Body, Draft, Mode, SlotAccess, Who};
 use edges::blocks::Blocks;
 use explain::Facts;
 use groups::{Said, Shape};
+use proof::order::TaskOrder;
 use units::Units;
 
 pub use blueprint::Blueprint;
@@ -59,6 +59,7 @@ pub use data::Data;
 pub use explain::{Explain, OperatorExplain};
 pub use grouping::{Grouping, TaskGroup};
 pub use place::{AnyData, Place};
+pub use proof::{Proof, SourceProof, Stalls, Unproven};
 pub use running::{RunControl, Running};
 
 /// The largest number of credits that a user may ask for. Each credit takes memory, whether a batch uses it or not.
@@ -329,6 +330,20 @@ impl<'env> Plan<'env> {
     #[must_use]
     pub fn explain(&self) -> Explain {
         self.facts.explain(self.names(), Some(self.run.get().dag.group_count()))
+    }
+
+    /// What is certain of every run of this plan, before it runs: how much is in flight at once, whether it may stall, how many
+    /// credits suffice, and which tasks never run at once.
+    ///
+    /// This takes time and memory in proportion to what the graph describes, and where streams part and meet again, to the
+    /// square of the number of stages.
+    #[must_use]
+    pub fn prove(&self) -> Proof {
+        let known = self.run.get().dag.known();
+        let (streams, before) = (&self.shape.streams, &known.before);
+        let tasks = TaskOrder::new(known.ops.clone(), known.ranks.clone(), before.clone(), streams.ends.clone());
+        let order = (!streams.ends.is_empty()).then_some((before, streams));
+        Proof::new(self.names(), self.facts.outline(), order, Arc::new(tasks))
     }
 
     /// Takes a result or other data out of the plan.

@@ -4,12 +4,12 @@
 
 use std::ops::Range;
 
-use super::cycles::{Cycles, Held};
 use super::draft::{Draft, Mode, NodeDraft, SlotAccess, SlotId, Who, index};
 use super::edges::Edges;
 use super::edges::atoms::Atoms;
 use super::edges::blocks::Blocks;
 use super::place::Homes;
+use super::proof::cycles::{Cycles, Held};
 use crate::error::Defect;
 
 /// All defects, in the order of the operators.

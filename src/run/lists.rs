@@ -3,7 +3,7 @@
 use super::room;
 
 /// A list of numbers for each of some things.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lists {
     /// Where the list of each thing begins, and behind the last one.
     first: Vec<u32>,

@@ -4,7 +4,7 @@ use super::room::push;
 
 /// Numbers or none, by index. Where they grow by one from index to index, as those of operators, tasks and data do, they take
 /// no memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Numbers {
     len: u32,
     /// The number that the last run would go on with, plus one. 0: there is no run.

@@ -29,6 +29,7 @@ pub(crate) struct Integers<N>(pub(crate) Range<N>);
 
 impl<N: Integer> ByNumber for Integers<N> {
     type Item = N;
+    const IS_FIXED: bool = true;
     fn len(&self) -> u64 {
         N::distance(self.0.start, self.0.end)
     }

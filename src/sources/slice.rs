@@ -21,6 +21,7 @@ pub(crate) struct SliceItems<'env, T>(pub(crate) &'env [T]);
 
 impl<'env, T: Sync> ByNumber for SliceItems<'env, T> {
     type Item = &'env T;
+    const IS_FIXED: bool = true;
     fn len(&self) -> u64 {
         self.0.len() as u64
     }

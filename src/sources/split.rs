@@ -102,6 +102,7 @@ impl<'env> Records<'env> {
 impl<'env> ByNumber for Records<'env> {
     type Item = &'env [u8];
     const ONE_EACH: bool = false; // how many records there are is not known before the text is read
+    const IS_FIXED: bool = true;
     fn len(&self) -> u64 {
         *self.starts.last().expect("one more than buffers")
     }

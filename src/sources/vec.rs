@@ -123,6 +123,7 @@ impl<T> Drop for Moving<T> {
 
 impl<T: Send> ByNumber for Moved<T> {
     type Item = T;
+    const IS_FIXED: bool = true;
     fn len(&self) -> u64 {
         self.len as u64
     }

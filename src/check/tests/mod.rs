@@ -8,6 +8,7 @@ mod joins;
 mod loops;
 mod nodes;
 mod programs;
+mod proofs;
 mod shapes;
 mod steps;
 mod tasks;

@@ -25,6 +25,8 @@ pub(crate) trait ByNumber: Send + Sync {
     type Item;
     /// Whether each place of it is one item.
     const ONE_EACH: bool = true;
+    /// Whether [`len`](Self::len) is the same in each run, and calls no user code.
+    const IS_FIXED: bool = false;
     /// Its length in this run. It may call user code.
     fn len(&self) -> u64;
     /// The length that every batch but the last should have.
@@ -217,6 +219,9 @@ impl<C: ByNumber> NumberedItems for Numbered<C> {
         self.next.store(0, Ordering::Relaxed);
         self.items.begin();
         if self.thrown.lock().is_some() { 1 } else { len.div_ceil(batch) }
+    }
+    fn cut(&self, size: BatchSize) -> Option<(u64, u64)> {
+        C::IS_FIXED.then(|| (self.items.len(), self.items.batch(size).max(least_batch(self.items.len()))))
     }
     fn prepare(&self, capacity: Capacity) {
         let made = capacity.places();

@@ -119,6 +119,38 @@ impl Ranks {
     }
 }
 
+/// The streams of a graph among what waits, by rank.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams {
+    /// The ends of the stages. Empty if no stream waits for tasks.
+    pub(super) ends: Vec<u32>,
+    /// The gate of each stage, if it has one. Empty, too.
+    pub(super) gates: Vec<Option<u32>>,
+}
+
+impl Streams {
+    fn of(draft: &Draft<'_>, joins: usize, ranks: &Ranks) -> Self {
+        let stages = &draft.stages;
+        if stages.iter().all(|stage| stage.gate.is_none()) {
+            return Self::default();
+        }
+        let first = draft.nodes.len() + joins;
+        let ends = (first..first + stages.len()).map(|end| ranks.rank(index(end))).collect();
+        Self { ends, gates: stages.iter().map(|stage| Some(ranks.rank(index(stage.gate?)))).collect() }
+    }
+}
+
+/// What waits for what in a graph without cycles, by rank; the rank of each record, if it is another number; and the streams.
+pub(super) fn ranked(draft: &Draft<'_>, edges: Edges) -> (Lists, Option<Numbers>, Streams) {
+    let (nodes, joins) = (&draft.nodes, edges.joins);
+    let vertices = Vertices::of(draft, edges);
+    let ranks = Ranks::new(&vertices, nodes.len());
+    let mut own = Numbers::default();
+    (0..index(nodes.tasks())).for_each(|record| own.push(Some(ranks.rank(nodes.of_task(record)))));
+    let streams = Streams::of(draft, joins, &ranks);
+    (ranks.by_rank(vertices.before), Some(own), streams)
+}
+
 /// What all tasks of a group have in common: home, block and priority.
 type Alike = (Home, Option<usize>, i32);
 
@@ -134,6 +166,7 @@ pub(super) struct Shape {
     has_priorities: bool,
     /// The joints, each with its rank: first entry and exit of each block, then joins, then the others by rank.
     joints: Vec<(u32, Joint)>,
+    pub(super) streams: Streams,
 }
 
 /// What the plan knows of nodes beside the draft.
@@ -210,7 +243,8 @@ impl Shape {
         let levels = chains.into_levels();
         let (joints, ends) = joints(draft, joins, &ranks);
         let tasks = Tasks { order, ops: Numbers::default(), ranks: of_records, before };
-        (Self { grouping, workers, seats, levels, kinds, alike, has_priorities, joints }, tasks, ends)
+        let streams = Streams::of(draft, joins, &ranks);
+        (Self { grouping, workers, seats, levels, kinds, alike, has_priorities, joints, streams }, tasks, ends)
     }
 
     /// What the tasks of this chain have in common.

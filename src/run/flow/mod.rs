@@ -10,6 +10,7 @@
 //! | the order of batches, and what travels with them | [`order`], [`packet`] |
 //! | where items come from; how batches are issued, with credits and without | [`supply`], [`source`], [`turn`], [`leaves`] |
 //! | what the run knows of a stage; what a stage may ask of the run | [`stage`], [`cx`] |
+//! | how many items an operator makes of those that come | [`makes`] |
 //! | what is counted while a batch is worked on, and when it is done | [`frame`], [`ledger`], [`islands`] |
 
 pub(crate) mod batch;
@@ -18,6 +19,7 @@ pub(crate) mod frame;
 pub(crate) mod islands;
 pub(crate) mod leaves;
 pub(crate) mod ledger;
+pub(crate) mod makes;
 pub(crate) mod order;
 pub(crate) mod packet;
 pub(crate) mod source;

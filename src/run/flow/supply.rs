@@ -99,6 +99,8 @@ pub(crate) trait NumberedItems: Send + Sync {
     /// Begins a run: cuts the items into batches, and returns the number of batches. If this fails, the first batch
     /// fails.
     fn begin(&self, size: BatchSize) -> u64;
+    /// How long the source is, and how long each batch but the last will be, if both are known before a run. No user code is called.
+    fn cut(&self, size: BatchSize) -> Option<(u64, u64)>;
     /// Makes room for so many batches in flight, of a source that is not free. Called once, while nothing runs.
     fn prepare(&self, capacity: Capacity);
     /// Puts the next batch into `place`, of [`begin`](Self::begin)'s size at most, or `share` of that. Only the holder of

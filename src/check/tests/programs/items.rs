@@ -24,6 +24,8 @@ const OPERATORS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Env {
     live: AtomicI64,
+    /// The most that lived at once.
+    most: AtomicI64,
     /// What panics of items with a value, a [`Bomb`], and that value.
     bomb: AtomicUsize,
     bomb_value: AtomicI64,
@@ -47,6 +49,7 @@ impl Env {
         let text = numbers.iter().flat_map(|number| format!("{number};").into_bytes()).collect();
         Self {
             live: AtomicI64::new(0),
+            most: AtomicI64::new(0),
             bomb: AtomicUsize::new(Bomb::Nothing as usize),
             bomb_value: AtomicI64::new(0),
             armed: AtomicBool::new(false),
@@ -88,6 +91,17 @@ impl Env {
     /// Items that are in memory somewhere.
     pub(super) fn live(&self) -> i64 {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// Another item is in memory.
+    fn begin(&self) {
+        let live = 1 + self.live.fetch_add(1, Ordering::Relaxed);
+        self.most.fetch_max(live, Ordering::Relaxed);
+    }
+
+    /// The most items that were in memory at once.
+    pub(super) fn most(&self) -> i64 {
+        self.most.load(Ordering::Relaxed)
     }
 
     /// A run begins: nothing has been done yet.
@@ -139,7 +153,7 @@ impl Item<'_> {
 impl Clone for Item<'_> {
     fn clone(&self) -> Self {
         self.env.passes(Bomb::Clone, *self.value);
-        self.env.live.fetch_add(1, Ordering::Relaxed);
+        self.env.begin();
         Self { value: self.value.clone(), env: self.env }
     }
 }
@@ -189,7 +203,7 @@ impl<'env> At<'env> {
 
     /// A new item.
     pub(super) fn item(self, value: i64) -> Item<'env> {
-        self.env.live.fetch_add(1, Ordering::Relaxed);
+        self.env.begin();
         Item { value: Box::new(value), env: self.env }
     }
 

@@ -6,6 +6,7 @@ mod items;
 mod outside;
 mod parallel;
 mod program;
+mod proofs;
 mod property;
 mod sequential;
 mod table;

@@ -1,7 +1,7 @@
 //! The meaning of a program as a graph: every item is counted, and any closure may be made to fail.
 
 use super::items::{At, Env, Item, Items, mix, name};
-use super::program::{Cut, Meaning, Step, TaskKind, walk};
+use super::program::{Cut, Meaning, Step, TaskKind, walk, walk_to};
 use super::table::{Answer, Fork, Gather, ITEMS, Made, Operator, Sink, Source, WITH_DATA};
 use crate::{Data, Graph, Place, Plan};
 
@@ -42,6 +42,14 @@ impl<'env> Parallel<'env> {
         };
         walk(program, &mut parallel);
         (parallel.graph, parallel.handles)
+    }
+
+    /// The same. What is left over goes to a sink that keeps nothing. Also returns the methods.
+    pub(super) fn build_to(program: &[Step], env: &'env Env, last: &Sink) -> (Graph<'env>, Vec<&'static str>) {
+        let handles = Handles { env, ints: Vec::new(), lists: Vec::new(), cells: Vec::new() };
+        let mut parallel = Self { graph: Graph::new(), env, once: true, handles };
+        let walked = walk_to(program, &mut parallel, last);
+        (parallel.graph, walked.methods.into_iter().flat_map(|(_, methods)| methods.iter().copied()).collect())
     }
 }
 

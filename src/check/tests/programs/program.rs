@@ -67,7 +67,7 @@ pub(super) enum Step {
 
 /// A program, which prints itself with the methods that its steps stand for.
 #[derive(Clone)]
-pub(super) struct Program(Vec<Step>);
+pub(super) struct Program(pub(super) Vec<Step>);
 
 impl Deref for Program {
     type Target = [Step];
@@ -163,6 +163,11 @@ const WIDTH: usize = 6;
 
 /// Says what a program means.
 pub(super) fn walk<M: Meaning>(program: &[Step], to: &mut M) -> Walked {
+    walk_to(program, to, COLLECT)
+}
+
+/// The same. `last` takes all that is left over at the end.
+pub(super) fn walk_to<M: Meaning>(program: &[Step], to: &mut M, last: &Sink) -> Walked {
     let mut walk = Walk {
         to,
         open: Vec::new(),
@@ -175,7 +180,7 @@ pub(super) fn walk<M: Meaning>(program: &[Step], to: &mut M) -> Walked {
         walk.step(step);
     }
     while !walk.open.is_empty() {
-        walk.end(0, COLLECT);
+        walk.end(0, last);
     }
     walk.walked
 }

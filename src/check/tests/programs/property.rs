@@ -145,11 +145,13 @@ fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, Tes
     {
         let (graph, handles) = Parallel::build(program, &env, false);
         let mut plan = graph.plan(pool).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let proof = plan.prove();
         for _ in 0..2 {
             handles.set_cells(&mut plan);
             match plan.run() {
                 Ok(()) => prop_assert_eq!(&handles.answers(&plan), expected),
                 Err(error) => {
+                    prop_assert!(!proof.never_stalls(), "{error}: {proof}");
                     prop_assert!(matches!(error.kind(), RunErrorKind::Stalled), "{}", error);
                     balance(&plan, error.report(), false)?;
                     let text = error.to_string();

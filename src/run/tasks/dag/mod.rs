@@ -170,6 +170,11 @@ impl<'env> Dag<'env> {
         self.left_out.store(false, Ordering::Relaxed);
     }
 
+    /// What is known of the tasks besides their records.
+    pub(crate) fn known(&self) -> &Tasks {
+        &self.tasks
+    }
+
     /// Whether there are tasks that are repeated or left out.
     pub(crate) fn has_blocks(&self) -> bool {
         !self.blocks.is_empty()

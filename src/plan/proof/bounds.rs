@@ -1,13 +1,14 @@
 //! How many items may lie between two stages, as far as that is known before a graph runs.
 
-use super::blueprint::SourceBounds;
-use super::draft::Draft;
+use crate::plan::blueprint::SourceBounds;
+use crate::plan::draft::Draft;
 use crate::run::flow::batch::BATCH;
+use crate::run::flow::makes::Makes;
 use crate::run::flow::supply::Items;
 
 /// The most items that a stage may have sent to the ones behind it, and that have not been done.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
+pub(in crate::plan) struct Bound {
     /// As long as something else of the run can go on.
     usual: u64,
     most: u64,
@@ -16,7 +17,7 @@ pub(super) struct Bound {
 
 impl Bound {
     /// In words.
-    pub(super) fn words(self) -> String {
+    pub(in crate::plan) fn words(self) -> String {
         let Self { usual, most, item_bytes } = self;
         let of = if item_bytes > 0 {
             format!(" of {item_bytes} bytes ({})", size(usual, item_bytes))
@@ -43,9 +44,9 @@ fn size(items: u64, bytes: u64) -> String {
     }
 }
 
-/// The bound of what each stage sends. None where an operator makes any number of items of one, where items of several
-/// sources meet, and behind a stage whose items hold no credits.
-pub(super) fn bounds(draft: &Draft<'_>, sources: &SourceBounds) -> Vec<Option<Bound>> {
+/// The bound of what each stage sends. None where an operator makes any number of items of one, or at the end, where items of
+/// several sources meet, and behind a stage whose items hold no credits.
+pub(in crate::plan) fn bounds(draft: &Draft<'_>, sources: &SourceBounds) -> Vec<Option<Bound>> {
     let mut bounds: Vec<Option<Bound>> = Vec::with_capacity(draft.stages.len());
     for (index, stage) in draft.stages.iter().enumerate() {
         let comes = match (&stage.source, &stage.inputs[..]) {
@@ -58,7 +59,9 @@ pub(super) fn bounds(draft: &Draft<'_>, sources: &SourceBounds) -> Vec<Option<Bo
             (None, [input]) => bounds[*input].map(|bound| (bound.usual, bound.most)),
             _ => None,
         };
-        let comes = comes.filter(|_| !stage.grows && !stage.spooled);
+        let grows = stage.makes.iter().any(|(_, makes)| *makes == Makes::Any);
+        let comes = comes.filter(|_| !grows && !stage.spooled).zip(stage.at_end);
+        let comes = comes.map(|((usual, most), more)| (usual.saturating_add(more), most.saturating_add(more)));
         bounds.push(comes.map(|(usual, most)| Bound { usual, most, item_bytes: stage.item_bytes as u64 }));
     }
     bounds

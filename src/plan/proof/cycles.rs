@@ -1,6 +1,6 @@
 //! Finds what waits for itself: tasks in an order that cannot be kept, and streams that are held for each other.
 //!
-//! [`super::validate`] asks for it. Everything that waits is a vertex of one graph, with a step to each thing that it
+//! [`crate::plan::validate`] asks for it. Everything that waits is a vertex of one graph, with a step to each thing that it
 //! waits for:
 //!
 //! | what | waits for |
@@ -20,30 +20,30 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::draft::{Draft, NodeDraft, StageDraft, index};
-use super::edges::Edges;
+use crate::plan::draft::{Draft, NodeDraft, StageDraft, index};
+use crate::plan::edges::Edges;
 
 /// The cycles of a graph.
 #[derive(Debug, Default)]
-pub(super) struct Cycles {
+pub(in crate::plan) struct Cycles {
     /// A shortest way round through the first node of each cycle of tasks: each waits for the next one, and the last one for the first.
-    pub(super) nodes: Vec<Vec<usize>>,
+    pub(in crate::plan) nodes: Vec<Vec<usize>>,
     /// The stages whose items are held in a cycle. Empty if there is a cycle of tasks.
-    pub(super) held: Vec<Held>,
+    pub(in crate::plan) held: Vec<Held>,
 }
 
 /// A stage whose items are held in a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) stage: usize,
+pub(in crate::plan) struct Held {
+    pub(in crate::plan) stage: usize,
     /// The stage of the source that they come from.
-    pub(super) from: usize,
+    pub(in crate::plan) from: usize,
     /// The stage of the source that must end before they can go on.
-    pub(super) until: usize,
+    pub(in crate::plan) until: usize,
 }
 
 impl Cycles {
-    pub(super) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
+    pub(in crate::plan) fn of(draft: &Draft<'_>, edges: &Edges) -> Self {
         let mut cycles = Self::default();
         let holds: Vec<usize> = (0..draft.stages.len()).filter(|stage| holds(&draft.stages[*stage])).collect();
         // Without gates and explicit edges nothing can wait for itself. With a gate it can: a stage may read data that
@@ -186,7 +186,7 @@ impl<'a> Waits<'a> {
 /// each leads to the other, in any number of steps. So a step within a part belongs to a cycle.
 ///
 /// This is Tarjan's algorithm, without recursion.
-fn parts(steps: &[Vec<u32>]) -> Vec<u32> {
+pub(super) fn parts(steps: &[Vec<u32>]) -> Vec<u32> {
     const NONE: u32 = u32::MAX;
     let mut parts = vec![NONE; steps.len()];
     // When each vertex was first visited, and the earliest visit to a vertex without a part that it is known to lead
