@@ -195,5 +195,6 @@ fn what_cannot_be_explored_says_so() {
 }
 
 mod closures;
+mod contract;
 mod kit;
 mod soundness;

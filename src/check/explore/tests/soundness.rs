@@ -11,10 +11,10 @@ use crate::pool::Pool;
 /// What a schedule comes to: what the graph has made, and the order of its calls.
 type End = (String, Vec<u32>);
 /// Notes a call.
-type See<'a> = &'a (dyn Fn(u32) -> u32 + Sync);
-type Case = fn(&Pool, See<'_>) -> String;
+pub(super) type See<'a> = &'a (dyn Fn(u32) -> u32 + Sync);
+pub(super) type Case = fn(&Pool, See<'_>) -> String;
 
-const CASES: [(&str, Case); 14] = [
+pub(super) const CASES: [(&str, Case); 14] = [
     ("credits", |pool, see| {
         let g = Graph::new();
         let sum = g.source(0..3_u32).batch_size(1).credits(2).map(see).fold(0, |sum, x| sum * 10 + x);
