@@ -44,6 +44,7 @@ run cargo test --features $FEATURES --doc
 # Every schedule of small graphs. The feature has a door of its own to atomics and locks, so it is tested apart.
 run cargo clippy --all-targets --features check -- -D warnings
 run cargo test --features check --lib check::explore
+run cargo test --features check --test own_sync
 run cargo test --features check --doc check
 
 # Debug assertions are off here, and random graphs are many: some bugs show only so.
@@ -64,6 +65,9 @@ if ((models < MODELS)); then
     echo "expected at least $MODELS loom models, $models ran" >&2
     exit 1
 fi
+
+heading "RUSTFLAGS=\"--cfg loom\" cargo test --profile loom --test own_sync (a user's type beside the library)"
+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$loom_target cargo test --profile loom --test own_sync
 
 run bash ci/scale.sh --bars quick
 
