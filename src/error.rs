@@ -473,7 +473,8 @@ impl RunError {
     /// How many items the operator was given before the one at which it failed, in stream order. Of a task in a
     /// [`repeat`](crate::Graph::repeat): how many times it had run before in this run.
     ///
-    /// `None`: the operator is another task, or the order of its items depends on timing (after `merge` or `unordered`).
+    /// `None`: the operator is another task, or the order of its items depends on timing (after `merge` or `unordered`), or
+    /// the run was cancelled as well, so that items before this one may have been dropped.
     #[must_use]
     pub fn item(&self) -> Option<u64> {
         self.0.item

@@ -4,12 +4,14 @@ use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use millstream::memory::NodeMemory;
 use millstream::{
-    Error, Graph, MemoryErrorKind, Pool, PoolBuilder, PoolErrorKind, RunError, RunErrorKind, Topology,
+    Error, Graph, MemoryErrorKind, Pool, PoolBuilder, PoolErrorKind, RunControl, RunError, RunErrorKind, Topology,
     TopologyErrorKind,
 };
 
@@ -125,4 +127,36 @@ fn the_callers_own_error_comes_back() {
     let panicked = failure(|_| std::panic::panic_any(7));
     assert_eq!(panicked.kind(), &RunErrorKind::Panicked);
     assert!(panicked.into_source().is_none());
+}
+
+/// A cancel drops batches before the failure: how many items came before it is not known then.
+#[test]
+fn a_failure_in_a_run_that_was_cancelled_has_no_item() {
+    let pool = Pool::builder().workers(2).oversubscribe(true).build().expect("a pool");
+    let (control, step) = (Arc::new(OnceLock::<RunControl>::new()), AtomicU32::new(0));
+    let own = Arc::clone(&control);
+    let g = Graph::new();
+    let fails = move |x: u64| {
+        let wait_for = |wanted| {
+            let patience = Instant::now() + Duration::from_secs(10);
+            while step.load(Ordering::Acquire) < wanted || own.get().is_none() {
+                assert!(Instant::now() < patience, "the other worker takes its part of the range");
+                thread::yield_now();
+            }
+        };
+        if x == 0 {
+            step.store(1, Ordering::Release);
+            return wait_for(2);
+        }
+        wait_for(1);
+        own.get().expect("it was set").cancel();
+        step.store(2, Ordering::Release);
+        panic!("it fails far behind the first item");
+    };
+    drop(g.range(0..100).batch_size(1).for_each(fails).named("fails"));
+    let running = g.plan(&pool).expect("no defect").start();
+    control.set(running.remote().expect("it begins")).expect("once");
+    let error = running.join().map(drop).expect_err("it panicked");
+    assert_eq!((error.kind(), error.operator()), (&RunErrorKind::Panicked, Some("fails")));
+    assert_eq!(error.item(), None, "items before it were dropped");
 }

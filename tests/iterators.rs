@@ -129,7 +129,7 @@ fn iterators_nest_in_all_that_a_pool_does() {
             let handle = pool.handle();
             let (done, answer) = mpsc::channel();
             pool.spawn(move || done.send(handle.with(|pool| sum(pool, 1000))).expect("somebody waits"));
-            assert_eq!(answer.recv_timeout(PATIENCE).expect("it is called"), Ok(499_500));
+            assert_eq!(answer.recv_timeout(*PATIENCE).expect("it is called"), Ok(499_500));
         }
     });
 }
@@ -148,7 +148,7 @@ fn a_caller_does_all_of_it_while_every_worker_is_busy() {
                     gate.recv().expect("somebody opens it");
                 });
             }
-            (0..workers).for_each(|_| is_busy.recv_timeout(PATIENCE).expect("every worker takes one"));
+            (0..workers).for_each(|_| is_busy.recv_timeout(*PATIENCE).expect("every worker takes one"));
 
             let here = thread::current().id();
             let numbers: Vec<usize> = (0..5000).collect();

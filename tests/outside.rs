@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake as WakeTask, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -101,8 +101,14 @@ fn a_receiver_waits_for_the_start_and_ends_with_the_run() {
     let g = Graph::new();
     let mut numbers = g.range(0..100_u64).output();
     let plan = g.plan(&pool).expect("no defect");
-    let reader = thread::spawn(move || (numbers.try_recv(), numbers.by_ref().count(), numbers.try_recv()));
-    thread::sleep(Duration::from_millis(20));
+    let (tell, told) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let early = numbers.try_recv();
+        tell.send(()).expect("somebody waits");
+        (early, numbers.by_ref().count(), numbers.try_recv())
+    });
+    told.recv().expect("it has looked");
+    thread::sleep(Duration::from_millis(20)); // it waits by now, as a rule
     plan.start().join().expect("no failure");
     assert_eq!(reader.join().expect("no panic"), (Err(RecvError::Empty), 100, Err(RecvError::Ended)));
 }

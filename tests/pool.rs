@@ -90,7 +90,7 @@ mod threads {
         let pool = Pool::builder().workers(4).oversubscribe(true).name("idle-cpu").build().expect("a pool");
         assert_usable(&pool);
         assert_eq!(named("idle-cpu").len(), 4);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         let mut before = spent("idle-cpu");
         loop {
             // The workers spin for some microseconds before they sleep, or longer if the machine is busy.
@@ -145,7 +145,7 @@ mod threads {
         assert!(touched >= 2, "{touched} workers");
         assert_eq!(spoken, touched, "thread-locals of the workers that were dropped by then");
         // The kernel tells the joiner that a thread has ended a moment before it takes it out of the list.
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while !named("drop-ends").is_empty() {
             assert!(Instant::now() < deadline, "threads left: {:?}", named("drop-ends"));
             thread::yield_now();

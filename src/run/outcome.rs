@@ -19,7 +19,9 @@ impl Run<'_> {
     pub(super) fn error(&mut self, stall: Option<String>) -> Option<RunError> {
         let report = |run: &Self| run.report();
         if let Some((_, failure)) = self.failure.get_mut().take() {
-            let index = failure.item.and_then(|item| match item.index {
+            // A cancel drops batches before the failure, too: then nobody knows how many items came before it.
+            let item = failure.item.filter(|_| !self.is_cancelled());
+            let index = item.and_then(|item| match item.index {
                 Index::Stream(index) => Some(index),
                 Index::Batch(index) => Some(self.before(&item) + index),
                 Index::None => None,

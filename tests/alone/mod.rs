@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Names the process of one test.
 const ALONE: &str = "MILLSTREAM_ALONE";
 
-/// Runs `body` in a process of its own, which must end within 20 seconds and well.
+/// Runs `body` in a process of its own, which must end well, and within 20 seconds, or as many as `MILLSTREAM_PATIENCE` says.
 pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var(ALONE).as_deref() == Ok(test) {
         return body();
@@ -23,11 +23,12 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
         let _ = said.read_to_string(&mut text); // while it runs: a full pipe would stop it
         text
     });
-    let start = Instant::now();
+    let asked = std::env::var("MILLSTREAM_PATIENCE").ok().and_then(|text| text.parse().ok());
+    let (start, patience) = (Instant::now(), Duration::from_secs(asked.unwrap_or(20)));
     let status = loop {
         match child.try_wait().expect("a child") {
             Some(status) => break status,
-            None if start.elapsed() > Duration::from_secs(20) => {
+            None if start.elapsed() > patience => {
                 let _ = child.kill();
                 panic!("{test} hangs");
             }
