@@ -45,6 +45,7 @@ run cargo test --features $FEATURES --doc
 run cargo clippy --all-targets --features check -- -D warnings
 run cargo test --features check --lib check::explore
 run cargo test --features check --test own_sync
+CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target} run cargo test --manifest-path fuzz/Cargo.toml # random bytes
 run cargo test --features check --doc check
 
 # Debug assertions are off here, and random graphs are many: some bugs show only so.
