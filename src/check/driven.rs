@@ -171,10 +171,8 @@ pub(crate) fn drive<R>(workers: usize, order: Order, bodies: Vec<Body<'_, R>>) -
         rounds.extend(stage.actors[..outside].iter().map(|actor| actor.free_at));
     });
     let values = values.iter().map(|value| value.take().expect("its actor is done")).collect();
-    seam::drive(&driver, || {
-        drop(pool);
-        stage.run(..);
-    });
+    stage.actors.push(Player::new(move || drop(pool))); // it may have to wait for a lock that another one holds
+    seam::drive(&driver, || stage.run(..));
     stage.give_stacks_back();
     Driven { values, rounds }
 }

@@ -42,7 +42,33 @@ thread_local! {
     /// Whether the process is in user code: then each step of it is a step of the call.
     static IS_IN_CALL: Cell<bool> = const { Cell::new(false) };
     static IS_TOLD: Cell<bool> = const { Cell::new(false) };
+    /// Whether others may come in before any access at all.
+    #[cfg(test)]
+    static IS_FINE: Cell<bool> = const { Cell::new(false) };
     static WATCHER: RefCell<Watcher> = RefCell::default();
+}
+
+/// What a process is at.
+#[derive(Clone, Copy)]
+struct Mode {
+    is_watched: bool,
+    adds: bool,
+    is_in_call: bool,
+}
+
+impl Mode {
+    const BEGINS: Self = Self { is_watched: true, adds: false, is_in_call: false };
+    /// No process runs.
+    const NOBODY: Self = Self { is_watched: false, adds: false, is_in_call: false };
+
+    /// This thread is at this from now on. Returns what it was at.
+    fn swap_in(self) -> Self {
+        Self {
+            is_watched: IS_WATCHED.replace(self.is_watched),
+            adds: ADDS.replace(self.adds),
+            is_in_call: IS_IN_CALL.replace(self.is_in_call),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -52,8 +78,8 @@ struct Watcher {
     about: Vec<Option<Tag>>,
     /// How many things each process has made.
     made: Vec<u32>,
-    /// Which processes are in user code.
-    in_call: Vec<bool>,
+    /// What each process was at when its last step ended.
+    paused: Vec<Mode>,
     /// The names so far, in all schedules.
     names: HashMap<Name, u32>,
     /// The targets of jobs that have names, by address.
@@ -174,14 +200,16 @@ impl Tag {
         if self != Self::NONE && IS_WATCHED.get() {
             self.touch_watched(touch);
         }
+        #[cfg(test)]
+        if IS_FINE.get() {
+            others_come_in(Point::Race);
+        }
     }
 
     #[cold]
     fn touch_watched(self, touch: impl FnOnce() -> Touch) {
-        let adds = ADDS.replace(false); // others come in between
-        seam::point(Point::Touch);
-        ADDS.set(adds);
-        let touch = if adds { Touch::Add } else { unwatched(touch) };
+        others_come_in(Point::Touch);
+        let touch = if ADDS.get() { Touch::Add } else { unwatched(touch) };
         let is_call = self != Self::USER && IS_IN_CALL.get() && !IS_PURE.get();
         WATCHER.with_borrow_mut(|watcher| {
             watcher.touched.push((self.0, touch));
@@ -198,6 +226,13 @@ impl Tag {
         }
         WATCHER.with_borrow_mut(|watcher| watcher.name(Name::Part { of: self.0, part }))
     }
+}
+
+/// Others may make steps here, which do not only add because this one does.
+fn others_come_in(point: Point) {
+    let adds = ADDS.replace(false);
+    seam::point(point);
+    ADDS.set(adds);
 }
 
 /// The next job that is queued is about this thing: so it is known in all schedules, whoever queues it.
@@ -368,37 +403,43 @@ pub(crate) fn refuse(what: &str) {
     assert!(!IS_WATCHED.get(), "millstream::check cannot explore {what} yet");
 }
 
-/// Calls `work`, which touches nothing that matters to others.
-pub(crate) fn unwatched<R>(work: impl FnOnce() -> R) -> R {
-    watch_if(false, work)
+/// Calls `work`. Meanwhile virtual workers of this thread may be interleaved before any access to a word or a lock.
+#[cfg(test)]
+pub(crate) fn at_every_access<R>(work: impl FnOnce() -> R) -> R {
+    IS_FINE.set(true);
+    let result = work();
+    IS_FINE.set(false);
+    result
 }
 
-fn watch_if<R>(is_watched: bool, work: impl FnOnce() -> R) -> R {
+/// Calls `work`, which touches nothing that matters to others.
+pub(crate) fn unwatched<R>(work: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
             IS_WATCHED.set(self.0);
         }
     }
-    let _restore = Restore(IS_WATCHED.replace(is_watched));
+    let _restore = Restore(IS_WATCHED.replace(false));
     work()
 }
 
 /// Lets `step` do a step of a process, and returns what it has touched.
 pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl FnOnce()) {
     let at = process as usize;
-    WATCHER.with_borrow_mut(|watcher| {
+    let mode = WATCHER.with_borrow_mut(|watcher| {
         watcher.process = process;
-        let known = watcher.in_call.len().max(at + 1);
-        watcher.in_call.resize(known, false);
-        IS_IN_CALL.set(watcher.in_call[at]);
+        let known = watcher.paused.len().max(at + 1);
+        watcher.paused.resize(known, Mode::BEGINS);
+        watcher.paused[at]
     });
     with_calls(|calls| calls.step(at));
-    watch_if(true, step);
+    mode.swap_in();
+    step();
+    let mode = Mode::NOBODY.swap_in();
     with_calls(|calls| calls.is_in_step = false);
-    let is_in_call = IS_IN_CALL.replace(false);
     WATCHER.with_borrow_mut(|watcher| {
-        watcher.in_call[at] = is_in_call;
+        watcher.paused[at] = mode;
         std::mem::swap(&mut watcher.touched, touched);
         watcher.touched.clear();
     });
@@ -408,7 +449,7 @@ pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl Fn
 pub(crate) fn begin() {
     WATCHER.with_borrow_mut(|watcher| {
         watcher.made.clear();
-        watcher.in_call.clear();
+        watcher.paused.clear();
         drop(watcher.calls.lock().map(|mut calls| calls.calls.clear()));
         watcher.about.clear();
         watcher.targets.clear();

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use super::super::{Chance, Explore, explore};
-use crate::check;
+use crate::check::{self, once};
 use crate::graph::Graph;
 use crate::pool::Pool;
+use crate::sync::footprint;
 
 /// What a schedule comes to: what the graph has made, and the order of its calls.
 type End = (String, Vec<u32>);
@@ -185,5 +186,20 @@ fn the_search_leaves_no_end_out() {
         let (reduced, _) = ends(case, |body| run(explore().pure(), body));
         assert!(is_complete, "{name} is not one of the smallest");
         assert_eq!(all, reduced, "{name}");
+    }
+}
+
+#[test]
+fn a_real_pool_ends_as_the_search_says() {
+    for (name, case) in CASES {
+        let (searched, is_complete) = ends(case, |body| run(explore().pure(), body));
+        assert!(is_complete, "{name}");
+        for workers in [2, 3] {
+            let (real, _) = ends(case, |body| {
+                (0..40).for_each(|seed| footprint::at_every_access(|| once(workers, seed, body)));
+                true
+            });
+            assert!(real.is_subset(&searched), "{name}, {workers} workers: {real:?} are not all in {searched:?}");
+        }
     }
 }
