@@ -313,6 +313,23 @@ fn the_items_of_a_batch_that_breaks_off_are_accounted_for() {
     assert_eq!(lost, 0);
 }
 
+/// The keys of a batch are folded when all of it has gone through the operators before: those have failed by then.
+#[test]
+fn a_fold_that_fails_before_the_item_on_which_an_operator_in_front_of_it_has_failed_wins() {
+    let outcome = the_outcome(|pool| {
+        let g = Graph::new();
+        let source = g.source(0..200_u64).batch_size(20).try_map(fails_at(97)).named("upstream");
+        let fold = |sum, x| {
+            work(x % 5);
+            assert!(x != 93, "trap");
+            sum + x
+        };
+        drop(source.key_by(|x| x % 20).fold(0, fold).named("sink"));
+        failure(pool, g)
+    });
+    assert_eq!(outcome, ("sink".to_owned(), Some(93)));
+}
+
 #[test]
 fn of_the_keys_that_fail_in_one_batch_the_one_on_the_earliest_item_counts() {
     let outcome = the_outcome(|pool| {

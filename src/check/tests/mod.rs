@@ -11,6 +11,7 @@ mod programs;
 mod proofs;
 mod shapes;
 mod steps;
+mod tables;
 mod tasks;
 
 use std::cell::Cell;

@@ -49,3 +49,18 @@ impl Mark {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, coherence))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_cleared_without_its_neighbours() {
+        let marks = Marks::default();
+        let (one, other) = (marks.mark(3), marks.mark(4));
+        one.set(Ordering::Relaxed);
+        other.set(Ordering::Relaxed);
+        one.clear(Ordering::Relaxed);
+        assert_eq!((one.is_set(), other.is_set(), marks.load()), (false, true, 1 << 4));
+    }
+}

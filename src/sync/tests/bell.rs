@@ -33,6 +33,22 @@ fn loom_bell_is_never_missed() {
     });
 }
 
+/// Two threads ring for a source that sleeps. One of them has the turn; what the other one has brought is seen in it.
+#[test]
+fn loom_bell_gives_the_turn_once() {
+    check(&[], || {
+        let bell = Arc::new(Bell::new());
+        assert_eq!(bell.sleep(), SourceTurn::GivenUp);
+        let ringer = {
+            let bell = bell.clone();
+            thread::spawn(move || bell.ring())
+        };
+        let both = [bell.ring(), ringer.join().expect("no panic")];
+        assert_eq!(both.iter().filter(|job| **job == IssueJob::Slept).count(), 1, "{both:?}");
+        assert_eq!(bell.sleep(), SourceTurn::Kept, "the other one has rung for who is awake");
+    });
+}
+
 /// The holder of the turn of a source that has ended hears of a place, or goes to sleep. How many it has heard of.
 pub(super) fn hear(shared: &(Credits, Plain)) -> u32 {
     loop {

@@ -10,6 +10,7 @@
 //! | what must hold of the two | [`property`] |
 //! | groups that are broken behind a long task | [`broken`] |
 //! | groups that wait for one with a long task | [`loose`] |
+//! | readers of a whole vector whose parts others write | [`wholes`] |
 
 mod broken;
 mod loose;
@@ -18,5 +19,6 @@ mod program;
 mod property;
 mod sequential;
 mod values;
+mod wholes;
 
 use values::mix;
