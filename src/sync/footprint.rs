@@ -11,6 +11,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 use super::seam::{self, Point};
 
@@ -406,22 +407,23 @@ pub(crate) fn refuse(what: &str) {
 /// Calls `work`. Meanwhile virtual workers of this thread may be interleaved before any access to a word or a lock.
 #[cfg(test)]
 pub(crate) fn at_every_access<R>(work: impl FnOnce() -> R) -> R {
-    IS_FINE.set(true);
-    let result = work();
-    IS_FINE.set(false);
-    result
+    let _restore = Restore(&IS_FINE, IS_FINE.replace(true));
+    work()
 }
 
 /// Calls `work`, which touches nothing that matters to others.
 pub(crate) fn unwatched<R>(work: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            IS_WATCHED.set(self.0);
-        }
-    }
-    let _restore = Restore(IS_WATCHED.replace(false));
+    let _restore = Restore(&IS_WATCHED, IS_WATCHED.replace(false));
     work()
+}
+
+/// Makes a mark again what it was.
+struct Restore(&'static LocalKey<Cell<bool>>, bool);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
 }
 
 /// Lets `step` do a step of a process, and returns what it has touched.

@@ -196,5 +196,6 @@ fn what_cannot_be_explored_says_so() {
 
 mod closures;
 mod contract;
+mod fine;
 mod kit;
 mod soundness;

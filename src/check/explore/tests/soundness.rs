@@ -1,10 +1,12 @@
 //! What the search leaves out is nothing new: schedules by chance, and all schedules of the smallest graphs, end as those that it takes.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::sync::Mutex;
 
 use super::super::{Chance, Explore, explore};
 use crate::check::{self, once};
+use crate::error::Error;
 use crate::graph::Graph;
 use crate::pool::Pool;
 use crate::sync::footprint;
@@ -15,57 +17,58 @@ type End = (String, Vec<u32>);
 pub(super) type See<'a> = &'a (dyn Fn(u32) -> u32 + Sync);
 pub(super) type Case = fn(&Pool, See<'_>) -> String;
 
-pub(super) const CASES: [(&str, Case); 14] = [
-    ("credits", |pool, see| {
+/// Graphs with their names, and what they come to: empty if that depends on the schedule.
+pub(super) const CASES: [(&str, &str, Case); 14] = [
+    ("credits", "12", |pool, see| {
         let g = Graph::new();
         let sum = g.source(0..3_u32).batch_size(1).credits(2).map(see).fold(0, |sum, x| sum * 10 + x);
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("one credit", |pool, see| {
+    ("one credit", "", |pool, see| {
         let g = Graph::new();
         let sum = g.source(0..3_u32).batch_size(1).credits(1).map(see).unordered().fold(0, |sum, x| sum * 10 + x);
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("zip", |pool, see| {
+    ("zip", "10111", |pool, see| {
         let g = Graph::new();
         let right = g.source(10..12_u32).batch_size(1).map(see);
         let both = g.source(0..2_u32).batch_size(1).map(see).zip(right);
         let sum = both.fold(0, |sum, (a, b)| sum * 1000 + a * 100 + b);
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("zip of pieces", |pool, see| {
+    ("zip of pieces", "506172", |pool, see| {
         let g = Graph::new();
         let right = g.source(0..4_u32).batch_size(2).map(see);
         let sum = g.source(5..8_u32).batch_size(1).zip(right).fold(0, |sum, (a, b)| sum * 100 + a * 10 + b);
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("chain", |pool, see| {
+    ("chain", "11011", |pool, see| {
         let g = Graph::new();
         let next = g.source(10..12_u32).batch_size(1).map(see);
         let sum = g.source(0..2_u32).batch_size(1).map(see).chain(next).fold(0, |sum, x| sum * 100 + x);
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("merge", |pool, see| {
+    ("merge", "", |pool, see| {
         let g = Graph::new();
         let other = g.source(10..11_u32).batch_size(1).map(see);
         let sum = g.source(0..2_u32).batch_size(1).map(see).merge(other).fold(0, |sum, x| sum * 100 + x);
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("tee", |pool, see| {
+    ("tee", "1 21", |pool, see| {
         let g = Graph::new();
         let (one, other) = g.source(0..2_u32).batch_size(1).map(see).tee();
         let (one, other) = (one.fold(0, |sum, x| sum * 10 + x), other.map(|x| see(x + 10)).sum::<u32>());
         let mut plan = pool.run(g).expect("runs");
         format!("{} {}", plan.take(one), plan.take(other))
     }),
-    ("partition", |pool, see| {
+    ("partition", "2 1", |pool, see| {
         let g = Graph::new();
         let (even, odd) = g.source(0..3_u32).batch_size(1).map(see).partition(|x| x % 2 == 0);
         let (even, odd) = (even.fold(0, |sum, x| sum * 10 + x), odd.count());
         let mut plan = pool.run(g).expect("runs");
         format!("{} {}", plan.take(even), plan.take(odd))
     }),
-    ("scan", |pool, see| {
+    ("scan", "[10, 11]", |pool, see| {
         let g = Graph::new();
         let scanned = g.source(0..2_u32).batch_size(1).map(see).scan(0, |sum, x| {
             *sum += x;
@@ -74,28 +77,29 @@ pub(super) const CASES: [(&str, Case); 14] = [
         let all = scanned.map(|x| see(x + 10)).collect();
         format!("{:?}", pool.run(g).expect("runs").take(all))
     }),
-    ("take", |pool, see| {
+    ("take", "[0]", |pool, see| {
         let g = Graph::new();
         let all = g.source(0..3_u32).batch_size(1).map(see).take(1).collect();
         format!("{:?}", pool.run(g).expect("runs").take(all))
     }),
-    ("a failure", |pool, see| {
+    ("a failure", "one at Some(1)", |pool, see| {
         let g = Graph::new();
         let checked = g.source(0..3_u32).batch_size(1).map(see).try_map(|x| if x == 1 { Err("one") } else { Ok(x) });
         let sum = checked.fold(0, |sum, x| sum + x);
         match pool.run(g) {
             Ok(mut plan) => plan.take(sum).to_string(),
+            Err(Error::Run(error)) => format!("{} at {:?}", error.source().expect("its cause"), error.item()),
             Err(error) => error.to_string(),
         }
     }),
-    ("map_with", |pool, see| {
+    ("map_with", "[11, 12]", |pool, see| {
         let g = Graph::new();
         let table = g.source(0..2_u32).batch_size(1).map(see).sum::<u32>();
         let all = g.source(10..12_u32).batch_size(1).map_with(&table, move |table, x| see(x) + table);
         let all = all.collect();
         format!("{:?}", pool.run(g).expect("runs").take(all))
     }),
-    ("tasks", |pool, see| {
+    ("tasks", "10", |pool, see| {
         let g = Graph::new();
         let first = g.task((), |()| see(1));
         let (second, third) =
@@ -103,7 +107,7 @@ pub(super) const CASES: [(&str, Case); 14] = [
         let sum = g.task((second.read(), third.read()), |(second, third)| see(second + third + 5));
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("joins", |pool, see| {
+    ("joins", "6", |pool, see| {
         let (a, (b, c)) = pool.join(|| see(1), || pool.join(|| see(2), || see(3)));
         (a + b + c).to_string()
     }),
@@ -131,7 +135,7 @@ fn run(options: Explore, body: &dyn Fn(&Pool)) -> bool {
 
 #[test]
 fn schedules_by_chance_end_as_those_of_the_search() {
-    for (name, case) in CASES {
+    for (name, _, case) in CASES {
         let (reduced, is_complete) = ends(case, |body| run(explore().pure(), body));
         assert!(is_complete, "{name}");
         let by_chance = |body: &dyn Fn(&Pool)| {
@@ -191,7 +195,7 @@ fn the_search_leaves_no_end_out() {
 
 #[test]
 fn a_real_pool_ends_as_the_search_says() {
-    for (name, case) in CASES {
+    for (name, _, case) in CASES {
         let (searched, is_complete) = ends(case, |body| run(explore().pure(), body));
         assert!(is_complete, "{name}");
         for workers in [2, 3] {

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod bombs;
+#[cfg(feature = "check")]
+mod explored;
 mod items;
 mod outside;
 mod parallel;

@@ -47,7 +47,7 @@ pub(super) fn expected(program: &[Step]) -> (Answers, Sequential, Walked) {
 }
 
 /// Runs a program `runs` times on a pool, and compares.
-fn same(program: &[Step], pool: &Pool, expected: &Answers, runs: usize) -> Result<(), TestCaseError> {
+pub(super) fn same(program: &[Step], pool: &Pool, expected: &Answers, runs: usize) -> Result<(), TestCaseError> {
     let env = Env::new(pool);
     {
         let (graph, handles) = Parallel::build(program, &env, runs == 1);
@@ -66,7 +66,7 @@ fn same(program: &[Step], pool: &Pool, expected: &Answers, runs: usize) -> Resul
 }
 
 /// Where a program is made to fail.
-struct Trap {
+pub(super) struct Trap {
     operator: usize,
     named: bool,
     value: i64,
@@ -79,7 +79,13 @@ struct Trap {
 
 impl Trap {
     /// Some firing of some operator.
-    fn choose(sequential: &Sequential, walked: &Walked, operator: usize, firing: usize, error: bool) -> Option<Self> {
+    pub(super) fn choose(
+        sequential: &Sequential,
+        walked: &Walked,
+        operator: usize,
+        firing: usize,
+        error: bool,
+    ) -> Option<Self> {
         let all: Vec<_> = sequential.given.iter().filter(|(_, given)| !given.is_empty()).collect();
         let (operator, given) = all.get(operator.checked_rem(all.len())?)?;
         let value = given[firing % given.len()];
@@ -103,15 +109,21 @@ impl Trap {
     }
 }
 
-/// Runs a program that fails, then again without the trap. Returns whether it has failed: behind the end of a stream
-/// there is no failure.
-fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Result<bool, TestCaseError> {
+/// Runs a program that fails, then again without the trap, and that so often. Returns whether it has failed: behind the end of a
+/// stream there is no failure.
+pub(super) fn fails(
+    program: &[Step],
+    pool: &Pool,
+    expected: &Answers,
+    trap: &Trap,
+    times: usize,
+) -> Result<bool, TestCaseError> {
     let env = Env::new(pool);
     let mut failed = Vec::new();
     {
         let (graph, handles) = Parallel::build(program, &env, false);
         let mut plan = graph.plan(pool).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        for _ in 0..2 {
+        for _ in 0..times {
             env.arm(trap.operator, trap.value, trap.error);
             handles.set_cells(&mut plan);
             let outcome = plan.run();
@@ -133,13 +145,13 @@ fn fails(program: &[Step], pool: &Pool, expected: &Answers, trap: &Trap) -> Resu
         }
     }
     prop_assert_eq!(env.live(), 0, "every item was dropped once");
-    prop_assert_eq!(failed[0], failed[1], "a failure depends on the graph alone");
+    prop_assert_eq!(failed[0], failed[times - 1], "a failure depends on the graph alone");
     Ok(failed[0])
 }
 
 /// Whether a program with few credits stalls. If not, its answers are the expected ones. If so, the error names what
 /// waits.
-fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, TestCaseError> {
+pub(super) fn stalls(program: &[Step], pool: &Pool, expected: &Answers) -> Result<bool, TestCaseError> {
     let env = Env::new(pool);
     let mut stalled = Vec::new();
     {
@@ -199,7 +211,7 @@ fn the_earlier_item_of_one_operator_wins_in_whatever_sinks_it_ends() {
     let trap = Trap::choose(&sequential, &walked, 0, 4, false).expect("the first operator with user code");
     assert_eq!((trap.operator, trap.item), (1, Some(4)));
     for seed in 0..100 {
-        once(3, seed, |pool| fails(&program, pool, &expected, &trap)).expect("the item is the first one");
+        once(3, seed, |pool| fails(&program, pool, &expected, &trap, 2)).expect("the item is the first one");
     }
 }
 
@@ -246,7 +258,7 @@ proptest! {
         let Some(trap) = Trap::choose(&sequential, &walked, operator, firing, error) else { return Ok(()) };
         let mut failed = Vec::new();
         for (workers, seed) in [(1, seed), (2, seed), (2, !seed), (3, seed), (3, !seed), (64, seed)] {
-            failed.push(once(workers, seed, |pool| fails(&program, pool, &expected, &trap))?);
+            failed.push(once(workers, seed, |pool| fails(&program, pool, &expected, &trap, 2))?);
         }
         prop_assert!(failed.iter().all(|one| *one == failed[0]), "a failure depends on the graph alone: {failed:?}");
     }
@@ -260,6 +272,6 @@ proptest! {
         silence_traps();
         let (expected, sequential, walked) = expected(&program);
         let Some(trap) = Trap::choose(&sequential, &walked, operator, firing, error) else { return Ok(()) };
-        POOLS.with(|pools| pools.each(|pool| fails(&program, pool, &expected, &trap).map(drop)))?;
+        POOLS.with(|pools| pools.each(|pool| fails(&program, pool, &expected, &trap, 2).map(drop)))?;
     }
 }
