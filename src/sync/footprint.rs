@@ -103,6 +103,8 @@ pub(crate) struct Calls {
     process: usize,
     /// The last call of user code of each process.
     calls: Vec<String>,
+    /// What each process waits for, if it does.
+    waits: Vec<Option<String>>,
 }
 
 impl Calls {
@@ -118,7 +120,17 @@ impl Calls {
 
     /// The last call of the process that makes it.
     pub(crate) fn call(&self) -> &str {
-        self.calls.get(self.process).filter(|call| !call.is_empty()).map_or("the closure of the test", String::as_str)
+        self.call_of(self.process)
+    }
+
+    fn call_of(&self, process: usize) -> &str {
+        self.calls.get(process).filter(|call| !call.is_empty()).map_or("the closure of the test", String::as_str)
+    }
+
+    fn wait_for(&mut self, what: Option<String>) {
+        let known = self.waits.len().max(self.process + 1);
+        self.waits.resize(known, None);
+        self.waits[self.process] = what;
     }
 
     fn step(&mut self, process: usize) {
@@ -362,7 +374,7 @@ pub(crate) struct LibraryCall(bool);
 impl Drop for LibraryCall {
     fn drop(&mut self) {
         IS_IN_CALL.set(self.0);
-        if self.0 && IS_WATCHED.get() && !IS_PURE.get() {
+        if IS_WATCHED.get() && !IS_PURE.get() {
             WATCHER.with_borrow_mut(|watcher| watcher.touched.push((Tag::USER.0, Touch::Write)));
         }
     }
@@ -383,16 +395,46 @@ pub(crate) fn tell(what: impl FnOnce() -> String) {
     }
 }
 
-/// Whether calls of user code share nothing but through the types of `check`.
-pub(crate) fn set_pure(is_pure: bool) {
-    IS_PURE.set(is_pure);
+/// The call under way does this with a thing that the user shares.
+pub(crate) fn tell_use(what: impl FnOnce() -> String) {
+    tell(|| with_calls(|calls| format!("{} {}", calls.call(), what())));
+}
+
+/// Calls `work`, in which this process may wait for this.
+pub(crate) fn waiting_for<R>(what: impl FnOnce() -> String, work: impl FnOnce() -> R) -> R {
+    if !(IS_WATCHED.get() && IS_TOLD.get()) {
+        return work();
+    }
+    with_calls(|calls| calls.wait_for(Some(what())));
+    let result = work();
+    with_calls(|calls| calls.wait_for(None));
+    result
+}
+
+/// Tells what each of these processes waits for, which cannot go on.
+pub(crate) fn tell_who_waits(processes: impl Iterator<Item = usize>) {
+    if IS_TOLD.get() {
+        let lines = with_calls(|calls| {
+            let wait = |process: usize| calls.waits.get(process).and_then(Option::as_deref).unwrap_or("others");
+            processes
+                .map(|process| format!("{} waits for {}", calls.call_of(process), wait(process)))
+                .collect::<Vec<_>>()
+        });
+        WATCHER.with_borrow_mut(|watcher| watcher.story.extend(lines));
+    }
+}
+
+/// Calls `work`, in which calls of user code share nothing but through the types of `check`, if they are pure.
+pub(crate) fn pure_if<R>(is_pure: bool, work: impl FnOnce() -> R) -> R {
+    let _restore = Restore(&IS_PURE, IS_PURE.replace(is_pure));
+    work()
 }
 
 /// Calls `work`, and returns the story of what happens in it.
 pub(crate) fn told<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
-    IS_TOLD.set(true);
+    let restore = Restore(&IS_TOLD, IS_TOLD.replace(true));
     let result = work();
-    IS_TOLD.set(false);
+    drop(restore);
     (result, WATCHER.with_borrow_mut(|watcher| std::mem::take(&mut watcher.story)))
 }
 
@@ -452,7 +494,7 @@ pub(crate) fn begin() {
     WATCHER.with_borrow_mut(|watcher| {
         watcher.made.clear();
         watcher.paused.clear();
-        drop(watcher.calls.lock().map(|mut calls| calls.calls.clear()));
+        drop(watcher.calls.lock().map(|mut calls| (calls.calls.clear(), calls.waits.clear())));
         watcher.about.clear();
         watcher.targets.clear();
     });

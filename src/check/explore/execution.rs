@@ -6,7 +6,8 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -20,9 +21,9 @@ use crate::sync::footprint;
 use crate::sync::seam::{self, Driver, Point};
 
 /// So many processes may be under way at once, beside the closure of the test.
-const SEATS: usize = 24;
+pub(super) const SEATS: usize = 24;
 /// More steps than any graph takes that can be explored.
-const ENDLESS: usize = 1_000_000;
+const ENDLESS: usize = 30_000;
 
 /// How a schedule has ended.
 pub(super) enum End<R> {
@@ -32,6 +33,8 @@ pub(super) enum End<R> {
     Panicked(Box<dyn Any + Send>),
     /// Nobody could go on.
     Stuck,
+    /// It came to no end.
+    Endless,
     /// All that could have come next was tried before.
     Known,
     /// There are more processes than can be told apart, or more at once than there are seats.
@@ -40,6 +43,8 @@ pub(super) enum End<R> {
 
 /// The pool of the virtual workers, and what is known of processes in all schedules.
 pub(super) struct Stage {
+    /// Whether calls of user code share nothing that the explorer does not see.
+    is_pure: bool,
     pool: Pool,
     workers: Vec<Actor>,
     desks: Arc<[Desk]>,
@@ -91,7 +96,22 @@ impl Chooser for Reduction {
 }
 
 /// Chooses as it was written down: so often another one than the usual one.
-pub(super) struct AsWritten<'a>(pub(super) &'a [(usize, usize)]);
+pub(super) struct AsWritten<'a> {
+    steps: &'a [(usize, usize)],
+    /// How many of them were made.
+    made: usize,
+}
+
+impl<'a> AsWritten<'a> {
+    pub(super) fn new(steps: &'a [(usize, usize)]) -> Self {
+        Self { steps, made: 0 }
+    }
+
+    /// Whether all that was written down could be chosen.
+    pub(super) fn was_made(&self) -> bool {
+        self.made == self.steps.len()
+    }
+}
 
 impl Chooser for AsWritten<'_> {
     fn choose(
@@ -101,8 +121,10 @@ impl Chooser for AsWritten<'_> {
         usual: Process,
         candidates: &mut dyn Iterator<Item = Process>,
     ) -> Option<Process> {
-        let rank = self.0.iter().find(|(at, _)| *at == step).map(|(_, rank)| *rank);
-        Some(rank.and_then(|rank| candidates.nth(rank)).unwrap_or(usual))
+        let written = self.steps.iter().find(|(at, _)| *at == step);
+        let chosen = written.and_then(|(_, rank)| candidates.nth(*rank));
+        self.made += usize::from(chosen.is_some());
+        Some(chosen.unwrap_or(usual))
     }
 }
 
@@ -160,10 +182,11 @@ impl Driver for ToLoop {
 }
 
 impl Stage {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_pure: bool) -> Self {
         let pool = without_threads(SEATS);
         let desks = (0..SEATS).map(|_| Desk::default()).collect();
         Self {
+            is_pure,
             pool,
             workers: Vec::new(),
             desks,
@@ -176,7 +199,13 @@ impl Stage {
 
     /// Goes through one schedule.
     pub(super) fn play<R>(&mut self, chooser: &mut dyn Chooser, body: &dyn Fn(&Pool) -> R) -> End<R> {
-        seam::drive(&ToLoop, || bag::open(|| self.play_driven(chooser, body)))
+        let is_pure = self.is_pure;
+        let play =
+            || footprint::pure_if(is_pure, || seam::drive(&ToLoop, || bag::open(|| self.play_driven(chooser, body))));
+        catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|panic| {
+            self.leak_workers(); // some may be in the middle of a job
+            resume_unwind(panic)
+        })
     }
 
     /// The worker at a seat, which runs what lies on its desk, one job after the other.
@@ -208,20 +237,23 @@ impl Stage {
         footprint::begin();
         let returned = Cell::new(None);
         let pool = NonNull::from(&self.pool);
-        let mut outside = Actor::new(|| {
+        let mut outside = ManuallyDrop::new(Actor::new(|| {
             #[expect(unsafe_code, reason = "the pool stays where it is while the actors run")]
             // SAFETY: `self` is borrowed for the whole call, and nothing here touches its pool otherwise.
             let pool = unsafe { pool.as_ref() };
             let _call = footprint::user_code();
             returned.set(Some(catch_unwind(AssertUnwindSafe(|| body(pool)))));
-        });
+        }));
         let mut lives = vec![Life { is_over: false, ..Life::NONE }];
         let (mut touched, mut new) = (Footprint::new(), Vec::new());
         let (mut last, mut is_known, mut steps) = (0, false, 0);
         let end = loop {
             let Some(enabled) = self.enabled(&lives, &outside) else { break Some(End::TooMany) };
             if enabled.is_empty() {
-                break if lives.iter().all(|life| life.is_over) { None } else { Some(End::Stuck) };
+                let mut under_way = (0..lives.len()).filter(|process| !lives[*process].is_over).peekable();
+                let is_over = under_way.peek().is_none();
+                footprint::tell_who_waits(under_way);
+                break if is_over { None } else { Some(End::Stuck) };
             }
             let candidates = || self.order.iter().copied().filter(|process| enabled.has(*process));
             let usual = if enabled.has(last) { last } else { candidates().next().expect("not empty") };
@@ -235,7 +267,7 @@ impl Stage {
                 self.taken.push((steps, rank));
             }
             self.begin(&mut lives, process);
-            let actor = lives[process].seat.map_or(&mut outside, |seat| &mut self.workers[seat]);
+            let actor = lives[process].seat.map_or(&mut *outside, |seat| &mut self.workers[seat]);
             footprint::watch(u32::try_from(process).expect("few"), &mut touched, || actor.resume());
             lives[process].is_over = match lives[process].seat {
                 None => outside.is_done(),
@@ -253,20 +285,25 @@ impl Stage {
             touched.clear();
             last = process;
             steps += 1;
-            assert!(steps < ENDLESS, "no end after so many steps");
+            if steps == ENDLESS {
+                break Some(End::Endless);
+            }
         };
         if let Some(end) = end {
             // What the actors hold cannot be unwound. They are leaked, with all that is on their stacks.
-            std::mem::forget(outside);
-            std::mem::take(&mut self.workers).into_iter().for_each(std::mem::forget);
+            self.leak_workers();
             return end;
         }
-        outside.give_stack_back();
+        ManuallyDrop::into_inner(outside).give_stack_back();
         match returned.take().expect("it is done") {
             _ if is_known => End::Known,
             Ok(value) => End::Returned(value),
             Err(panic) => End::Panicked(panic),
         }
+    }
+
+    fn leak_workers(&mut self) {
+        std::mem::take(&mut self.workers).into_iter().for_each(std::mem::forget);
     }
 
     /// Which processes can go on. None: one cannot begin because there is no seat for it.

@@ -41,6 +41,8 @@ pub enum Outcome<R> {
     Panicked(String),
     /// Nobody could go on, and it had not returned.
     Stuck,
+    /// It came to no end, as one that asks an [`Atomic`](super::Atomic) again and again until another one changes it.
+    Endless,
 }
 
 /// A schedule that ends in another way than those before.
@@ -91,6 +93,7 @@ impl<R> Difference<R> {
             Outcome::Returned(value) => value,
             Outcome::Panicked(text) => panic!("in this schedule it has panicked: {text}"),
             Outcome::Stuck => panic!("in this schedule nobody could go on"),
+            Outcome::Endless => panic!("this schedule has no end"),
         }
     }
 
@@ -111,10 +114,11 @@ impl<R: fmt::Debug> fmt::Display for Difference<R> {
             Outcome::Returned(value) => write!(f, "one schedule gives {value:?}")?,
             Outcome::Panicked(text) => write!(f, "one schedule panics: {text}")?,
             Outcome::Stuck => write!(f, "in one schedule nobody can go on")?,
+            Outcome::Endless => write!(f, "one schedule has no end")?,
         }
         match &self.usual {
             Some(usual) => writeln!(f, ", and others give {usual:?}; it does")?,
-            None => writeln!(f, ", the first one; it does")?,
+            None => writeln!(f, ", the first that was tried; it does")?,
         }
         for (number, line) in (1..).zip(&self.story) {
             writeln!(f, "{number:4}. {line}")?;
@@ -133,23 +137,26 @@ impl<R: fmt::Debug> std::error::Error for Difference<R> {}
 
 /// Which process made each step of a run, as far as it is not the usual one. It is text, to be kept in a test.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Schedule(Vec<(usize, usize)>);
-
-impl Schedule {
-    pub(super) fn new(steps: Vec<(usize, usize)>) -> Self {
-        Self(steps)
-    }
-
-    pub(super) fn steps(&self) -> &[(usize, usize)] {
-        &self.0
-    }
+pub struct Schedule {
+    /// Whether calls of user code were taken for [`pure`](super::Explore::pure): then there are fewer steps.
+    pub(super) is_pure: bool,
+    /// The number of the step, and how many that could go on come before the one that made it.
+    pub(super) steps: Vec<(usize, usize)>,
 }
+
+/// How the text of a pure one begins.
+const PURE: &str = "pure";
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (step, rank)) in self.0.iter().enumerate() {
-            let space = if number > 0 { " " } else { "" };
+        let mut space = "";
+        if self.is_pure {
+            write!(f, "{PURE}")?;
+            space = " ";
+        }
+        for (step, rank) in &self.steps {
             write!(f, "{space}{step}:{rank}")?;
+            space = " ";
         }
         Ok(())
     }
@@ -175,7 +182,9 @@ impl FromStr for Schedule {
             let (step, rank) = word.split_once(':')?;
             Some((step.parse().ok()?, rank.parse().ok()?))
         };
-        let steps = text.split_whitespace().map(|word| step(word).ok_or_else(|| ParseScheduleError(word.to_owned())));
-        steps.collect::<Result<_, _>>().map(Self)
+        let mut words = text.split_whitespace().peekable();
+        let is_pure = words.next_if_eq(&PURE).is_some();
+        let steps = words.map(|word| step(word).ok_or_else(|| ParseScheduleError(word.to_owned())));
+        steps.collect::<Result<_, _>>().map(|steps| Self { is_pure, steps })
     }
 }

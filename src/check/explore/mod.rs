@@ -10,12 +10,12 @@ mod shared;
 
 use std::time::Duration;
 
-use execution::{AsWritten, Chooser, End, Stage};
+use execution::{AsWritten, Chooser, End, SEATS, Stage};
 pub use found::{Difference, Explored, Outcome, ParseScheduleError, Schedule};
 use lookout::Lookout;
 pub use operator::{Operator, operator};
 use random::Chance;
-use reduction::Reduction;
+use reduction::{MOST, Reduction};
 pub use shared::{Atomic, Channel, Mutex, MutexGuard};
 
 use crate::pool::Pool;
@@ -108,7 +108,8 @@ pub fn random<R: PartialEq>(seed: u64, runs: u64, body: impl Fn(&Pool) -> R) -> 
 /// `body` must be the one of that time: what a schedule means depends on every step.
 ///
 /// # Panics
-/// If `body` panics, or if in this schedule nobody can go on.
+/// If `body` panics, if in this schedule nobody can go on or there is no end, or if `body` has changed so much that not all of the
+/// schedule can be chosen.
 ///
 /// ```
 /// use millstream::{Graph, Pool, check};
@@ -126,17 +127,30 @@ pub fn random<R: PartialEq>(seed: u64, runs: u64, body: impl Fn(&Pool) -> R) -> 
 /// ```
 pub fn replay<R>(schedule: &Schedule, body: impl Fn(&Pool) -> R) -> R {
     let _lookout = Lookout::new();
-    match Stage::new().play(&mut AsWritten(schedule.steps()), &body) {
-        End::Returned(value) => value,
+    let mut written = AsWritten::new(&schedule.steps);
+    match Stage::new(schedule.is_pure).play(&mut written, &body) {
+        End::Returned(value) if written.was_made() => value,
+        End::Returned(_) => {
+            panic!("the schedule '{schedule}' is not one of this closure, or of this closure as it is now")
+        }
         End::Panicked(panic) => std::panic::resume_unwind(panic),
         End::Stuck | End::Known => panic!("in this schedule nobody can go on"),
-        End::TooMany => panic!("{TOO_MANY}"),
+        End::Endless => panic!("this schedule has no end"),
+        End::TooMany => panic!("{}", too_many()),
     }
 }
 
-const TOO_MANY: &str = "millstream::check cannot explore so many jobs at once, or in all";
+fn too_many() -> String {
+    format!(
+        "millstream::check cannot explore more than {SEATS} jobs that are under way at once, or {MOST} in all: each batch, task and closure \
+         is one, so try fewer items or larger batches"
+    )
+}
+
 /// So many schedules are tried to find a shorter one.
 const SHRINKS: usize = 200;
+/// So much is told of a schedule without an end.
+const MOST_LINES: usize = 50;
 
 impl Explore {
     /// Says that calls of user code share nothing but by [`Mutex`] and [`Atomic`]: so their order makes no schedules of its own.
@@ -167,7 +181,7 @@ impl Explore {
     /// Runs `body` in every schedule, or until a bound is reached.
     ///
     /// # Errors
-    /// The first schedule that ends in another way than those before: with another value, with a panic, or because nobody could go on. It
+    /// The first schedule that ends in another way than those before: with another value, with a panic, because nobody could go on, or with no end. It
     /// is made shorter first, as far as that goes.
     ///
     /// # Panics
@@ -182,12 +196,10 @@ impl Explore {
         body: impl Fn(&Pool) -> R,
     ) -> Result<Explored<R>, Difference<R>> {
         let _lookout = Lookout::new();
-        let mut stage = Stage::new();
+        let mut stage = Stage::new(self.is_pure);
         let (mut schedules, mut usual, begin) = (0, None, Instant::now());
         loop {
-            footprint::set_pure(self.is_pure);
             let outcome = outcome(stage.play(search.begin(), &body));
-            footprint::set_pure(false);
             if let Some(outcome) = outcome {
                 schedules += 1;
                 match (outcome, &usual) {
@@ -227,16 +239,21 @@ impl Explore {
             let mut shorter = taken.clone();
             shorter.remove(at);
             tries += 1;
-            match outcome(Stage::new().play(&mut AsWritten(&shorter), body)) {
+            match outcome(Stage::new(self.is_pure).play(&mut AsWritten::new(&shorter), body)) {
                 Some(outcome) if differs(&outcome) => (taken, found) = (shorter, outcome),
                 _ => at += 1,
             }
         }
-        let (again, story) = footprint::told(|| outcome(Stage::new().play(&mut AsWritten(&taken), body)));
+        let play = || Stage::new(self.is_pure).play(&mut AsWritten::new(&taken), body);
+        let (again, mut story) = footprint::told(|| outcome(play()));
+        if matches!(again, Some(Outcome::Endless)) {
+            story.dedup();
+            story.truncate(MOST_LINES); // behind these it goes in a circle
+        }
         if let Some(again) = again.filter(differs) {
             found = again;
         }
-        Difference { schedule: Schedule::new(taken), found, usual, story, schedules }
+        Difference { schedule: Schedule { is_pure: self.is_pure, steps: taken }, found, usual, story, schedules }
     }
 }
 
@@ -281,8 +298,9 @@ fn outcome<R>(end: End<R>) -> Option<Outcome<R>> {
             Outcome::Panicked(text)
         }
         End::Stuck => Outcome::Stuck,
+        End::Endless => Outcome::Endless,
         End::Known => return None,
-        End::TooMany => panic!("{TOO_MANY}"),
+        End::TooMany => panic!("{}", too_many()),
     })
 }
 

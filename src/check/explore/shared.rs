@@ -3,8 +3,34 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 
-use crate::sync::{self, Condvar, seam};
+use crate::sync::{self, Condvar, footprint, seam, user_code};
+
+/// What a story calls a thing that is shared.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    kind: &'static str,
+    made: &'static Location<'static>,
+}
+
+impl Name {
+    #[track_caller]
+    fn new(kind: &'static str) -> Self {
+        Self { kind, made: Location::caller() }
+    }
+
+    /// Tells that it is used.
+    fn tell(self, how: &str) {
+        footprint::tell_use(|| format!("{how} {self}"));
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} made at {}", self.kind, self.made)
+    }
+}
 
 /// A lock whose uses make schedules of their own. Elsewhere it is a plain lock, which a panic does not poison.
 ///
@@ -23,42 +49,65 @@ use crate::sync::{self, Condvar, seam};
 /// });
 /// assert_eq!(*explored.expect_err("the order differs").value(), [2, 1]);
 /// ```
-#[derive(Debug, Default)]
-pub struct Mutex<T>(sync::Mutex<T>);
+#[derive(Debug)]
+pub struct Mutex<T> {
+    value: sync::Mutex<T>,
+    name: Name,
+}
 
 impl<T> Mutex<T> {
     /// A lock around a value.
     #[must_use]
+    #[track_caller]
     pub fn new(value: T) -> Self {
-        Self(sync::Mutex::new(value))
+        Self { value: sync::Mutex::new(value), name: Name::new("Mutex") }
     }
 
     /// Waits until nobody has it, and takes it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard(self.0.lock())
+        let _call = user_code();
+        let value = footprint::waiting_for(|| self.name.to_string(), || self.value.lock());
+        self.name.tell("takes");
+        MutexGuard { value, name: self.name }
     }
 
     /// Takes the value out.
     #[must_use]
     pub fn into_inner(self) -> T {
-        self.0.into_inner()
+        self.value.into_inner()
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 
 /// A [`Mutex`] that was taken; it is given back when this is dropped.
-pub struct MutexGuard<'a, T>(sync::MutexGuard<'a, T>);
+pub struct MutexGuard<'a, T> {
+    value: sync::MutexGuard<'a, T>,
+    name: Name,
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.name.tell("gives back");
+    }
+}
 
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.value
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
+        &mut self.value
     }
 }
 
@@ -84,35 +133,71 @@ impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 /// });
 /// assert_eq!(*explored.expect("no update is lost").value(), 6);
 /// ```
-#[derive(Debug, Default)]
-pub struct Atomic<T>(sync::Mutex<T>);
+#[derive(Debug)]
+pub struct Atomic<T> {
+    value: sync::Mutex<T>,
+    name: Name,
+}
 
 impl<T: Copy> Atomic<T> {
     /// With this value at first.
     #[must_use]
+    #[track_caller]
     pub fn new(value: T) -> Self {
-        Self(sync::Mutex::new(value))
+        Self { value: sync::Mutex::new(value), name: Name::new("Atomic") }
     }
 
     /// The value.
     pub fn load(&self) -> T {
-        *self.0.lock()
+        let _call = user_code();
+        let value = *self.value.lock();
+        self.name.tell("loads");
+        value
     }
 
     /// Puts another value there.
     pub fn store(&self, value: T) {
-        *self.0.lock() = value;
+        let _call = user_code();
+        *self.value.lock() = value;
+        self.name.tell("stores into");
     }
 
     /// Puts another value there, and returns the one before.
     pub fn swap(&self, value: T) -> T {
-        std::mem::replace(&mut *self.0.lock(), value)
+        let _call = user_code();
+        let before = std::mem::replace(&mut *self.value.lock(), value);
+        self.name.tell("swaps");
+        before
     }
 
-    /// Puts there what `change` makes of the value, in one step. `change` must not use what others share.
-    pub fn update(&self, change: impl FnOnce(T) -> T) {
-        let mut value = self.0.lock();
-        *value = change(*value);
+    /// Puts there what `change` makes of the value, in one step, and returns the value before. `change` must not use what others share.
+    pub fn update(&self, change: impl FnOnce(T) -> T) -> T {
+        let _call = user_code();
+        let mut value = self.value.lock();
+        let before = *value;
+        *value = change(before);
+        drop(value);
+        self.name.tell("updates");
+        before
+    }
+
+    /// Puts `new` there in place of `expected`, in one step.
+    ///
+    /// # Errors
+    /// The value, if it is another one.
+    pub fn compare_exchange(&self, expected: T, new: T) -> Result<T, T>
+    where
+        T: PartialEq,
+    {
+        let before = self.update(|value| if value == expected { new } else { value });
+        if before == expected { Ok(before) } else { Err(before) }
+    }
+}
+
+impl<T: Copy + Default> Default for Atomic<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 
@@ -129,35 +214,43 @@ impl<T: Copy> Atomic<T> {
 /// });
 /// assert_eq!(*explored.expect("the same sum in every schedule").value(), 3);
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Channel<T> {
     items: sync::Mutex<VecDeque<T>>,
     came: Condvar,
+    name: Name,
 }
 
 impl<T> Channel<T> {
     /// An empty queue.
     #[must_use]
+    #[track_caller]
     pub fn new() -> Self {
-        Self { items: sync::Mutex::new(VecDeque::new()), came: Condvar::default() }
+        Self { items: sync::Mutex::new(VecDeque::new()), came: Condvar::default(), name: Name::new("Channel") }
     }
 
     /// Puts an item behind all others.
     pub fn send(&self, item: T) {
+        let _call = user_code();
         self.items.lock().push_back(item);
+        self.name.tell("sends to");
         self.came.notify_one();
     }
 
     /// Takes the first item; waits until there is one.
     pub fn recv(&self) -> T {
+        let _call = user_code();
         loop {
             let mut items = self.items.lock();
             if let Some(item) = items.pop_front() {
+                drop(items);
+                self.name.tell("receives from");
                 return item;
             }
             if seam::is_timeless() {
                 drop(items);
-                seam::block(&|| self.items.try_lock().is_some_and(|items| !items.is_empty()));
+                let has_come = || self.items.try_lock().is_some_and(|items| !items.is_empty());
+                footprint::waiting_for(|| self.name.to_string(), || seam::block(&has_come));
             } else {
                 drop(self.came.wait(items));
             }
@@ -166,6 +259,16 @@ impl<T> Channel<T> {
 
     /// Takes the first item, if there is one now.
     pub fn try_recv(&self) -> Option<T> {
-        self.items.lock().pop_front()
+        let _call = user_code();
+        let item = self.items.lock().pop_front();
+        self.name.tell(if item.is_some() { "receives from" } else { "finds nothing in" });
+        item
+    }
+}
+
+impl<T> Default for Channel<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -21,7 +21,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::waiter::{Blocked, Waiter};
-use crate::sync::{Condvar, Instant, LazyLock, Mutex, fork, thread};
+use crate::sync::{Condvar, Instant, LazyLock, Mutex, fork, thread, user_code};
+#[cfg(feature = "check")]
+use crate::sync::{explores, user_call};
 use crate::unwind;
 
 /// So long a side thread waits for the next call.
@@ -52,6 +54,14 @@ trait AnyCall: Send + Sync {
 
 /// Queues a call, and sees that there is a thread for it.
 fn queue(call: Arc<dyn AnyCall>) -> io::Result<()> {
+    #[cfg(feature = "check")]
+    if explores() {
+        crate::pool::work::bag::call_any_time(move || {
+            user_call(|| "a call that may block".to_owned());
+            call.make();
+        });
+        return Ok(());
+    }
     let mut state = SIDE.state.lock();
     if state.process != fork::process() {
         *state = SideState { process: fork::process(), ..SideState::default() };
@@ -129,7 +139,10 @@ impl<R: Send, F: FnOnce() -> R + Send> AnyCall for Shared<R, F> {
         }
         let Phase::Waits(call) = std::mem::replace(&mut state.phase, Phase::UnderWay) else { return };
         drop(state);
-        let made = catch_unwind(AssertUnwindSafe(call));
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let _call = user_code();
+            call()
+        }));
         let mut state = self.state.lock();
         state.phase = Phase::Done(made);
         let waiter = state.waiter.take();

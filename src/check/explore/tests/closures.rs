@@ -211,3 +211,24 @@ fn a_lock_of_the_users_own_that_blocks_the_thread_is_named() {
     assert!(!output.status.success() && text.contains("has blocked the one thread"), "{text}");
     assert!(text.contains("'one'") || text.contains("'other'"), "{text}");
 }
+
+#[test]
+fn calls_that_may_block_are_made_at_any_time() {
+    let order = |pool: &Pool| {
+        let log = check::Mutex::new(Vec::new());
+        let g = Graph::new();
+        let called = g.source(0..2_u32).batch_size(1).map_blocking(2, |x| log.lock().push(x));
+        let count = called.count();
+        let count = pool.run(g).expect("runs").take(count);
+        (count, log.into_inner())
+    };
+    let found = explore().pure().run(order).expect_err("each of the two may be first");
+    assert_eq!((found.value().0, found.other_value().0), (2, 2));
+    let sum = explore().pure().run(|pool: &Pool| {
+        let g = Graph::new();
+        let sum = g.source(0..2_u32).batch_size(1).map_blocking(1, |x| x + 1).fold(0, |sum, x| sum * 10 + x);
+        pool.run(g).expect("runs").take(sum)
+    });
+    let sum = sum.expect("in stream order");
+    assert_eq!((*sum.value(), sum.is_complete()), (12, true));
+}

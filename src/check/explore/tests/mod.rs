@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::sync::Mutex;
 
-use super::{Explored, Outcome, exhaustive, explore, replay};
+use super::{Explored, Outcome, Schedule, exhaustive, explore, random, replay};
 use crate::engine::pipe::Pipe;
 use crate::graph::{Graph, Stream};
 use crate::plan::Data;
@@ -139,7 +139,7 @@ fn what_comes_in_any_order_differs_and_is_played_again() {
     assert!(!difference.story().is_empty(), "{difference}");
     let text = difference.schedule().to_string();
     assert_eq!(replay(&text.parse().expect("a schedule"), first), *difference.value());
-    assert!("1:2 3".parse::<super::Schedule>().is_err());
+    assert!("1:2 3".parse::<Schedule>().is_err());
 }
 
 #[test]
@@ -185,7 +185,45 @@ fn panics_and_circles_are_found() {
         drop(g.task((), move |()| both(two, one)));
         drop(pool.run(g).expect("runs"));
     });
-    assert_eq!(*circle.expect_err("each has one and waits for the other").outcome(), Outcome::Stuck);
+    let circle = circle.expect_err("each has one and waits for the other");
+    assert_eq!(*circle.outcome(), Outcome::Stuck);
+    println!("{circle}");
+    let waits: Vec<_> =
+        circle.story().iter().filter(|line| line.contains("waits for the Mutex made at src/check/")).collect();
+    assert_eq!(waits.len(), 2, "{circle}");
+}
+
+#[test]
+fn who_asks_for_ever_is_told() {
+    let asks = |pool: &Pool| {
+        let came = super::Atomic::new(false);
+        pool.join(|| while !came.load() {}, || came.store(true));
+    };
+    let endless = exhaustive(asks).expect_err("the second closure comes too late");
+    assert_eq!(*endless.outcome(), Outcome::Endless);
+    println!("{endless}");
+    assert!(endless.story()[0].contains("loads the Atomic made at src/check/"), "{endless}");
+    assert!(random(1, 10, asks).is_err());
+}
+
+#[test]
+fn a_schedule_keeps_whether_calls_were_pure() {
+    let last = |pool: &Pool| {
+        let last = super::Atomic::new(0);
+        let g = Graph::new();
+        g.source(0..3_u32).batch_size(1).map(|x| x + 1).for_each(|x| last.store(x));
+        drop(pool.run(g).expect("runs"));
+        last.load()
+    };
+    let found = explore().pure().run(last).expect_err("it depends on the schedule");
+    let schedule: Schedule = found.schedule().to_string().parse().expect("its own text");
+    assert_eq!((&schedule, replay(&schedule, last)), (found.schedule(), *found.value()));
+}
+
+#[test]
+#[should_panic(expected = "is not one of this closure")]
+fn a_schedule_of_another_closure_is_noticed() {
+    replay(&"999999:1".parse().expect("a schedule"), |pool: &Pool| _ = pool.join(|| 1, || 2));
 }
 
 #[test]

@@ -88,8 +88,10 @@ pub(super) const CASES: [(&str, &str, Case); 14] = [
         let sum = checked.fold(0, |sum, x| sum + x);
         match pool.run(g) {
             Ok(mut plan) => plan.take(sum).to_string(),
-            Err(Error::Run(error)) => format!("{} at {:?}", error.source().expect("its cause"), error.item()),
-            Err(error) => error.to_string(),
+            Err(error) => match (&error, error.source()) {
+                (Error::Run(error), Some(cause)) => format!("{cause} at {:?}", error.item()),
+                _ => error.to_string(),
+            },
         }
     }),
     ("map_with", "[11, 12]", |pool, see| {
