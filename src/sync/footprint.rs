@@ -11,7 +11,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread::LocalKey;
+use std::thread::{self, LocalKey};
 
 use super::seam::{self, Point};
 
@@ -363,7 +363,8 @@ impl Drop for InCall {
     }
 }
 
-/// User code calls the library: until the result is dropped this process is not in user code. Then that goes on, in the step under way.
+/// User code calls the library: until the result is dropped this process is not in user code. Then that goes on, and others may have come
+/// in between.
 pub(crate) fn library_call() -> LibraryCall {
     LibraryCall(IS_IN_CALL.replace(false))
 }
@@ -374,13 +375,13 @@ pub(crate) struct LibraryCall(bool);
 impl Drop for LibraryCall {
     fn drop(&mut self) {
         IS_IN_CALL.set(self.0);
-        if IS_WATCHED.get() && !IS_PURE.get() {
-            WATCHER.with_borrow_mut(|watcher| watcher.touched.push((Tag::USER.0, Touch::Write)));
+        if !thread::panicking() {
+            user_goes_on();
         }
     }
 }
 
-/// User code has just queued what may be called before it goes on.
+/// User code goes on behind a call of the library, which may have let others go on.
 pub(crate) fn user_goes_on() {
     if IS_WATCHED.get() && !IS_PURE.get() {
         Tag::USER.touch(Touch::Write);

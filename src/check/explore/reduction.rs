@@ -254,11 +254,10 @@ impl Initials {
 impl Step {
     /// One of `initials` must be tried here, so that a step of `second` comes before this one.
     fn note(&mut self, initials: Set, second: Process) {
-        if initials.has(second) && !self.enabled.has(second) {
-            return; // it is this step that has set it free
-        }
         let can = initials.and(self.enabled);
-        if can.is_empty() {
+        if can.is_empty() && initials.has(second) {
+            // It is this step that has set it free: else one that could come first would have done so.
+        } else if can.is_empty() {
             self.to_try = Set(self.to_try.0 | self.enabled.0);
         } else if can.and(self.to_try).is_empty() {
             self.to_try.add(if can.has(second) { second } else { can.first().expect("not empty") });

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
+use crate::sync::footprint::{InCall, Named, Tag};
 use crate::sync::{self, Condvar, footprint, seam, user_code};
 
 /// What a story calls a thing that is shared.
@@ -18,6 +19,14 @@ impl Name {
     #[track_caller]
     fn new(kind: &'static str) -> Self {
         Self { kind, made: Location::caller() }
+    }
+
+    /// It is used by the call under way until the result is dropped. `thing` is what the explorer watches of it.
+    fn used(self, thing: &impl Named) -> InCall {
+        if footprint::explores() && thing.tag() == Tag::NONE {
+            footprint::refuse(&format!("{self}, as that is outside of the closure that is explored"));
+        }
+        user_code()
     }
 
     /// Tells that it is used.
@@ -65,7 +74,7 @@ impl<T> Mutex<T> {
 
     /// Waits until nobody has it, and takes it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        let _call = user_code();
+        let _call = self.name.used(&self.value);
         let value = footprint::waiting_for(|| self.name.to_string(), || self.value.lock());
         self.name.tell("takes");
         MutexGuard { value, name: self.name }
@@ -149,7 +158,7 @@ impl<T: Copy> Atomic<T> {
 
     /// The value.
     pub fn load(&self) -> T {
-        let _call = user_code();
+        let _call = self.name.used(&self.value);
         let value = *self.value.lock();
         self.name.tell("loads");
         value
@@ -157,14 +166,14 @@ impl<T: Copy> Atomic<T> {
 
     /// Puts another value there.
     pub fn store(&self, value: T) {
-        let _call = user_code();
+        let _call = self.name.used(&self.value);
         *self.value.lock() = value;
         self.name.tell("stores into");
     }
 
     /// Puts another value there, and returns the one before.
     pub fn swap(&self, value: T) -> T {
-        let _call = user_code();
+        let _call = self.name.used(&self.value);
         let before = std::mem::replace(&mut *self.value.lock(), value);
         self.name.tell("swaps");
         before
@@ -172,7 +181,7 @@ impl<T: Copy> Atomic<T> {
 
     /// Puts there what `change` makes of the value, in one step, and returns the value before. `change` must not use what others share.
     pub fn update(&self, change: impl FnOnce(T) -> T) -> T {
-        let _call = user_code();
+        let _call = self.name.used(&self.value);
         let mut value = self.value.lock();
         let before = *value;
         *value = change(before);
@@ -231,7 +240,7 @@ impl<T> Channel<T> {
 
     /// Puts an item behind all others.
     pub fn send(&self, item: T) {
-        let _call = user_code();
+        let _call = self.name.used(&self.items);
         self.items.lock().push_back(item);
         self.name.tell("sends to");
         self.came.notify_one();
@@ -239,7 +248,7 @@ impl<T> Channel<T> {
 
     /// Takes the first item; waits until there is one.
     pub fn recv(&self) -> T {
-        let _call = user_code();
+        let _call = self.name.used(&self.items);
         loop {
             let mut items = self.items.lock();
             if let Some(item) = items.pop_front() {
@@ -259,7 +268,7 @@ impl<T> Channel<T> {
 
     /// Takes the first item, if there is one now.
     pub fn try_recv(&self) -> Option<T> {
-        let _call = user_code();
+        let _call = self.name.used(&self.items);
         let item = self.items.lock().pop_front();
         self.name.tell(if item.is_some() { "receives from" } else { "finds nothing in" });
         item

@@ -212,6 +212,27 @@ fn a_lock_of_the_users_own_that_blocks_the_thread_is_named() {
     assert!(text.contains("'one'") || text.contains("'other'"), "{text}");
 }
 
+/// The closure that was spawned sets its word as one of many steps that are free beside a join.
+#[test]
+fn what_was_spawned_comes_before_or_after_a_join_that_another_one_ends() {
+    let seen = |pool: &Pool| {
+        let word = Arc::new(check::Atomic::new(0));
+        let shared = Arc::clone(&word);
+        pool.spawn(move || shared.store(1));
+        pool.join(|| {}, || {});
+        word.load()
+    };
+    let found = explore().pure().run(seen).expect_err("both orders");
+    assert_eq!(*found.value() + *found.other_value(), 1);
+}
+
+#[test]
+#[should_panic(expected = "as that is outside of the closure that is explored")]
+fn what_is_shared_must_be_made_in_the_closure() {
+    let word = check::Atomic::new(0);
+    _ = exhaustive(|pool: &Pool| _ = pool.join(|| word.store(1), || word.load()));
+}
+
 #[test]
 fn calls_that_may_block_are_made_at_any_time() {
     let order = |pool: &Pool| {

@@ -236,4 +236,5 @@ mod closures;
 mod contract;
 mod fine;
 mod kit;
+mod models;
 mod soundness;
