@@ -3,6 +3,7 @@
 #
 #   ci/mutants.sh [NAME...]                    # all mutants, or those whose name, or whose area, begins so
 #   ci/mutants.sh --list [NAME...]             # what is wrong with each, and which command is to notice
+#   ci/mutants.sh --by TEST [NAME...]          # whether this one test notices, as in: --by 'check check::explore::' runs
 #   ci/mutants.sh --check-patterns             # whether each mutant still fits the code: takes seconds
 #
 # A mutant counts as caught if a test fails, if the program aborts, or if a test hangs. If the test that is named for it
@@ -188,6 +189,7 @@ run_tests() {
     done
     { wait "$child" || code=$?; } 2>/dev/null # without the shell's own words about one that aborts
     name=$(sed -nE 's/^test ([^ ]+)( - [a-z ]+)? \.\.\. .*/\1/p' "$log" | tail -n 1)
+    note=$(grep -oE 'after [0-9]+ (schedules|runs)' "$log" | head -n 1 || true)
     if grep -qE 'FAILED$' "$log"; then
         name=$(grep -E 'FAILED$' -B 1000000 -m 1 "$log" | sed -nE 's/^test ([^ ]+)( - [a-z ]+)? \.\.\. .*/\1/p' | tail -n 1)
         caught=$name
@@ -197,13 +199,14 @@ run_tests() {
         caught="$name aborts"
     else
         caught=''
+        note=''
         ran=$(sed -nE 's/^test result: ok\. ([0-9]+) passed.*/\1/p' "$log")
     fi
 }
 
 # All tests that are named pass without a mutant: else being red says nothing. Notes how long they take.
 run_sound() {
-    local test ran caught program build filters start
+    local test ran caught note program build filters start
     while read -r test; do
         command_of "$test"
         build_program || die "does not build: $test: $(<"$work/build.err")"
@@ -217,7 +220,7 @@ run_sound() {
 
 # Applies one mutant to the copy, and says in `by` which test notices, or what became of it.
 run_mutant() {
-    local mutant=$1 file=$tree/${files[mutant]} text before behind defect='' caught ran program build filters
+    local mutant=$1 file=$tree/${files[mutant]} text before behind defect='' caught note ran program build filters
     text=$(<"$file")
     find_in "$mutant" "$text" || die "${places[mutant]}: mutant ${names[mutant]} $defect"
     printf '%s%s%s\n' "$before" "$(trimmed "${news[mutant]}")" "$behind" >"$file"
@@ -227,9 +230,9 @@ run_mutant() {
         by='does not build'
     else
         run_tests $((30 + 10 * usual[${tests[mutant]}])) "${filters[@]}" # one that takes longer hangs
-        by=$caught
+        by=${caught:+$caught${note:+, $note}}
     fi
-    if [ -z "$by" ] && [[ ${tests[mutant]} != check* ]]; then # what only that feature has is in no other build
+    if [ -z "$by" ] && [ -z "$only" ] && [[ ${tests[mutant]} != check* ]]; then # what only that feature has is in no other build
         command_of lib
         if ! build_program; then
             by='does not build'
@@ -243,8 +246,9 @@ run_mutant() {
 }
 
 run_list() {
-    local mutant wanted=() named=() start by caught_all=0 argued=0 wrong=()
+    local mutant wanted=() named=() start by caught_all=0 argued=0 missed=0 wrong=()
     for mutant in "${!names[@]}"; do
+        [ -z "$only" ] || tests[mutant]=$only
         ! is_wanted "$mutant" "$@" || { wanted+=("$mutant") named+=("${tests[mutant]}"); }
     done
     [ "${#wanted[@]}" -gt 0 ] || die "no mutant has this name: $*"
@@ -263,23 +267,29 @@ run_list() {
                 ;;
             '')
                 by='survives'
-                if [ -n "${survives[mutant]}" ]; then argued=$((argued + 1)); else wrong+=("${names[mutant]}: survives"); fi
+                if [ -n "$only" ]; then missed=$((missed + 1)); elif [ -n "${survives[mutant]}" ]; then argued=$((argued + 1)); else wrong+=("${names[mutant]}: survives"); fi
                 ;;
             *)
                 caught_all=$((caught_all + 1))
-                [ -z "${survives[mutant]}" ] || wrong+=("${names[mutant]}: is caught, and said to survive")
+                [ -z "${survives[mutant]}" ] || [ -n "$only" ] || wrong+=("${names[mutant]}: is caught, and said to survive")
                 ;;
         esac
         printf '| %-37s | %-90s | %7s |\n' "${names[mutant]}" "$by" $((SECONDS - start))
     done
-    printf '\n%s mutants: %s caught, %s survive as argued, %s wrong\n' \
-        "${#wanted[@]}" "$caught_all" "$argued" "${#wrong[@]}"
+    printf '\n%s mutants: %s caught, %s survive as argued, %s are not seen by this test, %s wrong\n' \
+        "${#wanted[@]}" "$caught_all" "$argued" "$missed" "${#wrong[@]}"
     [ "${#wrong[@]}" -eq 0 ] || { printf '    %s\n' "${wrong[@]}" && exit 1; }
 }
 
 declare -A usual=() # seconds of the tests that are named, without a mutant
 builds=$(realpath -m "${CARGO_TARGET_DIR:-target}")/mutants work=$builds/work tree=$builds/tree
+only=''
 read_list
+if [ "${1-}" = --by ]; then
+    [ $# -ge 2 ] || usage 1 >&2
+    only=$2
+    shift 2
+fi
 case ${1-} in
     -h | --help) usage 0 ;;
     --check-patterns) check_patterns ;;

@@ -12,9 +12,9 @@ use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
 use crate::run::flow::packet::Packet;
 use crate::run::flow::stage::Ended;
-use crate::sync::Arrival;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
+use crate::sync::{Arrival, tell};
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Gives the items of both streams, batch by batch, in the order in which they arrive. That order differs from run
@@ -79,6 +79,7 @@ impl<T: Send> Shape for Merge<T> {
         // Relaxed: any order of the numbers is an order of arrival.
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let came = packet.ticket;
+        tell(|| format!("{} comes, and is number {number} from here on", cx.says("", &came)));
         packet.ticket = Ticket::whole(number, came.origin);
         if let Some(failure) = packet.failure.take() {
             cx.fail(&came, failure); // it counts here: behind this there is no stream order to compare it by

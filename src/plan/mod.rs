@@ -235,7 +235,7 @@ impl<'env> Plan<'env> {
     /// After any other error, results that were not made are absent. Data that a failed task held for writing is absent
     /// too, and must be [`set`](Self::set) again. Then the plan can run again.
     pub fn run(&mut self) -> Result<(), RunError> {
-        let _call = library_call();
+        let _call = library_call("runs the plan");
         if let Some(op) = self.served {
             let name = self.names().get(op);
             let message = "call start() or run_while() in place of run(), and serve it from this or another thread";

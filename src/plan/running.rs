@@ -39,7 +39,7 @@ impl RunControl {
     ///
     /// It does not wait. Closures that are under way are not interrupted.
     pub fn cancel(&self) {
-        let _call = library_call();
+        let _call = library_call("cancels the run");
         self.0.cancel(Cancel::Asked);
     }
 
@@ -52,21 +52,21 @@ impl RunControl {
     /// # Panics
     /// If the system refuses that thread.
     pub fn deadline(&self, after: Duration) {
-        let _call = library_call();
+        let _call = library_call("sets a deadline");
         clock::set(&self.0, after).expect("a thread for deadlines can be made");
     }
 
     /// How far the run has come. Empty if it is over.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let _call = library_call();
+        let _call = library_call("looks how far the run is");
         self.0.progress()
     }
 
     /// Whether the run is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        let _call = library_call();
+        let _call = library_call("asks whether the run is over");
         self.0.is_over()
     }
 }
@@ -132,13 +132,13 @@ impl Running {
     /// Waits until the run is over, but no longer than `patience`. Whether it is over.
     #[must_use]
     pub fn wait_timeout(&self, patience: Duration) -> bool {
-        let _call = library_call();
+        let _call = library_call("waits for the run");
         self.control().is_none_or(|RunControl(control)| control.wait_for(patience))
     }
 
     /// Waits for the end of the run, and ends it.
     fn end(&mut self) -> Result<(), RunError> {
-        let _call = library_call();
+        let _call = library_call("waits for the end of the run");
         match &mut self.begun {
             Ok(RunControl(control)) => {
                 let plan = self.plan.as_mut().expect("not given back");
@@ -231,7 +231,7 @@ impl Plan<'_> {
         let run = self.begin()?;
         user_goes_on();
         let result = catch_unwind(AssertUnwindSafe(|| work(&run)));
-        let _call = library_call();
+        let _call = library_call("starts the run");
         if result.is_err() {
             run.cancel();
         }
@@ -245,7 +245,7 @@ impl Plan<'_> {
 
     /// Starts a run.
     fn begin(&mut self) -> Result<RunControl, RunError> {
-        let _call = library_call();
+        let _call = library_call("starts the run");
         let begun = self.make_ready().and_then(|()| self.run.start());
         begun.map(RunControl).inspect_err(|_| self.run.get().close())
     }

@@ -17,6 +17,8 @@ use super::work::raid::{self, Raids};
 use super::work::seat::Seat;
 use super::work::victims::Victims;
 use super::work::worker::{self, Worker, put_into_bag};
+#[cfg(feature = "check")]
+use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::{EventCount, Only, Prefer};
 use crate::sync::{explores, fork};
@@ -37,6 +39,9 @@ pub(crate) struct Shared {
     /// Counts jobs from outside that have no home: they go to the nodes in turn.
     pub(super) next_node: AtomicUsize,
     pub(crate) sleep: EventCount,
+    /// Whether schedules are explored with it: then one thread does all.
+    #[cfg(feature = "check")]
+    pub(crate) is_explored: AtomicBool,
     pub(super) compensators: Compensators,
     pub(super) broadcasts: Broadcasts,
     /// The group of the closures that nobody waits for.
@@ -63,6 +68,8 @@ impl Shared {
         let seat = |index| Seat::new(index, layout.at(index), victims.marks(index), index as u64 + 1);
         Self {
             seats: (0..seats).map(seat).collect(),
+            #[cfg(feature = "check")]
+            is_explored: AtomicBool::new(false),
             workers,
             whereabouts: Whereabouts::new(guests.seats()),
             guests,
@@ -137,6 +144,10 @@ impl Shared {
     pub(crate) fn inject_at(&self, node: usize, job: Job) {
         if explores() {
             return put_into_bag(job);
+        }
+        #[cfg(feature = "check")]
+        if self.is_explored.load(Ordering::Relaxed) {
+            crate::sync::footprint::refuse_thread();
         }
         let id = job.id();
         let is_given_back = job.group().is_none();

@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, LocalKey};
 
@@ -364,8 +365,10 @@ impl Drop for InCall {
 }
 
 /// User code calls the library: until the result is dropped this process is not in user code. Then that goes on, and others may have come
-/// in between.
-pub(crate) fn library_call() -> LibraryCall {
+/// in between. `what` says what is done, for the story.
+pub(crate) fn library_call(what: &'static str) -> LibraryCall {
+    tell_use(|| what.to_owned());
+    wait_for(|| Some(what.to_owned()));
     LibraryCall(IS_IN_CALL.replace(false))
 }
 
@@ -375,6 +378,7 @@ pub(crate) struct LibraryCall(bool);
 impl Drop for LibraryCall {
     fn drop(&mut self) {
         IS_IN_CALL.set(self.0);
+        wait_for(|| None);
         if !thread::panicking() {
             user_goes_on();
         }
@@ -401,24 +405,30 @@ pub(crate) fn tell_use(what: impl FnOnce() -> String) {
     tell(|| with_calls(|calls| format!("{} {}", calls.call(), what())));
 }
 
-/// Calls `work`, in which this process may wait for this.
-pub(crate) fn waiting_for<R>(what: impl FnOnce() -> String, work: impl FnOnce() -> R) -> R {
-    if !(IS_WATCHED.get() && IS_TOLD.get()) {
-        return work();
+/// The call under way does this from now on, in which it may have to wait; none: it does not any more.
+fn wait_for(what: impl FnOnce() -> Option<String>) {
+    if IS_WATCHED.get() && IS_TOLD.get() {
+        let what = unwatched(what);
+        with_calls(|calls| calls.wait_for(what));
     }
-    with_calls(|calls| calls.wait_for(Some(what())));
+}
+
+/// Calls `work`, in which the call under way may wait for this.
+pub(crate) fn waiting_for<R>(thing: impl fmt::Display, work: impl FnOnce() -> R) -> R {
+    wait_for(|| Some(format!("waits for {thing}")));
     let result = work();
-    with_calls(|calls| calls.wait_for(None));
+    wait_for(|| None);
     result
 }
 
-/// Tells what each of these processes waits for, which cannot go on.
+/// Tells what each of these processes does, which cannot go on.
 pub(crate) fn tell_who_waits(processes: impl Iterator<Item = usize>) {
     if IS_TOLD.get() {
         let lines = with_calls(|calls| {
-            let wait = |process: usize| calls.waits.get(process).and_then(Option::as_deref).unwrap_or("others");
+            let wait =
+                |process: usize| calls.waits.get(process).and_then(Option::as_deref).unwrap_or("waits for others");
             processes
-                .map(|process| format!("{} waits for {}", calls.call_of(process), wait(process)))
+                .map(|process| format!("{} cannot go on: it {}", calls.call_of(process), wait(process)))
                 .collect::<Vec<_>>()
         });
         WATCHER.with_borrow_mut(|watcher| watcher.story.extend(lines));
@@ -444,7 +454,17 @@ pub(crate) fn told<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
 /// # Panics
 /// If this thread explores.
 pub(crate) fn refuse(what: &str) {
-    assert!(!IS_WATCHED.get(), "millstream::check cannot explore {what} yet");
+    assert!(!IS_WATCHED.get(), "millstream::check cannot explore {what}");
+}
+
+/// A thread that does not explore queues a job for what another one explores.
+///
+/// # Panics
+/// Always, but if it panics already.
+pub(crate) fn refuse_thread() {
+    if !thread::panicking() {
+        panic!("millstream::check cannot explore what other threads do: let a closure of a join or a scope do it");
+    }
 }
 
 /// Calls `work`. Meanwhile virtual workers of this thread may be interleaved before any access to a word or a lock.

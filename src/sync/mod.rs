@@ -196,7 +196,7 @@ pub(crate) struct InCall;
 /// User code calls the library, until the result is dropped.
 #[cfg(not(feature = "check"))]
 #[inline(always)]
-pub(crate) fn library_call() -> InCall {
+pub(crate) fn library_call(_: &'static str) -> InCall {
     InCall
 }
 

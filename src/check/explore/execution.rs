@@ -17,6 +17,7 @@ use crate::pool::work::bag::{self, Queued};
 use crate::pool::work::job::Job;
 use crate::pool::work::worker::Worker;
 use crate::pool::{Pool, Shared, without_threads};
+use crate::sync::atomic::Ordering;
 use crate::sync::footprint;
 use crate::sync::seam::{self, Driver, Point};
 
@@ -45,7 +46,8 @@ pub(super) enum End<R> {
 pub(super) struct Stage {
     /// Whether calls of user code share nothing that the explorer does not see.
     is_pure: bool,
-    pool: Pool,
+    /// None: a schedule has left processes in the middle of what they did, and its runs have no end.
+    pool: Option<Pool>,
     workers: Vec<Actor>,
     desks: Arc<[Desk]>,
     /// The numbers of processes, by what they are known by.
@@ -184,10 +186,11 @@ impl Driver for ToLoop {
 impl Stage {
     pub(super) fn new(is_pure: bool) -> Self {
         let pool = without_threads(SEATS);
+        pool.shared.is_explored.store(true, Ordering::Relaxed);
         let desks = (0..SEATS).map(|_| Desk::default()).collect();
         Self {
             is_pure,
-            pool,
+            pool: Some(pool),
             workers: Vec::new(),
             desks,
             numbers: HashMap::new(),
@@ -203,7 +206,7 @@ impl Stage {
         let play =
             || footprint::pure_if(is_pure, || seam::drive(&ToLoop, || bag::open(|| self.play_driven(chooser, body))));
         catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|panic| {
-            self.leak_workers(); // some may be in the middle of a job
+            self.leak();
             resume_unwind(panic)
         })
     }
@@ -211,7 +214,8 @@ impl Stage {
     /// The worker at a seat, which runs what lies on its desk, one job after the other.
     fn seat_workers(&mut self) {
         for seat in self.workers.len()..SEATS {
-            let (shared, desks) = (Arc::clone(&self.pool.shared), Arc::clone(&self.desks));
+            let shared = Arc::clone(&self.pool.as_ref().expect("the schedule before has ended").shared);
+            let desks = Arc::clone(&self.desks);
             let mut actor = Actor::new(move || {
                 let (shared, desk): (&Shared, &Desk) = (&shared, &desks[seat]);
                 Worker::at(shared, &shared.seats[seat], |worker| {
@@ -236,7 +240,7 @@ impl Stage {
         self.taken.clear();
         footprint::begin();
         let returned = Cell::new(None);
-        let pool = NonNull::from(&self.pool);
+        let pool = NonNull::from(self.pool.as_ref().expect("the schedule before has ended"));
         let mut outside = ManuallyDrop::new(Actor::new(|| {
             #[expect(unsafe_code, reason = "the pool stays where it is while the actors run")]
             // SAFETY: `self` is borrowed for the whole call, and nothing here touches its pool otherwise.
@@ -290,8 +294,7 @@ impl Stage {
             }
         };
         if let Some(end) = end {
-            // What the actors hold cannot be unwound. They are leaked, with all that is on their stacks.
-            self.leak_workers();
+            self.leak();
             return end;
         }
         ManuallyDrop::into_inner(outside).give_stack_back();
@@ -302,8 +305,11 @@ impl Stage {
         }
     }
 
-    fn leak_workers(&mut self) {
+    /// Some processes are in the middle of what they do, and cannot be unwound. They are leaked, with all that is on their stacks, and
+    /// so is the pool, which would wait for their runs.
+    fn leak(&mut self) {
         std::mem::take(&mut self.workers).into_iter().for_each(std::mem::forget);
+        std::mem::forget(self.pool.take());
     }
 
     /// Which processes can go on. None: one cannot begin because there is no seat for it.

@@ -117,6 +117,11 @@ impl<R: fmt::Debug> fmt::Display for Difference<R> {
             Outcome::Endless => write!(f, "one schedule has no end")?,
         }
         match &self.usual {
+            Some(usual) if self.schedule.steps.is_empty() => writeln!(
+                f,
+                ", and gave {usual:?} the first time: the closure goes by something else as well, such as time, random numbers, or what it has \
+                 left behind; it does"
+            )?,
             Some(usual) => writeln!(f, ", and others give {usual:?}; it does")?,
             None => writeln!(f, ", the first that was tried; it does")?,
         }

@@ -4,6 +4,7 @@ mod execution;
 mod found;
 mod lookout;
 mod operator;
+mod quiet;
 mod random;
 mod reduction;
 mod shared;
@@ -14,6 +15,7 @@ use execution::{AsWritten, Chooser, End, SEATS, Stage};
 pub use found::{Difference, Explored, Outcome, ParseScheduleError, Schedule};
 use lookout::Lookout;
 pub use operator::{Operator, operator};
+use quiet::quietly;
 use random::Chance;
 use reduction::{MOST, Reduction};
 pub use shared::{Atomic, Channel, Mutex, MutexGuard};
@@ -126,6 +128,7 @@ pub fn random<R: PartialEq>(seed: u64, runs: u64, body: impl Fn(&Pool) -> R) -> 
 /// # Ok::<(), check::ParseScheduleError>(())
 /// ```
 pub fn replay<R>(schedule: &Schedule, body: impl Fn(&Pool) -> R) -> R {
+    footprint::refuse("what explores itself");
     let _lookout = Lookout::new();
     let mut written = AsWritten::new(&schedule.steps);
     match Stage::new(schedule.is_pure).play(&mut written, &body) {
@@ -195,11 +198,12 @@ impl Explore {
         search: &mut dyn Search,
         body: impl Fn(&Pool) -> R,
     ) -> Result<Explored<R>, Difference<R>> {
+        footprint::refuse("what explores itself");
         let _lookout = Lookout::new();
         let mut stage = Stage::new(self.is_pure);
         let (mut schedules, mut usual, begin) = (0, None, Instant::now());
         loop {
-            let outcome = outcome(stage.play(search.begin(), &body));
+            let outcome = quietly(|| outcome(stage.play(search.begin(), &body)));
             if let Some(outcome) = outcome {
                 schedules += 1;
                 match (outcome, &usual) {
@@ -239,7 +243,7 @@ impl Explore {
             let mut shorter = taken.clone();
             shorter.remove(at);
             tries += 1;
-            match outcome(Stage::new(self.is_pure).play(&mut AsWritten::new(&shorter), body)) {
+            match quietly(|| outcome(Stage::new(self.is_pure).play(&mut AsWritten::new(&shorter), body))) {
                 Some(outcome) if differs(&outcome) => (taken, found) = (shorter, outcome),
                 _ => at += 1,
             }

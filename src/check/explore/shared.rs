@@ -75,7 +75,7 @@ impl<T> Mutex<T> {
     /// Waits until nobody has it, and takes it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let _call = self.name.used(&self.value);
-        let value = footprint::waiting_for(|| self.name.to_string(), || self.value.lock());
+        let value = footprint::waiting_for(self.name, || self.value.lock());
         self.name.tell("takes");
         MutexGuard { value, name: self.name }
     }
@@ -259,7 +259,7 @@ impl<T> Channel<T> {
             if seam::is_timeless() {
                 drop(items);
                 let has_come = || self.items.try_lock().is_some_and(|items| !items.is_empty());
-                footprint::waiting_for(|| self.name.to_string(), || seam::block(&has_come));
+                footprint::waiting_for(self.name, || seam::block(&has_come));
             } else {
                 drop(self.came.wait(items));
             }

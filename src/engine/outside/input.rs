@@ -234,7 +234,7 @@ impl<T> Inbox<T> {
     /// Puts an item into the box. If there is no room, and there is a place among those that wait, `waiter` is woken when
     /// there is room.
     pub(super) fn post(&self, item: T, mark: Option<&Arc<Mark>>, mut wait: Option<(&Waits<T>, Waiter)>) -> Posted<T> {
-        let _call = library_call();
+        let _call = library_call("sends an item");
         let state = self.state.lock();
         match state.phase {
             Phase::NotStarted => return Posted::Refused(SendError::NotStarted(item)),
@@ -485,7 +485,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let _call = library_call();
+        let _call = library_call("drops a sender");
         let mut state = self.0.state.lock();
         state.senders -= 1;
         let wake = if state.senders == 0 { state.wake.clone() } else { None };

@@ -189,7 +189,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// That there is none now, or none any more.
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
-        let _call = library_call();
+        let _call = library_call("looks for an item that comes out");
         self.find(|_| None)
     }
 
@@ -198,7 +198,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// That none has come until then, or none comes any more.
     pub fn recv_timeout(&mut self, patience: Duration) -> Result<T, RecvError> {
-        let _call = library_call();
+        let _call = library_call("waits for an item that comes out");
         let until = Instant::now().checked_add(patience);
         loop {
             match self.find(|thread| Some(thread.waiter())) {
@@ -260,7 +260,7 @@ impl<T> Iterator for Receiver<T> {
 
     /// Waits for the next item. `None`: the stream has ended.
     fn next(&mut self) -> Option<T> {
-        let _call = library_call();
+        let _call = library_call("waits for the next item that comes out");
         loop {
             match self.find(|thread| Some(thread.waiter())) {
                 Ok(item) => return Some(item),
