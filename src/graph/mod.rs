@@ -33,7 +33,7 @@ pub use parts::{Part, ReadPart, WritePart};
 pub use reads::{Many, Reads, Values, reads};
 pub use retry::Retry;
 pub use stream::{OnStall, Stream};
-pub(crate) use table::{Entries, OpenTable, PARTITIONS, map_entries, partition, value_of};
+pub(crate) use table::{Entries, OpenTable, PARTITIONS, hasher, map_entries, partition, value_of};
 pub use table::{IntoIter, Iter, Table};
 pub use tiles::{ReadTile, Tile, TileMut, TileRef, Tiles, WriteTile};
 pub use windows::{Windowed, Windows};

@@ -4,9 +4,10 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 use hashbrown::{HashTable, hash_table};
 
+use crate::run::outside::explores;
 use crate::unwind::{Draining, Kept};
 
 /// How many partitions a table has. That many jobs can merge two tables at the same time.
@@ -31,7 +32,7 @@ pub(crate) const PARTITIONS: usize = 64;
 #[derive(Clone)]
 pub struct Table<K, V> {
     partitions: Box<Partitions<K, V>>,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
 }
 
 /// One partition of a table.
@@ -48,14 +49,20 @@ pub(crate) struct Entry<K, V> {
     value: V,
 }
 
+/// What hashes the keys of one table, or of several that are merged. Its seed is random, but where schedules are explored: there all that
+/// depends on it must be as before.
+pub(crate) fn hasher() -> SeedableRandomState {
+    if explores() { SeedableRandomState::fixed() } else { SeedableRandomState::random() }
+}
+
 impl<K, V> Table<K, V> {
     /// Makes an empty table.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_hasher(RandomState::default())
+        Self::with_hasher(hasher())
     }
 
-    pub(crate) fn with_hasher(hasher: RandomState) -> Self {
+    pub(crate) fn with_hasher(hasher: SeedableRandomState) -> Self {
         Self { partitions: Box::new(std::array::from_fn(|_| HashTable::new())), hasher }
     }
 
@@ -176,7 +183,7 @@ pub(crate) fn partition(hash: u64) -> usize {
 /// from memory again for each item, as the compiler cannot tell that the loop does not write there.
 pub(crate) struct OpenTable<'a, K, V> {
     partitions: &'a mut Partitions<K, V>,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
 }
 
 impl<K: Hash + Eq, V> OpenTable<'_, K, V> {

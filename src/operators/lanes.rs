@@ -24,13 +24,13 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 
 use super::local_tables::fail;
 use crate::engine::drive::Drive;
 use crate::engine::edge::Edge;
 use crate::engine::tail::{Tail, put};
-use crate::graph::{Entries, PARTITIONS, Table, map_entries, partition, value_of};
+use crate::graph::{Entries, PARTITIONS, Table, hasher, map_entries, partition, value_of};
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::Ticket;
@@ -38,7 +38,7 @@ use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, OwnJob, TailKind};
 use crate::run::slot::Slot;
 use crate::sync::sequencer::Sequencer;
-use crate::sync::{CachePadded, Instant, Mutex, UnsafeCell, explores};
+use crate::sync::{CachePadded, Instant, Mutex, UnsafeCell, explores, user_call};
 use crate::unwind::{self, Draining, Kept};
 
 /// How many lanes there are. Each has some partitions of the table.
@@ -114,7 +114,7 @@ impl<K, V> Values<K, V> {
 pub(super) struct Lanes<K, T, V, R, F> {
     add: F,
     finish: fn(V) -> R,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
     values: Values<K, V>,
     turns: Sequencer<Box<Bundled<K, T>>>,
     queues: Mutex<Queues<K, T>>,
@@ -130,7 +130,7 @@ impl<K: Hash + Eq, T, V, R, F: Fn(Option<V>, T) -> V> Lanes<K, T, V, R, F> {
         Self {
             add,
             finish,
-            hasher: RandomState::default(),
+            hasher: hasher(),
             values: Values((0..PARTITIONS).map(|_| CachePadded::new(UnsafeCell::new(Entries::new()))).collect()),
             turns: Sequencer::new(0),
             queues: Mutex::new(Queues { waiting, busy: 0, passed: 0, given: 0, dropped: 0 }),
@@ -258,6 +258,9 @@ impl<K: Hash + Eq, T, V, R, F: Fn(Option<V>, T) -> V> Lanes<K, T, V, R, F> {
         let (before, mut bundle) = next.expect("a lane with a job has a bundle");
         let (ticket, came) = (bundle.ticket, bundle.items.len() as u64);
         let is_wanted = cx.wants(&ticket);
+        if is_wanted {
+            user_call(|| cx.says(&format!("lane {lane} of "), &ticket));
+        }
         let given = if is_wanted { self.take_all(cx, before, &mut bundle) } else { 0 };
         self.bundles[lane as usize].give(bundle);
         let mut queues = self.queues.lock();

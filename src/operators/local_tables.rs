@@ -9,11 +9,11 @@ use std::any::Any;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 
 use crate::engine::drive::{Drive, DriveAll};
 use crate::engine::tail::{ParallelTail, Tail, consume, consume_all, put};
-use crate::graph::{Entries, OpenTable, PARTITIONS, Table};
+use crate::graph::{Entries, OpenTable, PARTITIONS, Table, hasher};
 use crate::run::cancel::{Cause, Fault, Index};
 use crate::run::flow::cx::Cx;
 use crate::run::flow::order::{Key, Ticket};
@@ -63,7 +63,7 @@ struct Adding<'a, K, V> {
 /// The tail with the tables; see the module documentation.
 pub(super) struct LocalTables<K, T, C: Commutative<T>> {
     each: C,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
     /// One table for each seat.
     local: Box<[SeatTable<K, C::Value>]>,
     /// The tables to merge, by partition.
@@ -86,7 +86,7 @@ impl<K: Hash + Eq, T, C: Commutative<T>> LocalTables<K, T, C> {
     pub(super) fn new(each: C, result: Slot<Table<K, C::Result>>) -> Self {
         Self {
             each,
-            hasher: RandomState::default(),
+            hasher: hasher(),
             local: Box::default(),
             shards: (0..PARTITIONS).map(|_| CachePadded::new(UnsafeCell::new(Vec::new()))).collect(),
             merged: (0..PARTITIONS).map(|_| CachePadded::new(UnsafeCell::new(Entries::new()))).collect(),

@@ -315,6 +315,11 @@ pub(crate) fn add_to(thing: &impl Named) {
     thing.tag().touch(Touch::Add);
 }
 
+/// The same, unless it is the one that makes something begin.
+pub(crate) fn add_unless(thing: &impl Named, begins: impl FnOnce() -> bool) {
+    thing.tag().touch_as(|| if begins() { Touch::Write } else { Touch::Add });
+}
+
 /// All that is at a thing is about to be taken: so much, of which nothing tells one from another.
 pub(crate) fn take_from(thing: &impl Named, amount: impl FnOnce() -> u32) {
     thing.tag().touch_as(|| Touch::Take(amount()));

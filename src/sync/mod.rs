@@ -107,8 +107,8 @@ pub(crate) use waiting::{event_count, latch, notice, parker};
 
 #[cfg(feature = "check")]
 pub(crate) use footprint::{
-    add_to, adding, at_once, explores, join, join_part, library_call, name_target, read_part, refuse, say_about_part,
-    take_from, tell, unwatched, user_call, user_code, user_goes_on, write_part,
+    add_to, add_unless, adding, at_once, explores, join, join_part, library_call, name_target, read_part, refuse,
+    say_about_part, take_from, tell, unwatched, user_call, user_code, user_goes_on, write_part,
 };
 
 /// Calls `work`, which touches nothing that matters in an explored run.
@@ -152,6 +152,11 @@ pub(crate) fn at_once<T, R>(_: &T, work: impl FnOnce() -> R) -> R {
 #[cfg(not(feature = "check"))]
 #[inline]
 pub(crate) fn add_to<T>(_: &T) {}
+
+/// The same, unless it is the one that makes something begin.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn add_unless<T>(_: &T, _: impl FnOnce() -> bool) {}
 
 /// All that is at a thing is about to be taken.
 #[cfg(not(feature = "check"))]

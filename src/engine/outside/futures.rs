@@ -41,7 +41,7 @@ use crate::run::flow::packet::Packet;
 use crate::run::flow::stage::{Capacity, Ended, OwnJob};
 use crate::run::outside::wake::Wake;
 use crate::sync::credit::SourceTurn;
-use crate::sync::{Instant, Mutex};
+use crate::sync::{Instant, Mutex, user_call};
 use crate::unwind;
 
 /// The operator that makes a future of each item; see the module.
@@ -329,6 +329,11 @@ where
         loop {
             let Boarded { mut berth, mut item, is_wanted } = boarded;
             let spot = berth.spot;
+            if is_wanted {
+                user_call(|| {
+                    format!("a poll for item {} of a batch in '{}'", spot.index, cx.run.names.get(cx.stage.ops[0].0))
+                });
+            }
             let outcome = if is_wanted { self.poll(&mut berth, &mut item) } else { Some(Outcome::Dropped) };
             let now = Instant::now();
             let busy = now - mem::replace(&mut since, now);

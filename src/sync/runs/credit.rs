@@ -35,7 +35,7 @@ use std::ops::Range;
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::two_parts::TwoParts;
-use crate::sync::{add_to, edge, read_part, take_from, unwatched, write_part};
+use crate::sync::{add_unless, edge, read_part, take_from, unwatched, write_part};
 
 const ASLEEP: u64 = 1 << 63;
 const STOPPED: u64 = 1 << 62;
@@ -116,7 +116,7 @@ impl Credits {
 
     /// Puts a place back.
     pub(crate) fn put(&self, place: u32) -> IssueJob {
-        add_to(&self.word); // if the source sleeps, whichever place comes first wakes it
+        self.add(); // a place that wakes the source is not as good as another one: what the source does comes behind it
         unwatched(|| {
             let mut word = self.word.load(Ordering::Relaxed);
             loop {
@@ -165,7 +165,7 @@ impl Credits {
         // Acquire: if it sees the flag, the source is as its last holder left it.
         let order = edge!("credit.stop", Acquire);
         write_part(&self.word, STOPPED);
-        add_to(&self.word); // if the source sleeps, either this or a place that comes back wakes it
+        self.add();
         unwatched(|| {
             let mut word = self.word.load(Ordering::Relaxed);
             loop {
@@ -216,6 +216,11 @@ impl Credits {
             Ok(_) => SourceTurn::GivenUp,
             Err(_) => SourceTurn::Kept,
         }
+    }
+
+    /// Something is added, which makes no difference to others that add, unless the source sleeps.
+    fn add(&self) {
+        add_unless(&self.word, || self.word.load(Ordering::Relaxed) & ASLEEP != 0);
     }
 
     /// How many places are free.

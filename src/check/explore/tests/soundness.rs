@@ -18,7 +18,7 @@ pub(super) type See<'a> = &'a (dyn Fn(u32) -> u32 + Sync);
 pub(super) type Case = fn(&Pool, See<'_>) -> String;
 
 /// Graphs with their names, and what they come to: empty if that depends on the schedule.
-pub(super) const CASES: [(&str, &str, Case); 14] = [
+pub(super) const CASES: [(&str, &str, Case); 16] = [
     ("credits", "12", |pool, see| {
         let g = Graph::new();
         let sum = g.source(0..3_u32).batch_size(1).credits(2).map(see).fold(0, |sum, x| sum * 10 + x);
@@ -67,6 +67,21 @@ pub(super) const CASES: [(&str, &str, Case); 14] = [
         let (even, odd) = (even.fold(0, |sum, x| sum * 10 + x), odd.count());
         let mut plan = pool.run(g).expect("runs");
         format!("{} {}", plan.take(even), plan.take(odd))
+    }),
+    ("zip of unequal", "[5]", |pool, see| {
+        let g = Graph::new();
+        let right = g.source(5..8_u32).batch_size(1).credits(1).map(see);
+        let both = g.source(0..1_u32).batch_size(1).map(see).zip(right).map(|(a, b)| a * 10 + b).collect();
+        format!("{:?}", pool.run(g).expect("runs").take(both))
+    }),
+    ("store and load", "", |pool, see| {
+        let (g, last) = (Graph::new(), check::Atomic::new(9));
+        let both = |x| {
+            last.store(see(x));
+            last.load()
+        };
+        let all = g.source(0..3_u32).batch_size(1).credits(2).map(both).collect();
+        format!("{:?}", pool.run(g).expect("runs").take(all))
     }),
     ("scan", "[10, 11]", |pool, see| {
         let g = Graph::new();
