@@ -181,7 +181,7 @@ run_tests() {
     local patience=$1 log=$work/tests.log code=0 child name
     shift
     : >"$log" # before anybody looks into it
-    (cd "$tree" && CARGO_MANIFEST_DIR=$PWD exec timeout --kill-after=5 "$patience" "$program" "$@") >"$log" 2>&1 </dev/null &
+    (cd "$tree" && CARGO_MANIFEST_DIR=$PWD exec timeout --kill-after=5 "$patience" "$program" "$@" ${only:+--nocapture}) >"$log" 2>&1 </dev/null &
     child=$!
     while kill -0 "$child" 2>/dev/null; do
         if grep -qE '^test .* \.\.\. (.*)?FAILED$|^FAILED$' "$log"; then kill "$child" 2>/dev/null || true; fi

@@ -1,9 +1,11 @@
 //! The real pool, on virtual workers that may be interleaved before any access: faults that lie between two of them show.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::soundness::CASES;
-use crate::check::{Body, Order, drive};
+use crate::check::{Body, Order, drive, until};
 use crate::pool::Pool;
 use crate::sync::footprint;
 use crate::unwind;
@@ -41,6 +43,22 @@ fn scopes_end() {
     };
     ends("scopes", 2, 1, spawns);
     ends("scopes of two threads", 2, 2, spawns);
+}
+
+/// The thread from outside does nothing meanwhile: so a worker that sleeps must hear of each closure.
+#[test]
+fn spawned_closures_are_called() {
+    let spawns = |pool: &Pool| {
+        for _ in 0..3 {
+            let is_called = Arc::new(AtomicBool::new(false));
+            let call = Arc::clone(&is_called);
+            pool.spawn(move || call.store(true, Ordering::Relaxed));
+            until(&|| is_called.load(Ordering::Relaxed));
+        }
+    };
+    ends("spawned closures", 1, 1, spawns);
+    ends("spawned closures", 2, 1, spawns);
+    ends("spawned closures of two threads", 2, 2, spawns);
 }
 
 #[test]
