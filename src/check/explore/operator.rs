@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use super::explore;
 use super::random::Chance;
+use super::{Difference, explore};
 use crate::graph::{Graph, Stream};
 use crate::pool::Pool;
 
@@ -95,17 +95,17 @@ where
     #[track_caller]
     fn outcomes(&self) -> [(usize, Result<Vec<U>, String>); SIZES.len()] {
         SIZES.map(|size| {
-            let run = |pool: &Pool| self.run(pool, size, 1);
             let options = explore().pure();
+            let run = |pool: &Pool| self.run(pool, size, 1);
+            let differs = |found: Difference<_>| -> ! { panic!("batches of {size}: {found}") };
             let twice = options.max_schedules(1).run(|pool| self.run(pool, size, 2));
-            let explored = twice.and_then(|_| options.max_schedules(SCHEDULES).run(run)).and_then(|first| {
-                let more = options.max_schedules(BY_CHANCE);
-                if first.is_complete { Ok(first) } else { more.search(&mut Chance::new(1), run) }
-            });
-            match explored {
-                Ok(explored) => (size, explored.value),
-                Err(difference) => panic!("batches of {size}: {difference}"),
+            drop(twice.unwrap_or_else(|found| differs(found)));
+            let first = options.max_schedules(SCHEDULES).run(run).unwrap_or_else(|found| differs(found));
+            if !first.is_complete {
+                let more = options.max_schedules(BY_CHANCE).search(&mut Chance::new(1), run);
+                drop(more.unwrap_or_else(|found| differs(found)));
             }
+            (size, first.value)
         })
     }
 

@@ -102,7 +102,7 @@ fn what_other_threads_do_is_refused() {
         let (sender, items) = g.input::<u32>();
         let count = items.count();
         let running = g.plan(pool).expect("a plan").start();
-        if let Err(panic) = std::thread::spawn(move || drop(sender.send(1))).join() {
+        if let Err(panic) = std::thread::spawn(move || _ = sender.send(1)).join() {
             crate::unwind::text(&*panic).clone_into(&mut told.lock().expect("no panic"));
         }
         drop((running.join(), count));

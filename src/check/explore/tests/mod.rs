@@ -187,7 +187,6 @@ fn panics_and_circles_are_found() {
     });
     let circle = circle.expect_err("each has one and waits for the other");
     assert_eq!(*circle.outcome(), Outcome::Stuck);
-    println!("{circle}");
     let waits: Vec<_> = circle
         .story()
         .iter()
@@ -204,7 +203,6 @@ fn who_asks_for_ever_is_told() {
     };
     let endless = exhaustive(asks).expect_err("the second closure comes too late");
     assert_eq!(*endless.outcome(), Outcome::Endless);
-    println!("{endless}");
     assert!(endless.story()[0].contains("loads the Atomic made at src/check/"), "{endless}");
     assert!(random(1, 10, asks).is_err());
 }
