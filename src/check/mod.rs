@@ -7,7 +7,7 @@
 //! for the second; here it takes them when the `map` is through with the batch. Batches of one item show that, too.
 //!
 //! And it does not explore, and says so by a panic: [broadcasts](crate::Pool::broadcast), pools beside the one that it gives, jobs that
-//! other threads queue, more than 128 jobs in all, or 24 that are in the middle of something at once. A batch is one to three jobs: on its
+//! other threads queue, more than 256 jobs in all, or 24 that are in the middle of something at once. A batch is one to three jobs: on its
 //! way through the stage of the source, and at its turn in each operator that takes one item at a time. A task is one, and so is a closure.
 //!
 //! [`exhaustive`] gives a closure a pool, on which it builds and runs graphs. The engine is the real one, on one thread. Its jobs are

@@ -203,7 +203,8 @@ impl Explore {
         let mut stage = Stage::new(self.is_pure);
         let (mut schedules, mut usual, begin) = (0, None, Instant::now());
         loop {
-            let outcome = quietly(|| outcome(stage.play(search.begin(), &body)));
+            let end = quietly(|| stage.play(search.begin(), &body));
+            let outcome = outcome(end);
             if let Some(outcome) = outcome {
                 schedules += 1;
                 match (outcome, &usual) {
@@ -243,7 +244,8 @@ impl Explore {
             let mut shorter = taken.clone();
             shorter.remove(at);
             tries += 1;
-            match quietly(|| outcome(Stage::new(self.is_pure).play(&mut AsWritten::new(&shorter), body))) {
+            let end = quietly(|| Stage::new(self.is_pure).play(&mut AsWritten::new(&shorter), body));
+            match outcome(end) {
                 Some(outcome) if differs(&outcome) => (taken, found) = (shorter, outcome),
                 _ => at += 1,
             }

@@ -17,34 +17,40 @@ pub(super) type Process = usize;
 
 /// A set of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Set(u128);
+pub(super) struct Set([u128; 2]);
 
 /// So many processes can be told apart.
-pub(super) const MOST: usize = 128;
+pub(super) const MOST: usize = 256;
 
 impl Set {
     pub(super) fn has(self, process: Process) -> bool {
-        self.0 >> process & 1 == 1
+        self.0[process / 128] >> (process % 128) & 1 == 1
     }
 
     pub(super) fn add(&mut self, process: Process) {
-        self.0 |= 1 << process;
+        self.0[process / 128] |= 1 << (process % 128);
     }
 
     pub(super) fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0 == [0, 0]
     }
 
     pub(super) fn first(self) -> Option<Process> {
-        (!self.is_empty()).then(|| self.0.trailing_zeros() as usize)
+        let [low, high] = self.0;
+        let first = if low == 0 { 128 + high.trailing_zeros() } else { low.trailing_zeros() };
+        (!self.is_empty()).then_some(first as usize)
     }
 
     fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
+        Self([0, 1].map(|half| self.0[half] & other.0[half]))
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self([0, 1].map(|half| self.0[half] | other.0[half]))
     }
 
     fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
+        Self([0, 1].map(|half| self.0[half] & !other.0[half]))
     }
 }
 
@@ -258,7 +264,7 @@ impl Step {
         if can.is_empty() && initials.has(second) {
             // It is this step that has set it free: else one that could come first would have done so.
         } else if can.is_empty() {
-            self.to_try = Set(self.to_try.0 | self.enabled.0);
+            self.to_try = self.to_try.or(self.enabled);
         } else if can.and(self.to_try).is_empty() {
             self.to_try.add(if can.has(second) { second } else { can.first().expect("not empty") });
         }

@@ -30,6 +30,22 @@ fn an_operator_that_depends_on_the_schedule_is_found() {
 }
 
 #[test]
+#[should_panic(expected = "batches of 1: one schedule gives")]
+fn what_an_operator_shares_by_types_of_others_is_seen_by_chance() {
+    let op = |numbers: Stream<'static, u32>| {
+        let next = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        numbers.map(move |_| next.fetch_xor(1, std::sync::atomic::Ordering::Relaxed)).boxed()
+    };
+    check::operator(op).feed(0..4).expect(&[0, 1, 0, 1]);
+}
+
+#[test]
+fn an_operator_may_be_fed_twenty_items() {
+    let scan = |numbers: Stream<'static, u32>| numbers.scan(0, |sum, x| Some(std::mem::replace(sum, *sum + x))).boxed();
+    check::operator(scan).feed([1; 20]).expect(&(0..20).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_channel_keeps_the_order_of_its_sender() {
     let received = check::explore().pure().run(|pool: &Pool| {
         let numbers = check::Channel::new();
