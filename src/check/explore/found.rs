@@ -18,7 +18,8 @@ impl<R> Explored<R> {
         self.schedules
     }
 
-    /// Whether these are all. If not, a bound was reached first.
+    /// Whether these are all. If not, a bound was reached first. All are those that differ in what the explorer sees: what closures of
+    /// operators that take one item at a time share by other types than those of [`check`](crate::check) it does not see.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.is_complete

@@ -156,7 +156,7 @@ const SHRINKS: usize = 200;
 const MOST_LINES: usize = 50;
 
 impl Explore {
-    /// Says that calls of user code share nothing but by [`Mutex`] and [`Atomic`]: so their order makes no schedules of its own.
+    /// Says that calls of user code share nothing but by [`Mutex`], [`Atomic`] and [`Channel`]: so their order makes no schedules of its own.
     pub fn pure(mut self) -> Self {
         self.is_pure = true;
         self

@@ -121,7 +121,12 @@ impl Reduction {
     pub(super) fn choose(&mut self, enabled: Set, usual: Process) -> Option<Process> {
         if self.now < self.kept {
             let step = &self.steps[self.now];
-            assert_eq!(step.enabled, enabled, "a schedule is not as it was before, at step {}", self.now);
+            assert!(
+                step.enabled == enabled,
+                "millstream::check: the closure does something else than in the same schedule before. It goes by something else as well, such \
+                 as time, random numbers, the order of a HashMap, or what it has left behind (step {})",
+                self.now
+            );
             return Some(step.chosen);
         }
         let mut asleep = Vec::new();

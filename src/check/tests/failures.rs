@@ -1,13 +1,14 @@
 //! The failure of a run, and what its sinks have seen, do not depend on the schedule.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::silence_traps;
-use crate::RunErrorKind;
 use crate::check::{makespan, once, work};
 use crate::graph::Graph;
 use crate::pool::Pool;
+use crate::{RunControl, RunErrorKind};
 
 /// The results of `body` in many schedules, and how often each came.
 fn outcomes<R: Ord>(body: impl Fn(&Pool) -> R) -> BTreeMap<R, usize> {
@@ -421,6 +422,34 @@ fn tasks_behind_one_that_failed_do_not_begin_but_those_before_it_do() {
             let behind = begun(workers, seed, true);
             assert!(behind <= 2 * (workers as u64 + 1), "{behind} tasks have begun beside {workers} workers");
             assert_eq!(begun(workers, seed, false), 200);
+        }
+    }
+}
+
+/// Batches that were issued already, and that nobody has begun, are dropped.
+#[test]
+fn a_cancelled_run_calls_nobody_for_what_waits() {
+    for workers in [1, 2, 4] {
+        for seed in 0..10 {
+            let control = Mutex::new(None::<RunControl>);
+            let is_cancelled = AtomicBool::new(false);
+            let behind = AtomicU64::new(0);
+            once(workers, seed, |pool| {
+                let g = Graph::new();
+                g.source(0..400_u32).batch_size(1).credits(100).for_each(|_| {
+                    work(2);
+                    if let Some(control) = control.lock().expect("no panic").take() {
+                        control.cancel();
+                        is_cancelled.store(true, Ordering::Relaxed);
+                    } else if is_cancelled.load(Ordering::Relaxed) {
+                        behind.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                let mut plan = g.plan(pool).expect("a plan");
+                drop(plan.run_while(|run| *control.lock().expect("no panic") = Some(run.clone())));
+            });
+            let behind = behind.into_inner();
+            assert!(behind <= workers as u64 + 1, "{behind} calls behind the cancel, {workers} workers, seed {seed}");
         }
     }
 }

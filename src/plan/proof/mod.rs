@@ -147,7 +147,8 @@ impl Proof {
     /// item. None: [`unbounded`](Self::unbounded) says why.
     ///
     /// What is not counted: what operators and sinks keep by what they are, which [`explain`](crate::Plan::explain)
-    /// lists; the item that a worker has in its hands; what lies in an [`input`](crate::Graph::input), or with a
+    /// lists; the item that a worker has in its hands; what user code makes of an item while it is called, or its future
+    /// lives; what lies in an [`input`](crate::Graph::input), or with a
     /// receiver when its stream has ended. The bound holds for up to 2^44 batches.
     #[must_use]
     pub fn items_in_flight(&self) -> Option<u64> {
