@@ -44,7 +44,7 @@ run cargo test --features $FEATURES --doc
 
 # Every schedule of small graphs. The feature has a door of its own to atomics and locks, so it is tested apart.
 run cargo clippy --all-targets --features check -- -D warnings
-run cargo test --features check --lib check::explore
+run cargo test --features check --lib -- check::explore programs::explored
 run cargo test --features check --test own_sync
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target} run cargo test --manifest-path fuzz/Cargo.toml # random bytes
 run cargo test --features check --doc check

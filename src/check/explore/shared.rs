@@ -136,7 +136,7 @@ impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 /// let explored = check::explore().pure().run(|pool: &Pool| {
 ///     let sum = check::Atomic::new(0);
 ///     let g = Graph::new();
-///     g.source(1..4).batch_size(1).for_each(|x| sum.update(|sum| sum + x));
+///     g.source(1..4).batch_size(1).for_each(|x| _ = sum.update(|sum| sum + x));
 ///     drop(pool.run(g).expect("runs"));
 ///     sum.load()
 /// });
