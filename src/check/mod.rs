@@ -12,8 +12,8 @@
 //!
 //! [`exhaustive`] gives a closure a pool, on which it builds and runs graphs. The engine is the real one, on one thread. Its jobs are
 //! the *processes*: any job that is queued may be next, on a worker of its own. What a pool makes of that, by its queues, thieves and
-//! sleepers, with however many workers, is one of these orders. So what holds here holds for any pool, with one condition: closures
-//! that wait for each other, by a [`Channel`] for example, need as many workers as wait at once.
+//! sleepers, with however many workers, is one of these orders, but for items of one batch, as said. So what holds here holds for any
+//! pool, with one condition: closures that wait for each other, by a [`Channel`] for example, need as many workers as wait at once.
 //!
 //! Schedules that differ only in the order of steps that touch nothing in common are one. What touches what the engine knows of itself.
 //! Of user code it does not: each call of closures that several workers may call at once counts as one that may share anything with any
