@@ -17,6 +17,15 @@ type End = (String, Vec<u32>);
 pub(super) type See<'a> = &'a (dyn Fn(u32) -> u32 + Sync);
 pub(super) type Case = fn(&Pool, See<'_>) -> String;
 
+/// Two tasks between one and another.
+fn diamond(pool: &Pool, see: See<'_>) -> String {
+    let g = Graph::new();
+    let first = g.task((), |()| see(1));
+    let (second, third) = (g.task(first.read(), |first| see(first + 1)), g.task(first.read(), |first| see(first + 2)));
+    let sum = g.task((second.read(), third.read()), |(second, third)| see(second + third + 5));
+    pool.run(g).expect("runs").take(sum).to_string()
+}
+
 /// Graphs with their names, and what they come to: empty if that depends on the schedule.
 pub(super) const CASES: [(&str, &str, Case); 16] = [
     ("credits", "12", |pool, see| {
@@ -116,14 +125,7 @@ pub(super) const CASES: [(&str, &str, Case); 16] = [
         let all = all.collect();
         format!("{:?}", pool.run(g).expect("runs").take(all))
     }),
-    ("tasks", "10", |pool, see| {
-        let g = Graph::new();
-        let first = g.task((), |()| see(1));
-        let (second, third) =
-            (g.task(first.read(), |first| see(first + 1)), g.task(first.read(), |first| see(first + 2)));
-        let sum = g.task((second.read(), third.read()), |(second, third)| see(second + third + 5));
-        pool.run(g).expect("runs").take(sum).to_string()
-    }),
+    ("tasks", "10", diamond),
     ("joins", "6", |pool, see| {
         let (a, (b, c)) = pool.join(|| see(1), || pool.join(|| see(2), || see(3)));
         (a + b + c).to_string()
@@ -178,14 +180,7 @@ const SMALLEST: [(&str, Case); 6] = [
         let sum = g.range(0..2_u32).batch_size(1).map(see).sum::<u32>();
         pool.run(g).expect("runs").take(sum).to_string()
     }),
-    ("a diamond", |pool, see| {
-        let g = Graph::new();
-        let first = g.task((), |()| see(1));
-        let (second, third) =
-            (g.task(first.read(), |first| see(first + 1)), g.task(first.read(), |first| see(first + 2)));
-        let sum = g.task((second.read(), third.read()), |(second, third)| see(second + third + 5));
-        pool.run(g).expect("runs").take(sum).to_string()
-    }),
+    ("a diamond", diamond),
     ("a join", |pool, see| {
         let (a, b) = pool.join(|| see(1), || see(2));
         (a + b).to_string()
