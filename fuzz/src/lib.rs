@@ -6,9 +6,10 @@
 mod files;
 mod invariants;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
-use millstream::check::{self, Schedule};
+use millstream::check::{self, Course, Recording, Schedule};
 use millstream::{CpuSet, Graph, Pool, Topology};
 
 /// Makes a folder of the bytes, and reads a recorded machine from there.
@@ -49,11 +50,21 @@ pub fn sets(bytes: &[u8]) {
     );
 }
 
-/// Texts of schedules. What is one can be replayed with any graph: what does not fit is left out.
+/// Texts of schedules and recordings. One that does not fit a graph is refused, and one that does gives the answer.
 pub fn schedules(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let Ok(schedule) = text.parse::<Schedule>() else { return };
-    assert_eq!(schedule.to_string().parse(), Ok(schedule.clone()), "it is read as it was written");
+    if let Ok(schedule) = text.parse::<Schedule>() {
+        assert_eq!(schedule.to_string().parse(), Ok(schedule.clone()), "it is read as it was written");
+        replay(&schedule, "is not one of this closure");
+    }
+    if let Ok(recording) = text.parse::<Recording>() {
+        assert_eq!(recording.to_string().parse(), Ok(recording.clone()), "it is read as it was written");
+        replay(&recording, "could be made in their order");
+    }
+}
+
+/// Goes by a schedule or a recording with a small graph.
+fn replay(course: &impl Course, refusal: &str) {
     let body = |pool: &Pool| {
         let g = Graph::new();
         let sum = g.source(1..4_u64).batch_size(1).map(|x| x * x).fold(0, |sum, x| 10 * sum + x);
@@ -63,7 +74,13 @@ pub fn schedules(bytes: &[u8]) {
         let all = g.task((a.read(), b.read(), sum.read()), |(a, b, sum)| a + b + sum);
         pool.run(g).expect("nothing fails").take(all)
     };
-    assert_eq!(check::replay(&schedule, body), 149 + 11 + 22, "{schedule}");
+    match catch_unwind(AssertUnwindSafe(|| check::replay(course, body))) {
+        Ok(sum) => assert_eq!(sum, 149 + 11 + 22),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+            assert!(text.contains(refusal), "{text}");
+        }
+    }
 }
 
 /// The records of texts, cut at any size, by a worker and the thread that waits.

@@ -30,6 +30,9 @@
 //! [scope](crate::Pool::scope), a loop or [`spawn`](crate::Pool::spawn). So what it does beside a run that it has
 //! [started](crate::Plan::start) is tried at every point of the run: it sends, receives, cancels.
 //!
+//! A pool of threads that [records](crate::PoolBuilder::record) gives a [`Recording`] of what its runs have called, in which order.
+//! [`replay`] makes the same calls in the same order, on one thread. So what fails once in a thousand runs can be looked at.
+//!
 //! The search is the one of Abdulla, Aronis, Jonsson and Sagonas, "Optimal dynamic partial order reduction" (2014), with source sets
 //! and sleep sets. It takes as many schedules as there are orders of calls that can be told apart: 24 for four batches through a `map`
 //! into a `fold`, 42 for a wavefront of 3 by 3 tasks. Closures of joins, scopes, loops and `spawn`, and threads that send and receive,
@@ -67,6 +70,6 @@ mod tests;
 pub(crate) use driven::{Body, Dice, Order, drive, is_virtual, makespan, once, until, work};
 #[cfg(feature = "check")]
 pub use explore::{
-    Atomic, Channel, Difference, Explore, Explored, Mutex, MutexGuard, Operator, Outcome, ParseScheduleError, Schedule,
-    exhaustive, explore, operator, random, replay,
+    Atomic, Channel, Course, Difference, Explore, Explored, Mutex, MutexGuard, Operator, Outcome, ParseRecordingError,
+    ParseScheduleError, Recording, Schedule, exhaustive, explore, operator, random, replay,
 };

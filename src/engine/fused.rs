@@ -11,7 +11,7 @@ use crate::run::flow::leaves::Numbers;
 use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::RawPacket;
 use crate::run::flow::stage::{BatchStage, Capacity, Ended, NumbersStage, OwnJob, PacketStage, Stage};
-use crate::sync::user_call;
+use crate::sync::{Kind, user_call, watched_call};
 
 /// A stage: a pipe and a tail.
 pub(crate) struct Fused<P, K> {
@@ -26,7 +26,7 @@ impl<P: Pipe, K: Tail<P::Out>> Fused<P, K> {
         let firing = Firing { cx, pipe: &self.pipe, parcel, calls: P::CALLS || K::CALLS };
         if cx.wants(&ticket) {
             if firing.calls {
-                user_call(|| cx.says("", &ticket));
+                user_call(cx.call(Kind::Batch, &ticket), || cx.says("", &ticket));
             }
             self.tail.run(cx, ticket, firing);
         } else {
@@ -82,7 +82,8 @@ impl<P: Pipe, K: ParallelTail<P::Out>> NumbersStage for Fused<P, K> {
         K::FEW_LEAVES
     }
     fn batches(&self, cx: &Cx<'_>, numbers: &mut Numbers<'_>) {
-        user_call(|| cx.says("", &Ticket::whole(numbers.number(), Origin::NONE)));
+        let ticket = Ticket::whole(numbers.number(), Origin::NONE);
+        watched_call(cx.call(Kind::Batch, &ticket), || cx.says("", &ticket));
         self.tail.run_all(cx, FiringAll { cx, pipe: &self.pipe, numbers });
     }
 }

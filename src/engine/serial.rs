@@ -28,7 +28,7 @@ use crate::run::flow::order::{Origin, Ticket};
 use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, TailKind};
 use crate::sync::sequencer::Sequencer;
-use crate::sync::{Instant, UnsafeCell, explores, tell};
+use crate::sync::{Instant, Kind, UnsafeCell, explores, goes_on, tell};
 use crate::unwind;
 
 /// What a serial operator does with an item. Only one thread calls it at a time, in stream order.
@@ -386,6 +386,7 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         let packet = unsafe { packet.open() };
         self.sequencer.join(packet.ticket.turn());
         tell(|| cx.says("the turn of ", &packet.ticket));
+        goes_on(cx.call(Kind::Batch, &packet.ticket));
         self.pass(cx, packet);
     }
 

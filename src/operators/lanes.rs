@@ -38,7 +38,7 @@ use crate::run::flow::packet::{Packet, RawPacket};
 use crate::run::flow::stage::{Capacity, Ended, OwnJob, TailKind};
 use crate::run::slot::Slot;
 use crate::sync::sequencer::Sequencer;
-use crate::sync::{CachePadded, Instant, Mutex, UnsafeCell, explores, user_call};
+use crate::sync::{CachePadded, Instant, Kind, Mutex, UnsafeCell, explores, user_call};
 use crate::unwind::{self, Draining, Kept};
 
 /// How many lanes there are. Each has some partitions of the table.
@@ -259,7 +259,8 @@ impl<K: Hash + Eq, T, V, R, F: Fn(Option<V>, T) -> V> Lanes<K, T, V, R, F> {
         let (ticket, came) = (bundle.ticket, bundle.items.len() as u64);
         let is_wanted = cx.wants(&ticket);
         if is_wanted {
-            user_call(|| cx.says(&format!("lane {lane} of "), &ticket));
+            let call = cx.call(Kind::Lane, &ticket).in_lane(lane);
+            user_call(call, || cx.says(&format!("lane {lane} of "), &ticket));
         }
         let given = if is_wanted { self.take_all(cx, before, &mut bundle) } else { 0 };
         self.bundles[lane as usize].give(bundle);

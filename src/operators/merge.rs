@@ -14,7 +14,7 @@ use crate::run::flow::packet::Packet;
 use crate::run::flow::stage::Ended;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
-use crate::sync::{Arrival, tell};
+use crate::sync::{Arrival, Kind, named, tell};
 
 impl<'env, T: Send + 'env, P: Pipe<Out = T> + 'env> Stream<'env, T, P> {
     /// Gives the items of both streams, batch by batch, in the order in which they arrive. That order differs from run
@@ -77,8 +77,8 @@ impl<T: Send> Shape for Merge<T> {
             return drop_packet(cx, edge, packet);
         }
         // Relaxed: any order of the numbers is an order of arrival.
-        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let came = packet.ticket;
+        let (came, next) = (packet.ticket, || self.shared.next.fetch_add(1, Ordering::Relaxed));
+        let number = named(cx.call(Kind::Arrival, &came), next);
         tell(|| format!("{} comes, and is number {number} from here on", cx.says("", &came)));
         packet.ticket = Ticket::whole(number, came.origin);
         if let Some(failure) = packet.failure.take() {

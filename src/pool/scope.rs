@@ -10,7 +10,7 @@ use super::work::job::{Awaited, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::Mutex;
-use crate::sync::{user_call, user_code, user_goes_on};
+use crate::sync::{Closure, user_call, user_code, user_goes_on};
 use crate::unwind;
 
 /// A scope in which closures that borrow may be spawned; see [`Pool::scope`].
@@ -27,6 +27,7 @@ pub struct Scope<'scope, 'pool> {
 struct Spawned<'scope, F> {
     target: Target,
     scope: NonNull<Scope<'scope, 'static>>,
+    closure: Closure,
     work: F,
 }
 
@@ -85,6 +86,7 @@ impl<'scope> Scope<'scope, '_> {
         let spawned = Box::new(Spawned {
             target: Target::new(run_spawned(&work), Some(self.jobs.group())),
             scope: NonNull::from(self).cast(),
+            closure: Closure::new(),
             work,
         });
         let job = Job { target: NonNull::from(Box::leak(spawned)).cast(), payload: 0 };
@@ -110,7 +112,7 @@ fn run_spawned<'scope, F: FnOnce(&Scope<'scope, '_>) + Send + 'scope>(
         // SAFETY: this job's token keeps the scope alive.
         let scope = unsafe { spawned.scope.as_ref() };
         let work = spawned.work;
-        user_call(|| "a closure of a scope".to_owned());
+        user_call(spawned.closure.call(), || "a closure of a scope".to_owned());
         let call = || {
             let _call = user_code();
             work(scope);

@@ -21,6 +21,8 @@ use super::work::worker::{self, Worker, put_into_bag};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::event_count::{EventCount, Only, Prefer};
+#[cfg(feature = "check")]
+use crate::sync::recorder::Records;
 use crate::sync::{explores, fork};
 use crate::topology::bind;
 
@@ -42,6 +44,9 @@ pub(crate) struct Shared {
     /// Whether schedules are explored with it: then one thread does all.
     #[cfg(feature = "check")]
     pub(crate) is_explored: AtomicBool,
+    /// What its runs call, if that is recorded.
+    #[cfg(feature = "check")]
+    pub(crate) records: Option<Records>,
     pub(super) compensators: Compensators,
     pub(super) broadcasts: Broadcasts,
     /// The group of the closures that nobody waits for.
@@ -70,6 +75,8 @@ impl Shared {
             seats: (0..seats).map(seat).collect(),
             #[cfg(feature = "check")]
             is_explored: AtomicBool::new(false),
+            #[cfg(feature = "check")]
+            records: None,
             workers,
             whereabouts: Whereabouts::new(guests.seats()),
             guests,

@@ -20,7 +20,7 @@ use super::work::job::{Group, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::quiescence::{Left, Quiescence};
-use crate::sync::{user_call, user_code, user_goes_on};
+use crate::sync::{Closure, user_call, user_code, user_goes_on};
 use crate::unwind;
 
 /// Gets the payload when a spawned closure panics.
@@ -37,6 +37,7 @@ impl fmt::Debug for PanicHandler {
 #[repr(C)]
 struct Detached<F> {
     target: Target,
+    closure: Closure,
     work: F,
 }
 
@@ -62,7 +63,7 @@ impl Shared {
     fn spawn<F: FnOnce() + Send + 'static>(&self, work: F) {
         self.check_process();
         let group = NonNull::from(&self.detached);
-        let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), work });
+        let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), closure: Closure::new(), work });
         let job = Job { target: NonNull::from(Box::leak(detached)).cast(), payload: 0 };
         // A guest waits for something else, so it calls no spawned closure: its own must go to others.
         if let Some(worker) = Worker::here(self).filter(|worker| worker.has_slot()) {
@@ -80,7 +81,7 @@ unsafe fn run<F: FnOnce()>(target: NonNull<Target>, _: u64, worker: &Worker<'_>)
     worker.publish_all(); // a thread that waits for one of these jobs must not wait for this closure
     // SAFETY: the target is the first field of a leaked `Detached`, and each job is run once.
     let detached = unsafe { Box::from_raw(target.cast::<Detached<F>>().as_ptr()) };
-    user_call(|| "a spawned closure".to_owned());
+    user_call(detached.closure.call(), || "a spawned closure".to_owned());
     let call = || {
         let _call = user_code();
         (detached.work)();

@@ -14,6 +14,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, LocalKey};
 
+use super::call::Call;
+use super::recorder::{self, Act, Current};
 use super::seam::{self, Point};
 
 /// The name of a thing; 0: none.
@@ -44,6 +46,10 @@ thread_local! {
     /// Whether the process is in user code: then each step of it is a step of the call.
     static IS_IN_CALL: Cell<bool> = const { Cell::new(false) };
     static IS_TOLD: Cell<bool> = const { Cell::new(false) };
+    /// Whether a recording is followed: then others may come in before each use of what calls share.
+    static IS_FOLLOWED: Cell<bool> = const { Cell::new(false) };
+    /// The call or use that the step begins with that comes next.
+    static NEXT: Cell<Option<Act>> = const { Cell::new(None) };
     /// Whether others may come in before any access at all.
     #[cfg(test)]
     static IS_FINE: Cell<bool> = const { Cell::new(false) };
@@ -56,12 +62,14 @@ struct Mode {
     is_watched: bool,
     adds: bool,
     is_in_call: bool,
+    current: Current,
+    next: Option<Act>,
 }
 
 impl Mode {
-    const BEGINS: Self = Self { is_watched: true, adds: false, is_in_call: false };
+    const BEGINS: Self = Self { is_watched: true, adds: false, is_in_call: false, current: Current::JOB, next: None };
     /// No process runs.
-    const NOBODY: Self = Self { is_watched: false, adds: false, is_in_call: false };
+    const NOBODY: Self = Self { is_watched: false, current: Current::TEST, ..Self::BEGINS };
 
     /// This thread is at this from now on. Returns what it was at.
     fn swap_in(self) -> Self {
@@ -69,6 +77,8 @@ impl Mode {
             is_watched: IS_WATCHED.replace(self.is_watched),
             adds: ADDS.replace(self.adds),
             is_in_call: IS_IN_CALL.replace(self.is_in_call),
+            current: self.current.swap_in(),
+            next: NEXT.replace(self.next),
         }
     }
 }
@@ -81,7 +91,7 @@ struct Watcher {
     /// How many things each process has made.
     made: Vec<u32>,
     /// What each process was at when its last step ended.
-    paused: Vec<Mode>,
+    paused: Vec<Option<Mode>>,
     /// The names so far, in all schedules.
     names: HashMap<Name, u32>,
     /// The targets of jobs that have names, by address.
@@ -342,16 +352,49 @@ pub(crate) fn join(thing: &impl Named) {
 
 /// User code is about to be called, which may share anything with other user code, unless the test says that it does not. `what` says
 /// what is called, for the story.
-pub(crate) fn user_call(what: impl FnOnce() -> String) {
+#[inline]
+pub(crate) fn user_call(call: Call, what: impl FnOnce() -> String) {
+    watched_call(call, what);
+    recorder::begins(call);
+}
+
+/// The same, where the calls that are recorded are smaller ones.
+#[inline]
+pub(crate) fn watched_call(call: Call, what: impl FnOnce() -> String) {
     if IS_WATCHED.get() {
-        if !IS_PURE.get() {
-            Tag::USER.touch(Touch::Write);
-        }
-        let call = unwatched(what);
-        if IS_TOLD.get() {
-            WATCHER.with_borrow_mut(|watcher| watcher.story.push(call.clone()));
-        }
-        with_calls(|calls| calls.note(call));
+        watch_call(call, what);
+    }
+}
+
+#[cold]
+fn watch_call(call: Call, what: impl FnOnce() -> String) {
+    if !IS_PURE.get() {
+        before(Act { is_use: false, call }, || Tag::USER.touch(Touch::Write));
+    }
+    let call = unwatched(what);
+    if IS_TOLD.get() {
+        WATCHER.with_borrow_mut(|watcher| watcher.story.push(call.clone()));
+    }
+    with_calls(|calls| calls.note(call));
+}
+
+/// Calls `work`, which begins with this once others have come in.
+fn before<R>(act: Act, work: impl FnOnce() -> R) -> R {
+    NEXT.set(Some(act).filter(|act| act.call.has_name()));
+    let result = work();
+    NEXT.set(None);
+    result
+}
+
+/// Calls `work`, by which others find out in which order those came that do this. It has a name, as calls have.
+pub(crate) fn named<R>(call: Call, work: impl FnOnce() -> R) -> R {
+    if IS_WATCHED.get() { before(Act { is_use: false, call }, work) } else { recorder::in_order(call, work) }
+}
+
+/// The call under way is about to use what calls share.
+pub(crate) fn about_to_use() {
+    if IS_FOLLOWED.get() && IS_WATCHED.get() {
+        before(Act { is_use: true, call: recorder::current() }, || others_come_in(Point::Touch));
     }
 }
 
@@ -372,6 +415,8 @@ impl Drop for InCall {
 /// User code calls the library: until the result is dropped this process is not in user code. Then that goes on, and others may have come
 /// in between. `what` says what is done, for the story.
 pub(crate) fn library_call(what: &'static str) -> LibraryCall {
+    about_to_use();
+    recorder::uses();
     tell_use(|| what.to_owned());
     wait_for(|| Some(what.to_owned()));
     LibraryCall(IS_IN_CALL.replace(false))
@@ -446,6 +491,22 @@ pub(crate) fn pure_if<R>(is_pure: bool, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// Calls `work`, in which others may come in before each use of what calls share.
+pub(crate) fn followed<R>(work: impl FnOnce() -> R) -> R {
+    let _restore = Restore(&IS_FOLLOWED, IS_FOLLOWED.replace(true));
+    work()
+}
+
+/// What a process begins its next step with, if that is a call with a name, or a use in one.
+pub(crate) fn next_of(process: usize) -> Option<Act> {
+    WATCHER.with_borrow(|watcher| watcher.paused.get(process)?.as_ref()?.next)
+}
+
+/// Whether a process has begun.
+pub(crate) fn has_begun(process: usize) -> bool {
+    WATCHER.with_borrow(|watcher| watcher.paused.get(process).is_some_and(Option::is_some))
+}
+
 /// Calls `work`, and returns the story of what happens in it.
 pub(crate) fn told<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
     let restore = Restore(&IS_TOLD, IS_TOLD.replace(true));
@@ -497,11 +558,13 @@ impl Drop for Restore {
 /// Lets `step` do a step of a process, and returns what it has touched.
 pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl FnOnce()) {
     let at = process as usize;
+    let current = if process == 0 { Current::TEST } else { Current::JOB };
     let mode = WATCHER.with_borrow_mut(|watcher| {
         watcher.process = process;
         let known = watcher.paused.len().max(at + 1);
-        watcher.paused.resize(known, Mode::BEGINS);
-        watcher.paused[at]
+        watcher.paused.resize(known, None);
+        let paused = watcher.paused[at].unwrap_or(Mode { current, ..Mode::BEGINS });
+        Mode { next: None, ..paused }
     });
     with_calls(|calls| calls.step(at));
     mode.swap_in();
@@ -509,7 +572,7 @@ pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl Fn
     let mode = Mode::NOBODY.swap_in();
     with_calls(|calls| calls.is_in_step = false);
     WATCHER.with_borrow_mut(|watcher| {
-        watcher.paused[at] = mode;
+        watcher.paused[at] = Some(mode);
         std::mem::swap(&mut watcher.touched, touched);
         watcher.touched.clear();
     });

@@ -77,10 +77,13 @@ use imp_std as imp;
 
 #[cfg(all(feature = "check", test, any(loom, coherence)))]
 compile_error!("the feature `check` has a door of its own, which models and simulations do not go through");
+pub(crate) mod call;
 #[cfg(feature = "check")]
 pub(crate) mod footprint;
 #[cfg(not(all(test, any(loom, coherence))))]
 mod native;
+#[cfg(feature = "check")]
+pub(crate) mod recorder;
 #[cfg(any(feature = "check", all(test, coherence)))]
 mod watched;
 
@@ -94,6 +97,7 @@ pub(crate) mod stack;
 pub(crate) mod two_parts;
 mod waiting;
 
+pub(crate) use call::{Call, Kind};
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use imp::{Condvar, Futex, Instant, LazyLock, Mutex, MutexGuard, UnsafeCell, atomic, deque, owned, thread};
 pub(crate) use imp::{edge, fence_edge, heavy_edge, light_edge, lock_edge};
@@ -107,9 +111,11 @@ pub(crate) use waiting::{event_count, latch, notice, parker};
 
 #[cfg(feature = "check")]
 pub(crate) use footprint::{
-    add_to, add_unless, adding, at_once, explores, join, join_part, library_call, name_target, read_part, refuse,
-    say_about_part, take_from, tell, unwatched, user_call, user_code, user_goes_on, write_part,
+    add_to, add_unless, adding, at_once, explores, join, join_part, library_call, name_target, named, read_part,
+    refuse, say_about_part, take_from, tell, unwatched, user_call, user_code, user_goes_on, watched_call, write_part,
 };
+#[cfg(feature = "check")]
+pub(crate) use recorder::{Closure, begins, goes_on, has_named_calls};
 
 /// Calls `work`, which touches nothing that matters in an explored run.
 #[cfg(not(feature = "check"))]
@@ -185,7 +191,54 @@ pub(crate) fn name_target<T>(_: *const T) {}
 /// User code is about to be called.
 #[cfg(not(feature = "check"))]
 #[inline]
-pub(crate) fn user_call(_: impl FnOnce() -> String) {}
+pub(crate) fn user_call(_: Call, _: impl FnOnce() -> String) {}
+
+/// User code is about to be called; it is recorded elsewhere.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn watched_call(_: Call, _: impl FnOnce() -> String) {}
+
+/// Calls `work`, by which others find out in which order those came that do this.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn named<R>(_: Call, work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// This call begins.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn begins(_: Call) {}
+
+/// This call goes on.
+#[cfg(not(feature = "check"))]
+#[inline]
+pub(crate) fn goes_on(_: Call) {}
+
+/// Whether calls are the same in every run.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn has_named_calls() -> bool {
+    false
+}
+
+/// A closure that a call gives to others.
+#[cfg(not(feature = "check"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closure;
+
+#[cfg(not(feature = "check"))]
+impl Closure {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) fn call(self) -> Call {
+        Call::ANY
+    }
+}
 
 /// This thread is in user code until the result is dropped.
 #[cfg(not(feature = "check"))]

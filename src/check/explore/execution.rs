@@ -19,12 +19,26 @@ use crate::pool::work::worker::Worker;
 use crate::pool::{Pool, Shared, without_threads};
 use crate::sync::atomic::Ordering;
 use crate::sync::footprint;
+use crate::sync::recorder;
 use crate::sync::seam::{self, Driver, Point};
 
-/// So many processes may be under way at once, beside the closure of the test.
-pub(super) const SEATS: usize = 24;
-/// More steps than any graph takes that can be explored.
-const ENDLESS: usize = 30_000;
+/// How much a schedule may have.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// So many processes may be under way at once, beside the closure of the test.
+    pub(super) seats: usize,
+    /// So many there may be in all.
+    pub(super) processes: usize,
+    /// So many steps: more than any graph takes within the other bounds.
+    steps: usize,
+}
+
+impl Bounds {
+    /// Where many schedules are tried.
+    pub(super) const SEARCH: Self = Self { seats: 24, processes: MOST, steps: 30_000 };
+    /// Where a recording is followed.
+    pub(super) const RECORDING: Self = Self { seats: 64, processes: 1 << 14, steps: 4_000_000 };
+}
 
 /// How a schedule has ended.
 pub(super) enum End<R> {
@@ -38,14 +52,15 @@ pub(super) enum End<R> {
     Endless,
     /// All that could have come next was tried before.
     Known,
-    /// There are more processes than can be told apart, or more at once than there are seats.
-    TooMany,
+    /// There are more processes than these bounds allow, or more at once.
+    TooMany(Bounds),
 }
 
 /// The pool of the virtual workers, and what is known of processes in all schedules.
 pub(super) struct Stage {
     /// Whether calls of user code share nothing that the explorer does not see.
     is_pure: bool,
+    bounds: Bounds,
     /// None: a schedule has left processes in the middle of what they did, and its runs have no end.
     pool: Option<Pool>,
     workers: Vec<Actor>,
@@ -54,23 +69,20 @@ pub(super) struct Stage {
     numbers: HashMap<Name, Process>,
     /// How often a thing was queued in this schedule.
     about: HashMap<u32, usize>,
-    /// The processes of this schedule in the order in which they came.
+    /// The processes under way, in the order in which they came.
     order: Vec<Process>,
+    /// Which of them can go on, by number.
+    enabled: Vec<bool>,
     /// Where this schedule took another process than the usual one: the step, and which of those that could go on.
     pub(super) taken: Vec<(usize, usize)>,
 }
 
 /// Decides whose step is next.
 pub(super) trait Chooser {
-    /// Which of the `enabled` processes makes this step; `usual` would, if nothing spoke against it. `candidates` are those in the order
-    /// in which they came. None: this schedule is of no use any more.
-    fn choose(
-        &mut self,
-        step: usize,
-        enabled: Set,
-        usual: Process,
-        candidates: &mut dyn Iterator<Item = Process>,
-    ) -> Option<Process>;
+    /// Which process makes this step; `usual` would, if nothing spoke against it. `candidates` are those that can go on, in the order in
+    /// which they came. None: this schedule is of no use any more.
+    fn choose(&mut self, step: usize, usual: Process, candidates: &mut dyn Iterator<Item = Process>)
+    -> Option<Process>;
     /// The step under way has made a process.
     fn made(&mut self, _: Process) {}
     /// The step under way has touched this.
@@ -78,13 +90,9 @@ pub(super) trait Chooser {
 }
 
 impl Chooser for Reduction {
-    fn choose(
-        &mut self,
-        _: usize,
-        enabled: Set,
-        usual: Process,
-        _: &mut dyn Iterator<Item = Process>,
-    ) -> Option<Process> {
+    fn choose(&mut self, _: usize, usual: Process, candidates: &mut dyn Iterator<Item = Process>) -> Option<Process> {
+        let mut enabled = Set::default();
+        candidates.for_each(|process| enabled.add(process));
         self.choose(enabled, usual)
     }
 
@@ -119,7 +127,6 @@ impl Chooser for AsWritten<'_> {
     fn choose(
         &mut self,
         step: usize,
-        _: Set,
         usual: Process,
         candidates: &mut dyn Iterator<Item = Process>,
     ) -> Option<Process> {
@@ -184,18 +191,20 @@ impl Driver for ToLoop {
 }
 
 impl Stage {
-    pub(super) fn new(is_pure: bool) -> Self {
-        let pool = without_threads(SEATS);
+    pub(super) fn new(is_pure: bool, bounds: Bounds) -> Self {
+        let pool = without_threads(bounds.seats);
         pool.shared.is_explored.store(true, Ordering::Relaxed);
-        let desks = (0..SEATS).map(|_| Desk::default()).collect();
+        let desks = (0..bounds.seats).map(|_| Desk::default()).collect();
         Self {
             is_pure,
+            bounds,
             pool: Some(pool),
             workers: Vec::new(),
             desks,
             numbers: HashMap::new(),
             about: HashMap::new(),
             order: Vec::new(),
+            enabled: Vec::new(),
             taken: Vec::new(),
         }
     }
@@ -203,6 +212,7 @@ impl Stage {
     /// Goes through one schedule.
     pub(super) fn play<R>(&mut self, chooser: &mut dyn Chooser, body: &dyn Fn(&Pool) -> R) -> End<R> {
         let is_pure = self.is_pure;
+        let _nothing_is_recorded = recorder::sit(None, 0);
         let play =
             || footprint::pure_if(is_pure, || seam::drive(&ToLoop, || bag::open(|| self.play_driven(chooser, body))));
         catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|panic| {
@@ -211,9 +221,9 @@ impl Stage {
         })
     }
 
-    /// The worker at a seat, which runs what lies on its desk, one job after the other.
-    fn seat_workers(&mut self) {
-        for seat in self.workers.len()..SEATS {
+    /// Lets workers sit down at the first `count` seats. Each runs what lies on its desk, one job after the other.
+    fn seat_workers(&mut self, count: usize) {
+        for seat in self.workers.len()..count {
             let shared = Arc::clone(&self.pool.as_ref().expect("the schedule before has ended").shared);
             let desks = Arc::clone(&self.desks);
             let mut actor = Actor::new(move || {
@@ -233,10 +243,10 @@ impl Stage {
     }
 
     fn play_driven<R>(&mut self, chooser: &mut dyn Chooser, body: &dyn Fn(&Pool) -> R) -> End<R> {
-        self.seat_workers();
         self.about.clear();
         self.order.clear();
         self.order.push(0);
+        self.enabled.clear();
         self.taken.clear();
         footprint::begin();
         let returned = Cell::new(None);
@@ -252,16 +262,15 @@ impl Stage {
         let (mut touched, mut new) = (Footprint::new(), Vec::new());
         let (mut last, mut is_known, mut steps) = (0, false, 0);
         let end = loop {
-            let Some(enabled) = self.enabled(&lives, &outside) else { break Some(End::TooMany) };
-            if enabled.is_empty() {
-                let mut under_way = (0..lives.len()).filter(|process| !lives[*process].is_over).peekable();
-                let is_over = under_way.peek().is_none();
-                footprint::tell_who_waits(under_way);
-                break if is_over { None } else { Some(End::Stuck) };
+            let Some(are_any) = self.look_who_can(&lives, &outside) else { break Some(End::TooMany(self.bounds)) };
+            if !are_any {
+                self.order.sort_unstable();
+                footprint::tell_who_waits(self.order.iter().copied());
+                break if self.order.is_empty() { None } else { Some(End::Stuck) };
             }
-            let candidates = || self.order.iter().copied().filter(|process| enabled.has(*process));
-            let usual = if enabled.has(last) { last } else { candidates().next().expect("not empty") };
-            let chosen = if is_known { None } else { chooser.choose(steps, enabled, usual, &mut candidates()) };
+            let candidates = || self.order.iter().copied().filter(|process| self.enabled[*process]);
+            let usual = if self.enabled[last] { last } else { candidates().next().expect("not empty") };
+            let chosen = if is_known { None } else { chooser.choose(steps, usual, &mut candidates()) };
             let process = chosen.unwrap_or_else(|| {
                 is_known = true; // it goes on to its end, so that everything is dropped
                 usual
@@ -277,10 +286,14 @@ impl Stage {
                 None => outside.is_done(),
                 Some(seat) => !self.desks[seat].is_busy.get(),
             };
+            if lives[process].is_over {
+                self.order.retain(|known| *known != process);
+                self.enabled[process] = false;
+            }
             bag::take_new(&mut new);
             let mut made = new.drain(..).map(|queued| self.queue(&mut lives, process, &queued));
             if !made.all(|number| number.inspect(|number| chooser.made(*number)).is_some()) {
-                break Some(End::TooMany);
+                break Some(End::TooMany(self.bounds));
             }
             drop(made);
             if !is_known {
@@ -289,7 +302,7 @@ impl Stage {
             touched.clear();
             last = process;
             steps += 1;
-            if steps == ENDLESS {
+            if steps == self.bounds.steps {
                 break Some(End::Endless);
             }
         };
@@ -312,30 +325,31 @@ impl Stage {
         std::mem::forget(self.pool.take());
     }
 
-    /// Which processes can go on. None: one cannot begin because there is no seat for it.
-    fn enabled(&self, lives: &[Life], outside: &Actor) -> Option<Set> {
-        let mut enabled = Set::default();
-        for (process, life) in lives.iter().enumerate().filter(|(_, life)| !life.is_over) {
-            let is_ready = match (life.job, life.seat) {
-                (Some(_), _) => self.free_seat(lives).map(|_| true)?,
+    /// Notes which processes can go on. Returns whether there are any. None: one cannot begin because there is no seat for it.
+    fn look_who_can(&mut self, lives: &[Life], outside: &Actor) -> Option<bool> {
+        self.enabled.resize(lives.len(), false);
+        let (mut are_any, has_seat) = (false, self.free_seat().is_some());
+        for &process in &self.order {
+            let is_ready = match (lives[process].job, lives[process].seat) {
+                (Some(_), _) => has_seat.then_some(true)?,
                 (None, Some(seat)) => self.workers[seat].is_ready(),
                 (None, None) => outside.is_ready(),
             };
-            if is_ready {
-                enabled.add(process);
-            }
+            self.enabled[process] = is_ready;
+            are_any |= is_ready;
         }
-        Some(enabled)
+        Some(are_any)
     }
 
-    fn free_seat(&self, lives: &[Life]) -> Option<usize> {
-        (0..SEATS).find(|seat| !lives.iter().any(|life| !life.is_over && life.seat == Some(*seat)))
+    fn free_seat(&self) -> Option<usize> {
+        self.desks.iter().position(|desk| desk.job.get().is_none() && !desk.is_busy.get())
     }
 
     /// Lays the job of a process that has not begun on a desk.
-    fn begin(&self, lives: &mut [Life], process: Process) {
+    fn begin(&mut self, lives: &mut [Life], process: Process) {
         if let Some(job) = lives[process].job {
-            let seat = self.free_seat(lives).expect("it could begin");
+            let seat = self.free_seat().expect("it could begin");
+            self.seat_workers(seat + 1);
             self.desks[seat].job.set(Some(job));
             lives[process] = Life { job: None, seat: Some(seat), ..lives[process] };
         }
@@ -356,7 +370,7 @@ impl Stage {
         };
         let next = self.numbers.len() + 1;
         let number = *self.numbers.entry(name).or_insert(next);
-        if number >= MOST {
+        if number >= self.bounds.processes {
             return None;
         }
         if lives.len() <= number {

@@ -6,18 +6,21 @@ mod lookout;
 mod operator;
 mod quiet;
 mod random;
+mod recording;
 mod reduction;
 mod shared;
 
 use std::time::Duration;
 
-use execution::{AsWritten, Chooser, End, SEATS, Stage};
+use execution::{AsWritten, Bounds, Chooser, End, Stage};
 pub use found::{Difference, Explored, Outcome, ParseScheduleError, Schedule};
 use lookout::Lookout;
 pub use operator::{Operator, operator};
 use quiet::quietly;
 use random::Chance;
-use reduction::{MOST, Reduction};
+use recording::{Follow, TRIES, word};
+pub use recording::{ParseRecordingError, Recording};
+use reduction::Reduction;
 pub use shared::{Atomic, Channel, Mutex, MutexGuard};
 
 use crate::pool::Pool;
@@ -105,13 +108,15 @@ pub fn random<R: PartialEq>(seed: u64, runs: u64, body: impl Fn(&Pool) -> R) -> 
     explore.search(&mut Chance::new(seed), body)
 }
 
-/// Runs `body` in a schedule that was found before, and returns what it returns.
+/// Runs `body` in a schedule that was found before, or with the calls of a recording in their order, and returns what it returns.
 ///
-/// `body` must be the one of that time: what a schedule means depends on every step.
+/// `body` must be the one of that time: what a schedule means depends on every step. The calls of a [`Recording`] come in the order in
+/// which they began, one after the other, on this thread. What calls that ran side by side did to each other in the middle is not in it,
+/// but for their uses of the types of [`check`](crate::check).
 ///
 /// # Panics
 /// If `body` panics, if in this schedule nobody can go on or there is no end, or if `body` has changed so much that not all of the
-/// schedule can be chosen.
+/// schedule can be chosen, or of the recording followed. For a recording it runs more than once, if the first way does not lead there.
 ///
 /// ```
 /// use millstream::{Graph, Pool, check};
@@ -124,29 +129,83 @@ pub fn random<R: PartialEq>(seed: u64, runs: u64, body: impl Fn(&Pool) -> R) -> 
 /// };
 /// let difference = check::exhaustive(first).expect_err("which comes first depends on the schedule");
 /// let text = difference.schedule().to_string(); // to be kept in a test
-/// assert_eq!(check::replay(&text.parse()?, first), *difference.value());
+/// assert_eq!(check::replay(&text.parse::<check::Schedule>()?, first), *difference.value());
 /// # Ok::<(), check::ParseScheduleError>(())
 /// ```
-pub fn replay<R>(schedule: &Schedule, body: impl Fn(&Pool) -> R) -> R {
+#[track_caller]
+pub fn replay<R>(course: &impl Course, body: impl Fn(&Pool) -> R) -> R {
     footprint::refuse("what explores itself");
     let _lookout = Lookout::new();
-    let mut written = AsWritten::new(&schedule.steps);
-    match Stage::new(schedule.is_pure).play(&mut written, &body) {
-        End::Returned(value) if written.was_made() => value,
-        End::Returned(_) => {
-            panic!("the schedule '{schedule}' is not one of this closure, or of this closure as it is now")
-        }
+    match course.play(&body) {
+        End::Returned(value) => value,
         End::Panicked(panic) => std::panic::resume_unwind(panic),
         End::Stuck | End::Known => panic!("in this schedule nobody can go on"),
         End::Endless => panic!("this schedule has no end"),
-        End::TooMany => panic!("{}", too_many()),
+        End::TooMany(bounds) => panic!("{}", too_many(bounds)),
     }
 }
 
-fn too_many() -> String {
+/// What [`replay`] goes by: a [`Schedule`] or a [`Recording`].
+#[expect(private_bounds, reason = "nobody else has one")]
+pub trait Course: Play {}
+
+impl Course for Schedule {}
+impl Course for Recording {}
+
+trait Play {
+    /// Runs `body` by this.
+    #[track_caller]
+    fn play<R>(&self, body: &dyn Fn(&Pool) -> R) -> End<R>;
+}
+
+impl Play for Schedule {
+    fn play<R>(&self, body: &dyn Fn(&Pool) -> R) -> End<R> {
+        let mut written = AsWritten::new(&self.steps);
+        let end = Stage::new(self.is_pure, Bounds::SEARCH).play(&mut written, body);
+        if matches!(end, End::Returned(_)) && !written.was_made() {
+            panic!("the schedule '{self}' is not one of this closure, or of this closure as it is now");
+        }
+        end
+    }
+}
+
+impl Play for Recording {
+    fn play<R>(&self, body: &dyn Fn(&Pool) -> R) -> End<R> {
+        let new = || Stage::new(false, Bounds::RECORDING);
+        let (mut stage, mut furthest) = (new(), 0);
+        for seed in 0..TRIES {
+            let mut follow = Follow::new(self, (seed > 0).then(|| Chance::new(seed)));
+            let end = quietly(|| footprint::followed(|| stage.play(&mut follow, body)));
+            match end {
+                End::Panicked(panic) => {
+                    unwind::drop_payload(panic);
+                    if follow.is_through() {
+                        let taken = std::mem::take(&mut stage.taken);
+                        let mut written = AsWritten::new(&taken);
+                        return footprint::followed(|| stage.play(&mut written, body)); // it prints what it says now
+                    }
+                }
+                End::TooMany(_) => return end,
+                _ if follow.is_through() => return end,
+                End::Returned(_) | End::Known => {}
+                End::Stuck | End::Endless => stage = new(), // what was under way is still there
+            }
+            furthest = furthest.max(follow.come);
+        }
+        panic!(
+            "of the {} calls of the recording {furthest} could be made in their order, and then not '{}': the closure is not the one that was \
+             recorded, or it has changed, or goes by something else as well",
+            self.len(),
+            word(&self.acts[furthest])
+        )
+    }
+}
+
+fn too_many(bounds: Bounds) -> String {
+    let Bounds { seats, processes, .. } = bounds;
     format!(
-        "millstream::check cannot explore more than {SEATS} jobs that are under way at once, or {MOST} in all: each batch, task and closure \
-         is one, so try fewer items or larger batches"
+        "millstream::check cannot explore more than {seats} jobs that are under way at once, or {processes} in all: each batch, task and \
+         closure is one, so try fewer items or larger batches"
     )
 }
 
@@ -200,7 +259,7 @@ impl Explore {
     ) -> Result<Explored<R>, Difference<R>> {
         footprint::refuse("what explores itself");
         let _lookout = Lookout::new();
-        let mut stage = Stage::new(self.is_pure);
+        let mut stage = Stage::new(self.is_pure, Bounds::SEARCH);
         let (mut schedules, mut usual, begin) = (0, None, Instant::now());
         loop {
             let end = quietly(|| stage.play(search.begin(), &body));
@@ -244,13 +303,13 @@ impl Explore {
             let mut shorter = taken.clone();
             shorter.remove(at);
             tries += 1;
-            let end = quietly(|| Stage::new(self.is_pure).play(&mut AsWritten::new(&shorter), body));
+            let end = quietly(|| Stage::new(self.is_pure, Bounds::SEARCH).play(&mut AsWritten::new(&shorter), body));
             match outcome(end) {
                 Some(outcome) if differs(&outcome) => (taken, found) = (shorter, outcome),
                 _ => at += 1,
             }
         }
-        let play = || Stage::new(self.is_pure).play(&mut AsWritten::new(&taken), body);
+        let play = || Stage::new(self.is_pure, Bounds::SEARCH).play(&mut AsWritten::new(&taken), body);
         let (again, mut story) = footprint::told(|| outcome(play()));
         if matches!(again, Some(Outcome::Endless)) {
             story.dedup();
@@ -306,7 +365,7 @@ fn outcome<R>(end: End<R>) -> Option<Outcome<R>> {
         End::Stuck => Outcome::Stuck,
         End::Endless => Outcome::Endless,
         End::Known => return None,
-        End::TooMany => panic!("{}", too_many()),
+        End::TooMany(bounds) => panic!("{}", too_many(bounds)),
     })
 }
 

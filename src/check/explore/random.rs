@@ -6,7 +6,7 @@
 //! scheduler with probabilistic guarantees of finding bugs" (2010).
 
 use super::execution::Chooser;
-use super::reduction::{Process, Set};
+use super::reduction::Process;
 
 /// At so many steps at most a process falls behind.
 const MOST_FALLS: u64 = 4;
@@ -49,13 +49,7 @@ impl Chance {
 }
 
 impl Chooser for Chance {
-    fn choose(
-        &mut self,
-        step: usize,
-        _: Set,
-        _: Process,
-        candidates: &mut dyn Iterator<Item = Process>,
-    ) -> Option<Process> {
+    fn choose(&mut self, step: usize, _: Process, candidates: &mut dyn Iterator<Item = Process>) -> Option<Process> {
         self.longest = self.longest.max(step + 1);
         let candidates: Vec<Process> = candidates.collect();
         if self.falls.contains(&step) {

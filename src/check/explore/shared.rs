@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
 use crate::sync::footprint::{InCall, Named, Tag};
-use crate::sync::{self, Condvar, footprint, seam, user_code};
+use crate::sync::{self, Condvar, footprint, recorder, seam, user_code};
 
 /// What a story calls a thing that is shared.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +26,21 @@ impl Name {
         if footprint::explores() && thing.tag() == Tag::NONE {
             footprint::refuse(&format!("{self}, as that is outside of the closure that is explored"));
         }
-        user_code()
+        let call = user_code();
+        footprint::about_to_use();
+        call
     }
 
     /// Tells that it is used.
     fn tell(self, how: &str) {
         footprint::tell_use(|| format!("{how} {self}"));
     }
+}
+
+/// The call under way uses what it has locked.
+fn used<T>(value: sync::MutexGuard<'_, T>) -> sync::MutexGuard<'_, T> {
+    recorder::uses();
+    value
 }
 
 impl fmt::Display for Name {
@@ -76,6 +84,7 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let _call = self.name.used(&self.value);
         let value = footprint::waiting_for(self.name, || self.value.lock());
+        recorder::uses();
         self.name.tell("takes");
         MutexGuard { value, name: self.name }
     }
@@ -159,7 +168,7 @@ impl<T: Copy> Atomic<T> {
     /// The value.
     pub fn load(&self) -> T {
         let _call = self.name.used(&self.value);
-        let value = *self.value.lock();
+        let value = *used(self.value.lock());
         self.name.tell("loads");
         value
     }
@@ -167,14 +176,14 @@ impl<T: Copy> Atomic<T> {
     /// Puts another value there.
     pub fn store(&self, value: T) {
         let _call = self.name.used(&self.value);
-        *self.value.lock() = value;
+        *used(self.value.lock()) = value;
         self.name.tell("stores into");
     }
 
     /// Puts another value there, and returns the one before.
     pub fn swap(&self, value: T) -> T {
         let _call = self.name.used(&self.value);
-        let before = std::mem::replace(&mut *self.value.lock(), value);
+        let before = std::mem::replace(&mut *used(self.value.lock()), value);
         self.name.tell("swaps");
         before
     }
@@ -182,7 +191,7 @@ impl<T: Copy> Atomic<T> {
     /// Puts there what `change` makes of the value, in one step, and returns the value before. `change` must not use what others share.
     pub fn update(&self, change: impl FnOnce(T) -> T) -> T {
         let _call = self.name.used(&self.value);
-        let mut value = self.value.lock();
+        let mut value = used(self.value.lock());
         let before = *value;
         *value = change(before);
         drop(value);
@@ -241,7 +250,7 @@ impl<T> Channel<T> {
     /// Puts an item behind all others.
     pub fn send(&self, item: T) {
         let _call = self.name.used(&self.items);
-        self.items.lock().push_back(item);
+        used(self.items.lock()).push_back(item);
         self.name.tell("sends to");
         self.came.notify_one();
     }
@@ -252,7 +261,7 @@ impl<T> Channel<T> {
         loop {
             let mut items = self.items.lock();
             if let Some(item) = items.pop_front() {
-                drop(items);
+                drop(used(items));
                 self.name.tell("receives from");
                 return item;
             }
@@ -269,7 +278,7 @@ impl<T> Channel<T> {
     /// Takes the first item, if there is one now.
     pub fn try_recv(&self) -> Option<T> {
         let _call = self.name.used(&self.items);
-        let item = self.items.lock().pop_front();
+        let item = used(self.items.lock()).pop_front();
         self.name.tell(if item.is_some() { "receives from" } else { "finds nothing in" });
         item
     }

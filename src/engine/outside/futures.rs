@@ -41,7 +41,7 @@ use crate::run::flow::packet::Packet;
 use crate::run::flow::stage::{Capacity, Ended, OwnJob};
 use crate::run::outside::wake::Wake;
 use crate::sync::credit::SourceTurn;
-use crate::sync::{Instant, Mutex, user_call};
+use crate::sync::{Call, Instant, Kind, Mutex, user_call};
 use crate::unwind;
 
 /// The operator that makes a future of each item; see the module.
@@ -330,7 +330,10 @@ where
             let Boarded { mut berth, mut item, is_wanted } = boarded;
             let spot = berth.spot;
             if is_wanted {
-                user_call(|| {
+                let Spot { piece, index } = spot;
+                let item = u32::try_from(index).unwrap_or(u32::MAX);
+                let call = Call::of_stage(Kind::Poll, cx.stage.index, piece.number(), 0).in_lane(item);
+                user_call(call, || {
                     format!("a poll for item {} of a batch in '{}'", spot.index, cx.run.names.get(cx.stage.ops[0].0))
                 });
             }

@@ -13,7 +13,7 @@ use crate::pool::work::job::{Job, Target, Wanted, pointer};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::latch::Latch;
-use crate::sync::{user_call, user_code, user_goes_on};
+use crate::sync::{user_code, user_goes_on};
 use crate::unwind::{self, Kept};
 
 /// A pending join, and whether somebody has it.
@@ -33,7 +33,6 @@ impl<B: FnOnce() -> R + Send, R: Send> Apart<B, R> {
         // SAFETY: the job is about one that is alive until its latch is set.
         let this: &Self = unsafe { &*pointer(payload) };
         if !this.has_begun.swap(true, Ordering::Relaxed) {
-            user_call(|| "the second closure of a join".to_owned());
             // SAFETY: the payload is the address of the pending join, and this is its job, run once.
             return unsafe { PendingJoin::<B, R>::run(target, payload, worker) };
         }

@@ -45,6 +45,8 @@ use std::ptr::NonNull;
 use crate::pool::Pool;
 use crate::pool::work::job::{Job, Target, pointer};
 use crate::pool::work::worker::{self, Worker};
+#[cfg(feature = "check")]
+use crate::sync::Closure;
 use crate::sync::UnsafeCell;
 use crate::sync::latch::Latch;
 use crate::sync::stack;
@@ -374,6 +376,14 @@ impl Pool {
         RA: Send,
         RB: Send,
     {
+        #[cfg(feature = "check")]
+        let second = {
+            let closure = Closure::new();
+            move || {
+                let _here = closure.begins_here("the second closure of a join");
+                second()
+            }
+        };
         let site = PendingJoin::<B, RB>::run as *const ();
         let spot = JoinSite::new(site.addr(), stack::here());
         if !worker::is_plain(spot) {

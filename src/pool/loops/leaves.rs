@@ -18,7 +18,7 @@ use super::span::{Of, Span, pack, unpack};
 use crate::pool::work::job::{Awaited, Job, Target};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::{CachePadded, Mutex, explores, user_call};
+use crate::sync::{CachePadded, Call, Mutex, begins, explores, watched_call};
 use crate::unwind;
 
 /// A loop of many items has at least this many leaves: 16 for each of 64 workers, four for each of 256.
@@ -107,7 +107,7 @@ impl<B: Body> Loop<'_, B> {
             worker.push_counted(Job { target: NonNull::from(self).cast(), payload: pack(&rest) });
             leaves.end = rest.start;
         }
-        user_call(|| format!("leaf {} of a loop", leaves.start));
+        watched_call(Call::leaf(leaves.start), || format!("leaf {} of a loop", leaves.start));
         let of = Of { jobs: NonNull::from(self).cast(), pace: &self.pace };
         let (span, mut run) = (Span::new(worker, of, &leaves), B::Run::default());
         span.enter(worker);
@@ -133,6 +133,7 @@ impl<B: Body> Loop<'_, B> {
     fn go_on(&self, worker: &Worker<'_>, span: &Span<'_>, run: &mut B::Run) {
         let mut leaf = span.next();
         while self.wants(leaf) && !span.stops(worker) && span.begin(leaf, worker) {
+            begins(Call::leaf(leaf));
             self.body.leaf(run, leaf, self.leaves.items(leaf));
             leaf += 1;
         }

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 
 use crate::pool::Pool;
-use crate::sync::{user_call, user_code};
+use crate::sync::{Call, user_call, user_code};
 use crate::unwind::{self, Kept};
 use indexed::{Indexed, places};
 use leaves::{Body, Leaves};
@@ -194,7 +194,7 @@ impl Pool {
             leaf(numbers)
         };
         let combine = |left, right| {
-            user_call(|| "a call of `combine`".to_owned());
+            user_call(Call::ANY, || "a call of `combine`".to_owned());
             let _call = user_code();
             combine(left, right)
         };

@@ -176,6 +176,8 @@ impl<'p> Worker<'p> {
         let shield = &raw const seat.signals.shield;
         let here = Current { worker: Some(NonNull::from(&worker).cast()), shield };
         let _restore = Restore(here.replace());
+        #[cfg(feature = "check")]
+        let _sits = crate::sync::recorder::sit(shared.records.as_ref(), seat.index);
         work(&worker)
     }
 
@@ -344,6 +346,8 @@ impl<'p> Worker<'p> {
     /// Runs a job and its continuations.
     pub(in crate::pool) fn execute(&self, mut job: Job) {
         let abort = AbortIfPanic;
+        #[cfg(feature = "check")]
+        let _nested = crate::sync::recorder::runs_job();
         let group = job.group();
         if self.local(|local| local.token_cache.group != group) {
             self.settle();
@@ -361,6 +365,8 @@ impl<'p> Worker<'p> {
             unsafe {
                 run(job.target, job.payload, self);
             }
+            #[cfg(feature = "check")]
+            crate::sync::recorder::hand_over();
             match self.local(|local| local.next.take()) {
                 Some(next) if streak < STREAK && !self.owes_injected() => {
                     debug_assert_eq!(next.group(), group, "a continuation is of the same group");

@@ -19,7 +19,7 @@ use crate::run::outside::wake::Wake;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
 use crate::sync::sequencer::Turn;
-use crate::sync::{Arrival, explores};
+use crate::sync::{Arrival, Call, Kind, explores};
 
 /// Where every order is tried, the job of a packet that is past the gate has this bit.
 const PASSED: u64 = 1;
@@ -56,6 +56,13 @@ impl<'a> Cx<'a> {
         } else {
             format!("{what}{ops}, batch {number}")
         }
+    }
+
+    /// What the stage does with the piece of this ticket.
+    #[inline]
+    pub(crate) fn call(&self, kind: Kind, ticket: &Ticket) -> Call {
+        let Turn { number, part } = ticket.turn();
+        Call::of_stage(kind, self.stage.index, number, part)
     }
 
     /// The typed part of the stage.

@@ -23,7 +23,7 @@ use crate::pool::loops::span::{Span, pack, unpack};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Mutex, explores};
+use crate::sync::{Call, Kind, Mutex, begins, explores};
 
 /// So many leaves has a source at most if its stage asks for few. Then 256 workers still have two each. Streams in tests
 /// are short.
@@ -120,7 +120,8 @@ impl FreeLeaves {
         span.enter(cx.worker);
         let (next, end) = (rest.start, first(leaves.start));
         let Cx { worker, run, .. } = *cx;
-        let mut numbers = Numbers { worker, run, sequence: cx.sequence(), items, span: &span, cut, next, end };
+        let (sequence, stage) = (cx.sequence(), cx.stage.index);
+        let mut numbers = Numbers { worker, run, sequence, stage, items, span: &span, cut, next, end };
         body.batches(cx, &mut numbers);
         let Numbers { next, .. } = numbers;
         let is_wanted = numbers.is_wanted();
@@ -147,6 +148,7 @@ pub(crate) struct Numbers<'a> {
     worker: &'a Worker<'a>,
     run: &'a Run<'static>,
     sequence: &'a Sequence,
+    stage: usize,
     /// The items of the batches.
     pub(crate) items: &'a dyn NumberedItems,
     span: &'a Span<'a>,
@@ -177,6 +179,7 @@ impl Numbers<'_> {
         }
         let number = self.next;
         self.next += 1;
+        begins(Call::of_stage(Kind::Batch, self.stage, number, 0));
         Some(number)
     }
 

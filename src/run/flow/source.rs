@@ -47,7 +47,7 @@ use crate::run::tasks::parts::Home;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::two_parts::TwoParts;
-use crate::sync::{Arrival, CachePadded, UnsafeCell, name_target, unwatched};
+use crate::sync::{Arrival, CachePadded, UnsafeCell, has_named_calls, name_target, unwatched};
 
 /// The largest number of batches that one turn issues.
 const BURST: usize = 64;
@@ -296,7 +296,7 @@ impl<'env> Source<'env> {
 
     /// The share that the batch in `place` gets.
     fn next_share(&self, place: u32) -> Share {
-        let word = self.share.load(Ordering::Relaxed);
+        let word = if has_named_calls() { Share::WHOLE.word() } else { self.share.load(Ordering::Relaxed) };
         if self.unseen {
             self.places[place as usize].share.store(word, Ordering::Relaxed);
         }

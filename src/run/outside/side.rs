@@ -21,9 +21,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::waiter::{Blocked, Waiter};
-use crate::sync::{Condvar, Instant, LazyLock, Mutex, fork, thread, user_code};
 #[cfg(feature = "check")]
-use crate::sync::{explores, user_call};
+use crate::sync::{self, explores, user_call};
+use crate::sync::{Condvar, Instant, LazyLock, Mutex, fork, thread, user_code};
 use crate::unwind;
 
 /// So long a side thread waits for the next call.
@@ -57,7 +57,7 @@ fn queue(call: Arc<dyn AnyCall>) -> io::Result<()> {
     #[cfg(feature = "check")]
     if explores() {
         crate::pool::work::bag::call_any_time(move || {
-            user_call(|| "a call that may block".to_owned());
+            user_call(sync::Call::ANY, || "a call that may block".to_owned());
             call.make();
         });
         return Ok(());

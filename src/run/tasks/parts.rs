@@ -74,6 +74,11 @@ impl Tasks {
     pub(crate) fn op(&self, task: TaskAt) -> u32 {
         self.ops.at(task.record())
     }
+
+    /// The operator of the task at this position.
+    pub(crate) fn op_at(&self, position: u32) -> u32 {
+        self.op(self.order[position as usize])
+    }
 }
 
 /// What the tasks of a group have to do with each other.

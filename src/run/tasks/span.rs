@@ -18,11 +18,17 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::dag::Dag;
+#[cfg(feature = "check")]
+use super::parts::Tasks;
 use crate::pool::work::job::{Job, Published, Target, Wanted, pointer};
 use crate::pool::work::seat::{Public, Seat};
 use crate::pool::work::worker::Worker;
+#[cfg(feature = "check")]
+use crate::sync::Call;
 use crate::sync::asymmetric::is_one_sided;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+#[cfg(feature = "check")]
+use crate::sync::recorder;
 use crate::sync::stretch::Stretch;
 
 /// A group takes so many nanoseconds at least if a half of it is worth giving away; see [`crate::pool::loops::span`].
@@ -116,12 +122,23 @@ impl<'a, 'env> Span<'a, 'env> {
 
     /// Goes from task to task, until some task has failed.
     pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor { stretch: &self.stretch, limit: self.dag.limit() }
+        self.with_limit(self.dag.limit())
     }
 
     /// Goes from task to task, for a worker that looks itself whether the next one may fire.
     pub(super) fn careful(&self) -> Cursor<'_> {
-        Cursor { stretch: &self.stretch, limit: &self.no_limit }
+        self.with_limit(&self.no_limit)
+    }
+
+    fn with_limit<'s>(&'s self, limit: &'s AtomicU32) -> Cursor<'s> {
+        Cursor {
+            stretch: &self.stretch,
+            limit,
+            #[cfg(feature = "check")]
+            tasks: self.dag.by_position(),
+            #[cfg(feature = "check")]
+            are_short: self.dag.are_short(self.group),
+        }
     }
 
     #[expect(unsafe_code, reason = "a target's code is unsafe to call")]
@@ -193,6 +210,12 @@ pub(crate) struct Cursor<'a> {
     stretch: &'a Stretch,
     /// Tasks of this rank and of higher ones must not fire.
     limit: &'a AtomicU32,
+    /// What is at each position.
+    #[cfg(feature = "check")]
+    tasks: &'a Tasks,
+    /// Whether its tasks are so short that a reading of the clock for each would cost much.
+    #[cfg(feature = "check")]
+    are_short: bool,
 }
 
 impl Cursor<'_> {
@@ -209,6 +232,17 @@ impl Cursor<'_> {
     /// Begins the task at this position, the next one. `false`: it may be another's, or a failure may forbid it.
     #[inline]
     pub(super) fn begins(&self, position: u32) -> bool {
+        let begins = self.passes(position);
+        #[cfg(feature = "check")]
+        if begins {
+            recorder::begins_in_row(Call::task(self.tasks.op_at(position)), self.are_short);
+        }
+        begins
+    }
+
+    /// Passes the task at this position, the next one, which is not called. `false`: it may be another's.
+    #[inline]
+    pub(super) fn passes(&self, position: u32) -> bool {
         self.stretch.begins_one_sided(position)
             && (self.limit.load(Ordering::Relaxed) == u32::MAX || self.stretch.turns_back(position))
     }

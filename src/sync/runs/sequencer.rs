@@ -23,7 +23,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::sync::{Mutex, MutexGuard, adding, explores, join_part, lock_edge, say_about_part, unwatched, write_part};
+use crate::sync::{Mutex, MutexGuard, adding, explores, has_named_calls, join_part};
+use crate::sync::{lock_edge, say_about_part, unwatched, write_part};
 
 /// A place in the order: number, then part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +80,8 @@ impl<T> Sequencer<T> {
     /// Goes in if it is this turn and nobody is inside.
     #[must_use]
     pub(crate) fn try_enter(&self, turn: Turn) -> bool {
-        if explores() {
-            return false; // a turn is a job of its own
+        if has_named_calls() {
+            return false; // a turn is a call of its own
         }
         let mut state = self.0.lock();
         let free = !state.inside && state.next == turn;

@@ -138,7 +138,7 @@ fn what_comes_in_any_order_differs_and_is_played_again() {
     assert_ne!(difference.value(), difference.other_value());
     assert!(!difference.story().is_empty(), "{difference}");
     let text = difference.schedule().to_string();
-    assert_eq!(replay(&text.parse().expect("a schedule"), first), *difference.value());
+    assert_eq!(replay(&text.parse::<Schedule>().expect("a schedule"), first), *difference.value());
     assert!("1:2 3".parse::<Schedule>().is_err());
 }
 
@@ -224,7 +224,7 @@ fn a_schedule_keeps_whether_calls_were_pure() {
 #[test]
 #[should_panic(expected = "is not one of this closure")]
 fn a_schedule_of_another_closure_is_noticed() {
-    replay(&"999999:1".parse().expect("a schedule"), |pool: &Pool| _ = pool.join(|| 1, || 2));
+    replay(&"999999:1".parse::<Schedule>().expect("a schedule"), |pool: &Pool| _ = pool.join(|| 1, || 2));
 }
 
 #[test]
@@ -238,4 +238,5 @@ mod contract;
 mod fine;
 mod kit;
 mod models;
+mod recorded;
 mod soundness;

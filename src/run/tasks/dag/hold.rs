@@ -11,7 +11,7 @@ use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
 use crate::run::tasks::span::{Cursor, Span};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Arrival, Instant, user_call};
+use crate::sync::{Arrival, Call, Instant, watched_call};
 
 /// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
@@ -152,7 +152,7 @@ impl Dag<'_> {
             cursor = span.careful();
             positions.end = at + 1;
             if self.tasks.rank(self.tasks.order[at as usize]) >= self.limit.load(Ordering::Relaxed) {
-                if (Cursor::goes_on() || cursor.may_begin(at)) && cursor.begins(at) {
+                if (Cursor::goes_on() || cursor.may_begin(at)) && cursor.passes(at) {
                     self.skip(at);
                     return at + 1;
                 }
@@ -165,7 +165,8 @@ impl Dag<'_> {
                 return at;
             }
         }
-        user_call(|| format!("'{}'", run.names.get(self.tasks.op(self.tasks.order[at as usize]) as usize)));
+        let op = self.tasks.op_at(at);
+        watched_call(Call::task(op), || format!("'{}'", run.names.get(op as usize)));
         let fired = catch_unwind(AssertUnwindSafe(|| {
             #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
             // SAFETY: (1) the predecessors of these tasks have finished, and their successors have not begun, or stand

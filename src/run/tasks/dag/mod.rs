@@ -138,6 +138,10 @@ unsafe impl Sync for Dag<'_> {}
 // SAFETY: see `Sync`.
 unsafe impl Send for Dag<'_> {}
 
+/// So many nanoseconds an average task of a group takes at least, if its calls are recorded by the clock.
+#[cfg(feature = "check")]
+const SHORT_TASK: u64 = 2000;
+
 impl<'env> Dag<'env> {
     /// Stores the pointers by which jobs find the run. The graph must not move after this.
     pub(crate) fn link(&mut self, run: *const Run<'env>, group: NonNull<Group>) {
@@ -419,6 +423,17 @@ impl<'env> Dag<'env> {
     /// How many nanoseconds a group takes, if that is known.
     pub(in crate::run::tasks) fn takes(&self, group: u32) -> Option<u64> {
         self.is_known.then(|| self.expected[group as usize])
+    }
+
+    #[cfg(feature = "check")]
+    pub(in crate::run::tasks) fn by_position(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Whether a reading of the clock for each task of a group would cost much.
+    #[cfg(feature = "check")]
+    pub(in crate::run::tasks) fn are_short(&self, group: u32) -> bool {
+        self.takes(group).is_some_and(|time| time < SHORT_TASK * self.positions(group).len() as u64)
     }
 
     /// The positions of a group.
