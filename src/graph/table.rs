@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::SeedableRandomState;
 use hashbrown::{HashTable, hash_table};
 
-use crate::run::outside::explores;
+use crate::run::outside::has_named_calls;
 use crate::unwind::{Draining, Kept};
 
 /// How many partitions a table has. That many jobs can merge two tables at the same time.
@@ -52,7 +52,7 @@ pub(crate) struct Entry<K, V> {
 /// What hashes the keys of one table, or of several that are merged. Its seed is random, but where schedules are explored: there all that
 /// depends on it must be as before.
 pub(crate) fn hasher() -> SeedableRandomState {
-    if explores() { SeedableRandomState::fixed() } else { SeedableRandomState::random() }
+    if has_named_calls() { SeedableRandomState::fixed() } else { SeedableRandomState::random() }
 }
 
 impl<K, V> Table<K, V> {

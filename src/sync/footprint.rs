@@ -502,9 +502,9 @@ pub(crate) fn next_of(process: usize) -> Option<Act> {
     WATCHER.with_borrow(|watcher| watcher.paused.get(process)?.as_ref()?.next)
 }
 
-/// Whether a process has begun.
-pub(crate) fn has_begun(process: usize) -> bool {
-    WATCHER.with_borrow(|watcher| watcher.paused.get(process).is_some_and(Option::is_some))
+/// What a process is in, if it has begun.
+pub(crate) fn call_of(process: usize) -> Option<Call> {
+    WATCHER.with_borrow(|watcher| Some(watcher.paused.get(process)?.as_ref()?.current.call()))
 }
 
 /// Calls `work`, and returns the story of what happens in it.

@@ -155,6 +155,10 @@ impl Current {
     /// A job, before it calls anything.
     pub(crate) const JOB: Self = Self { call: Call::ANY, given: 0 };
 
+    pub(crate) fn call(self) -> Call {
+        self.call
+    }
+
     pub(crate) fn swap_in(self) -> Self {
         CURRENT.replace(self)
     }

@@ -192,11 +192,11 @@ impl Play for Recording {
             }
             furthest = furthest.max(follow.come);
         }
+        let next = self.acts.get(furthest).map_or("nothing".to_owned(), |act| format!("'{}'", word(act)));
         panic!(
-            "of the {} calls of the recording {furthest} could be made in their order, and then not '{}': the closure is not the one that was \
+            "of the {} calls of the recording {furthest} could be made in their order, and then not {next}: the closure is not the one that was \
              recorded, or it has changed, or goes by something else as well",
-            self.len(),
-            word(&self.acts[furthest])
+            self.len()
         )
     }
 }

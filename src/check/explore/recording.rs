@@ -77,6 +77,8 @@ pub(super) const TRIES: u64 = 200;
 /// Chooses so that calls come in the order of a recording.
 pub(super) struct Follow<'a> {
     acts: &'a [Act],
+    /// Whether others may come behind them.
+    is_cut: bool,
     /// How many of them have come.
     pub(super) come: usize,
     /// The process that has used something last: it goes on until it has done so.
@@ -89,12 +91,12 @@ pub(super) struct Follow<'a> {
 
 impl<'a> Follow<'a> {
     pub(super) fn new(recording: &'a Recording, chance: Option<Chance>) -> Self {
-        Self { acts: &recording.acts, come: 0, user: None, has_strayed: false, chance }
+        Self { acts: &recording.acts, is_cut: !recording.is_complete, come: 0, user: None, has_strayed: false, chance }
     }
 
-    /// Whether all calls came, in their order.
+    /// Whether all calls came, in their order, and no others.
     pub(super) fn is_through(&self) -> bool {
-        self.come == self.acts.len()
+        self.come == self.acts.len() && !self.has_strayed
     }
 }
 
@@ -106,16 +108,21 @@ impl Chooser for Follow<'_> {
         candidates: &mut dyn Iterator<Item = Process>,
     ) -> Option<Process> {
         let candidates: Vec<Process> = candidates.collect();
-        let Some(next) = self.acts.get(self.come).filter(|_| !self.has_strayed) else { return Some(usual) };
+        if self.has_strayed || self.is_cut && self.come == self.acts.len() {
+            return Some(usual);
+        }
+        let next = self.acts.get(self.come);
         let act_of = |process: &Process| footprint::next_of(*process);
         let is_free = |process: &Process| act_of(process).is_none();
         if let Some(user) = self.user.take_if(|user| candidates.contains(user) && is_free(user)) {
             self.user = Some(user);
             return Some(user);
         }
-        if let Some(process) = candidates.iter().copied().find(|process| act_of(process) == Some(*next)) {
+        if let Some(process) =
+            candidates.iter().copied().find(|process| next.is_some() && act_of(process).as_ref() == next)
+        {
             self.come += 1;
-            self.user = next.is_use.then_some(process);
+            self.user = next.filter(|next| next.is_use).map(|_| process);
             return Some(process);
         }
         let free: Vec<Process> = candidates.iter().copied().filter(is_free).collect();
@@ -126,8 +133,14 @@ impl Chooser for Follow<'_> {
         if let Some(chance) = &mut self.chance {
             return chance.choose(step, usual, &mut free.into_iter());
         }
-        let begun = free.iter().copied().find(|process| footprint::has_begun(*process));
-        let usual = Some(usual).filter(|usual| free.contains(usual) && footprint::has_begun(*usual));
+        // The call that is to use something next goes on first: what others begin meanwhile may be what it would have prevented.
+        let user = next.filter(|next| next.is_use).map(|next| next.call);
+        let uses_next = |process: &&Process| user.is_some() && footprint::call_of(**process) == user;
+        if let Some(process) = free.iter().find(uses_next) {
+            return Some(*process);
+        }
+        let begun = free.iter().copied().find(|process| footprint::call_of(*process).is_some());
+        let usual = Some(usual).filter(|usual| free.contains(usual) && footprint::call_of(*usual).is_some());
         usual.or(begun).or_else(|| free.first().copied())
     }
 }

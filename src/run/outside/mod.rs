@@ -24,4 +24,4 @@ pub(crate) mod side;
 pub(crate) mod waiter;
 pub(crate) mod wake;
 
-pub(crate) use crate::sync::{explores, library_call, user_goes_on};
+pub(crate) use crate::sync::{has_named_calls, library_call, user_goes_on};

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::soundness::CASES;
 use crate::check::{self, Recording};
 use crate::sync::thread;
 use crate::{Graph, Pool};
@@ -23,6 +24,30 @@ fn comes_again<R: PartialEq + std::fmt::Debug>(body: impl Fn(&Pool) -> R) {
             let again: Recording = recording.to_string().parse().expect("its own text");
             assert_eq!(again, recording);
             assert_eq!(check::replay(&recording, &body), value, "{recording}");
+        }
+    }
+}
+
+/// The graphs of the other tests of the search.
+#[test]
+fn calls_come_in_the_order_of_the_record() {
+    for (name, _, case) in CASES {
+        for workers in [2, 3] {
+            let pool = recording(workers);
+            let end = |pool: &Pool| {
+                let order = check::Mutex::new(Vec::new());
+                let value = case(pool, &|x| {
+                    order.lock().push(x);
+                    dawdle(u64::from(x));
+                    x
+                });
+                (value, order.into_inner())
+            };
+            for _ in 0..30 {
+                let recorded = end(&pool);
+                let recording = pool.take_recording();
+                assert_eq!(check::replay(&recording, end), recorded, "{name}: {recording}");
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Each row of the table in a small program, in every schedule, or as many as time allows: it comes to the same as in sequence, runs
 //! again, fails wherever a call panics or returns an error, and stalls with few credits or does not.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use proptest::prop_assert_eq;
 use proptest::test_runner::TestCaseError;
 
@@ -9,7 +11,7 @@ use super::property::{Trap, expected, fails, same, stalls};
 use super::table::{FORKS, GATHERS, OPERATORS, SINKS, SOURCES};
 use crate::Pool;
 use crate::check::tests::silence_traps;
-use crate::check::{explore, random};
+use crate::check::{explore, random, replay};
 use crate::sync::Mutex;
 
 /// So many schedules are tried of each program and end, one after the other; and so many by chance, if these are not all.
@@ -54,6 +56,24 @@ fn every_row_comes_to_the_same() {
     for program in programs(None) {
         let (expected, ..) = expected(&program);
         in_all(&program, |pool| same(&program, pool, &expected, 2));
+    }
+}
+
+/// A pool of threads that records, and a program on it: the explorer makes the same calls in the same order.
+#[test]
+fn every_row_is_recorded_and_comes_again() {
+    let pool = Pool::builder().workers(2).oversubscribe(true).record(true).build().expect("a pool");
+    // Where schedules are explored, the table has a call that does not block in place of one that does.
+    let blocks = |step: &Step| matches!(step, Step::Apply { row, .. } if OPERATORS[usize::from(*row)].methods[0] == "Stream::map_blocking");
+    for program in programs(None).into_iter().filter(|program| !program.0.iter().any(blocks)) {
+        let (expected, ..) = expected(&program);
+        let run = |pool: &Pool| same(&program, pool, &expected, 2).unwrap_or_else(|error| panic!("{error}"));
+        for _ in 0..4 {
+            run(&pool);
+            let recording = pool.take_recording();
+            let again = catch_unwind(AssertUnwindSafe(|| replay(&recording, run)));
+            assert!(again.is_ok(), "{program:?}{recording}");
+        }
     }
 }
 
