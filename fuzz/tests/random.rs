@@ -14,7 +14,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         b":",
         b"1:1",
         b"0:2 ",
-        b"use:test ",
+        b"ask:test ",
         b"batch:0:0 ",
         b"task:3 ",
         b"numa",

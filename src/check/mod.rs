@@ -2,12 +2,11 @@
 //!
 //! **What this does not see:** what the memory model allows beyond one order of all steps, and what happens *inside* a call of user
 //! code but for its uses of [`Mutex`], [`Atomic`] and [`Channel`]. Time stands still: a [deadline](crate::Running::deadline) or a pause may end at any
-//! point, but who waits for a while waits until what it waits for comes. What a [progress](crate::RunControl::progress) says is not
-//! watched. In a pool, an operator that takes one item at a time may take the first of a batch before the `map` in front of it is called
+//! point, but who waits for a while waits until what it waits for comes. In a pool, an operator that takes one item at a time may take the first of a batch before the `map` in front of it is called
 //! for the second; here it takes them when the `map` is through with the batch. Batches of one item show that, too.
 //!
 //! And it does not explore, and says so by a panic: [broadcasts](crate::Pool::broadcast), pools beside the one that it gives, jobs that
-//! other threads queue, more than 256 jobs in all, or 24 that are in the middle of something at once. A batch is one to three jobs: on its
+//! other threads queue, receivers of other crates, more than 256 jobs in all, or 24 that are in the middle of something at once. A batch is one to three jobs: on its
 //! way through the stage of the source, and at its turn in each operator that takes one item at a time. A task is one, and so is a closure.
 //!
 //! [`exhaustive`] gives a closure a pool, on which it builds and runs graphs. The engine is the real one, on one thread. Its jobs are

@@ -151,6 +151,8 @@ impl Run<'_> {
     pub(super) fn progress(&self, time: Duration) -> Progress {
         let mut operators: Vec<(usize, OperatorProgress)> = Vec::new();
         for stage in &self.stages {
+            #[cfg(feature = "check")]
+            stage.countdown.look();
             let Sums { counts, .. } = stage.ledger.sums();
             for (op, columns) in &stage.ops {
                 let (name, items) = (self.names.get(*op), counts[columns.given]);

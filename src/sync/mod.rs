@@ -112,7 +112,8 @@ pub(crate) use waiting::{event_count, latch, notice, parker};
 #[cfg(feature = "check")]
 pub(crate) use footprint::{
     add_to, add_unless, adding, at_once, explores, join, join_part, library_call, name_target, named, read_part,
-    refuse, say_about_part, take_from, tell, unwatched, user_call, user_code, user_goes_on, watched_call, write_part,
+    refuse, say_about_part, take_from, tell, unwatched, user_call, user_code, user_goes_on, watched_call, will_call,
+    write_part,
 };
 #[cfg(feature = "check")]
 pub(crate) use recorder::{Closure, begins, goes_on, has_named_calls};
@@ -197,6 +198,11 @@ pub(crate) fn user_call(_: Call, _: impl FnOnce() -> String) {}
 #[cfg(not(feature = "check"))]
 #[inline]
 pub(crate) fn watched_call(_: Call, _: impl FnOnce() -> String) {}
+
+/// The next job that is queued makes this call first.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn will_call(_: Call) {}
 
 /// Calls `work`, by which others find out in which order those came that do this.
 #[cfg(not(feature = "check"))]

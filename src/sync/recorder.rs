@@ -20,10 +20,20 @@ use super::footprint::{explores, user_call};
 /// So many calls and uses a pool keeps at most, in all of its logs; 40 bytes each.
 const MOST: usize = 1 << 22;
 
-/// Whether it is the beginning of a call, or a use of something shared in it.
+/// What a call does that is noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Does {
+    Begin,
+    /// It uses what calls share.
+    Use,
+    /// It calls the library.
+    Ask,
+}
+
+/// A call, and what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Act {
-    pub(crate) is_use: bool,
+    pub(crate) does: Does,
     pub(crate) call: Call,
 }
 
@@ -229,7 +239,7 @@ pub(crate) fn goes_on(call: Call) {
 pub(crate) fn begins(call: Call) {
     goes_on(call);
     if records() && call.has_name() {
-        note(false, call);
+        note(Does::Begin, call);
     }
 }
 
@@ -238,7 +248,7 @@ pub(crate) fn begins(call: Call) {
 pub(crate) fn begins_in_row(call: Call, are_short: bool) {
     goes_on(call);
     if records() {
-        if are_short { note_in_row(call) } else { note(false, call) }
+        if are_short { note_in_row(call) } else { note(Does::Begin, call) }
     }
 }
 
@@ -255,11 +265,11 @@ pub(crate) fn in_order<R>(call: Call, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The call under way uses what calls share.
+/// The call under way does this.
 #[inline]
-pub(crate) fn uses() {
+pub(crate) fn notes(does: Does) {
     if records() && current().has_name() {
-        note(true, current());
+        note(does, current());
     }
 }
 
@@ -296,10 +306,10 @@ impl Closure {
 }
 
 #[inline(never)]
-fn note(is_use: bool, call: Call) {
+fn note(does: Does, call: Call) {
     NOTES.with_borrow_mut(|notes| {
         notes.last = (Instant::now(), 0);
-        notes.push(Act { is_use, call });
+        notes.push(Act { does, call });
     });
 }
 
@@ -310,7 +320,7 @@ fn note_in_row(call: Call) {
             (_, ROW..) => (Instant::now(), 0),
             (time, since) => (time, since + 1),
         };
-        notes.push(Act { is_use: false, call });
+        notes.push(Act { does: Does::Begin, call });
     });
 }
 

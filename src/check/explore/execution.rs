@@ -18,9 +18,9 @@ use crate::pool::work::job::Job;
 use crate::pool::work::worker::Worker;
 use crate::pool::{Pool, Shared, without_threads};
 use crate::sync::atomic::Ordering;
-use crate::sync::footprint;
 use crate::sync::recorder;
 use crate::sync::seam::{self, Driver, Point};
+use crate::sync::{Call, footprint};
 
 /// How much a schedule may have.
 #[derive(Clone, Copy)]
@@ -83,8 +83,8 @@ pub(super) trait Chooser {
     /// which they came. None: this schedule is of no use any more.
     fn choose(&mut self, step: usize, usual: Process, candidates: &mut dyn Iterator<Item = Process>)
     -> Option<Process>;
-    /// The step under way has made a process.
-    fn made(&mut self, _: Process) {}
+    /// The step under way has made a process, of which it may be known what it calls first.
+    fn made(&mut self, _: Process, _: Option<Call>) {}
     /// The step under way has touched this.
     fn stepped(&mut self, _: &mut Footprint) {}
 }
@@ -96,7 +96,7 @@ impl Chooser for Reduction {
         self.choose(enabled, usual)
     }
 
-    fn made(&mut self, process: Process) {
+    fn made(&mut self, process: Process, _: Option<Call>) {
         self.made(process);
     }
 
@@ -291,8 +291,8 @@ impl Stage {
                 self.enabled[process] = false;
             }
             bag::take_new(&mut new);
-            let mut made = new.drain(..).map(|queued| self.queue(&mut lives, process, &queued));
-            if !made.all(|number| number.inspect(|number| chooser.made(*number)).is_some()) {
+            let mut made = new.drain(..).map(|queued| (self.queue(&mut lives, process, &queued), queued.will));
+            if !made.all(|(number, will)| number.inspect(|number| chooser.made(*number, will)).is_some()) {
                 break Some(End::TooMany(self.bounds));
             }
             drop(made);

@@ -1,5 +1,6 @@
 //! What a pool has recorded, and the schedule that makes the same calls in the same order.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,13 +9,13 @@ use super::random::Chance;
 use super::reduction::Process;
 use crate::pool::Pool;
 use crate::sync::footprint;
-use crate::sync::recorder::Act;
+use crate::sync::recorder::{Act, Does};
 use crate::sync::{Call, Kind};
 
 /// What runs of a pool that [records](crate::PoolBuilder::record) have called, in the order in which it began.
 ///
 /// It prints a word for each call, to be kept in a file or a test: `batch:2:7` is batch 7 in stage 2, `task:3` the task of node 3,
-/// `use:task:3` a use of something shared in it.
+/// `use:task:3` a use of something shared in it, `ask:test` a call of the library by the closure of the test.
 ///
 /// ```
 /// use millstream::{Graph, Pool, check};
@@ -77,13 +78,17 @@ pub(super) const TRIES: u64 = 200;
 /// Chooses so that calls come in the order of a recording.
 pub(super) struct Follow<'a> {
     acts: &'a [Act],
+    /// Where each call comes last.
+    last: HashMap<Call, usize>,
     /// Whether others may come behind them.
     is_cut: bool,
     /// How many of them have come.
     pub(super) come: usize,
+    /// What each process calls first, if that is known.
+    wills: Vec<Option<Call>>,
     /// The process that has used something last: it goes on until it has done so.
     user: Option<Process>,
-    /// Whether a call has come that was not the next one, while there was a next one.
+    /// Whether a call has come that was not the next one.
     has_strayed: bool,
     /// What else comes in between is chosen by chance, if the usual way has led nowhere.
     chance: Option<Chance>,
@@ -91,12 +96,66 @@ pub(super) struct Follow<'a> {
 
 impl<'a> Follow<'a> {
     pub(super) fn new(recording: &'a Recording, chance: Option<Chance>) -> Self {
-        Self { acts: &recording.acts, is_cut: !recording.is_complete, come: 0, user: None, has_strayed: false, chance }
+        let last = recording.acts.iter().zip(0..).map(|(act, at)| (act.call, at)).collect();
+        Self {
+            acts: &recording.acts,
+            last,
+            is_cut: !recording.is_complete,
+            come: 0,
+            wills: Vec::new(),
+            user: None,
+            has_strayed: false,
+            chance,
+        }
     }
 
     /// Whether all calls came, in their order, and no others.
     pub(super) fn is_through(&self) -> bool {
         self.come == self.acts.len() && !self.has_strayed
+    }
+
+    /// How far a process stands behind others that could go on with a step of the engine. None: it makes a call next.
+    fn rank(&self, process: Process, usual: Process) -> Option<u8> {
+        let Some(call) = footprint::call_of(process) else {
+            return match self.wills.get(process).copied().flatten() {
+                None => Some(3),
+                Some(call) if self.is_cut || self.last.get(&call).is_some_and(|last| *last >= self.come) => Some(4),
+                Some(_) => Some(5), // it may be none of the user's
+            };
+        };
+        if footprint::next_of(process).is_some() {
+            return None;
+        }
+        // The call that is to use something next goes on first: what others begin meanwhile may be what it would have prevented.
+        let is_user = self.acts.get(self.come).is_some_and(|next| next.does != Does::Begin && next.call == call);
+        Some(match process {
+            _ if is_user => 0,
+            _ if process == usual => 1,
+            _ => 2,
+        })
+    }
+
+    /// Whether who does this makes its next steps at once. A use was noted when it was made. A call of the library was noted when it
+    /// began: what it comes to may have come later.
+    fn goes_on_after(&self, does: Does) -> bool {
+        match does {
+            Does::Begin => false,
+            Does::Use => true,
+            Does::Ask => self.chance.is_none(),
+        }
+    }
+
+    /// The process that makes the next call of the recording, or is about to begin, and makes it first.
+    fn next(&mut self, candidates: &[Process]) -> Option<Process> {
+        let next = *self.acts.get(self.come)?;
+        let mut candidates = candidates.iter().copied();
+        if let Some(process) = candidates.clone().find(|process| footprint::next_of(*process) == Some(next)) {
+            self.come += 1;
+            self.user = self.goes_on_after(next.does).then_some(process);
+            return Some(process);
+        }
+        let will = |process: &Process| self.wills.get(*process).copied().flatten() == Some(next.call);
+        candidates.find(|process| next.does == Does::Begin && footprint::call_of(*process).is_none() && will(process))
     }
 }
 
@@ -107,41 +166,35 @@ impl Chooser for Follow<'_> {
         usual: Process,
         candidates: &mut dyn Iterator<Item = Process>,
     ) -> Option<Process> {
-        let candidates: Vec<Process> = candidates.collect();
         if self.has_strayed || self.is_cut && self.come == self.acts.len() {
             return Some(usual);
         }
-        let next = self.acts.get(self.come);
-        let act_of = |process: &Process| footprint::next_of(*process);
-        let is_free = |process: &Process| act_of(process).is_none();
-        if let Some(user) = self.user.take_if(|user| candidates.contains(user) && is_free(user)) {
-            self.user = Some(user);
+        let candidates: Vec<Process> = candidates.collect();
+        let goes_on = |user: &Process| candidates.contains(user) && footprint::next_of(*user).is_none();
+        if let Some(user) = self.user.filter(goes_on) {
             return Some(user);
         }
-        if let Some(process) =
-            candidates.iter().copied().find(|process| next.is_some() && act_of(process).as_ref() == next)
-        {
-            self.come += 1;
-            self.user = next.filter(|next| next.is_use).map(|_| process);
+        if let Some(process) = self.next(&candidates) {
             return Some(process);
         }
-        let free: Vec<Process> = candidates.iter().copied().filter(is_free).collect();
-        if free.is_empty() {
+        let ranks = candidates.iter().filter_map(|process| Some((self.rank(*process, usual)?, *process)));
+        let mut free: Vec<(u8, Process)> = ranks.collect();
+        free.sort_by_key(|(rank, _)| *rank); // those of one rank stay in the order in which they came
+        let Some((_, first)) = free.first().copied() else {
             self.has_strayed = true;
             return Some(usual);
+        };
+        match &mut self.chance {
+            Some(chance) => chance.choose(step, usual, &mut free.into_iter().map(|(_, process)| process)),
+            None => Some(first),
         }
-        if let Some(chance) = &mut self.chance {
-            return chance.choose(step, usual, &mut free.into_iter());
+    }
+
+    fn made(&mut self, process: Process, will: Option<Call>) {
+        if self.wills.len() <= process {
+            self.wills.resize(process + 1, None);
         }
-        // The call that is to use something next goes on first: what others begin meanwhile may be what it would have prevented.
-        let user = next.filter(|next| next.is_use).map(|next| next.call);
-        let uses_next = |process: &&Process| user.is_some() && footprint::call_of(**process) == user;
-        if let Some(process) = free.iter().find(uses_next) {
-            return Some(*process);
-        }
-        let begun = free.iter().copied().find(|process| footprint::call_of(*process).is_some());
-        let usual = Some(usual).filter(|usual| free.contains(usual) && footprint::call_of(*usual).is_some());
-        usual.or(begun).or_else(|| free.first().copied())
+        self.wills[process] = will;
     }
 }
 
@@ -158,8 +211,9 @@ const KINDS: [(Kind, &str); 8] = [
 ];
 /// How the text of one begins that is not complete.
 const CUT: &str = "cut";
-/// How the word of a use begins.
+/// How the word begins of what a call does.
 const USE: &str = "use:";
+const ASK: &str = "ask:";
 
 impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,7 +235,11 @@ pub(super) fn word(act: &Act) -> String {
     let call = act.call;
     let (kind, of, number, part) = (call.kind(), call.of(), call.number, call.part());
     let name = KINDS.iter().find(|(known, _)| *known == kind).map_or("", |(_, name)| name);
-    let begin = if act.is_use { USE } else { "" };
+    let begin = match act.does {
+        Does::Begin => "",
+        Does::Use => USE,
+        Does::Ask => ASK,
+    };
     match kind {
         Kind::Test => format!("{begin}{name}"),
         Kind::Task | Kind::Leaf => format!("{begin}{name}:{number}"),
@@ -204,8 +262,11 @@ impl fmt::Display for ParseRecordingError {
 impl std::error::Error for ParseRecordingError {}
 
 fn parsed(word: &str) -> Option<Act> {
-    let rest = word.strip_prefix(USE);
-    let (is_use, rest) = (rest.is_some(), rest.unwrap_or(word));
+    let (does, rest) = match (word.strip_prefix(USE), word.strip_prefix(ASK)) {
+        (Some(rest), _) => (Does::Use, rest),
+        (None, Some(rest)) => (Does::Ask, rest),
+        (None, None) => (Does::Begin, word),
+    };
     let mut fields = rest.split(':');
     let name = fields.next()?;
     let (kind, _) = *KINDS.iter().find(|(_, known)| *known == name)?;
@@ -227,7 +288,7 @@ fn parsed(word: &str) -> Option<Act> {
     if of > Call::MOST_OF {
         return None;
     }
-    Some(Act { is_use, call: Call::new(kind, of, number, part) })
+    Some(Act { does, call: Call::new(kind, of, number, part) })
 }
 
 impl FromStr for Recording {

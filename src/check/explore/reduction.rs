@@ -31,6 +31,10 @@ impl Set {
         self.0[process / 128] |= 1 << (process % 128);
     }
 
+    fn remove(&mut self, process: Process) {
+        self.0[process / 128] &= !(1 << (process % 128));
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.0 == [0, 0]
     }
@@ -87,6 +91,10 @@ struct Step {
     /// Which processes need not be tried here, with what their next step touches.
     asleep: Vec<(Process, Footprint)>,
     chosen: Process,
+    /// Which process made the step before, if it could have gone on here.
+    could_go_on: Option<Process>,
+    /// How many times up to here another one went on in its place, this step included.
+    preemptions: u32,
     touched: Footprint,
     /// What comes before it.
     clock: Clock,
@@ -104,11 +112,20 @@ pub(super) struct Reduction {
     born: Vec<Option<usize>>,
     /// Whether to try all orders, for tests of the reduction itself.
     tries_all: bool,
+    /// No schedule has more preemptions.
+    most_preemptions: u32,
+    /// Whether a schedule was left out for that.
+    was_cut: bool,
 }
 
 impl Reduction {
-    pub(super) fn new(tries_all: bool) -> Self {
-        Self { tries_all, ..Self::default() }
+    pub(super) fn new(tries_all: bool, most_preemptions: u32) -> Self {
+        Self { tries_all, most_preemptions, ..Self::default() }
+    }
+
+    /// Whether schedules were left out, as they had too many preemptions.
+    pub(super) fn was_cut(&self) -> bool {
+        self.was_cut
     }
 
     /// A schedule begins.
@@ -140,8 +157,22 @@ impl Reduction {
         let chosen = if awake.has(usual) { usual } else { awake.first()? };
         let mut to_try = if self.tries_all { enabled } else { Set::default() };
         to_try.add(chosen);
-        self.steps.push(Step { enabled, to_try, asleep, chosen, touched: Vec::new(), clock: Vec::new() });
+        let before = self.now.checked_sub(1).map(|before| self.steps[before].chosen);
+        let could_go_on = before.filter(|before| enabled.has(*before));
+        let preemptions = self.preemptions(self.now, could_go_on, chosen);
+        if preemptions > self.most_preemptions {
+            self.was_cut = true;
+            return None;
+        }
+        let (touched, clock) = (Vec::new(), Vec::new());
+        self.steps.push(Step { enabled, to_try, asleep, chosen, could_go_on, preemptions, touched, clock });
         Some(chosen)
+    }
+
+    /// How many preemptions there are up to this step, if this process makes it.
+    fn preemptions(&self, step: usize, could_go_on: Option<Process>, chosen: Process) -> u32 {
+        let before = step.checked_sub(1).map_or(0, |before| self.steps[before].preemptions);
+        before + u32::from(could_go_on.is_some_and(|process| process != chosen))
     }
 
     /// The step under way has made this process.
@@ -214,11 +245,18 @@ impl Reduction {
         self.steps.truncate(self.now);
         while let Some(step) = self.steps.last_mut() {
             step.asleep.push((step.chosen, std::mem::take(&mut step.touched)));
-            let left = step.to_try.and(step.enabled).without(processes(&step.asleep));
-            if let Some(next) = left.first() {
-                step.chosen = next;
-                self.kept = self.steps.len();
-                return true;
+            let mut left = step.to_try.and(step.enabled).without(processes(&step.asleep));
+            let could_go_on = step.could_go_on;
+            while let Some(next) = left.first() {
+                let at = self.steps.len() - 1;
+                let preemptions = self.preemptions(at, could_go_on, next);
+                if preemptions <= self.most_preemptions {
+                    (self.steps[at].chosen, self.steps[at].preemptions) = (next, preemptions);
+                    self.kept = self.steps.len();
+                    return true;
+                }
+                self.was_cut = true;
+                left.remove(next);
             }
             self.steps.pop();
         }

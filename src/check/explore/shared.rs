@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
 use crate::sync::footprint::{InCall, Named, Tag};
+use crate::sync::recorder::Does;
 use crate::sync::{self, Condvar, footprint, recorder, seam, user_code};
 
 /// What a story calls a thing that is shared.
@@ -27,7 +28,7 @@ impl Name {
             footprint::refuse(&format!("{self}, as that is outside of the closure that is explored"));
         }
         let call = user_code();
-        footprint::about_to_use();
+        footprint::about_to(Does::Use);
         call
     }
 
@@ -39,7 +40,7 @@ impl Name {
 
 /// The call under way uses what it has locked.
 fn used<T>(value: sync::MutexGuard<'_, T>) -> sync::MutexGuard<'_, T> {
-    recorder::uses();
+    recorder::notes(Does::Use);
     value
 }
 
@@ -84,7 +85,7 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let _call = self.name.used(&self.value);
         let value = footprint::waiting_for(self.name, || self.value.lock());
-        recorder::uses();
+        recorder::notes(Does::Use);
         self.name.tell("takes");
         MutexGuard { value, name: self.name }
     }

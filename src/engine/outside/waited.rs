@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::live::{Live, Pull};
 use crate::run::outside::wake::Wake;
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::{Condvar, Mutex, refuse, thread};
 use crate::unwind;
 
 /// How long the thread waits at a channel before it looks whether anybody still wants to know.
@@ -127,6 +127,7 @@ impl<C: Channel> Drop for Waited<C> {
 impl<C: Channel> Desk<C> {
     /// Starts the thread.
     fn start() -> io::Result<Arc<Self>> {
+        refuse("receivers that a thread waits at");
         let state = DeskState { lent: None, returned: None, wake: None, is_closed: false };
         let desk = Arc::new(Self { state: Mutex::new(state), changed: Condvar::default() });
         let of_thread = Arc::clone(&desk);

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use super::job::{Job, Target};
 use super::worker::Worker;
+use crate::sync::Call;
 
 thread_local! {
     /// The jobs that the step under way has queued, while this thread explores.
@@ -20,6 +21,8 @@ pub(crate) struct Queued {
     pub(crate) job: Job,
     /// What it is about, if whoever queues it may differ from schedule to schedule.
     pub(crate) about: Option<u32>,
+    /// What it calls first, if that is known.
+    pub(crate) will: Option<Call>,
 }
 
 /// Whether this thread explores.
@@ -59,8 +62,8 @@ pub(crate) fn call_any_time<F: FnOnce()>(work: F) {
 
 /// Queues a job.
 pub(in crate::pool) fn put(job: Job) {
-    let about = crate::sync::footprint::take_about(job.target.addr().get(), job.payload);
-    NEW.with_borrow_mut(|new| new.as_mut().expect("this thread explores").push(Queued { job, about }));
+    let (about, will) = crate::sync::footprint::take_about(job.target.addr().get(), job.payload);
+    NEW.with_borrow_mut(|new| new.as_mut().expect("this thread explores").push(Queued { job, about, will }));
 }
 
 /// Moves the jobs that were queued into `into`.

@@ -19,7 +19,7 @@ use crate::run::outside::wake::Wake;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
 use crate::sync::sequencer::Turn;
-use crate::sync::{Arrival, Call, Kind, explores};
+use crate::sync::{Arrival, Call, Kind, explores, will_call};
 
 /// Where every order is tried, the job of a packet that is past the gate has this bit.
 const PASSED: u64 = 1;
@@ -170,6 +170,7 @@ impl<'a> Cx<'a> {
         if !packet.ticket.last && to.sequence != self.stage.sequence {
             self.expect_part(output); // it is a part already, and new in that sequence
         }
+        will_call(self.at(self.stage.outputs[output]).call(Kind::Batch, &packet.ticket));
         let job = to.fire_job(packet.into_raw().into_word());
         if follow {
             self.worker.continue_with(job);

@@ -23,7 +23,7 @@ use crate::pool::loops::span::{Span, pack, unpack};
 use crate::pool::work::worker::Worker;
 use crate::run::Run;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Call, Kind, Mutex, begins, explores};
+use crate::sync::{Call, Kind, Mutex, begins, explores, will_call};
 
 /// So many leaves has a source at most if its stage asks for few. Then 256 workers still have two each. Streams in tests
 /// are short.
@@ -105,6 +105,8 @@ impl FreeLeaves {
     pub(in crate::run) fn fire(&self, cx: &Cx<'_>, payload: u64, items: &dyn NumberedItems, body: &dyn NumbersStage) {
         let mut leaves = unpack(payload);
         if explores() && leaves.end - leaves.start > 1 {
+            let number = self.cut().first(u64::from(leaves.start + 1));
+            will_call(Call::of_stage(Kind::Batch, cx.stage.index, number, 0));
             cx.worker.push_counted(cx.stage.fire_job(pack(&(leaves.start + 1..leaves.end)))); // with a token for each
             leaves.end = leaves.start + 1;
         }

@@ -47,7 +47,7 @@ use crate::run::tasks::parts::Home;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::credit::{Credits, IssueJob, SourceTurn};
 use crate::sync::two_parts::TwoParts;
-use crate::sync::{Arrival, CachePadded, UnsafeCell, has_named_calls, name_target, unwatched};
+use crate::sync::{Arrival, CachePadded, Kind, UnsafeCell, has_named_calls, name_target, unwatched, will_call};
 
 /// The largest number of batches that one turn issues.
 const BURST: usize = 64;
@@ -328,13 +328,19 @@ impl<'env> Source<'env> {
         }
     }
 
+    fn chain_job(&self, cx: &Cx<'_>, first: u32, count: u32) -> Job {
+        let number = self.places[first as usize].number.load(Ordering::Relaxed);
+        will_call(cx.call(Kind::Batch, &Ticket::whole(number, Origin::NONE)));
+        cx.stage.fire_job(word(first, count))
+    }
+
     fn fire_chain(&self, cx: &Cx<'_>, payload: u64, body: &dyn BatchStage) {
         let (first, mut count) = split_word(payload);
         while count > 1 {
             let kept = count.div_ceil(2);
             let after = |place| self.credits.after(place).expect("the chain has `count` places");
             let rest = (0..kept).fold(first, |place, _| after(place));
-            cx.worker.push(cx.stage.fire_job(word(rest, count - kept)));
+            cx.worker.push(self.chain_job(cx, rest, count - kept));
             count = kept;
         }
         cx.worker.publish_before_long_job();
@@ -364,7 +370,7 @@ impl<'env> Source<'env> {
             };
         }
         let Some((first, count)) = issued.chain else { return };
-        let job = cx.stage.fire_job(word(first, count));
+        let job = self.chain_job(cx, first, count);
         if self.homes.is_empty() {
             cx.worker.continue_with(job);
         } else {
@@ -538,10 +544,7 @@ impl<'env> Source<'env> {
         let mut chain: Option<(u32, u32)> = None;
         let mut last = None;
         let home = self.next_home(turn);
-        let mut then = Then::More;
-        if self.credits.is_stopped() {
-            then = Then::Ended; // if this is seen late, some batches are issued in vain
-        }
+        let mut then = if self.credits.is_stopped() { Then::Ended } else { Then::More }; // seen late: some in vain
         for _ in 0..wanted {
             let may = then == Then::More && turn.out < turn.soft && turn.has_room(self.bytes);
             let Some(place) = turn.free.filter(|_| may) else { break };

@@ -53,6 +53,12 @@ impl Countdown {
         join(&self.0);
     }
 
+    /// What is done now may come before any arrival, or behind it.
+    #[cfg(feature = "check")]
+    pub(crate) fn look(&self) {
+        self.0.load(Ordering::Relaxed); // where schedules are explored, this is what others race with
+    }
+
     /// `count` arrivals.
     pub(crate) fn arrive(&self, count: u64) -> Arrival {
         // AcqRel: the last one sees what the others did before they arrived.

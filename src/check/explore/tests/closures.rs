@@ -1,5 +1,6 @@
 //! Joins, scopes, loops, spawned closures, started runs, and what threads outside do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::error::RunErrorKind;
 use crate::graph::Graph;
 use crate::plan::Running;
 use crate::pool::Pool;
+use crate::report::OperatorProgress;
 
 /// Joins of this depth. Each leaf calls `leaf` with its number.
 fn joins(pool: &Pool, depth: u32, number: u32, leaf: &(impl Fn(u32) + Sync)) {
@@ -169,6 +171,22 @@ fn a_sender_outside_comes_in_at_any_time() {
     });
     let sent = sent.expect("in order");
     assert_eq!((sent.is_complete(), *sent.value()), (true, 23));
+}
+
+#[test]
+fn a_look_at_a_run_comes_before_and_behind_each_batch() {
+    let seen = std::sync::Mutex::new(BTreeSet::new());
+    let explored = explore().pure().run(|pool: &Pool| {
+        let g = Graph::new();
+        g.source(0..2_u32).batch_size(1).map(|x| x + 1).for_each(|_| ());
+        let run = g.plan(pool).expect("sound").start();
+        let items = run.progress().operators().first().map(OperatorProgress::items);
+        run.join().expect("runs");
+        seen.lock().expect("no panic").insert(items);
+    });
+    assert!(explored.expect("the same end").is_complete());
+    let over = None;
+    assert_eq!(seen.into_inner().expect("no panic"), BTreeSet::from([over, Some(0), Some(1), Some(2)]));
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn all(world: &World, names: &mut Names) -> Option<BTreeSet<End>> {
 
 /// How those end that the search takes. None: there are too many.
 fn searched(world: &World, names: &mut Names) -> Option<BTreeSet<End>> {
-    let (mut search, mut ends) = (Reduction::new(false), BTreeSet::new());
+    let (mut search, mut ends) = (Reduction::new(false, u32::MAX), BTreeSet::new());
     for _ in 0..2000 {
         search.begin();
         let (mut state, mut last) = (State::new(), 0);

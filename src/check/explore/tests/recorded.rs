@@ -174,7 +174,7 @@ fn a_fault_that_comes_once_in_a_while_comes_again() {
 #[should_panic(expected = "of the 7 calls of the recording 3 could be made in their order, and then not 'batch:0:9'")]
 fn a_recording_of_something_else_is_refused() {
     let recording: Recording =
-        "use:test batch:0:0 batch:0:1 batch:0:9 batch:0:2 batch:0:3 batch:0:4".parse().expect("sound");
+        "ask:test batch:0:0 batch:0:1 batch:0:9 batch:0:2 batch:0:3 batch:0:4".parse().expect("sound");
     check::replay(&recording, |pool: &Pool| {
         let g = Graph::new();
         g.source(0..5).batch_size(1).for_each(|_| ());

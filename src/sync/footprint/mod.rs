@@ -8,14 +8,19 @@
 //! name in every schedule in which its process makes it. What was made elsewhere has none, and is not watched: the pool, which the
 //! explorer does without.
 
+mod step_under_way;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, LocalKey};
 
+use step_under_way::Calls;
+pub(crate) use step_under_way::SharedCalls;
+
 use super::call::Call;
-use super::recorder::{self, Act, Current};
+use super::recorder::{self, Act, Current, Does};
 use super::seam::{self, Point};
 
 /// The name of a thing; 0: none.
@@ -48,6 +53,8 @@ thread_local! {
     static IS_TOLD: Cell<bool> = const { Cell::new(false) };
     /// Whether a recording is followed: then others may come in before each use of what calls share.
     static IS_FOLLOWED: Cell<bool> = const { Cell::new(false) };
+    /// What the next job that is queued calls first, if that is known.
+    static WILL: Cell<Option<Call>> = const { Cell::new(None) };
     /// The call or use that the step begins with that comes next.
     static NEXT: Cell<Option<Act>> = const { Cell::new(None) };
     /// Whether others may come in before any access at all.
@@ -101,59 +108,6 @@ struct Watcher {
     /// What the step under way has touched.
     touched: Vec<(u32, Touch)>,
     calls: Arc<SharedCalls>,
-}
-
-/// Shared with another thread, of which the explorer need not hear.
-pub(crate) type SharedCalls = std::sync::Mutex<Calls>;
-
-/// The step under way, for another thread that looks on.
-#[derive(Debug, Default)]
-pub(crate) struct Calls {
-    steps: u64,
-    is_in_step: bool,
-    process: usize,
-    /// The last call of user code of each process.
-    calls: Vec<String>,
-    /// What each process waits for, if it does.
-    waits: Vec<Option<String>>,
-}
-
-impl Calls {
-    /// How many steps were made so far.
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    /// Whether one is under way.
-    pub(crate) fn is_in_step(&self) -> bool {
-        self.is_in_step
-    }
-
-    /// The last call of the process that makes it.
-    pub(crate) fn call(&self) -> &str {
-        self.call_of(self.process)
-    }
-
-    fn call_of(&self, process: usize) -> &str {
-        self.calls.get(process).filter(|call| !call.is_empty()).map_or("the closure of the test", String::as_str)
-    }
-
-    fn wait_for(&mut self, what: Option<String>) {
-        let known = self.waits.len().max(self.process + 1);
-        self.waits.resize(known, None);
-        self.waits[self.process] = what;
-    }
-
-    fn step(&mut self, process: usize) {
-        self.steps += 1;
-        (self.process, self.is_in_step) = (process, true);
-    }
-
-    fn note(&mut self, call: String) {
-        let known = self.calls.len().max(self.process + 1);
-        self.calls.resize(known, String::new());
-        self.calls[self.process] = call;
-    }
 }
 
 /// What this thread is at, for another one.
@@ -274,15 +228,23 @@ pub(crate) fn name_target<T>(target: *const T) {
     }
 }
 
-/// What the job that is queued now is about.
-pub(crate) fn take_about(target: usize, payload: u64) -> Option<u32> {
-    WATCHER.with_borrow_mut(|watcher| {
+/// The next job that is queued makes this call first.
+pub(crate) fn will_call(call: Call) {
+    if IS_WATCHED.get() {
+        WILL.set(Some(call));
+    }
+}
+
+/// What the job that is queued now is about, and what it calls first, if that is known.
+pub(crate) fn take_about(target: usize, payload: u64) -> (Option<u32>, Option<Call>) {
+    let about = WATCHER.with_borrow_mut(|watcher| {
         let by_target = |watcher: &mut Watcher| {
             let (_, tag) = *watcher.targets.iter().rev().find(|(known, _)| *known == target)?;
             Some(watcher.name(Name::Part { of: tag.0, part: payload }))
         };
         watcher.next_about().take().or_else(|| by_target(watcher)).map(|tag| tag.0)
-    })
+    });
+    (about, WILL.take())
 }
 
 /// Calls `work`, which only adds to what it touches: in either order of two such calls all is the same afterwards, and so is who goes
@@ -369,7 +331,7 @@ pub(crate) fn watched_call(call: Call, what: impl FnOnce() -> String) {
 #[cold]
 fn watch_call(call: Call, what: impl FnOnce() -> String) {
     if !IS_PURE.get() {
-        before(Act { is_use: false, call }, || Tag::USER.touch(Touch::Write));
+        before(Act { does: Does::Begin, call }, || Tag::USER.touch(Touch::Write));
     }
     let call = unwatched(what);
     if IS_TOLD.get() {
@@ -388,13 +350,13 @@ fn before<R>(act: Act, work: impl FnOnce() -> R) -> R {
 
 /// Calls `work`, by which others find out in which order those came that do this. It has a name, as calls have.
 pub(crate) fn named<R>(call: Call, work: impl FnOnce() -> R) -> R {
-    if IS_WATCHED.get() { before(Act { is_use: false, call }, work) } else { recorder::in_order(call, work) }
+    if IS_WATCHED.get() { before(Act { does: Does::Begin, call }, work) } else { recorder::in_order(call, work) }
 }
 
-/// The call under way is about to use what calls share.
-pub(crate) fn about_to_use() {
+/// The call under way is about to do this.
+pub(crate) fn about_to(does: Does) {
     if IS_FOLLOWED.get() && IS_WATCHED.get() {
-        before(Act { is_use: true, call: recorder::current() }, || others_come_in(Point::Touch));
+        before(Act { does, call: recorder::current() }, || others_come_in(Point::Touch));
     }
 }
 
@@ -415,8 +377,8 @@ impl Drop for InCall {
 /// User code calls the library: until the result is dropped this process is not in user code. Then that goes on, and others may have come
 /// in between. `what` says what is done, for the story.
 pub(crate) fn library_call(what: &'static str) -> LibraryCall {
-    about_to_use();
-    recorder::uses();
+    about_to(Does::Ask);
+    recorder::notes(Does::Ask);
     tell_use(|| what.to_owned());
     wait_for(|| Some(what.to_owned()));
     LibraryCall(IS_IN_CALL.replace(false))
@@ -429,9 +391,19 @@ impl Drop for LibraryCall {
     fn drop(&mut self) {
         IS_IN_CALL.set(self.0);
         wait_for(|| None);
-        if !thread::panicking() {
+        if thread::panicking() {
+            // It may be another process that unwinds. Nobody can come in, but what comes now may not go with all.
+            go_on_in_call();
+        } else {
             user_goes_on();
         }
+    }
+}
+
+/// The step under way is a part of a call from here on.
+fn go_on_in_call() {
+    if IS_WATCHED.get() && !IS_PURE.get() {
+        WATCHER.with_borrow_mut(|watcher| watcher.touched.push((Tag::USER.0, Touch::Write)));
     }
 }
 
@@ -475,11 +447,8 @@ pub(crate) fn waiting_for<R>(thing: impl fmt::Display, work: impl FnOnce() -> R)
 pub(crate) fn tell_who_waits(processes: impl Iterator<Item = usize>) {
     if IS_TOLD.get() {
         let lines = with_calls(|calls| {
-            let wait =
-                |process: usize| calls.waits.get(process).and_then(Option::as_deref).unwrap_or("waits for others");
-            processes
-                .map(|process| format!("{} cannot go on: it {}", calls.call_of(process), wait(process)))
-                .collect::<Vec<_>>()
+            let line = |process| format!("{} cannot go on: it {}", calls.call_of(process), calls.wait_of(process));
+            processes.map(line).collect::<Vec<_>>()
         });
         WATCHER.with_borrow_mut(|watcher| watcher.story.extend(lines));
     }
@@ -570,7 +539,7 @@ pub(crate) fn watch(process: u32, touched: &mut Vec<(u32, Touch)>, step: impl Fn
     mode.swap_in();
     step();
     let mode = Mode::NOBODY.swap_in();
-    with_calls(|calls| calls.is_in_step = false);
+    with_calls(Calls::end_step);
     WATCHER.with_borrow_mut(|watcher| {
         watcher.paused[at] = Some(mode);
         std::mem::swap(&mut watcher.touched, touched);
@@ -583,7 +552,7 @@ pub(crate) fn begin() {
     WATCHER.with_borrow_mut(|watcher| {
         watcher.made.clear();
         watcher.paused.clear();
-        drop(watcher.calls.lock().map(|mut calls| (calls.calls.clear(), calls.waits.clear())));
+        drop(watcher.calls.lock().map(|mut calls| calls.clear()));
         watcher.about.clear();
         watcher.targets.clear();
     });
