@@ -24,6 +24,14 @@ fn panic_text<R>(work: impl FnOnce() -> R) -> &'static str {
     payload.downcast::<&'static str>().map_or("another payload", |text| *text)
 }
 
+#[test]
+fn a_pool_may_be_used_where_a_panic_is_caught() {
+    let pool = pool(2);
+    let text = catch_unwind(|| pool.join(|| 1, || panic!("a half"))).expect_err("it panics");
+    assert_eq!(text.downcast_ref(), Some(&"a half"));
+    assert_eq!(catch_unwind(|| pool.join(|| 1, || 2)).ok(), Some((1, 2)));
+}
+
 /// The sum of `0..n` by joins all the way down.
 fn sum_by_joins(pool: &Pool, start: u64, end: u64) -> u64 {
     if end - start <= 4 {

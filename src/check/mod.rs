@@ -70,5 +70,5 @@ pub(crate) use driven::{Body, Dice, Order, drive, is_virtual, makespan, once, un
 #[cfg(feature = "check")]
 pub use explore::{
     Atomic, Channel, Course, Difference, Explore, Explored, Mutex, MutexGuard, Operator, Outcome, ParseRecordingError,
-    ParseScheduleError, Recording, Schedule, exhaustive, explore, operator, random, replay,
+    ParseScheduleError, Recording, Schedule, exhaustive, explore, operator, random, replay, story,
 };

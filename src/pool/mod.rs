@@ -45,6 +45,7 @@ mod threads;
 pub(crate) mod work;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 pub use builder::PoolBuilder;
@@ -178,6 +179,10 @@ impl Pool {
         std::mem::forget(std::mem::take(&mut self._claim));
     }
 }
+
+// Where user code panics, the pool is as before: no lock is held there, and each job is accounted for.
+impl UnwindSafe for Pool {}
+impl RefUnwindSafe for Pool {}
 
 impl Drop for Pool {
     fn drop(&mut self) {

@@ -113,7 +113,7 @@ impl<R: fmt::Debug> fmt::Display for Difference<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {
             Outcome::Returned(value) => write!(f, "one schedule gives {value:?}")?,
-            Outcome::Panicked(text) => write!(f, "one schedule panics: {text}")?,
+            Outcome::Panicked(text) => write!(f, "one schedule panics: {}", text.replace('\n', "\n      "))?,
             Outcome::Stuck => write!(f, "in one schedule nobody can go on")?,
             Outcome::Endless => write!(f, "one schedule has no end")?,
         }

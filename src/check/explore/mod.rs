@@ -146,6 +146,50 @@ pub fn replay<R>(course: &impl Course, body: impl Fn(&Pool) -> R) -> R {
     }
 }
 
+/// As [`replay`]; and gives the story: what was called, in which order, and what shared. One line each.
+///
+/// # Panics
+/// As `replay`, but if `body` panics: then that is the last line, and there is no value.
+///
+/// ```
+/// use millstream::{Graph, Pool, check};
+///
+/// let two = |pool: &Pool| {
+///     let g = Graph::new();
+///     g.task((), |()| ()).named("load");
+///     g.task((), |()| ()).named("draw");
+///     drop(pool.run(g).expect("runs"));
+/// };
+/// let (value, story) = check::story(&check::Schedule::default(), two);
+/// assert_eq!(value, Some(()));
+/// assert_eq!(story[1..], ["'load'", "'draw'"]); // the first is that the closure runs the plan
+/// ```
+#[track_caller]
+pub fn story<R>(course: &impl Course, body: impl Fn(&Pool) -> R) -> (Option<R>, Vec<String>) {
+    footprint::refuse("what explores itself");
+    let _lookout = Lookout::new();
+    let (end, mut story) = footprint::told(|| quietly(|| course.play(&body)));
+    let value = match outcome(end).expect("a course is not given up") {
+        Outcome::Returned(value) => Some(value),
+        Outcome::Panicked(text) => {
+            story.push(format!("the closure panics: {text}"));
+            None
+        }
+        Outcome::Stuck => None, // its last lines say who waits for what
+        Outcome::Endless => {
+            cut_short(&mut story);
+            None
+        }
+    };
+    (value, story)
+}
+
+/// Leaves the beginning of the story of a schedule without an end: behind that it goes in a circle.
+fn cut_short(story: &mut Vec<String>) {
+    story.dedup();
+    story.truncate(MOST_LINES);
+}
+
 /// What [`replay`] goes by: a [`Schedule`] or a [`Recording`].
 #[expect(private_bounds, reason = "nobody else has one")]
 pub trait Course: Play {}
@@ -176,20 +220,21 @@ impl Play for Recording {
         let (mut stage, mut furthest) = (new(), 0);
         for seed in 0..TRIES {
             let mut follow = Follow::new(self, (seed > 0).then(|| Chance::new(seed)));
-            let end = quietly(|| footprint::followed(|| stage.play(&mut follow, body)));
+            let end = quietly(|| footprint::untold(|| footprint::followed(|| stage.play(&mut follow, body))));
             match end {
-                End::Panicked(panic) => {
-                    unwind::drop_payload(panic);
-                    if follow.is_through() {
-                        let taken = std::mem::take(&mut stage.taken);
-                        let mut written = AsWritten::new(&taken);
-                        return footprint::followed(|| stage.play(&mut written, body)); // it prints what it says now
-                    }
-                }
                 End::TooMany(_) => return end,
-                _ if follow.is_through() => return end,
+                End::Panicked(panic) => unwind::drop_payload(panic),
                 End::Returned(_) | End::Known => {}
-                End::Stuck | End::Endless => stage = new(), // what was under way is still there
+                End::Stuck | End::Endless => {
+                    let taken = std::mem::take(&mut stage.taken);
+                    stage = new(); // what was under way is still there
+                    stage.taken = taken;
+                }
+            }
+            if follow.is_through() {
+                // Once more: now it is told, and a panic prints what it says.
+                let taken = std::mem::take(&mut stage.taken);
+                return footprint::followed(|| stage.play(&mut AsWritten::new(&taken), body));
             }
             furthest = furthest.max(follow.come);
         }
@@ -339,8 +384,7 @@ impl Explore {
         let play = || Stage::new(self.is_pure, Bounds::SEARCH).play(&mut AsWritten::new(&taken), body);
         let (again, mut story) = footprint::told(|| outcome(play()));
         if matches!(again, Some(Outcome::Endless)) {
-            story.dedup();
-            story.truncate(MOST_LINES); // behind these it goes in a circle
+            cut_short(&mut story);
         }
         if let Some(again) = again.filter(differs) {
             found = again;

@@ -476,6 +476,12 @@ pub(crate) fn call_of(process: usize) -> Option<Call> {
     WATCHER.with_borrow(|watcher| Some(watcher.paused.get(process)?.as_ref()?.current.call()))
 }
 
+/// Calls `work`, of which nothing is told.
+pub(crate) fn untold<R>(work: impl FnOnce() -> R) -> R {
+    let _restore = Restore(&IS_TOLD, IS_TOLD.replace(false));
+    work()
+}
+
 /// Calls `work`, and returns the story of what happens in it.
 pub(crate) fn told<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
     let restore = Restore(&IS_TOLD, IS_TOLD.replace(true));

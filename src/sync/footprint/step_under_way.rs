@@ -7,6 +7,7 @@ pub(crate) type SharedCalls = std::sync::Mutex<Calls>;
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     steps: u64,
+    schedules: u64,
     is_in_step: bool,
     process: usize,
     /// The last call of user code of each process.
@@ -19,6 +20,16 @@ impl Calls {
     /// How many steps were made so far.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// How many schedules have begun.
+    pub(crate) fn schedules(&self) -> u64 {
+        self.schedules
+    }
+
+    /// None has begun of those that count.
+    pub(crate) fn count_anew(&mut self) {
+        self.schedules = 0;
     }
 
     /// Whether one is under way.
@@ -57,6 +68,7 @@ impl Calls {
 
     /// A schedule begins.
     pub(super) fn clear(&mut self) {
+        self.schedules += 1;
         self.calls.clear();
         self.waits.clear();
     }
