@@ -137,12 +137,12 @@ fn run(args: &Args) -> Result<(), String> {
     };
     let time = start.elapsed();
     if args.check && !same_bits(&factor, &matrix.sequential(matrix.tiles())?) {
-        return Err("not what one tile after the other gives".to_owned());
+        return Err(format!("not what one tile after the other gives, with --seed {}", args.seed));
     }
     let residual = matrix.residual(&pool, &factor);
     // A residual that is no number is not below the bound either.
     if residual.is_nan() || residual > BOUND {
-        return Err(format!("the residual is {residual:.3}, and {BOUND} is the bound"));
+        return Err(format!("the residual is {residual:.3}, and {BOUND} is the bound, with --seed {}", args.seed));
     }
     let determinant = 2.0 * factor.iter().flat_map(|column| column[0].diagonal()).map(f64::ln).sum::<f64>();
     let mut lines = vec![

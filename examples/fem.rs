@@ -137,11 +137,14 @@ fn run(args: &Args) -> Result<(), String> {
     let time = start.elapsed();
     let State { steps, .. } = solution.state;
     if args.check && !solution.has_bits_of(&solver.in_loops(None)) {
-        return Err("not what one strip after the other gives".to_owned());
+        return Err(format!("not what one strip after the other gives, with --seed {}", args.seed));
     }
     let residual = solver.residual(&solution);
     if !solution.state.is_small(args.tolerance) {
-        return Err(format!("after {steps} iterations the residual is still {residual:.2e}"));
+        return Err(format!(
+            "after {steps} iterations the residual is still {residual:.2e}, with --seed {}",
+            args.seed
+        ));
     }
     if let Some(path) = &args.image {
         draw(path, &mesh, &solution.values)

@@ -150,13 +150,13 @@ fn run(args: &Args) -> Result<(), String> {
     let log = made.log;
     if log.is_broken() {
         return Err(format!(
-            "in step {} of {} a molecule has gone too far since it was sorted into its cell; \
+            "in step {} of {} a molecule has gone too far since it was sorted into its cell, with --seed {}; \
              choose a smaller --sort, --time-step or --temperature",
-            log.steps, args.steps
+            log.steps, args.steps, args.seed
         ));
     }
     if args.check && !made.is(&fluid.sequential(args.steps)) {
-        return Err("not what one molecule after the other gives".to_owned());
+        return Err(format!("not what one molecule after the other gives, with --seed {}", args.seed));
     }
     let count = f64::from(args.molecules);
     let cells = fluid.cells;
