@@ -142,21 +142,32 @@ fn what_comes_in_any_order_differs_and_is_played_again() {
     assert!("1:2 3".parse::<Schedule>().is_err());
 }
 
+/// Counts in two steps.
+fn lossy(pool: &Pool) -> u32 {
+    let hits = super::Mutex::new(0_u32);
+    let g = Graph::new();
+    g.source(0..3_u32).batch_size(1).for_each(|_| {
+        let seen = *hits.lock();
+        *hits.lock() = seen + 1;
+    });
+    drop(pool.run(g).expect("runs"));
+    hits.into_inner()
+}
+
 #[test]
 fn updates_in_two_steps_are_lost() {
-    let count = |pool: &Pool| {
-        let hits = super::Mutex::new(0_u32);
-        let g = Graph::new();
-        g.source(0..3_u32).batch_size(1).for_each(|_| {
-            let seen = *hits.lock();
-            *hits.lock() = seen + 1;
-        });
-        drop(pool.run(g).expect("runs"));
-        hits.into_inner()
-    };
-    let lost = explore().run(count).expect_err("an update is lost in some schedule");
+    let lost = explore().run(lossy).expect_err("an update is lost in some schedule");
     assert_ne!(lost.value(), lost.other_value());
-    assert_eq!(replay(lost.schedule(), count), *lost.value());
+    assert_eq!(replay(lost.schedule(), lossy), *lost.value());
+}
+
+#[test]
+fn preemptions_are_bounded() {
+    let none = explore().preemptions(0).run(lossy).expect("each count is one step of two then");
+    assert!(!none.is_complete());
+    assert!(explore().preemptions(1).run(lossy).is_err());
+    let all = explore().preemptions(1000).run(|pool: &Pool| pool.join(|| 1, || 2)).expect("the same");
+    assert!(all.is_complete());
 }
 
 #[test]

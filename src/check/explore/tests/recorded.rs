@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::soundness::CASES;
 use crate::check::{self, Recording};
@@ -190,6 +191,26 @@ fn texts_that_are_no_recordings() {
     }
     let empty = Recording::default();
     assert!(empty.is_empty() && "cut".parse() == Ok(empty));
+}
+
+/// Elsewhere batches get smaller where items take long.
+#[test]
+fn batches_are_not_cut_by_time() {
+    let pool = recording(2);
+    let sum = |pool: &Pool| {
+        let g = Graph::new();
+        let slow = g.range(0..1 << 16).map(|x| {
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_micros(4) {}
+            x
+        });
+        let sum = slow.fold(0, |sum, x| sum + x);
+        pool.run(g).expect("runs").take(sum)
+    };
+    let value = sum(&pool);
+    let recording = pool.take_recording();
+    assert_eq!(recording.len(), 1025, "a run, and batches of 64 items");
+    assert_eq!(check::replay(&recording, sum), value);
 }
 
 #[test]
