@@ -1,8 +1,8 @@
 //! Every schedule of a graph, in a test: what depends on timing is found, told, and played again. With the feature `check`.
 //!
 //! **What this does not see:** what the memory model allows beyond one order of all steps, and what happens *inside* a call of user
-//! code but for its uses of [`Mutex`], [`Atomic`] and [`Channel`]. Time stands still: a [deadline](crate::Running::deadline) or a pause may end at any
-//! point, but who waits for a while waits until what it waits for comes. In a pool, an operator that takes one item at a time may take the first of a batch before the `map` in front of it is called
+//! code but for its uses of [`Mutex`], [`Atomic`] and [`Channel`]. Time stands still: a [deadline](crate::Running::deadline), a pause, or the patience
+//! of who sends or receives for a while, may end at any point; but who waits for a run for a while waits until it is over. In a pool, an operator that takes one item at a time may take the first of a batch before the `map` in front of it is called
 //! for the second; here it takes them when the `map` is through with the batch. Batches of one item show that, too.
 //!
 //! And it does not explore, and says so by a panic: [broadcasts](crate::Pool::broadcast), pools beside the one that it gives, jobs that

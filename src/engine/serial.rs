@@ -144,6 +144,7 @@ impl<T, O: SerialOp<T>> Serial<T, O> {
     /// Takes the items of a packet whose turn it is through the operator, and ends the turn.
     fn pass(&self, cx: &Cx<'_>, mut packet: Box<Packet<T>>) {
         let ticket = packet.ticket;
+        goes_on(cx.call(Kind::Batch, &ticket));
         if !cx.wants(&ticket) {
             let dropped = self.early.discard(packet);
             self.inside(|inside| inside.dropped += dropped);
@@ -386,7 +387,6 @@ impl<T: Send, O: SerialOp<T, Out: Send>> Tail<T> for Serial<T, O> {
         let packet = unsafe { packet.open() };
         self.sequencer.join(packet.ticket.turn());
         tell(|| cx.says("the turn of ", &packet.ticket));
-        goes_on(cx.call(Kind::Batch, &packet.ticket));
         self.pass(cx, packet);
     }
 

@@ -59,6 +59,8 @@ where
         // SAFETY: as above.
         call.state.with_mut(|state| unsafe { *state = CallState::Done(result) });
         let waiter = Arc::clone(&call.waiter);
+        #[cfg(feature = "check")]
+        crate::sync::recorder::hand_over(); // the caller may ask for what was recorded
         // SAFETY: (1) alive until this; (2) called once: by the one job.
         unsafe { Latch::set(&raw const call.latch, &waiter) };
     }

@@ -10,7 +10,7 @@ use super::work::job::{Awaited, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::Mutex;
-use crate::sync::{Closure, user_call, user_code, user_goes_on};
+use crate::sync::{Closure, user_call, user_code, user_goes_on, will_call};
 use crate::unwind;
 
 /// A scope in which closures that borrow may be spawned; see [`Pool::scope`].
@@ -89,6 +89,7 @@ impl<'scope> Scope<'scope, '_> {
             closure: Closure::new(),
             work,
         });
+        will_call(|| spawned.closure.call());
         let job = Job { target: NonNull::from(Box::leak(spawned)).cast(), payload: 0 };
         if let Some(worker) = Worker::here(self.shared) {
             worker.push(job);

@@ -20,7 +20,7 @@ use super::work::job::{Group, Job, Target};
 use super::work::worker::Worker;
 use super::{Pool, Shared};
 use crate::sync::quiescence::{Left, Quiescence};
-use crate::sync::{Closure, user_call, user_code, user_goes_on};
+use crate::sync::{Closure, user_call, user_code, user_goes_on, will_call};
 use crate::unwind;
 
 /// Gets the payload when a spawned closure panics.
@@ -64,6 +64,7 @@ impl Shared {
         self.check_process();
         let group = NonNull::from(&self.detached);
         let detached = Box::new(Detached { target: Target::new(run::<F>, Some(group)), closure: Closure::new(), work });
+        will_call(|| detached.closure.call());
         let job = Job { target: NonNull::from(Box::leak(detached)).cast(), payload: 0 };
         // A guest waits for something else, so it calls no spawned closure: its own must go to others.
         if let Some(worker) = Worker::here(self).filter(|worker| worker.has_slot()) {

@@ -76,6 +76,7 @@ impl Call {
         Self::new(kind, stage as u32, number, part)
     }
 
+    #[cfg(feature = "check")]
     #[inline]
     pub(crate) fn task(node: u32) -> Self {
         Self::new(Kind::Task, 0, u64::from(node), 0)

@@ -116,7 +116,7 @@ pub(crate) use footprint::{
     write_part,
 };
 #[cfg(feature = "check")]
-pub(crate) use recorder::{Closure, begins, goes_on, has_named_calls};
+pub(crate) use recorder::{Closure, begins, goes_on, has_named_calls, keep_call};
 
 /// Calls `work`, which touches nothing that matters in an explored run.
 #[cfg(not(feature = "check"))]
@@ -202,7 +202,14 @@ pub(crate) fn watched_call(_: Call, _: impl FnOnce() -> String) {}
 /// The next job that is queued makes this call first.
 #[cfg(not(feature = "check"))]
 #[inline(always)]
-pub(crate) fn will_call(_: Call) {}
+pub(crate) fn will_call(_: impl FnOnce() -> Call) {}
+
+/// The thread is in its call again when the result is dropped.
+#[cfg(not(feature = "check"))]
+#[inline(always)]
+pub(crate) fn keep_call() -> InCall {
+    InCall
+}
 
 /// Calls `work`, by which others find out in which order those came that do this.
 #[cfg(not(feature = "check"))]

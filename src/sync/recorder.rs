@@ -47,16 +47,20 @@ struct Log {
 }
 
 impl Log {
-    /// Adds what a thread has noted.
-    fn add(&self, noted: &mut Vec<(Instant, Act)>) {
+    /// Adds what a thread has noted. Returns whether the pool is still there.
+    fn add(&self, noted: &mut Vec<(Instant, Act)>) -> bool {
         let mut acts = lock(&self.acts);
-        let Some(acts) = &mut *acts else { return noted.clear() };
+        let Some(acts) = &mut *acts else {
+            noted.clear();
+            return false;
+        };
         let room = self.most - acts.len();
         if let Some((time, _)) = noted.get(room) {
             let mut end = lock(&self.end);
             *end = Some(end.map_or(*time, |end| end.min(*time)));
         }
         acts.extend(noted.drain(..).take(room));
+        true
     }
 }
 
@@ -80,12 +84,14 @@ impl Records {
         let here = Some(Arc::clone(&logs[seats]));
         NOTES.with_borrow_mut(|notes| notes.go_to(here));
         HAS_LOG.set(true);
+        CURRENT.set(Current::TEST);
         Self { logs, end }
     }
 
     /// Takes what was noted so far, in order. The second: whether nothing is missing.
     pub(crate) fn take(&self) -> (Vec<Act>, bool) {
         hand_over();
+        CURRENT.set(Current::TEST); // closures that the test gives away are counted anew
         let take = |log: &CachePadded<Arc<Log>>| lock(&log.acts).as_mut().map(std::mem::take).unwrap_or_default();
         let mut acts: Vec<_> = self.logs.iter().flat_map(take).collect();
         let end = lock(&self.end).take();
@@ -139,8 +145,11 @@ impl Notes {
     }
 
     fn hand_over(&mut self) {
-        if let Some(log) = self.log.as_ref().filter(|_| !self.acts.is_empty()) {
-            log.add(&mut self.acts);
+        if let Some(log) = self.log.as_ref().filter(|_| !self.acts.is_empty())
+            && !log.add(&mut self.acts)
+        {
+            self.log = None;
+            HAS_LOG.set(false);
         }
     }
 
@@ -206,10 +215,9 @@ impl Drop for Sits {
 /// This thread runs a job until the result is dropped. Then it is in the call again that it is in now.
 #[inline]
 pub(crate) fn runs_job() -> Nested {
-    if records() {
-        NOTES.with_borrow_mut(|notes| notes.last.1 = ROW); // its first call reads the clock
-    }
-    Nested(Current::JOB.swap_in())
+    let nested = keep_call();
+    runs_next_job();
+    nested
 }
 
 /// The thread is in another call until this is dropped.
@@ -252,6 +260,20 @@ pub(crate) fn begins_in_row(call: Call, are_short: bool) {
     }
 }
 
+/// The thread is in the call that it is in now when the result is dropped.
+pub(crate) fn keep_call() -> Nested {
+    Nested(CURRENT.get())
+}
+
+/// Another job comes on the heels of the one before.
+#[inline]
+pub(crate) fn runs_next_job() {
+    if records() {
+        NOTES.with_borrow_mut(|notes| notes.last.1 = ROW); // its first call reads the clock
+    }
+    CURRENT.set(Current::JOB);
+}
+
 /// Does `work`, which gives this its place among others of its kind. They are noted in that order.
 pub(crate) fn in_order<R>(call: Call, work: impl FnOnce() -> R) -> R {
     static ORDER: Mutex<()> = Mutex::new(());
@@ -260,7 +282,7 @@ pub(crate) fn in_order<R>(call: Call, work: impl FnOnce() -> R) -> R {
     }
     let order = lock(&ORDER);
     let result = work();
-    begins(call);
+    note(Does::Begin, call);
     drop(order);
     result
 }

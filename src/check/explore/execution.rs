@@ -31,13 +31,15 @@ pub(super) struct Bounds {
     pub(super) processes: usize,
     /// So many steps: more than any graph takes within the other bounds.
     steps: usize,
+    /// Whether one that finds no seat waits for one. Then not all orders can be tried.
+    waits_for_seats: bool,
 }
 
 impl Bounds {
     /// Where many schedules are tried.
-    pub(super) const SEARCH: Self = Self { seats: 24, processes: MOST, steps: 30_000 };
+    pub(super) const SEARCH: Self = Self { seats: 24, processes: MOST, steps: 30_000, waits_for_seats: false };
     /// Where a recording is followed.
-    pub(super) const RECORDING: Self = Self { seats: 64, processes: 1 << 14, steps: 4_000_000 };
+    pub(super) const RECORDING: Self = Self { seats: 64, processes: 1 << 14, steps: 4_000_000, waits_for_seats: true };
 }
 
 /// How a schedule has ended.
@@ -130,7 +132,7 @@ impl Chooser for AsWritten<'_> {
         usual: Process,
         candidates: &mut dyn Iterator<Item = Process>,
     ) -> Option<Process> {
-        let written = self.steps.iter().find(|(at, _)| *at == step);
+        let written = self.steps.get(self.made).filter(|(at, _)| *at == step);
         let chosen = written.and_then(|(_, rank)| candidates.nth(*rank));
         self.made += usize::from(chosen.is_some());
         Some(chosen.unwrap_or(usual))
@@ -328,17 +330,22 @@ impl Stage {
     /// Notes which processes can go on. Returns whether there are any. None: one cannot begin because there is no seat for it.
     fn look_who_can(&mut self, lives: &[Life], outside: &Actor) -> Option<bool> {
         self.enabled.resize(lives.len(), false);
-        let (mut are_any, has_seat) = (false, self.free_seat().is_some());
+        let (mut are_any, mut is_any_left_out, has_seat) = (false, false, self.free_seat().is_some());
         for &process in &self.order {
             let is_ready = match (lives[process].job, lives[process].seat) {
-                (Some(_), _) => has_seat.then_some(true)?,
+                (Some(_), _) if has_seat => true,
+                (Some(_), _) if self.bounds.waits_for_seats => {
+                    is_any_left_out = true;
+                    false
+                }
+                (Some(_), _) => return None,
                 (None, Some(seat)) => self.workers[seat].is_ready(),
                 (None, None) => outside.is_ready(),
             };
             self.enabled[process] = is_ready;
             are_any |= is_ready;
         }
-        Some(are_any)
+        (are_any || !is_any_left_out).then_some(are_any)
     }
 
     fn free_seat(&self) -> Option<usize> {

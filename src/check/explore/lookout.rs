@@ -80,7 +80,7 @@ fn look(over: &Over, calls: &SharedCalls, state: &PathBuf) {
                 PAUSE * BUSY_LOOKS
             ));
         }
-        if all == report && busy < BUSY_LOOKS {
+        if all >= report && busy < BUSY_LOOKS {
             say(&format!(
                 "{} schedules in {:?}. If there are too many: fewer items, larger batches, explore().pure(), a bound as max_schedules(n) or \
                  preemptions(n), or check::random. Debug builds are five times slower.",

@@ -418,7 +418,7 @@ impl<T> Sender<T> {
     }
 
     fn send_until(&self, mut item: T, mark: Option<&Arc<Mark>>, until: Option<Instant>) -> Result<(), SendError<T>> {
-        let mut waits = None;
+        let (mut waits, mut is_late) = (None, false);
         loop {
             let wait = waits.as_ref().map(|(place, thread): &(Waits<T>, Blocked)| (place, thread.waiter()));
             let waited = wait.is_some();
@@ -432,8 +432,8 @@ impl<T> Sender<T> {
                 continue;
             }
             match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                Some(left) if left.is_zero() => return Err(SendError::Full(item)),
-                Some(left) => thread.wait_for(left),
+                Some(left) if left.is_zero() || is_late => return Err(SendError::Full(item)),
+                Some(left) => is_late = thread.wait_for(left),
                 None => thread.wait(),
             }
         }

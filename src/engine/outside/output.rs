@@ -199,17 +199,17 @@ impl<T> Receiver<T> {
     /// That none has come until then, or none comes any more.
     pub fn recv_timeout(&mut self, patience: Duration) -> Result<T, RecvError> {
         let _call = library_call("waits for an item that comes out");
-        let until = Instant::now().checked_add(patience);
+        let (until, mut is_late) = (Instant::now().checked_add(patience), false);
         loop {
             match self.find(|thread| Some(thread.waiter())) {
                 Err(RecvError::Empty) => {}
                 found => return found,
             }
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
+            if left.is_zero() || is_late {
                 return Err(RecvError::Empty);
             }
-            self.thread.wait_for(left);
+            is_late = self.thread.wait_for(left);
         }
     }
 

@@ -18,7 +18,7 @@ use super::span::{Of, Span, pack, unpack};
 use crate::pool::work::job::{Awaited, Job, Target};
 use crate::pool::work::worker::Worker;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::{CachePadded, Call, Mutex, begins, explores, watched_call};
+use crate::sync::{CachePadded, Call, Mutex, begins, explores, keep_call, watched_call};
 use crate::unwind;
 
 /// A loop of many items has at least this many leaves: 16 for each of 64 workers, four for each of 256.
@@ -85,7 +85,10 @@ pub(super) fn run<B: Body>(worker: &Worker<'_>, leaves: Leaves, body: &B) -> Res
         pace: CachePadded::new(AtomicU64::new(0)),
         panic: Mutex::new(None),
     };
-    let kept = this.work(worker, 0..leaves.count);
+    let kept = {
+        let _call = keep_call();
+        this.work(worker, 0..leaves.count)
+    };
     jobs.wait(worker, 1 + u64::from(kept));
     this.panic.into_inner().map_or(Ok(()), |(_, panic)| Err(panic))
 }

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 
 use crate::pool::Pool;
-use crate::sync::{Call, user_call, user_code};
+use crate::sync::{Call, keep_call, user_call, user_code};
 use crate::unwind::{self, Kept};
 use indexed::{Indexed, places};
 use leaves::{Body, Leaves};
@@ -194,6 +194,7 @@ impl Pool {
             leaf(numbers)
         };
         let combine = |left, right| {
+            let _outer = keep_call();
             user_call(Call::ANY, || "a call of `combine`".to_owned());
             let _call = user_code();
             combine(left, right)

@@ -371,6 +371,8 @@ impl<'p> Worker<'p> {
                 Some(next) if streak < STREAK && !self.owes_injected() => {
                     debug_assert_eq!(next.group(), group, "a continuation is of the same group");
                     job = next;
+                    #[cfg(feature = "check")]
+                    crate::sync::recorder::runs_next_job();
                 }
                 Some(next) => {
                     self.push_counted(next); // on the finished job's token

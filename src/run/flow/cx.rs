@@ -19,7 +19,7 @@ use crate::run::outside::wake::Wake;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::gate::Gate;
 use crate::sync::sequencer::Turn;
-use crate::sync::{Arrival, Call, Kind, explores, will_call};
+use crate::sync::{Arrival, Call, Kind, explores, goes_on, keep_call, will_call};
 
 /// Where every order is tried, the job of a packet that is past the gate has this bit.
 const PASSED: u64 = 1;
@@ -170,7 +170,7 @@ impl<'a> Cx<'a> {
         if !packet.ticket.last && to.sequence != self.stage.sequence {
             self.expect_part(output); // it is a part already, and new in that sequence
         }
-        will_call(self.at(self.stage.outputs[output]).call(Kind::Batch, &packet.ticket));
+        will_call(|| self.at(self.stage.outputs[output]).call(Kind::Batch, &packet.ticket));
         let job = to.fire_job(packet.into_raw().into_word());
         if follow {
             self.worker.continue_with(job);
@@ -261,6 +261,8 @@ impl<'a> Cx<'a> {
 
     /// Ends the stage, because all pieces have gone through it. If a failure has cut its sequence, it does not end.
     pub(crate) fn end(&self) {
+        let _call = keep_call();
+        goes_on(Call::ANY); // where schedules are explored it is a job of its own
         if self.sequence().is_whole() && self.body().end(self) == Ended::Now {
             self.ended();
         }

@@ -106,7 +106,7 @@ impl FreeLeaves {
         let mut leaves = unpack(payload);
         if explores() && leaves.end - leaves.start > 1 {
             let number = self.cut().first(u64::from(leaves.start + 1));
-            will_call(Call::of_stage(Kind::Batch, cx.stage.index, number, 0));
+            will_call(|| Call::of_stage(Kind::Batch, cx.stage.index, number, 0));
             cx.worker.push_counted(cx.stage.fire_job(pack(&(leaves.start + 1..leaves.end)))); // with a token for each
             leaves.end = leaves.start + 1;
         }

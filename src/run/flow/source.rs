@@ -329,8 +329,8 @@ impl<'env> Source<'env> {
     }
 
     fn chain_job(&self, cx: &Cx<'_>, first: u32, count: u32) -> Job {
-        let number = self.places[first as usize].number.load(Ordering::Relaxed);
-        will_call(cx.call(Kind::Batch, &Ticket::whole(number, Origin::NONE)));
+        let number = || self.places[first as usize].number.load(Ordering::Relaxed);
+        will_call(|| cx.call(Kind::Batch, &Ticket::whole(number(), Origin::NONE)));
         cx.stage.fire_job(word(first, count))
     }
 

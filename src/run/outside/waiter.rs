@@ -6,7 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+#[cfg(feature = "check")]
+use crate::pool::work::bag::call_any_time;
 use crate::pool::work::worker::Worker;
+#[cfg(feature = "check")]
+use crate::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "check")]
+use crate::sync::explores;
 use crate::sync::latch::Latch;
 use crate::sync::parker::Parker;
 use crate::unwind;
@@ -30,9 +36,22 @@ impl Blocked {
         Worker::block_everywhere(|| self.0.park());
     }
 
-    /// As [`wait`](Self::wait), but no longer than `patience`.
-    pub(crate) fn wait_for(&self, patience: Duration) {
+    /// As [`wait`](Self::wait), but no longer than `patience`. Returns whether that is over, where no clock says so: where schedules
+    /// are explored time stands still, and may be up at any point.
+    pub(crate) fn wait_for(&self, patience: Duration) -> bool {
+        #[cfg(feature = "check")]
+        if explores() {
+            let (is_over, parker) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.0));
+            let ends = Arc::clone(&is_over);
+            call_any_time(move || {
+                ends.store(true, Ordering::Relaxed);
+                parker.unpark();
+            });
+            self.wait();
+            return is_over.load(Ordering::Relaxed);
+        }
         Worker::block_everywhere(|| _ = self.0.park_for(patience));
+        false
     }
 }
 

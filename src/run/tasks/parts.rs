@@ -76,6 +76,7 @@ impl Tasks {
     }
 
     /// The operator of the task at this position.
+    #[cfg(feature = "check")]
     pub(crate) fn op_at(&self, position: u32) -> u32 {
         self.op(self.order[position as usize])
     }

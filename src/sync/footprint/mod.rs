@@ -229,9 +229,9 @@ pub(crate) fn name_target<T>(target: *const T) {
 }
 
 /// The next job that is queued makes this call first.
-pub(crate) fn will_call(call: Call) {
+pub(crate) fn will_call(call: impl FnOnce() -> Call) {
     if IS_WATCHED.get() {
-        WILL.set(Some(call));
+        WILL.set(Some(call()));
     }
 }
 

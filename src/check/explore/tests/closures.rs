@@ -200,6 +200,39 @@ fn what_comes_out_is_received_in_every_schedule() {
     assert_eq!((received.is_complete(), &**received.value()), (true, &[1, 2][..]));
 }
 
+/// What all schedules of `body` come to.
+fn all_ends<R: Ord + Send>(body: impl Fn(&Pool) -> R) -> BTreeSet<R> {
+    let ends = std::sync::Mutex::new(BTreeSet::new());
+    let explored = explore().pure().run(|pool: &Pool| {
+        let end = body(pool);
+        ends.lock().expect("no panic").insert(end);
+    });
+    assert!(explored.expect("ends differ, and are no values here").is_complete());
+    ends.into_inner().expect("no panic")
+}
+
+#[test]
+fn who_waits_for_a_while_gets_it_or_gives_up() {
+    let received = all_ends(|pool| {
+        let g = Graph::new();
+        let mut items = g.source(0..1_u32).batch_size(1).map(|x| x + 7).output();
+        g.plan(pool).expect("a graph").run_while(|_| items.recv_timeout(Duration::from_secs(1)).ok()).expect("runs")
+    });
+    assert_eq!(received, BTreeSet::from([None, Some(7)]));
+    let sent = all_ends(|pool| {
+        let g = Graph::new();
+        let (sender, items) = g.input_with::<u32>(crate::InputOptions::new().capacity(1));
+        items.batch_size(1).map(|x| x + 1).for_each(|_| ());
+        let send = |_: &_| {
+            let sent = [0, 1].map(|x| sender.send_timeout(x, Duration::from_secs(1)).is_ok());
+            drop(sender);
+            sent
+        };
+        g.plan(pool).expect("a graph").run_while(send).expect("runs")
+    });
+    assert_eq!(sent, BTreeSet::from([[true, false], [true, true]]));
+}
+
 #[test]
 fn a_lock_of_the_users_own_that_blocks_the_thread_is_named() {
     const NAME: &str = "check::explore::tests::closures::a_lock_of_the_users_own_that_blocks_the_thread_is_named";

@@ -193,6 +193,90 @@ fn texts_that_are_no_recordings() {
     assert!(empty.is_empty() && "cut".parse() == Ok(empty));
 }
 
+/// What a thread has begun before is not in the names of what it gives away, and a loop is over when its caller goes on.
+#[test]
+fn one_recording_after_the_other() {
+    let body = |pool: &Pool| {
+        let sum = check::Atomic::new(0);
+        let add = |x: u64| _ = sum.update(|sum| sum + x);
+        pool.join(|| add(1), || add(2));
+        pool.scope(|scope| (0..100).for_each(|x| scope.spawn(move |_| add(x))));
+        let all = pool.aggregate(0..40_u64, || 0, |sum, x| sum + x, |a, b| a + b);
+        add(all);
+        pool.for_each(0..40_u64, add);
+        (sum.load(), sum.load())
+    };
+    let pool = recording(2);
+    for _ in 0..3 {
+        body(&pool);
+        drop(pool.take_recording());
+    }
+    let value = body(&pool);
+    assert_eq!(check::replay(&pool.take_recording(), body), value);
+}
+
+#[test]
+fn operators_behind_a_boundary_and_plans_that_run_often() {
+    comes_again(|pool| {
+        let log = check::Mutex::new(Vec::new());
+        let g = Graph::new();
+        g.source(0..4_u64).batch_size(1).for_each_ordered(|x| log.lock().push(x));
+        let other = g.source(10..13_u64).batch_size(1).map(|x| x + 1);
+        let all = g.source(20..23_u64).batch_size(1).merge(other).fold(0, |sum, x| {
+            log.lock().push(x);
+            sum + x
+        });
+        drop(all);
+        let log = &log;
+        let mut above: Vec<crate::Data<()>> = Vec::new();
+        for at in 0..36_usize {
+            let (up, left) = (at.checked_sub(6), (at % 6).checked_sub(1).map(|_| at - 1));
+            let note = move || log.lock().push(100 + at as u64);
+            let data = match (up, left) {
+                (None, None) => g.task((), move |()| note()),
+                (Some(one), None) | (None, Some(one)) => g.task(above[one].read(), move |()| note()),
+                (Some(up), Some(left)) => g.task((above[up].read(), above[left].read()), move |((), ())| note()),
+            };
+            above.push(data);
+        }
+        let mut plan = g.plan(pool).expect("sound");
+        drop(above);
+        plan.run().expect("runs");
+        drop(plan);
+        log.lock().clone()
+    });
+}
+
+/// A plan that has learnt how long its tasks take notes several with one reading of the clock.
+#[test]
+fn short_tasks_of_several_runs() {
+    let pool = recording(2);
+    let body = |pool: &Pool| {
+        let last = check::Atomic::new(0);
+        let g = Graph::new();
+        let mut all: Vec<crate::Data<u64>> = Vec::new();
+        let spin = |x: u64| (0..300).fold(x | 1, |x, _| x.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ x >> 7);
+        for at in 0..100_usize {
+            let (up, left) = (at.checked_sub(10), (at % 10).checked_sub(1).map(|_| at - 1));
+            all.push(match (up, left) {
+                (None, None) => g.task((), move |()| spin(1)),
+                (Some(one), None) | (None, Some(one)) => g.task(all[one].read(), move |x| spin(*x)),
+                (Some(up), Some(left)) => g.task((all[up].read(), all[left].read()), move |(x, y)| spin(x ^ y)),
+            });
+        }
+        let mut plan = g.plan(pool).expect("sound");
+        for round in 0..8 {
+            plan.run().expect("runs");
+            last.store(round);
+        }
+        (plan.take(all.pop().expect("there are some")), last.load())
+    };
+    for _ in 0..5 {
+        let value = body(&pool);
+        assert_eq!(check::replay(&pool.take_recording(), body), value);
+    }
+}
+
 /// Elsewhere batches get smaller where items take long.
 #[test]
 fn batches_are_not_cut_by_time() {

@@ -395,11 +395,23 @@ proptest! {
             };
             let (proof, ran) = zips(pool, &ways, (batch, needed));
             prop_assert!(ran && proof.never_stalls(), "{proof}");
-            if needed > 1 {
+            // Where three lines meet in two zips, it may be one too many: see below.
+            if needed > 1 && ways.len() == 2 {
                 let (proof, ran) = zips(pool, &ways, (batch, needed - 1));
                 prop_assert!(!ran && !proof.never_stalls(), "{proof}");
             }
             Ok(())
         })?;
     }
+}
+
+/// A pair goes on with the credit of the one of the two that came last. The proof counts from the one that came first.
+#[test]
+fn where_three_lines_meet_one_credit_too_many_may_be_named() {
+    let ways = [vec![Known::Window(1, 2)], vec![Known::Chunks(2)], vec![Known::Window(3, 2)]];
+    once(1, 0, |pool| {
+        let (proof, ran) = zips(pool, &ways, (1, 2));
+        assert!(ran && !proof.never_stalls(), "{proof}");
+        assert_eq!(proof.credits_needed("numbers"), Some(3));
+    });
 }

@@ -11,7 +11,9 @@ use crate::run::Run;
 use crate::run::cancel::{Cause, Failure, Site};
 use crate::run::tasks::span::{Cursor, Span};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Arrival, Call, Instant, watched_call};
+use crate::sync::{Arrival, Instant};
+#[cfg(feature = "check")]
+use crate::sync::{Call, watched_call};
 
 /// A group whose time is known is timed in one run of so many, unless it takes [`LONG`].
 const SAMPLE: u32 = 64;
@@ -165,8 +167,11 @@ impl Dag<'_> {
                 return at;
             }
         }
-        let op = self.tasks.op_at(at);
-        watched_call(Call::task(op), || format!("'{}'", run.names.get(op as usize)));
+        #[cfg(feature = "check")]
+        {
+            let op = self.tasks.op_at(at);
+            watched_call(Call::task(op), || format!("'{}'", run.names.get(op as usize)));
+        }
         let fired = catch_unwind(AssertUnwindSafe(|| {
             #[expect(unsafe_code, reason = "the plan decides who may touch a slot when")]
             // SAFETY: (1) the predecessors of these tasks have finished, and their successors have not begun, or stand

@@ -38,6 +38,8 @@ use crate::run::tasks::record::Code;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::countdown::FixedCountdown;
 use crate::sync::{Arrival, Mutex, explores, name_target};
+#[cfg(feature = "check")]
+use crate::sync::{Call, will_call};
 
 /// So many nanoseconds make the two readings of the clock a hundredth of the time.
 const LONG: u64 = 5000;
@@ -387,6 +389,10 @@ impl<'env> Dag<'env> {
     }
 
     fn job(&self, first: u32, end: u32) -> Job {
+        #[cfg(feature = "check")]
+        if let Some(group) = self.list.get(first as usize).filter(|group| (**group as usize) < self.ends.len()) {
+            will_call(|| Call::task(self.tasks.op_at(self.positions(*group).start)));
+        }
         Job { target: NonNull::from(self).cast(), payload: word(first, end) }
     }
 
