@@ -110,13 +110,15 @@ impl Chooser for Reduction {
 /// Chooses as it was written down: so often another one than the usual one.
 pub(super) struct AsWritten<'a> {
     steps: &'a [(usize, usize)],
+    /// The first of them that has not been passed.
+    next: usize,
     /// How many of them were made.
     made: usize,
 }
 
 impl<'a> AsWritten<'a> {
     pub(super) fn new(steps: &'a [(usize, usize)]) -> Self {
-        Self { steps, made: 0 }
+        Self { steps, next: 0, made: 0 }
     }
 
     /// Whether all that was written down could be chosen.
@@ -132,7 +134,10 @@ impl Chooser for AsWritten<'_> {
         usual: Process,
         candidates: &mut dyn Iterator<Item = Process>,
     ) -> Option<Process> {
-        let written = self.steps.get(self.made).filter(|(at, _)| *at == step);
+        while self.steps.get(self.next).is_some_and(|(at, _)| *at < step) {
+            self.next += 1;
+        }
+        let written = self.steps.get(self.next).filter(|(at, _)| *at == step);
         let chosen = written.and_then(|(_, rank)| candidates.nth(*rank));
         self.made += usize::from(chosen.is_some());
         Some(chosen.unwrap_or(usual))
